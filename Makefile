@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# `make help` lists the targets. Needed: Go and git, and a C compiler for SQL
+# (DuckDB). Everything else is built from tools/go.mod into .tmp/bin. Settings
+# can be given as in `make test GOTESTFLAGS=-v`.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN   := $(CURDIR)/.tmp/bin
+FOR   ?= 1h
+FUZZTIME ?= 5s
+GOTESTFLAGS ?=
+
+# The revision is given to the linker by name. Go's own stamping asks git in a
+# way that fails where the tree belongs to another user, as in many containers.
+export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X github.com/docket-audit/docket/cmd/internal/version.revision=$(VERSION)
+
+# Packages that declare a thing at the left margin of a file of theirs.
+packages_with = $(shell grep -rlE --include='*_test.go' --exclude-dir=.tmp --exclude-dir=tools --exclude-dir=replaytest '$(1)' . | xargs -r -n1 dirname | sort -u)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##### run
+
+.PHONY: up
+up: build ## broker, collector, lake, API and proxy in one process, with demo traffic
+	bin/docket up --demo
+
+.PHONY: build
+build: ## bin/docket and bin/docket-gateway
+	go build -ldflags '$(LDFLAGS)' -o bin/docket ./cmd/docket
+	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/docket-gateway ./cmd/docket-gateway
+
+##### test
+
+.PHONY: test
+test: ## what a newcomer runs: every package once, at most 4 minutes on 2 cores
+	go test $(GOTESTFLAGS) ./...
+	@if [ "$$(go env CGO_ENABLED)" = 0 ]; then \
+	  echo "left out: SQL, for want of a C compiler (apt install gcc)"; fi
+	@echo "left out: race detector, crash and outage tests, fuzzing, lint, generated files," \
+	  "examples/replaytest, builds without cgo and from a clean copy; make test-all runs them"
+
+.PHONY: test-all
+test-all: test test-rest ## everything but torture, at most 25 minutes on 2 cores
+
+.PHONY: test-rest
+test-rest: need-tools lint generate-check nocgo replaytest race e2e fuzz ## what test-all adds to test
+
+.PHONY: need-tools
+need-tools:
+	@for tool in git gcc; do command -v $$tool >/dev/null || { echo "make: $$tool is missing" >&2; exit 1; }; done
+	@[ "$$(go env CGO_ENABLED)" = 1 ] || { echo "make: cgo is off" >&2; exit 1; }
+
+.PHONY: race
+race: ## every package under the race detector
+	go test -race -shuffle=on -count=1 $(GOTESTFLAGS) ./...
+
+# Tests behind the tag e2e kill processes, cut networks or build from a clean
+# copy. -p 1: they mind their neighbours.
+.PHONY: e2e
+e2e: ## crashes, outages, the demo and its journals, the image's build
+	go test -tags e2e -count=1 -p 1 -timeout 20m $(GOTESTFLAGS) $(call packages_with,^//go:build e2e)
+
+.PHONY: torture
+torture: ## the crash campaigns, FOR=1h each, with a report under docs/torture
+	@mkdir -p docs/torture
+	{ echo "make torture FOR=$(FOR)"; \
+	  echo "commit  $(VERSION)"; \
+	  echo "machine $$(uname -srm), $$(nproc) cores, $$(awk '/^MemTotal/ {print int($$2/1048576+0.5)}' /proc/meminfo) GiB, $$(go version)"; \
+	  echo "began   $$(date -u +%FT%TZ)"; \
+	  go test -tags e2e,torture -count=1 -timeout 0 -v -run '^TestTorture$$' ./emitter ./internal/e2e -torture.for=$(FOR); \
+	  echo "ended   $$(date -u +%FT%TZ)"; \
+	} 2>&1 | tee docs/torture/$(VERSION).txt
+
+.PHONY: fuzz
+fuzz: ## each fuzz test for FUZZTIME
+	@for dir in $(call packages_with,^func Fuzz); do \
+	  for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$dir/*_test.go | cut -c6-); do \
+	    go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$dir; done; done
+
+.PHONY: replaytest
+replaytest: ## examples/replaytest, a module of its own as a user's would be
+	cd examples/replaytest && go test -count=1 ./...
+
+.PHONY: nocgo
+nocgo: ## both commands build and know what is missing without a C compiler
+	@mkdir -p .tmp
+	CGO_ENABLED=0 go build -o .tmp/nocgo/ ./cmd/docket ./cmd/docket-gateway
+	CGO_ENABLED=0 go test $(GOTESTFLAGS) ./collector/sql/...
+
+.PHONY: bench
+bench: ## every benchmark, with allocations
+	go test -run '^$$' -bench . -benchmem $(GOTESTFLAGS) $(call packages_with,^func Benchmark)
+
+# The catalog of internal/ocsftest is made from a schema that is not in the repository.
+.PHONY: golden
+golden: ## rewrite the golden files; then read the diff
+	go test -count=1 $(GOTESTFLAGS) $(filter-out ./internal/ocsftest,$(call packages_with,flag[.]Bool."update")) -update
+
+##### generated code and lint
+
+.PHONY: generate
+generate: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## code from .proto, dashboards
+	cd schemas/proto && PATH="$(BIN):$$PATH" buf generate
+	go generate ./...
+
+# Compares before and after, so that it also works in a tree with changes.
+.PHONY: generate-check
+generate-check: ## generated files are what their sources make
+	@mkdir -p .tmp
+	@git ls-files -co --exclude-standard schemas dashboards | sort | xargs sha256sum >.tmp/before
+	@$(MAKE) generate
+	@git ls-files -co --exclude-standard schemas dashboards | sort | xargs sha256sum >.tmp/after
+	@diff .tmp/before .tmp/after || { echo "make: generated files were stale; commit what changed" >&2; exit 1; }
+
+.PHONY: lint
+lint: $(BIN)/gofumpt $(BIN)/golangci-lint $(BIN)/buf $(BIN)/promlint ## format, vet, golangci-lint, buf, PromQL
+	@out=$$($(BIN)/gofumpt -l $$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$' | while read -r f; do [ -f "$$f" ] && echo "$$f"; done)); \
+	  [ -z "$$out" ] || { echo "not gofumpt-ed:"; echo "$$out"; exit 1; }
+	go vet -tags e2e,torture ./...
+	$(BIN)/golangci-lint run ./...
+	cd schemas/proto && $(BIN)/buf lint
+	$(BIN)/promlint dashboards
+
+.PHONY: fmt
+fmt: $(BIN)/gofumpt ## format the code
+	$(BIN)/gofumpt -w $$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$')
+
+$(BIN)/%: tools/go.mod tools/go.sum
+	@mkdir -p $(BIN)
+	cd tools && go build -o $@ $$(go list -f '{{.ImportPath}}' tool ./... | grep -E '/$*$$')
+	@touch $@
+
+$(BIN)/promlint: tools/promlint/main.go
+
+.PHONY: clean
+clean: ## remove what was built; data directories stay
+	rm -rf bin .tmp
