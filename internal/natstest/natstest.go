@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package natstest runs a real NATS server with JetStream inside a test. Docket
+// is never tested against an imitation of NATS.
+//
+//	s := natstest.Run(t)
+//	nc := s.Conn(t)
+//	s.Stop()  // as a crash of the machine looks to clients: gone
+//	s.Start() // same port, same store
+package natstest
+
+import (
+	"net"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// A Server is a NATS server in this process that can be stopped and started
+// again on the same port and store. It is not for concurrent use.
+type Server struct {
+	t    testing.TB
+	opts server.Options
+	srv  *server.Server
+}
+
+// An Option changes the server's options before it starts.
+type Option func(*server.Options)
+
+// Run starts a server with a JetStream store in a temporary directory and
+// stops it when the test ends. It syncs each write, as Docket asks of a server.
+func Run(t testing.TB, opts ...Option) *Server {
+	t.Helper()
+	s := &Server{t: t, opts: server.Options{
+		Host: "127.0.0.1", Port: freePort(t), JetStream: true, StoreDir: t.TempDir(),
+		SyncAlways: true, NoSigs: true, NoLog: true,
+		JetStreamMaxMemory: 1 << 30, JetStreamMaxStore: 64 << 30,
+	}}
+	for _, o := range opts {
+		o(&s.opts)
+	}
+	s.Start()
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// Start starts the server unless it runs.
+func (s *Server) Start() {
+	s.t.Helper()
+	if s.srv != nil {
+		return
+	}
+	opts := s.opts // the server writes defaults into what it is given
+	srv, err := server.NewServer(&opts)
+	if err != nil {
+		s.t.Fatalf("start NATS server: %v", err)
+	}
+	go srv.Start()
+	if !srv.ReadyForConnections(20 * time.Second) {
+		s.t.Fatal("start NATS server: not ready")
+	}
+	s.srv = srv
+}
+
+// Stop stops the server if it runs and waits until it is gone.
+func (s *Server) Stop() {
+	if s.srv == nil {
+		return
+	}
+	s.srv.Shutdown()
+	s.srv.WaitForShutdown()
+	s.srv = nil
+}
+
+// Server returns the running server, nil when stopped.
+func (s *Server) Server() *server.Server { return s.srv }
+
+// URL returns where the server listens, also while it is stopped.
+func (s *Server) URL() string {
+	return "nats://" + net.JoinHostPort(s.opts.Host, strconv.Itoa(s.opts.Port))
+}
+
+// Conn returns a connection that reconnects for ever and is closed with the
+// test.
+func (s *Server) Conn(t testing.TB, opts ...nats.Option) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(s.URL(), append([]nats.Option{
+		nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond), nats.RetryOnFailedConnect(true),
+	}, opts...)...)
+	if err != nil {
+		t.Fatalf("connect to NATS: %v", err)
+	}
+	t.Cleanup(func() {
+		closed := nc.StatusChanged(nats.CLOSED)
+		nc.Close()
+		select {
+		case <-closed:
+		case <-time.After(5 * time.Second):
+		}
+	})
+	return nc
+}
+
+// JetStream returns a JetStream context on a connection of its own.
+func (s *Server) JetStream(t testing.TB) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(s.Conn(t))
+	if err != nil {
+		t.Fatalf("open JetStream: %v", err)
+	}
+	return js
+}
+
+// freePort finds a port that is free now. The server is told the port rather
+// than 0 so that it comes back on the same one.
+func freePort(t testing.TB) int {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("find a free port: %v", err)
+	}
+	defer func() { _ = lis.Close() }()
+	return lis.Addr().(*net.TCPAddr).Port
+}

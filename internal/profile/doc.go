@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package profile is what all of Docket agrees on about its own events, beyond
+// OCSF: their kinds, the subjects they are published on, the message headers
+// beside them, and the links that make the events of an epoch a hash chain.
+//
+// An event is sealed once, by the emitter, and its bytes never change again:
+//
+//	raw, fingerprint, err := profile.Seal(event, link)
+//	subject := profile.Subject(profile.Prefix, header)
+//
+// [Seal] puts one attestation into unmapped.attestation_list, in the shape that
+// OCSF 1.9 gives to record integrity: the epoch as chain_uid, the previous
+// event's uid and fingerprint, and the fingerprint of this event. The
+// fingerprint is the SHA-256 over the event's canonical bytes without the
+// fingerprint itself.
+//
+// Everyone else reads. [Parse] makes a [Header] of the bytes in one pass;
+// [Check] does the same and also verifies the fingerprint. Both judge the bytes
+// alone: whether an event follows its predecessor is for those who see both.
+//
+// The package never looks into payloads.
+package profile

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package secretwalk
+
+import (
+	"sync"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	_ "google.golang.org/protobuf/types/descriptorpb" // without it a generated message's options are out of reach: Options panics
+)
+
+// Option is the number of the field option that marks a secret.
+const Option protowire.Number = 50001
+
+const anyName protoreflect.FullName = "google.protobuf.Any"
+
+// Secret reports whether a field is marked secret.
+func Secret(fd protoreflect.FieldDescriptor) bool {
+	options := fd.Options()
+	if options == nil {
+		return false
+	}
+	// Encoding the options brings the extension to one form, be it known to
+	// this binary, dynamic, or among the unknown fields.
+	raw, err := proto.MarshalOptions{AllowPartial: true}.Marshal(options)
+	if err != nil {
+		// Options that cannot be read cannot say that the field is public.
+		return true
+	}
+	return secretOption(raw)
+}
+
+// secretOption looks for the option in encoded FieldOptions. As everywhere in
+// protobuf the last of several values holds.
+func secretOption(raw []byte) bool {
+	secret := false
+	for len(raw) > 0 {
+		num, typ, n := protowire.ConsumeTag(raw)
+		if n < 0 {
+			return true
+		}
+		raw = raw[n:]
+		if num == Option && typ == protowire.VarintType {
+			v, n := protowire.ConsumeVarint(raw)
+			if n < 0 {
+				return true
+			}
+			secret, raw = v != 0, raw[n:]
+			continue
+		}
+		n = protowire.ConsumeFieldValue(num, typ, raw)
+		if n < 0 {
+			return true
+		}
+		raw = raw[n:]
+	}
+	return secret
+}
+
+// Reaches reports whether a message of the type can hold a secret, at any
+// depth. A google.protobuf.Any can: what it will hold is not known.
+func Reaches(md protoreflect.MessageDescriptor) bool { return shapeOf(md).reaches }
+
+// A shape is what the walk needs to know of a message type.
+type shape struct {
+	reaches bool
+	secrets []protoreflect.FieldDescriptor // marked themselves
+	into    []protoreflect.FieldDescriptor // hold messages that reach a secret
+	extends bool                           // has extension ranges: look at what is there
+	isAny   bool
+}
+
+// shapes remembers the shape of each message type. It is a function's memory,
+// not state: an entry never changes and depends on its key alone.
+var shapes sync.Map // protoreflect.MessageDescriptor -> *shape
+
+func shapeOf(md protoreflect.MessageDescriptor) *shape {
+	if s, ok := shapes.Load(md); ok {
+		return s.(*shape)
+	}
+	s := &shape{isAny: md.FullName() == anyName, extends: md.ExtensionRanges().Len() > 0}
+	s.reaches = reaches(md, map[protoreflect.FullName]bool{})
+	fields := md.Fields()
+	for i := range fields.Len() {
+		fd := fields.Get(i)
+		switch held := heldBy(fd); {
+		case Secret(fd):
+			s.secrets = append(s.secrets, fd)
+		case held != nil && reaches(held, map[protoreflect.FullName]bool{}):
+			s.into = append(s.into, fd)
+		}
+	}
+	kept, _ := shapes.LoadOrStore(md, s)
+	return kept.(*shape)
+}
+
+// reaches walks the types below md. Types may contain themselves, so seen cuts
+// the walk; that is sound because one true anywhere is the answer.
+func reaches(md protoreflect.MessageDescriptor, seen map[protoreflect.FullName]bool) bool {
+	if seen[md.FullName()] {
+		return false
+	}
+	seen[md.FullName()] = true
+	if md.FullName() == anyName || md.ExtensionRanges().Len() > 0 {
+		return true
+	}
+	fields := md.Fields()
+	for i := range fields.Len() {
+		fd := fields.Get(i)
+		if Secret(fd) {
+			return true
+		}
+		if held := heldBy(fd); held != nil && reaches(held, seen) {
+			return true
+		}
+	}
+	return false
+}
+
+// heldBy returns the type of the messages that a field holds, itself, as list
+// items or as map values; nil when it holds none.
+func heldBy(fd protoreflect.FieldDescriptor) protoreflect.MessageDescriptor {
+	if fd.IsMap() {
+		fd = fd.MapValue()
+	}
+	return fd.Message()
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Apply makes the server's stream and bucket at least as strong as declared.
+// What exists and promises more stays as it is: space, replicas, subjects,
+// compression and the like are the operator's.
+//
+// It fails with a [*WeakerError] when what is weaker cannot be changed on a
+// stream that exists.
+func Apply(ctx context.Context, js jetstream.JetStream, opts ...Option) error {
+	d := Declared(opts...)
+	if err := applyStream(ctx, js, d.Stream); err != nil {
+		return err
+	}
+	kv, err := js.KeyValue(ctx, d.Watermarks.Bucket)
+	if err == nil {
+		return applyReplicas(ctx, js, kv, d.Watermarks)
+	}
+	if !errors.Is(err, jetstream.ErrBucketNotFound) {
+		return fmt.Errorf("apply bucket %s: %w", d.Watermarks.Bucket, err)
+	}
+	if _, err := js.CreateKeyValue(ctx, d.Watermarks); err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
+		return fmt.Errorf("apply bucket %s: %w", d.Watermarks.Bucket, err)
+	}
+	return nil
+}
+
+func applyStream(ctx context.Context, js jetstream.JetStream, wanted jetstream.StreamConfig) error {
+	s, err := js.Stream(ctx, wanted.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, err = js.CreateStream(ctx, wanted)
+		if err != nil {
+			return fmt.Errorf("apply stream %s: create: %w", wanted.Name, err)
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("apply stream %s: %w", wanted.Name, err)
+	}
+	found := s.CachedInfo().Config
+	merged := strengthen(found, wanted)
+	if left := Weaker(merged, wanted); len(left) > 0 {
+		return &WeakerError{Stream: wanted.Name, Differences: left}
+	}
+	if len(Weaker(found, wanted)) == 0 && found.MaxBytes == merged.MaxBytes {
+		return nil
+	}
+	if _, err := js.UpdateStream(ctx, merged); err != nil {
+		return fmt.Errorf("apply stream %s: update: %w", wanted.Name, err)
+	}
+	return nil
+}
+
+// strengthen returns found with everything that is weaker than wanted and that
+// a server lets one change brought up to wanted.
+func strengthen(found, wanted jetstream.StreamConfig) jetstream.StreamConfig {
+	c := found
+	c.Discard = wanted.Discard
+	c.AllowAtomicPublish = true
+	c.NoAck = false
+	c.MaxAge = 0
+	if !c.DiscardNewPerSubject {
+		c.MaxMsgsPerSubject = -1
+	}
+	if c.MaxMsgSize > 0 && c.MaxMsgSize < wanted.MaxMsgSize {
+		c.MaxMsgSize = wanted.MaxMsgSize
+	}
+	c.Replicas = max(c.Replicas, wanted.Replicas)
+	if c.MaxBytes > 0 && c.MaxBytes < wanted.MaxBytes {
+		c.MaxBytes = wanted.MaxBytes
+	}
+	c.SubjectTransform = nil
+	for _, s := range wanted.Subjects {
+		if covered(c.Subjects, s) {
+			continue
+		}
+		// Subjects of one stream may not overlap: what the new one covers goes.
+		var kept []string
+		for _, old := range c.Subjects {
+			if !covers(s, old) {
+				kept = append(kept, old)
+			}
+		}
+		kept = append(kept, s)
+		c.Subjects = kept
+	}
+	return c
+}
+
+func applyReplicas(ctx context.Context, js jetstream.JetStream, kv jetstream.KeyValue, wanted jetstream.KeyValueConfig) error {
+	status, err := kv.Status(ctx)
+	if err != nil {
+		return fmt.Errorf("apply bucket %s: %w", wanted.Bucket, err)
+	}
+	if status.Config().Replicas >= wanted.Replicas {
+		return nil
+	}
+	if _, err := js.UpdateKeyValue(ctx, wanted); err != nil {
+		return fmt.Errorf("apply bucket %s: %w", wanted.Bucket, err)
+	}
+	return nil
+}

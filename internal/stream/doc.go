@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package stream knows what Docket wants of JetStream: one stream for events
+// and one key-value bucket for watermarks, declared once in
+// schemas/nats/stream.json.
+//
+// The stream is the road between the emitters and the stores, and its settings
+// decide what a publish acknowledgement is worth. A stream in memory forgets
+// on a restart, one that discards old messages forgets when it is full, one
+// without atomic publish can be made durable only one message at a time. So
+// [Apply] creates what is declared, and whoever connects calls [Check], which
+// refuses a stream that promises less, naming the setting, what was found and
+// what is wanted. A setting that promises more is fine: more replicas, more
+// space, more subjects.
+//
+// A watermark says that a store accounts for every sequence of an epoch up to
+// a number; see [PutWatermark] and [WatchWatermarks].
+package stream
