@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package interceptor
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/docket-audit/docket/internal/secretwalk"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+// maxCandidateBytes bounds what patches may grow a payload to: with `copy`
+// alone a few dozen of them could double it a few dozen times.
+const maxCandidateBytes = 16 << 20
+
+// errCandidateSize says that a candidate grew over maxCandidateBytes.
+var errCandidateSize = errors.New("patched payload is too large")
+
+var errNoJSON = errors.New("no JSON form")
+
+// patched returns a copy of m with the patches applied, all or none. They work
+// on the whole message, secrets included, but see none of the secrets; what
+// comes out is a valid message of m's type, with what JSON cannot hold of m,
+// its unknown fields, put back.
+func patched(m proto.Message, patches []Patch) (proto.Message, error) {
+	md := m.ProtoReflect().Descriptor()
+	raw, err := messageJSON(m)
+	if err != nil { // which may tell of secrets
+		return nil, fmt.Errorf("write %s: %w", md.FullName(), inWords(secretwalk.Redact(m), errNoJSON))
+	}
+	root, err := parseTree(raw)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", md.FullName(), err)
+	}
+	keep := needsGraft(m.ProtoReflect())
+	if keep {
+		remember(root, m.ProtoReflect())
+	}
+	doc := &document{root: root, room: maxCandidateBytes - len(raw)}
+	for i, p := range patches {
+		if err := doc.apply(p, func(pointer []string) bool { return secretwalk.Hides(md, pointer) }); err != nil {
+			return nil, fmt.Errorf("patch %d (%s %s): %w", i, p.Op, p.Path, err)
+		}
+	}
+	candidate := m.ProtoReflect().New()
+	if err := protojson.Unmarshal(appendTree(nil, doc.root), candidate.Interface()); err != nil {
+		return nil, fmt.Errorf("patched payload is not a valid %s: %w", md.FullName(), err)
+	}
+	if keep {
+		graft(doc.root, candidate)
+	}
+	return candidate.Interface(), nil
+}
+
+// A document is a tree under patching.
+type document struct {
+	root tree
+	room int // bytes that patches may still add
+}
+
+// apply applies one patch of RFC 6902. It leaves the document anyhow when it
+// fails: the caller drops it.
+func (d *document) apply(p Patch, hidden func(pointer []string) bool) error {
+	path, err := splitPointer(p.Path)
+	if err != nil {
+		return fmt.Errorf("path: %w", err)
+	}
+	if hidden(path) {
+		return errors.New("path reaches an omitted secret field")
+	}
+	switch p.Op {
+	case "remove":
+		_, err := d.remove(path)
+		return err
+	case "add", "replace", "test":
+		if p.Value == nil {
+			return errors.New("value is absent")
+		}
+		value, err := parseTree(p.Value)
+		if err != nil {
+			return fmt.Errorf("value: %w", err)
+		}
+		switch p.Op {
+		case "add":
+			return d.add(path, value)
+		case "replace":
+			return d.replace(path, value)
+		}
+		return d.test(path, value)
+	case "move", "copy":
+		from, err := splitPointer(p.From)
+		if err != nil {
+			return fmt.Errorf("from: %w", err)
+		}
+		if p.From == "" {
+			// The whole into a part of itself. On the wire an empty from is an
+			// absent one.
+			return errors.New("from is absent")
+		}
+		if hidden(from) {
+			return errors.New("from reaches an omitted secret field")
+		}
+		if p.Op == "copy" {
+			value, err := d.get(from)
+			if err != nil {
+				return fmt.Errorf("from: %w", err)
+			}
+			if sizeOf(value) > d.room {
+				return errCandidateSize
+			}
+			return d.add(path, cloneTree(value))
+		}
+		return d.move(from, path)
+	}
+	return fmt.Errorf("unknown op %q", p.Op)
+}
+
+func (d *document) move(from, path []string) error {
+	if len(path) > len(from) && slices.Equal(path[:len(from)], from) {
+		return errors.New("a value cannot be moved into itself")
+	}
+	value, err := d.remove(from)
+	if err != nil {
+		return fmt.Errorf("from: %w", err)
+	}
+	d.room += sizeOf(value)
+	return d.add(path, value)
+}
+
+func (d *document) get(path []string) (tree, error) {
+	at := d.root
+	for i, token := range path {
+		next, err := child(at, token)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", joinPointer(path[:i+1]), err)
+		}
+		at = next
+	}
+	return at, nil
+}
+
+func (d *document) test(path []string, value tree) error {
+	at, err := d.get(path)
+	if err != nil {
+		return err
+	}
+	if !equalTrees(at, value) {
+		return errors.New("test failed: the value is another")
+	}
+	return nil
+}
+
+func (d *document) replace(path []string, value tree) error {
+	old, err := d.get(path)
+	if err != nil {
+		return err
+	}
+	if arr, i := d.slot(path); arr != nil {
+		if err := d.grow(value); err != nil {
+			return err
+		}
+		inherit(old, value)
+		arr.items[i] = value
+		return nil
+	}
+	return d.add(path, value)
+}
+
+// slot returns the array that holds an existing value, and where; nil when none
+// does.
+func (d *document) slot(path []string) (*array, int) {
+	if len(path) == 0 {
+		return nil, 0
+	}
+	parent, _ := d.get(path[:len(path)-1])
+	arr, ok := parent.(*array)
+	if !ok {
+		return nil, 0
+	}
+	i, _ := index(path[len(path)-1], len(arr.items))
+	return arr, i
+}
+
+// add puts a value where it may or may not be one already.
+func (d *document) add(path []string, value tree) error {
+	if err := d.grow(value); err != nil {
+		return err
+	}
+	if len(path) == 0 {
+		inherit(d.root, value)
+		d.root = value
+		return nil
+	}
+	parent, err := d.get(path[:len(path)-1])
+	if err != nil {
+		return err
+	}
+	last := path[len(path)-1]
+	switch in := parent.(type) {
+	case *object:
+		inherit(in.members[last], value)
+		in.members[last] = value
+		return nil
+	case *array:
+		if last == "-" {
+			in.items = append(in.items, value)
+			return nil
+		}
+		i, err := index(last, len(in.items)+1)
+		if err != nil {
+			return fmt.Errorf("%s: %w", joinPointer(path), err)
+		}
+		in.items = slices.Insert(in.items, i, value)
+		return nil
+	}
+	return fmt.Errorf("%s: nothing can be added to a plain value", joinPointer(path))
+}
+
+func (d *document) grow(value tree) error {
+	if d.room -= sizeOf(value); d.room < 0 {
+		return errCandidateSize
+	}
+	return nil
+}
+
+func (d *document) remove(path []string) (tree, error) {
+	old, err := d.get(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(path) == 0 {
+		d.root = nil
+		return old, nil
+	}
+	if arr, i := d.slot(path); arr != nil {
+		arr.items = slices.Delete(arr.items, i, i+1)
+		return old, nil
+	}
+	parent, err := d.get(path[:len(path)-1])
+	if err != nil {
+		return nil, err
+	}
+	delete(parent.(*object).members, path[len(path)-1])
+	return old, nil
+}
+
+func child(t tree, token string) (tree, error) {
+	switch t := t.(type) {
+	case *object:
+		member, ok := t.members[token]
+		if !ok {
+			return nil, errors.New("nothing is there")
+		}
+		return member, nil
+	case *array:
+		i, err := index(token, len(t.items))
+		if err != nil {
+			return nil, err
+		}
+		return t.items[i], nil
+	}
+	return nil, errors.New("a plain value has no members")
+}
+
+// index reads an array index below n: digits without a leading zero.
+func index(token string, n int) (int, error) {
+	if token == "" || len(token) > 1 && token[0] == '0' || strings.Trim(token, "0123456789") != "" {
+		return 0, fmt.Errorf("%q is no array index", token)
+	}
+	i, err := strconv.Atoi(token)
+	if err != nil || i >= n {
+		return 0, fmt.Errorf("index %s is out of range", token)
+	}
+	return i, nil
+}
+
+// splitPointer returns the unescaped tokens of a JSON Pointer (RFC 6901).
+func splitPointer(pointer string) ([]string, error) {
+	if pointer == "" {
+		return nil, nil
+	}
+	if pointer[0] != '/' {
+		return nil, fmt.Errorf("%q is no JSON Pointer: it must begin with /", pointer)
+	}
+	tokens := strings.Split(pointer[1:], "/")
+	for i, token := range tokens {
+		if !strings.Contains(token, "~") {
+			continue
+		}
+		if strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(token), "~") {
+			return nil, fmt.Errorf("%q is no JSON Pointer: after ~ only 0 or 1 may follow", pointer)
+		}
+		tokens[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(token)
+	}
+	return tokens, nil
+}
+
+var escapePointer = strings.NewReplacer("~", "~0", "/", "~1")
+
+func joinPointer(tokens []string) string {
+	var b strings.Builder
+	for _, token := range tokens {
+		b.WriteByte('/')
+		b.WriteString(escapePointer.Replace(token))
+	}
+	return b.String()
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package interceptor
+
+import "time"
+
+// A Phase is a point of an operation's way at which bindings are called.
+// The numbers are those of the wire contract.
+type Phase uint8
+
+// The phases, in the order in which they run.
+const (
+	ModifyOperation Phase = 2 // may patch or deny
+	Validate        Phase = 3 // may deny
+	PostCommit      Phase = 4 // observes what the handler answered
+)
+
+// A FailurePolicy says what a [Failure] of a binding makes of the operation.
+type FailurePolicy uint8
+
+// The failure policies.
+const (
+	FailClosed FailurePolicy = iota + 1 // deny
+	FailOpen                            // go on, say so, raise a finding
+	Ignore                              // post_commit only: go on and record
+)
+
+// A Binding ties an interceptor to methods and phases.
+type Binding struct {
+	Interceptor  string `json:"interceptor"` // the configured name of the service that is called
+	ID           string `json:"id"`
+	Order        int32  `json:"order,omitzero"`         // of the service
+	BindingOrder int32  `json:"binding_order,omitzero"` // within the phase, after Order
+
+	// RPCs selects methods as "service/method"; empty selects every method.
+	RPCs   []string `json:"rpcs,omitempty"`
+	Phases []Phase  `json:"phases"`
+
+	// FailurePolicy holds in modify_operation and validate (fail_closed or
+	// fail_open; default fail_closed), PostCommitPolicy in post_commit
+	// (fail_open or ignore; default fail_open).
+	FailurePolicy    FailurePolicy `json:"failure_policy,omitzero"`
+	PostCommitPolicy FailurePolicy `json:"post_commit_policy,omitzero"`
+
+	// The bounds of each call. Zero is the default: 500 ms, 1 MiB, 32 patches,
+	// 1024 calls at once.
+	Timeout          time.Duration `json:"timeout_ns"`
+	MaxResponseBytes int           `json:"max_response_bytes"`
+	MaxPatches       int           `json:"max_patches"`
+	// MaxConcurrent bounds the calls under way, those that outlived their
+	// timeout among them. A call waits for its turn within its timeout.
+	MaxConcurrent int `json:"max_concurrent"`
+
+	// Endpoint is where the interceptor is served, for people to read; "" in process.
+	Endpoint string `json:"endpoint,omitzero"`
+	// Settings is the free table that interceptors linked in process are made from.
+	Settings map[string]any `json:"settings,omitempty"`
+
+	// Impl is what is called.
+	Impl Interceptor `json:"-"`
+}
+
+// What becomes of a method that no binding selects.
+const (
+	UnmatchedAllow = "allow"
+	UnmatchedDeny  = "deny"
+)
+
+// When the facts of an operation are waited for.
+const (
+	AuditAuto       = "auto"        // durable, but best_effort for methods that only read
+	AuditDurable    = "durable"     // always
+	AuditBestEffort = "best_effort" // never
+)
+
+// What a caller is answered when the handler ran and the Outcome is not
+// durable at the audit deadline.
+const (
+	AnswerRelease  = "release"  // the handler's true status, marked as pending
+	AnswerWithhold = "withhold" // UNKNOWN "committed, audit pending"
+)
+
+// A Plan is the bindings in force. It is plain data; [New] takes a copy, so
+// that a Plan in force never changes.
+type Plan struct {
+	Bindings  []Binding `json:"bindings"`
+	Unmatched string    `json:"unmatched"` // UnmatchedAllow or UnmatchedDeny; required
+
+	Audit         string        `json:"audit"`             // default AuditAuto
+	AuditDeadline time.Duration `json:"audit_deadline_ns"` // of each wait; default 2 s
+	Answer        string        `json:"answer"`            // default AnswerRelease
+}

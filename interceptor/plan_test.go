@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package interceptor_test
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/docket-audit/docket/interceptor"
+	sandboxv1 "github.com/docket-audit/docket/schemas/proto/demo/sandbox/v1"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+func TestPlansThatCannotBeRun(t *testing.T) {
+	for name, change := range map[string]func(*interceptor.Plan){
+		"unmatched":                  func(p *interceptor.Plan) { p.Unmatched = "" },
+		"audit":                      func(p *interceptor.Plan) { p.Audit = "sometimes" },
+		"answer":                     func(p *interceptor.Plan) { p.Answer = "maybe" },
+		"audit_deadline_ns":          func(p *interceptor.Plan) { p.AuditDeadline = -1 },
+		"interceptor":                func(p *interceptor.Plan) { p.Bindings[0].Interceptor = " " },
+		"interceptor: nothing":       func(p *interceptor.Plan) { p.Bindings[0].Impl = nil },
+		"id":                         func(p *interceptor.Plan) { p.Bindings[0].ID = "" },
+		"id: is used twice":          func(p *interceptor.Plan) { p.Bindings[1].ID = "a" },
+		"phases":                     func(p *interceptor.Plan) { p.Bindings[0].Phases = nil },
+		"phases: no phase":           func(p *interceptor.Plan) { p.Bindings[0].Phases = []interceptor.Phase{1} },
+		"rpcs":                       func(p *interceptor.Plan) { p.Bindings[0].RPCs = []string{"a.B"} },
+		`rpcs: "a/b/c"`:              func(p *interceptor.Plan) { p.Bindings[0].RPCs = []string{"a/b/c"} },
+		"limits":                     func(p *interceptor.Plan) { p.Bindings[0].MaxPatches = -1 },
+		"failure_policy: ignore":     func(p *interceptor.Plan) { p.Bindings[0].FailurePolicy = interceptor.Ignore },
+		"post_commit_policy":         func(p *interceptor.Plan) { p.Bindings[0].PostCommitPolicy = interceptor.FailClosed },
+		"failure_policy: no policy":  func(p *interceptor.Plan) { p.Bindings[0].FailurePolicy = 9 },
+		"settings: a value has no J": func(p *interceptor.Plan) { p.Bindings[0].Settings = map[string]any{"x": math.NaN()} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan := planOf(bind("a", allows), bind("b", allows))
+			change(plan)
+			_, err := interceptor.New(plan, interceptor.Discard)
+			var bad *interceptor.PlanError
+			if !errors.As(err, &bad) || bad.Hint() == "" || !strings.Contains(err.Error(), name) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+	if _, err := interceptor.New(nil, interceptor.Discard); err == nil {
+		t.Error("no plan is a plan")
+	}
+	if _, err := interceptor.New(planOf(), nil); err == nil {
+		t.Error("no recorder is a recorder")
+	}
+}
+
+func TestAPlanInForceNeverChanges(t *testing.T) {
+	plan := planOf(bind("a", allows))
+	plan.Bindings[0].Settings = map[string]any{"list": []any{"x", map[string]any{"k": "v"}}}
+	chain := start(t, plan, interceptor.Discard)
+	before := chain.Plan().Digest()
+	plan.Bindings[0].RPCs[0], plan.Bindings[0].Phases[0] = "x/Y", interceptor.PostCommit
+	plan.Bindings[0].Settings["list"].([]any)[1].(map[string]any)["k"] = "changed"
+	if after := chain.Plan().Digest(); after != before || !chain.Plan().Governs(service, "CreateSandbox") {
+		t.Errorf("digest was %s and is %s", before, after)
+	}
+}
+
+func TestDigest(t *testing.T) {
+	plan := planOf(bind("a", allows), bind("b", allows))
+	digest := plan.Digest()
+	if !regexp.MustCompile(`^sha256:[0-9a-f]{64}$`).MatchString(digest) {
+		t.Errorf("digest %q", digest)
+	}
+	if got := start(t, plan, interceptor.Discard).Plan().Digest(); got != digest {
+		t.Errorf("with its defaults written out it is %s; want %s", got, digest)
+	}
+	slices.Reverse(plan.Bindings)
+	if got := plan.Digest(); got != digest {
+		t.Errorf("listed in another order it is %s; want %s", got, digest)
+	}
+	raw, err := json.Marshal(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again interceptor.Plan
+	if err := json.Unmarshal(raw, &again); err != nil {
+		t.Fatal(err)
+	}
+	if got := again.Digest(); got != digest {
+		t.Errorf("after a round trip through %s it is %s; want %s", raw, got, digest)
+	}
+	plan.Bindings[0].Timeout = time.Second
+	if plan.Digest() == digest {
+		t.Error("another timeout has the same digest")
+	}
+}
+
+func TestDurableMethods(t *testing.T) {
+	for mode, want := range map[string]string{
+		"":                          "CreateSandbox Getaway Checkout Listen Countdown Readdress get",
+		interceptor.AuditAuto:       "CreateSandbox Getaway Checkout Listen Countdown Readdress get",
+		interceptor.AuditDurable:    "CreateSandbox Getaway Checkout Listen Countdown Readdress get Get GetSandbox ListAll Watch ReadX DescribeIt Search2 CountAll CheckAccess",
+		interceptor.AuditBestEffort: "",
+	} {
+		plan := interceptor.Plan{Audit: mode}
+		var got []string
+		for _, method := range strings.Fields("CreateSandbox Getaway Checkout Listen Countdown Readdress get Get GetSandbox ListAll Watch ReadX DescribeIt Search2 CountAll CheckAccess") {
+			if plan.Durable(method) {
+				got = append(got, method)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%q: durable are %v", mode, got)
+		}
+	}
+}
+
+func TestGoverns(t *testing.T) {
+	plan := planOf(bind("a", allows))
+	if !plan.Governs(service, "CreateSandbox") || plan.Governs(service, "GetSandbox") || plan.Governs("Sandboxes", "CreateSandbox") {
+		t.Error("a binding with rpcs selects those alone")
+	}
+	plan.Bindings[0].RPCs = nil
+	if !plan.Governs("any.Service", "Method") {
+		t.Error("a binding without rpcs selects every method")
+	}
+}
+
+func TestWords(t *testing.T) {
+	type value interface {
+		MarshalText() ([]byte, error)
+		String() string
+	}
+	for word, v := range map[string]value{
+		"modify_operation": interceptor.ModifyOperation, "validate": interceptor.Validate, "post_commit": interceptor.PostCommit,
+		"fail_closed": interceptor.FailClosed, "fail_open": interceptor.FailOpen, "ignore": interceptor.Ignore,
+		"none": interceptor.None, "allow": interceptor.Allow, "deny": interceptor.Deny, "modify": interceptor.Modify,
+	} {
+		if text, err := v.MarshalText(); err != nil || string(text) != word || v.String() != word {
+			t.Errorf("%q is written %q, %v", word, text, err)
+		}
+	}
+	var phases []interceptor.Phase
+	if err := json.Unmarshal([]byte(`["validate","post_commit"]`), &phases); err != nil || !slices.Equal(phases, []interceptor.Phase{3, 4}) {
+		t.Errorf("phases %v, %v", phases, err)
+	}
+	var policy interceptor.FailurePolicy
+	if err := policy.UnmarshalText([]byte("fail_opne")); err == nil || err.Error() != `unknown failure policy "fail_opne": want one of fail_closed, fail_open, ignore` {
+		t.Errorf("error %v", err)
+	}
+	if _, err := interceptor.Decision(3).MarshalText(); err == nil {
+		t.Error("decision 3 has a word")
+	}
+}
+
+func TestPayload(t *testing.T) {
+	p := interceptor.NewPayload(operation().Request)
+	for pointer, want := range map[string]any{
+		"/sandbox/spec/image": "debian", "/sandbox/spec/replicas": json.Number("5"), "/sandbox/resourceVersion": "7",
+		"/sandbox/spec/credentials/tokenHint": "hint", "/sandbox/spec/credentials/token": nil, "/sandbox/spec/credentials/secrets": nil, "/nowhere": nil, "x": nil,
+	} {
+		got, ok := p.Lookup(pointer)
+		if got != want || ok != (want != nil) {
+			t.Errorf("%s is %v, %t; want %v", pointer, got, ok, want)
+		}
+	}
+	object, err := structpb.NewStruct(map[string]any{"b": []any{"x", 1.5}, "a": nil})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if raw, err := interceptor.NewPayload(object).JSON(); err != nil || string(raw) != `{"a":null,"b":["x",1.5]}` {
+		t.Errorf("a Struct is %s, %v", raw, err)
+	}
+	if got, ok := interceptor.NewPayload(object).Lookup("/b/0"); got != "x" || !ok {
+		t.Errorf("/b/0 is %v", got)
+	}
+	if _, err := interceptor.NewPayload(nil).JSON(); err == nil {
+		t.Error("no message has JSON")
+	}
+	if _, err := interceptor.NewPayload(&anypb.Any{TypeUrl: "x/no.Such", Value: []byte("canary")}).JSON(); err == nil {
+		t.Error("an Any of an unknown type has JSON")
+	}
+	if raw, err := interceptor.NewPayload(&sandboxv1.GetSandboxRequest{}).JSON(); err != nil || string(raw) != "{}" {
+		t.Errorf("an empty message is %s, %v", raw, err)
+	}
+}
+
+func TestUIDs(t *testing.T) {
+	chain := start(t, planOf(bind("a", allows)), &memory{})
+	now := time.UnixMilli(1750000000123)
+	chain.Now = func() time.Time { return now }
+	form := regexp.MustCompile(`^01977420-dc7b-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+	seen := map[interceptor.UID]bool{}
+	for range 1000 {
+		op := operation()
+		chain.Run(t.Context(), op, (&handler{}).handle)
+		if !form.MatchString(string(op.UID)) || seen[op.UID] {
+			t.Fatalf("uid %s is not a new UUIDv7 of its time", op.UID)
+		}
+		seen[op.UID] = true
+	}
+}

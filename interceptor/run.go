@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package interceptor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// A run is one operation on its way. It belongs to the goroutine that called
+// Run, and during a walk to who holds the walk's baton.
+type run struct {
+	chain *Chain
+	ctx   context.Context // the caller's
+	op    *Operation
+	route *route
+	out   *Outcome
+
+	request proto.Message // as patched so far
+	shown   *Payload      // of request
+	state   *Payload      // of op.State; nil when absent
+
+	stray   bool      // a call was left behind, which may still read request
+	broken  error     // the recorder panicked
+	auditBy time.Time // set when the audit was unavailable: no further waiting
+
+	walk walk
+}
+
+func (r *run) begin(entered bool) {
+	c := r.chain
+	c.Begin(r.op)
+	r.op.Durable = entered && c.waits && c.plan.Durable(r.op.Method)
+	r.request, r.shown = r.op.Request, NewPayload(r.op.Request)
+	if r.op.State != nil {
+		r.state = NewPayload(r.op.State)
+	}
+	// Room for all, so that Outcome.By can point into it.
+	r.out.Parts = make([]Part, 0, len(r.route.judge))
+	switch {
+	case !entered:
+		r.deny(nil, "the chain is closed", status.New(codes.Unavailable, "shutting down"))
+	case c.plan.Unmatched == UnmatchedDeny && len(r.route.judge)+len(r.route.observe) == 0:
+		r.deny(nil, "no binding governs this method", status.New(codes.PermissionDenied, "no binding governs this method"))
+	case r.op.Refusal != nil:
+		answer := r.op.Refusal
+		if answer.Code() == codes.OK {
+			answer = status.New(codes.PermissionDenied, "operation denied")
+		}
+		r.deny(nil, cmp.Or(answer.Message(), "refused before it could be judged"), answer)
+	}
+}
+
+// judge has the bindings of modify_operation and validate judge the operation.
+func (r *run) judge() {
+	if r.out.Decision == Deny {
+		for _, s := range r.route.judge {
+			r.skip(s)
+		}
+		return
+	}
+	r.walk = walk{run: r, ctx: r.ctx, steps: r.route.judge}
+	r.walk.through(r.route.patience)
+}
+
+// skip notes a binding that is not called, because the operation is denied.
+func (r *run) skip(s step) {
+	why := r.out.Reason
+	if by := r.out.By; by != nil {
+		why = "denied by " + by.Interceptor + "/" + by.Binding
+	}
+	r.out.Parts = append(r.out.Parts, Part{Interceptor: s.Interceptor, Binding: s.ID, Phase: s.phase, Skipped: why})
+}
+
+// apply notes a binding's part and lets it have its effect on the operation.
+func (r *run) apply(c *call, result *Result, failure *Failure, candidate proto.Message) {
+	r.out.Parts = append(r.out.Parts, Part{Evaluation: c.evaluation.UID, Interceptor: c.Interceptor, Binding: c.ID, Phase: c.phase, Failure: failure})
+	part := &r.out.Parts[len(r.out.Parts)-1]
+	if failure != nil {
+		part.Decision = failure.Decision
+		switch {
+		case failure.Kind == Cancelled:
+			r.deny(nil, callerLeft, r.callerStatus())
+		case failure.Decision == Deny:
+			// The caller learns neither which interceptor failed nor how.
+			r.deny(part, fmt.Sprintf("%s failed (%s), which its failure policy makes a deny", c.Interceptor, failure.Kind),
+				status.New(codes.PermissionDenied, "operation denied: a policy check failed"))
+		}
+		return
+	}
+	part.Decision = result.Decision
+	switch result.Decision {
+	case Deny:
+		r.deny(part, result.Reason, denial(result))
+	case Modify:
+		r.out.Decision = Modify
+		r.out.Patches = append(r.out.Patches, result.Patches...)
+		r.request, r.shown = candidate, NewPayload(candidate)
+	case Allow, None:
+	}
+}
+
+// deny makes the operation denied. A deny is final: the first one stays.
+func (r *run) deny(by *Part, reason string, answer *status.Status) {
+	if r.out.Decision != Deny {
+		r.out.Decision, r.out.By, r.out.Reason, r.out.Status = Deny, by, reason, answer
+	}
+}
+
+const callerLeft = "the caller went away"
+
+// leaveIfCallerLeft denies an operation that nobody waits for any more.
+func (r *run) leaveIfCallerLeft() {
+	if r.ctx.Err() != nil {
+		r.deny(nil, callerLeft, r.callerStatus())
+	}
+}
+
+func (r *run) callerStatus() *status.Status {
+	if errors.Is(r.ctx.Err(), context.DeadlineExceeded) {
+		return status.New(codes.DeadlineExceeded, callerLeft)
+	}
+	return status.New(codes.Canceled, callerLeft)
+}
+
+// handle crosses the line of no return: once every fact so far is durable, it
+// calls the handler.
+func (r *run) handle(handler Handler) {
+	r.leaveIfCallerLeft()
+	if r.out.Decision == Deny {
+		return
+	}
+	if r.op.Durable && len(r.route.judge) > 0 { // else there are no facts yet
+		ctx, cancel := context.WithTimeout(r.ctx, r.chain.plan.AuditDeadline)
+		err := r.barrier(ctx)
+		cancel()
+		r.leaveIfCallerLeft()
+		if err != nil && r.out.Decision != Deny {
+			r.auditBy, _ = ctx.Deadline()
+			r.deny(nil, "audit unavailable", status.New(codes.Unavailable, "audit unavailable"))
+		}
+		if r.out.Decision == Deny {
+			return
+		}
+	}
+	request := r.request
+	if r.stray {
+		request = proto.Clone(request)
+	}
+	r.out.Ran = true
+	response, err := protect(r.ctx, handler, request)
+	r.out.HandlerStatus = statusOf(err)
+	r.out.Status = r.out.HandlerStatus
+	if err == nil {
+		r.out.Response = response
+	}
+}
+
+// protect calls the handler and makes a panic an error.
+func protect(ctx context.Context, handler Handler, request proto.Message) (response proto.Message, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			response, err = nil, status.Error(codes.Internal, "handler panicked")
+		}
+	}()
+	return handler(ctx, request)
+}
+
+// succeeded is the status of a handler without an error, which gRPC writes as
+// nil. Here nil says that nobody knows.
+var succeeded = status.New(codes.OK, "")
+
+// statusOf returns the gRPC status of a handler's error. It is never nil.
+func statusOf(err error) *status.Status {
+	if err == nil {
+		return succeeded
+	}
+	if s, ok := status.FromError(err); ok {
+		return s
+	}
+	return status.FromContextError(err)
+}
+
+// conclude records the outcome and waits until it is durable, as long as the
+// plan allows. After the handler this can change only how the caller is told.
+func (r *run) conclude() {
+	r.out.Request = r.request
+	r.out.End = r.chain.Now()
+	r.record(r.out.End, Fact{Outcome: r.out})
+	if !r.op.Durable {
+		return
+	}
+	wait := r.chain.plan.AuditDeadline
+	if !r.auditBy.IsZero() {
+		// The audit has just been waited for in vain. The recorder is asked once
+		// more, because that lets it forget the operation, but with little more
+		// patience than what is left.
+		wait = max(time.Until(r.auditBy), wait/20)
+	}
+	// The caller may be gone; the record is wanted nevertheless.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), wait)
+	defer cancel()
+	if r.barrier(ctx) == nil {
+		return
+	}
+	// The recorder has seen the outcome without this; it keeps the handler's
+	// true status.
+	r.out.AuditPending = true
+	if r.out.Ran && r.chain.plan.Answer == AnswerWithhold {
+		// Not a code that invites to try again: the handler did run.
+		what := "committed"
+		if r.out.HandlerStatus.Code() != codes.OK {
+			what = "executed"
+		}
+		r.out.Status = status.New(codes.Unknown, what+", audit pending")
+	}
+}
+
+// observe has the bindings of post_commit see what the handler answered. It is
+// a run of its own: the caller has its answer, and may do with its operation
+// what it likes.
+func (r *run) observe() func() {
+	op := *r.op
+	op.Durable = false // these facts are not waited for
+	o := &run{chain: r.chain, op: &op, shown: NewPayload(r.out.Response)}
+	o.walk = walk{run: o, ctx: context.WithoutCancel(r.ctx), steps: r.route.observe}
+	patience := r.route.patience
+	return func() {
+		defer o.chain.running.Done()
+		defer func() { _ = recover() }() // of our own making, if ever; nobody is left to be told
+		o.walk.through(patience)
+	}
+}
+
+// record tells the recorder a fact. A recorder that panics counts as one whose
+// facts never become durable.
+func (r *run) record(at time.Time, f Fact) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			r.broken = fmt.Errorf("recorder panicked: %v", cause)
+		}
+	}()
+	f.Time, f.Operation, f.Plan = at, r.op, r.chain.plan
+	r.chain.rec.Record(f)
+}
+
+// barrier waits until the facts so far are durable or ctx ends, even when the
+// recorder does not heed ctx.
+func (r *run) barrier(ctx context.Context) error {
+	done := make(chan error, 1)
+	uid := r.op.UID
+	r.chain.running.Add(1)
+	go func() {
+		defer r.chain.running.Done()
+		defer func() {
+			if cause := recover(); cause != nil {
+				done <- fmt.Errorf("recorder panicked: %v", cause)
+			}
+		}()
+		done <- r.chain.rec.Barrier(ctx, uid)
+	}()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	return errors.Join(r.broken, err)
+}
+
+// rescue makes an outcome of a panic that none of our own code should raise.
+func (r *run) rescue(cause any) *Outcome {
+	out := *r.out
+	if out.Ran {
+		if out.Status == nil {
+			out.HandlerStatus = status.New(codes.Unknown, "lost")
+			out.Status = out.HandlerStatus
+		}
+		out.AuditPending = true
+		return &out
+	}
+	out.Decision, out.Reason = Deny, fmt.Sprintf("chain panicked: %v", cause)
+	out.Status = status.New(codes.Internal, "operation denied: internal error")
+	return &out
+}
