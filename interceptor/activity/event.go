@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package activity
+
+import (
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/docket-audit/docket/interceptor"
+	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/ocsf"
+)
+
+// What unmapped.docket is made of: what OCSF has no attribute for.
+const (
+	ownIndex         = "index" // of the binding in its phase, from 0
+	ownCount         = "count" // of the bindings in that phase
+	ownPrincipal     = "principal"
+	ownAttributes    = "attributes"
+	ownReplay        = "replay" // why the grade is not full
+	ownViolations    = "violations"
+	ownFailureKind   = "failure_kind"
+	ownFailurePolicy = "failure_policy"
+	ownPlan          = "plan"
+	ownRan           = "ran"
+	ownHandlerStatus = "handler_status"
+	ownAnswer        = "answer" // the plan's: release or withhold
+	ownDurable       = "durable"
+	ownSkipped       = "skipped" // why the bindings that were not called were not
+)
+
+// A writer makes the event of one fact.
+type writer struct {
+	config *Config
+	fact   *interceptor.Fact
+	digest string // of the plan
+	seen   *seen
+	shared *shared
+}
+
+// A shared is what all events of an operation say alike. It is made once; the
+// events point to it, and nobody changes it.
+type shared struct {
+	actor     *ocsf.Actor
+	source    *ocsf.Endpoint
+	service   *ocsf.Service
+	principal map[string]string
+	uid       string
+	method    string
+	trace     string // id; "" when there is none
+}
+
+func share(op *interceptor.Operation, c *Config) *shared {
+	s := &shared{
+		actor: actorOf(op.Principal), source: sourceOf(c.Gateway, op.Attributes[sourceAddress]),
+		principal: texts(op.Principal), uid: text(string(op.UID)), method: text(op.Method),
+	}
+	if op.Service != "" {
+		s.service = &ocsf.Service{Name: text(op.Service)}
+	}
+	if op.Trace.HasTraceID() {
+		s.trace = op.Trace.TraceID().String()
+	}
+	return s
+}
+
+// event returns the event of the fact.
+func (w *writer) event() *ocsf.APIActivity {
+	f := w.fact
+	e := w.frame()
+	switch {
+	case f.Outcome != nil:
+		w.outcome(e)
+	case f.Result != nil:
+		w.evaluated(e, profile.KindResult, f.Result.End)
+		w.result(e)
+	case f.Failure != nil:
+		w.evaluated(e, profile.KindFailure, f.Failure.End)
+		w.failure(e)
+	default:
+		w.evaluation(e)
+	}
+	return e
+}
+
+// frame returns what all events of an operation have.
+func (w *writer) frame() *ocsf.APIActivity {
+	op, shared := w.fact.Operation, w.shared
+	e := &ocsf.APIActivity{
+		Base: ocsf.Base{
+			ActivityID: activityOf(op.Method),
+			Time:       millis(w.fact.Time), SeverityID: severityInformational,
+			Metadata: w.config.metadata("", op.Tenant),
+		},
+		Actor:       shared.actor,
+		API:         &ocsf.API{Operation: shared.method, Service: shared.service},
+		SrcEndpoint: shared.source,
+	}
+	e.Metadata.CorrelationUID = shared.uid
+	if shared.trace == "" {
+		e.Metadata.Profiles = untraced
+	} else {
+		e.Metadata.Profiles = traced
+		e.Trace = &ocsf.Trace{UID: shared.trace}
+	}
+	return e
+}
+
+// The profiles of events; nobody changes them.
+var (
+	untraced = []string{profileSecurityControl}
+	traced   = []string{profileSecurityControl, profileTrace}
+)
+
+// metadata returns the metadata of a new event.
+func (c *Config) metadata(kind, tenant string) ocsf.Metadata {
+	return ocsf.Metadata{
+		UID: c.NewUID(), EventCode: kind, TenantUID: or(text(tenant), profile.TenantDefault),
+		Product: &ocsf.Product{Name: "docket", VendorName: "docket", Version: text(c.Version)},
+	}
+}
+
+// own puts what is not mapped under Docket's own name.
+func own(e ocsf.Event, name string, value any) {
+	b := e.Common()
+	if b.Unmapped == nil {
+		b.Unmapped = map[string]any{}
+	}
+	m, ok := b.Unmapped[profile.Unmapped].(map[string]any)
+	if !ok {
+		m = map[string]any{}
+		b.Unmapped[profile.Unmapped] = m
+	}
+	m[name] = value
+}
+
+// binding sets what events of one evaluation share.
+func (w *writer) binding(e *ocsf.APIActivity, kind string) {
+	ev := w.fact.Evaluation
+	e.Metadata.EventCode = kind
+	e.Metadata.Tags = []ocsf.KeyValue{
+		{Name: profile.TagPhase, Value: ev.Phase.String()},
+		{Name: profile.TagBinding, Value: text(ev.Interceptor + "/" + ev.Binding)},
+	}
+	applied := kind != profile.KindFailure
+	e.Policy = w.policy(ev.Interceptor, ev.Binding, ev.Phase)
+	e.Policy.Version, e.Policy.IsApplied = w.digest, &applied
+	e.API.Request = &ocsf.APIRequest{UID: text(string(ev.UID))}
+	e.DstEndpoint = &ocsf.Endpoint{SvcName: or(text(ev.Interceptor), "unnamed"), UID: text(ev.Binding)}
+}
+
+func (w *writer) policy(interceptorName, binding string, phase interceptor.Phase) *ocsf.Policy {
+	return &ocsf.Policy{UID: text(binding), Name: text(interceptorName), Type: policyType + phase.String()}
+}
+
+func (w *writer) evaluation(e *ocsf.APIActivity) {
+	ev := w.fact.Evaluation
+	w.binding(e, profile.KindEvaluation)
+	e.ActionID, e.DispositionID = actionObserved, dispositionLogged
+	e.StartTime = millis(ev.Start)
+	c := captured(ev, w.seen, w.config.CaptureMax)
+	e.API.Request.Data = c.data
+	e.Metadata.Tags = append(e.Metadata.Tags, ocsf.KeyValue{Name: profile.TagReplayGrade, Value: c.grade})
+	if c.why != "" {
+		own(e, ownReplay, map[string]any{"grade": c.grade, "why": c.why})
+	}
+	truncated(e, c.size)
+	own(e, ownIndex, ev.Index)
+	own(e, ownCount, ev.Count)
+	if w.shared.principal != nil {
+		own(e, ownPrincipal, w.shared.principal)
+	}
+}
+
+// evaluated sets what results and failures share.
+func (w *writer) evaluated(e *ocsf.APIActivity, kind string, end time.Time) {
+	ev := w.fact.Evaluation
+	w.binding(e, kind)
+	w.span(e, string(ev.UID), "Evaluate", ev.Start, end)
+}
+
+// span sets when something began and ended and, where there is a trace, a span
+// of it under the caller's. The span's id is the last half of the uid, which is
+// random.
+func (w *writer) span(e *ocsf.APIActivity, uid, operation string, start, end time.Time) {
+	if end.Before(start) {
+		end = start // a clock that was set back
+	}
+	e.StartTime, e.EndTime = millis(start), millis(end)
+	duration := end.Sub(start).Milliseconds()
+	e.Duration = &duration
+	if e.Trace == nil {
+		return
+	}
+	e.Trace.Span = &ocsf.Span{UID: spanID(uid), Operation: operation, StartTime: e.StartTime, EndTime: e.EndTime}
+	if parent := w.fact.Operation.Trace; parent.HasSpanID() {
+		e.Trace.Span.ParentUID = parent.SpanID().String()
+	}
+}
+
+func (w *writer) result(e *ocsf.APIActivity) {
+	r := w.fact.Result
+	e.ActionID, e.DispositionID = effect(r.Decision)
+	e.StatusID = statusSuccess
+	code := codes.OK
+	if r.Decision == interceptor.Deny {
+		code = denialCode(r.StatusCode)
+		e.StatusID, e.StatusCode, e.SeverityID = statusFailure, codeName(code), severityMedium
+		e.StatusDetail = clip(r.Reason)
+	}
+	e.API.Response = w.response(code, r.Decision, r.Patches)
+	data, limit := e.API.Response.Data, w.config.CaptureMax
+	if m, ok := data.(map[string]any); ok {
+		put(m, "reason", text(r.Reason))
+		put(m, "status_code", text(r.StatusCode))
+		if len(r.Annotations) > 0 {
+			m["log_annotations"] = texts(r.Annotations)
+		}
+		if len(r.Warnings) > 0 {
+			warnings := make([]string, len(r.Warnings))
+			for i, s := range r.Warnings {
+				warnings[i] = text(s)
+			}
+			m["warnings"] = warnings
+		}
+		e.API.Response.Data = w.bounded(e, m, limit)
+	}
+	if r.Decision == interceptor.Deny {
+		e.API.Response.Error, e.API.Response.ErrorMessage = e.StatusCode, e.StatusDetail
+	} else {
+		e.API.Response.Message = clip(r.Reason)
+	}
+	e.Authorizations = []ocsf.Authorization{{Decision: r.Decision.String()}}
+	if r.Violation != "" {
+		own(e, ownViolations, []string{clip(r.Violation)})
+	}
+}
+
+func (w *writer) failure(e *ocsf.APIActivity) {
+	f, phase := w.fact.Failure, w.fact.Evaluation.Phase
+	e.ActionID, _ = effect(f.Decision)
+	e.DispositionID, e.StatusID = dispositionError, statusFailure
+	code, name := failureCode(f.Kind)
+	number := int32(code)
+	e.StatusCode, e.StatusDetail = name, clip(f.Detail)
+	e.API.Response = &ocsf.APIResponse{Code: &number, Error: name, ErrorMessage: text(string(f.Kind))}
+	switch {
+	case f.Decision == interceptor.Deny:
+		e.SeverityID = severityMedium
+	case f.Policy == interceptor.FailOpen && phase != interceptor.PostCommit:
+		bypassed := true
+		e.SeverityID, e.IsAlert = severityHigh, &bypassed
+	default:
+		e.SeverityID = severityLow
+	}
+	e.Authorizations = []ocsf.Authorization{{Decision: failedPrefix + f.Policy.String()}}
+	own(e, ownFailureKind, text(string(f.Kind)))
+	own(e, ownFailurePolicy, f.Policy.String())
+}
+
+// What authorizations say of a binding that gave no result.
+const (
+	failedPrefix    = "error:" // the failure policy follows
+	decisionSkipped = "skipped"
+)
+
+// truncated notes that size bytes were left out.
+func truncated(e *ocsf.APIActivity, size int) {
+	if size == 0 {
+		return
+	}
+	yes := true
+	e.Metadata.IsTruncated = &yes
+	e.Metadata.UntruncatedSize += (int64(size) + 1023) / 1024
+}
+
+func put(m map[string]any, name, value string) {
+	if value != "" {
+		m[name] = value
+	}
+}
+
+// millis returns t in milliseconds since the epoch, as OCSF has it.
+func millis(t time.Time) int64 { return max(t.UnixMilli(), 0) }
+
+// spanID makes a W3C span id of a uid: 16 hex digits, not all zero.
+func spanID(uid string) string {
+	const zero = "0000000000000001"
+	var digits [16]byte
+	n := len(digits)
+	for i := len(uid) - 1; i >= 0 && n > 0; i-- {
+		c := uid[i]
+		if '0' <= c && c <= '9' || 'a' <= c && c <= 'f' {
+			n--
+			digits[n] = c
+		}
+	}
+	if id := string(digits[n:]); n == 0 && id != "0000000000000000" {
+		return id
+	}
+	return zero
+}
+
+// maxDetail bounds what is written of a reason or a cause outside of payloads.
+const maxDetail = 4 << 10
+
+func clip(s string) string {
+	if len(s) > maxDetail {
+		s = s[:maxDetail]
+	}
+	return text(s)
+}

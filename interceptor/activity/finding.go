@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package activity
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/docket-audit/docket/interceptor"
+	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/ocsf"
+)
+
+// FindingFailOpen is the type of the finding that an operation passed a binding
+// unchecked: finding_info.types.
+const FindingFailOpen = "fail_open"
+
+// finding returns the finding that a fact raises beside its event, or nil.
+func (w *writer) finding(of *ocsf.APIActivity) ocsf.Event {
+	f := w.fact
+	if f.Failure == nil || f.Failure.Policy != interceptor.FailOpen || f.Failure.Decision != interceptor.Allow || f.Evaluation.Phase == interceptor.PostCommit {
+		return nil
+	}
+	alert := true
+	title := fmt.Sprintf("%s passed %s/%s unchecked: the binding failed (%s) and its policy is fail_open",
+		of.API.Operation, of.Policy.Name, of.Policy.UID, text(string(f.Failure.Kind)))
+	e := &ocsf.DetectionFinding{
+		Base: ocsf.Base{
+			ActivityID: activityCreate, Time: of.Time, SeverityID: severityHigh, StatusID: statusSuccess, // of a finding: new
+			Message: title, Metadata: w.config.metadata(profile.KindFinding, f.Operation.Tenant),
+			ActionID: actionAllowed, DispositionID: dispositionAlert, IsAlert: &alert, Policy: of.Policy,
+		},
+		FindingInfo: &ocsf.FindingInfo{
+			Title: title, Types: []string{FindingFailOpen}, CreatedTime: of.Time,
+			RelatedEvents: []ocsf.RelatedEvent{{UID: of.Metadata.UID, TypeUID: apiActivityClass*100 + int64(of.ActivityID)}},
+		},
+		Evidences: []ocsf.Evidence{{
+			API:  &ocsf.API{Operation: of.API.Operation, Service: of.API.Service, Request: &ocsf.APIRequest{UID: of.API.Request.UID}},
+			Data: map[string]any{ownFailureKind: text(string(f.Failure.Kind)), "detail": of.StatusDetail},
+		}},
+	}
+	e.FindingInfo.UID = e.Metadata.UID
+	e.Metadata.CorrelationUID = of.Metadata.CorrelationUID
+	e.Metadata.Profiles = []string{profileSecurityControl}
+	return e
+}
+
+const apiActivityClass = 6003
+
+// PlanActivated returns the event that a plan is in force from now on: Entity
+// Management (3004), with the whole plan as entity.data in the canonical JSON
+// that its digest is of. plan SHOULD be that of the chain, [interceptor.Chain.Plan],
+// which has its defaults written out. Settings of interceptors are part of a
+// plan and so of the record: they are no place for secrets.
+func PlanActivated(plan *interceptor.Plan, opts ...Option) ocsf.Event {
+	c := newConfig(opts)
+	raw, err := json.Marshal(plan)
+	if err == nil {
+		raw, err = ocsf.Canonicalize(raw)
+	}
+	if err != nil {
+		raw = nil // such a plan has no digest either, and no chain runs it
+	}
+	id, applied := plan.Digest(), true
+	e := &ocsf.EntityManagement{
+		Base: ocsf.Base{
+			ActivityID: 10, // activate
+			Time:       millis(c.Now()), SeverityID: severityInformational, StatusID: statusSuccess,
+			Message:  fmt.Sprintf("plan %s is in force, with %s; what no binding governs is decided by unmatched = %q", id, counted(len(plan.Bindings), "binding"), plan.Unmatched),
+			Metadata: c.metadata(profile.KindLifecycle, profile.TenantDocket),
+		},
+		Entity: &ocsf.ManagedEntity{
+			Name: "plan", UID: id, TypeID: entityTypePolicy, Data: ocsf.Canonical(raw),
+			Policy: &ocsf.Policy{UID: id, Name: "plan", IsApplied: &applied},
+		},
+	}
+	e.Message = text(e.Message)
+	own(e, ownPlan, id)
+	return e
+}
+
+// counted says how many there are: "1 binding", "2 bindings".
+func counted(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return strconv.Itoa(n) + " " + noun
+}

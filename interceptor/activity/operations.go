@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package activity
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/docket-audit/docket/interceptor"
+	"github.com/docket-audit/docket/internal/profile"
+)
+
+// An Operation is all that the record says of one operation.
+type Operation struct {
+	// Operation is as the chain saw it, with its Principal, Trace and Start.
+	// Request and State are what bindings were shown of them, before patches, as
+	// google.protobuf.Struct; nil when that is not in the record.
+	interceptor.Operation
+
+	Plan        string       // digest of the plan that was in force
+	Evaluations []Evaluation // in the order in which the bindings were called
+
+	// Outcome is nil when the record has none: the operation was cut off, or is
+	// still under way. Evaluation uids and Failures of its Parts are filled in,
+	// and its Response where post_commit was shown it.
+	Outcome *interceptor.Outcome
+	// Truncated says that the Outcome's patches were too large to be recorded.
+	Truncated bool
+}
+
+// An Evaluation is what the record says of one evaluation. It has a Result, or
+// a Failure, or, when it was cut off, neither.
+type Evaluation struct {
+	*interceptor.Evaluation
+	Result  *interceptor.Result
+	Failure *interceptor.Failure
+
+	// Missing says why Payload or State are not in the record, if they are not.
+	Missing string
+	// Truncated says that the Result was too large to be recorded whole.
+	Truncated bool
+
+	payload, state      proto.Message // of Payload and State
+	sameAs, stateSameAs interceptor.UID
+	input               bool // the evaluation event itself was read
+}
+
+// patience is how many events of others may come between two events of one
+// operation that has its outcome: what bindings of post_commit say comes after
+// it. Until then an operation is kept in memory.
+const patience = 20_000
+
+// Operations puts the events of each operation together and yields the
+// operations in the order in which they end. Events of other kinds are left
+// out, events that come twice count once. An operation whose outcome does not
+// come is yielded at the end, except when there is nothing of it but
+// post_commit: that comes after an outcome, which was then yielded long before,
+// or not selected.
+//
+// An error of events, or an event that cannot be read, is yielded with a nil
+// Operation; the iteration then goes on for as long as the caller does.
+func Operations(events iter.Seq2[[]byte, error]) iter.Seq2[*Operation, error] {
+	return func(yield func(*Operation, error) bool) {
+		a := assembly{open: map[interceptor.UID]*assembled{}}
+		n := 0
+		for raw, err := range events {
+			n++
+			if err == nil {
+				err = a.add(raw, n)
+			}
+			if err != nil && !yield(nil, fmt.Errorf("event %d: %w", n, err)) {
+				return
+			}
+			for _, op := range a.due(n) {
+				if !yield(op.finish(), nil) {
+					return
+				}
+			}
+		}
+		for _, op := range a.rest() {
+			if !yield(op.finish(), nil) {
+				return
+			}
+		}
+	}
+}
+
+// An assembly is the operations that are being put together.
+type assembly struct {
+	open map[interceptor.UID]*assembled
+	// ended holds those with an outcome, in the order of their outcomes.
+	ended []*assembled
+}
+
+type assembled struct {
+	Operation
+	byUID map[interceptor.UID]int // index in Evaluations
+	// Numbers of the first and the last event.
+	began, last int
+}
+
+func (a *assembly) add(raw []byte, n int) error {
+	h, err := profile.Parse(raw)
+	if err != nil {
+		return err
+	}
+	switch h.Kind {
+	case profile.KindEvaluation, profile.KindResult, profile.KindFailure, profile.KindOutcome:
+	default:
+		return nil
+	}
+	r, err := read(raw, h)
+	if err != nil {
+		return err
+	}
+	op := a.open[r.Operation.UID]
+	if op == nil {
+		op = &assembled{byUID: map[interceptor.UID]int{}, began: n}
+		op.Operation.Operation = *r.Operation
+		a.open[r.Operation.UID] = op
+	}
+	op.last = n
+	op.learn(r)
+	if r.Outcome != nil && op.Outcome == nil {
+		op.Outcome, op.Truncated, op.Plan = r.Outcome, r.Truncated, h.PlanDigest
+		a.ended = append(a.ended, op)
+	}
+	return nil
+}
+
+func (e Evaluation) judges() bool { return e.Phase != interceptor.PostCommit }
+
+// learn takes over what a fact says of its operation and evaluation.
+func (op *assembled) learn(r *Recorded) {
+	known, told := &op.Operation.Operation, r.Operation
+	if known.Principal == nil {
+		known.Principal = told.Principal
+	}
+	if known.Attributes == nil {
+		known.Attributes = told.Attributes
+	}
+	if known.Start.IsZero() {
+		known.Start = told.Start
+	}
+	if !known.Trace.HasSpanID() {
+		known.Trace = told.Trace
+	}
+	known.Durable = known.Durable || told.Durable
+	if op.Plan == "" {
+		op.Plan = r.Header.PlanDigest
+	}
+	if r.Evaluation == nil {
+		return
+	}
+	i, ok := op.byUID[r.Evaluation.UID]
+	if !ok {
+		i = len(op.Evaluations)
+		op.byUID[r.Evaluation.UID] = i
+		op.Evaluations = append(op.Evaluations, Evaluation{Evaluation: r.Evaluation})
+	}
+	e := &op.Evaluations[i]
+	switch {
+	case r.Result != nil && e.Result == nil:
+		e.Result, e.Truncated = r.Result, r.Truncated
+	case r.Failure != nil && e.Failure == nil:
+		e.Failure = r.Failure
+	case r.Result == nil && r.Failure == nil && !e.input:
+		e.Evaluation, e.Missing, e.input = r.Evaluation, r.Missing, true
+		e.payload, e.state, e.sameAs, e.stateSameAs = r.payload, r.state, r.SameAs, r.StateSameAs
+	}
+}
+
+// due returns the ended operations that nothing more is waited for, now that n
+// events were read. ended is in the order of their outcomes.
+func (a *assembly) due(n int) []*assembled {
+	var out []*assembled
+	for len(a.ended) > 0 && n-a.ended[0].last >= patience {
+		op := a.ended[0]
+		a.ended = a.ended[1:]
+		delete(a.open, op.UID)
+		out = append(out, op)
+	}
+	return out
+}
+
+// rest returns all operations that are left: the ended ones, then the others as
+// they began.
+func (a *assembly) rest() []*assembled {
+	var cut []*assembled
+	for _, op := range a.open {
+		if op.Outcome == nil && slices.ContainsFunc(op.Evaluations, Evaluation.judges) {
+			cut = append(cut, op)
+		}
+	}
+	slices.SortFunc(cut, func(x, y *assembled) int { return x.began - y.began })
+	return append(a.ended, cut...)
+}
+
+// finish resolves what the events of the operation say of each other.
+func (op *assembled) finish() *Operation {
+	for i := range op.Evaluations {
+		e := &op.Evaluations[i]
+		e.Principal, e.Trace = op.Principal, op.Operation.Trace
+		if !e.input {
+			e.Missing = "the evaluation event is not in the record"
+		}
+		if e.sameAs != "" {
+			if j, ok := op.byUID[e.sameAs]; ok && op.Evaluations[j].Payload != nil {
+				e.Payload, e.payload = op.Evaluations[j].Payload, op.Evaluations[j].payload
+			} else {
+				e.Missing = fmt.Sprintf("the payload is that of evaluation %s, which is not in the record", e.sameAs)
+			}
+		}
+		if e.stateSameAs != "" {
+			if j, ok := op.byUID[e.stateSameAs]; ok && op.Evaluations[j].State != nil {
+				e.State, e.state = op.Evaluations[j].State, op.Evaluations[j].state
+			} else {
+				e.Missing = fmt.Sprintf("the state is that of evaluation %s, which is not in the record", e.stateSameAs)
+			}
+		}
+	}
+	op.messages()
+	if op.Outcome != nil {
+		op.join()
+	}
+	return &op.Operation
+}
+
+// messages finds the operation's own messages among those shown to bindings.
+// The request is what the first binding was shown: later ones see it patched.
+func (op *assembled) messages() {
+	for i := range op.Evaluations {
+		e := &op.Evaluations[i]
+		if e.Phase == interceptor.PostCommit {
+			if op.Outcome != nil && op.Outcome.Response == nil {
+				op.Outcome.Response = e.payload
+			}
+			continue
+		}
+		if i == 0 {
+			op.Request = e.payload
+		}
+		if op.State == nil {
+			op.State = e.state
+		}
+	}
+}
+
+// join gives the parts of the outcome their evaluations.
+func (op *assembled) join() {
+	for i := range op.Outcome.Parts {
+		p := &op.Outcome.Parts[i]
+		if p.Skipped != "" {
+			continue
+		}
+		for _, e := range op.Evaluations {
+			if e.Interceptor == p.Interceptor && e.Binding == p.Binding && e.Phase == p.Phase {
+				p.Evaluation = e.UID
+				if p.Failure != nil && e.Failure != nil {
+					p.Failure = e.Failure
+					p.Decision = e.Failure.Decision
+				}
+			}
+		}
+	}
+}

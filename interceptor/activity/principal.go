@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package activity
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/docket-audit/docket/ocsf"
+)
+
+// The keys of a principal that have a home in OCSF's actor.
+const (
+	principalKind        = "kind"
+	principalSubject     = "subject"
+	principalDisplayName = "display_name"
+	principalProvider    = "provider"
+	principalRoles       = "roles"
+	principalSandboxID   = "sandbox_id"
+	principalTrustDomain = "trust_domain"
+)
+
+// actorOf returns the actor that a principal is. It is never empty, as the
+// schema demands.
+func actorOf(p map[string]string) *ocsf.Actor {
+	a := &ocsf.Actor{}
+	subject := text(p[principalSubject])
+	switch kind := text(p[principalKind]); {
+	case kind == "sandbox":
+		a.AppName, a.AppUID = "sandbox", or(text(p[principalSandboxID]), subject)
+	case subject != "":
+		a.User = &ocsf.User{UID: subject, Name: text(p[principalDisplayName]), TypeID: userTypeUser, Type: "User"}
+		if kind == "service" {
+			a.User.TypeID, a.User.Type = userTypeService, "Service"
+		}
+		for role := range strings.SplitSeq(text(p[principalRoles]), ",") {
+			if role = strings.TrimSpace(role); role != "" {
+				a.User.Groups = append(a.User.Groups, ocsf.Group{Name: role})
+			}
+		}
+	default:
+		a.AppName = or(kind, "unknown")
+	}
+	if issuer := or(text(p[principalProvider]), text(p[principalTrustDomain])); issuer != "" {
+		a.Session = &ocsf.Session{Issuer: issuer}
+	}
+	return a
+}
+
+// sourceAddress is the attribute that src_endpoint is made of.
+const sourceAddress = "source.address"
+
+// sourceOf returns the endpoint that an operation came from, as this gateway
+// saw it.
+func sourceOf(gateway, address string) *ocsf.Endpoint {
+	e := &ocsf.Endpoint{SvcName: or(text(gateway), defaultGateway)}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		e.IP = ip.WithZone("").Unmap().String()
+	} else {
+		e.Hostname = text(host)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+		e.Port = int32(n)
+	}
+	return e
+}
+
+// withheld are attributes that are never recorded, should an adapter pass them
+// on against its contract.
+var withheld = map[string]bool{"authorization": true, "proxy-authorization": true, "cookie": true, "set-cookie": true}
+
+// attributesOf returns the attributes that are recorded; nil when there are none.
+func attributesOf(attributes map[string]string) map[string]string {
+	kept := make(map[string]string, len(attributes))
+	for k, v := range attributes {
+		if !withheld[strings.ToLower(k)] {
+			kept[text(k)] = text(v)
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	return kept
+}
+
+// texts returns m with its texts made valid.
+func texts(m map[string]string) map[string]string {
+	if len(m) == 0 {
+		return nil
+	}
+	out := make(map[string]string, len(m))
+	for k, v := range m {
+		out[text(k)] = text(v)
+	}
+	return out
+}
+
+// text makes s valid UTF-8: an event that could not be encoded would be a hole
+// in the record, which anyone could dig.
+func text(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}

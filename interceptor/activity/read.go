@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package activity
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/docket-audit/docket/interceptor"
+	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/ocsf"
+)
+
+// ErrNoFact says that an event is not one of a fact: a finding, a start, ...
+var ErrNoFact = errors.New("not the event of a fact")
+
+// A Recorded fact is what one event tells. Times are whole milliseconds, the
+// Plan is told by its digest only, the Binding by its names.
+//
+// The Payload and State of an Evaluation are nil when they are not in this very
+// event; [Operations] finds those of earlier ones.
+type Recorded struct {
+	interceptor.Fact
+	Header profile.Header
+
+	// SameAs and StateSameAs name the evaluations whose payload and state this
+	// one was shown again.
+	SameAs, StateSameAs interceptor.UID
+	// Missing says why the input is not in the record, if it is not.
+	Missing string
+	// Truncated says that a result or outcome was too large to be recorded; its
+	// patches are not known.
+	Truncated bool
+
+	payload, state proto.Message // of the Evaluation's Payload and State
+}
+
+// Read returns the fact that an event is of. It fails with [ErrNoFact] on an
+// event of another kind.
+func Read(raw []byte) (*Recorded, error) {
+	h, err := profile.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	return read(raw, h)
+}
+
+func read(raw []byte, h profile.Header) (*Recorded, error) {
+	switch h.Kind {
+	case profile.KindEvaluation, profile.KindResult, profile.KindFailure, profile.KindOutcome:
+	default:
+		return nil, fmt.Errorf("read %s event %s: %w", h.Kind, h.MetadataUID, ErrNoFact)
+	}
+	if h.ClassUID != apiActivityClass {
+		return nil, fmt.Errorf("read %s event %s: class %d: %w", h.Kind, h.MetadataUID, h.ClassUID, ErrNoFact)
+	}
+	// The class is known, and the header's pass has refused duplicate names.
+	e := new(ocsf.APIActivity)
+	if err := json.Unmarshal(raw, e, jsontext.AllowDuplicateNames(true)); err != nil {
+		return nil, fmt.Errorf("read event %s: %w", h.MetadataUID, err)
+	}
+	r := &reading{APIActivity: e, header: h}
+	r.own, _ = e.Unmapped[profile.Unmapped].(map[string]any)
+	return r.fact()
+}
+
+// A reading is an event being read.
+type reading struct {
+	*ocsf.APIActivity
+	header profile.Header
+	own    map[string]any // unmapped.docket
+	out    Recorded
+}
+
+func (r *reading) fact() (*Recorded, error) {
+	r.out.Header = r.header
+	r.out.Time = instant(r.Time)
+	r.out.Operation = r.operation()
+	var err error
+	if r.header.Kind == profile.KindOutcome {
+		r.out.Outcome, err = r.outcome()
+	} else {
+		err = r.evaluation()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s event %s: %w", r.header.Kind, r.header.MetadataUID, err)
+	}
+	return &r.out, nil
+}
+
+func (r *reading) operation() *interceptor.Operation {
+	h := r.header
+	op := &interceptor.Operation{
+		UID: interceptor.UID(h.OperationUID), Tenant: h.Tenant, Service: h.Service, Method: h.Method,
+		Principal: r.strings(ownPrincipal), Attributes: r.strings(ownAttributes),
+	}
+	op.Durable, _ = r.own[ownDurable].(bool)
+	if h.Kind == profile.KindOutcome {
+		op.Start = instant(r.StartTime)
+	}
+	if r.Trace == nil {
+		return op
+	}
+	config := trace.SpanContextConfig{Remote: true}
+	config.TraceID, _ = trace.TraceIDFromHex(r.Trace.UID)
+	if r.Trace.Span != nil {
+		config.SpanID, _ = trace.SpanIDFromHex(r.Trace.Span.ParentUID)
+	}
+	op.Trace = trace.NewSpanContext(config)
+	return op
+}
+
+func (r *reading) evaluation() error {
+	h, op := r.header, r.out.Operation
+	ev := &interceptor.Evaluation{
+		UID: interceptor.UID(h.EvaluationUID), Operation: op.UID, Interceptor: h.Interceptor, Binding: h.Binding,
+		Service: op.Service, Method: op.Method, Principal: op.Principal, Trace: op.Trace,
+		Start: instant(r.StartTime), Index: r.integer(ownIndex), Count: r.integer(ownCount),
+	}
+	if err := ev.Phase.UnmarshalText([]byte(h.Phase)); err != nil {
+		return err
+	}
+	r.out.Evaluation = ev
+	r.out.Binding = &interceptor.Binding{Interceptor: h.Interceptor, ID: h.Binding}
+	switch h.Kind {
+	case profile.KindEvaluation:
+		return r.input(ev)
+	case profile.KindResult:
+		return r.result()
+	default:
+		return r.failure()
+	}
+}
+
+// input reads what the binding was shown.
+func (r *reading) input(ev *interceptor.Evaluation) error {
+	if replay, ok := r.own[ownReplay].(map[string]any); ok {
+		r.out.Missing, _ = replay["why"].(string)
+	}
+	data := r.requestData()
+	name := dataProposed
+	if ev.Phase == interceptor.PostCommit {
+		name = dataCommitted
+	}
+	r.out.SameAs, r.out.StateSameAs = uidAt(data, dataSameAs), uidAt(data, dataStateSameAs)
+	var err error
+	if ev.Payload, r.out.payload, err = payloadAt(data, name); err != nil {
+		return err
+	}
+	if ev.State, r.out.state, err = payloadAt(data, dataState); err != nil {
+		return err
+	}
+	if ev.Payload == nil && r.out.SameAs == "" && r.out.Missing == "" {
+		r.out.Missing = "no payload in the event"
+	}
+	return nil
+}
+
+func (r *reading) requestData() map[string]any {
+	if r.API == nil || r.API.Request == nil {
+		return nil
+	}
+	data, _ := r.API.Request.Data.(map[string]any)
+	return data
+}
+
+func (r *reading) responseData() map[string]any {
+	if r.API == nil || r.API.Response == nil {
+		return nil
+	}
+	data, _ := r.API.Response.Data.(map[string]any)
+	_, r.out.Truncated = data["digest"]
+	return data
+}
+
+func (r *reading) result() error {
+	data := r.responseData()
+	res := &interceptor.Result{Decision: decisionOf(r.ActionID), End: instant(r.EndTime)}
+	res.Reason, _ = data["reason"].(string)
+	res.StatusCode, _ = data["status_code"].(string)
+	if r.out.Truncated {
+		res.Reason, res.StatusCode = or(r.StatusDetail, r.API.Response.Message), r.StatusCode
+	}
+	var err error
+	if res.Patches, err = patchesAt(data); err != nil {
+		return err
+	}
+	if m, ok := data["log_annotations"].(map[string]any); ok {
+		res.Annotations = stringsOf(m)
+	}
+	if list, ok := data["warnings"].([]any); ok {
+		for _, w := range list {
+			s, _ := w.(string)
+			res.Warnings = append(res.Warnings, s)
+		}
+	}
+	if list, ok := r.own[ownViolations].([]any); ok && len(list) > 0 {
+		res.Violation, _ = list[0].(string)
+	}
+	r.out.Result = res
+	return nil
+}
+
+func (r *reading) failure() error {
+	f := &interceptor.Failure{
+		Kind: interceptor.FailureKind(r.header.FailureKind), Detail: r.StatusDetail,
+		Decision: decisionOf(r.ActionID), End: instant(r.EndTime),
+	}
+	r.out.Failure = f
+	return f.Policy.UnmarshalText([]byte(r.header.FailurePolicy))
+}
+
+func (r *reading) outcome() (*interceptor.Outcome, error) {
+	data := r.responseData()
+	out := &interceptor.Outcome{Decision: decisionOf(r.ActionID), Ran: r.header.Ran, End: instant(r.EndTime)}
+	code, _ := codeNamed(r.StatusCode)
+	out.Status = status.New(code, r.StatusDetail)
+	if out.Decision == interceptor.Deny {
+		out.Reason = r.StatusDetail
+	}
+	if name, ok := r.own[ownHandlerStatus].(string); ok {
+		if code, ok = codeNamed(name); !ok {
+			code = codes.Unknown
+		}
+		out.HandlerStatus = status.New(code, "")
+		if code != codes.OK {
+			out.HandlerStatus = status.New(code, r.StatusDetail)
+		}
+	}
+	var err error
+	if out.Patches, err = patchesAt(data); err != nil {
+		return nil, err
+	}
+	skipped, _ := r.own[ownSkipped].(string)
+	for _, a := range r.Authorizations {
+		p, err := partOf(a, skipped)
+		if err != nil {
+			return nil, err
+		}
+		out.Parts = append(out.Parts, p)
+	}
+	if by := r.Policy; by != nil {
+		for i := range out.Parts {
+			p := &out.Parts[i]
+			if p.Decision == interceptor.Deny && p.Interceptor == by.Name && p.Binding == by.UID && policyType+p.Phase.String() == by.Type {
+				out.By = p
+			}
+		}
+	}
+	return out, nil
+}
+
+// partOf reads one binding's part. Of a failure it knows the policy alone, and
+// so what the chain makes of it.
+func partOf(a ocsf.Authorization, skipped string) (interceptor.Part, error) {
+	if a.Policy == nil {
+		return interceptor.Part{}, errors.New("an authorization names no policy")
+	}
+	p := interceptor.Part{Interceptor: a.Policy.Name, Binding: a.Policy.UID}
+	if err := p.Phase.UnmarshalText([]byte(strings.TrimPrefix(a.Policy.Type, policyType))); err != nil {
+		return p, err
+	}
+	if a.Decision == decisionSkipped {
+		p.Skipped = or(skipped, decisionSkipped)
+		return p, nil
+	}
+	if policy, ok := strings.CutPrefix(a.Decision, failedPrefix); ok {
+		p.Failure = &interceptor.Failure{Decision: interceptor.Deny}
+		if err := p.Failure.Policy.UnmarshalText([]byte(policy)); err != nil {
+			return p, err
+		}
+		if p.Failure.Policy == interceptor.FailOpen {
+			p.Failure.Decision = interceptor.Allow
+		}
+		p.Decision = p.Failure.Decision
+		return p, nil
+	}
+	return p, p.Decision.UnmarshalText([]byte(a.Decision))
+}
+
+func (r *reading) strings(name string) map[string]string {
+	m, ok := r.own[name].(map[string]any)
+	if !ok {
+		return nil
+	}
+	return stringsOf(m)
+}
+
+func (r *reading) integer(name string) int {
+	f, _ := r.own[name].(float64)
+	return int(f)
+}
+
+func stringsOf(m map[string]any) map[string]string {
+	out := make(map[string]string, len(m))
+	for k, v := range m {
+		out[k], _ = v.(string)
+	}
+	return out
+}
+
+func uidAt(data map[string]any, name string) interceptor.UID {
+	s, _ := data[name].(string)
+	return interceptor.UID(s)
+}
+
+// payloadAt returns the payload at name and its message; nil when it is not there.
+func payloadAt(data map[string]any, name string) (*interceptor.Payload, proto.Message, error) {
+	v, ok := data[name]
+	if !ok {
+		return nil, nil, nil
+	}
+	m, err := messageOf(v)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return interceptor.NewPayload(m), m, nil
+}
+
+// messageOf returns the message that stands for a JSON value: a Struct for an
+// object, a Value for the well-known types that JSON writes otherwise.
+func messageOf(v any) (proto.Message, error) {
+	if m, ok := v.(map[string]any); ok {
+		return structpb.NewStruct(m)
+	}
+	return structpb.NewValue(v)
+}
+
+func patchesAt(data map[string]any) ([]interceptor.Patch, error) {
+	list, _ := data["patches"].([]any)
+	var patches []interceptor.Patch
+	for _, item := range list {
+		m, ok := item.(map[string]any)
+		if !ok {
+			return nil, errors.New("a patch is not an object")
+		}
+		var p interceptor.Patch
+		p.Op, _ = m["op"].(string)
+		p.Path, _ = m["path"].(string)
+		p.From, _ = m["from"].(string)
+		if v, ok := m["value"]; ok {
+			raw, err := ocsf.EncodeValue(v)
+			if err != nil {
+				return nil, fmt.Errorf("value of a patch: %w", err)
+			}
+			p.Value = raw
+		} else if s, ok := m["value_text"].(string); ok {
+			p.Value = []byte(s)
+		}
+		patches = append(patches, p)
+	}
+	return patches, nil
+}
+
+// instant is the inverse of millis.
+func instant(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}

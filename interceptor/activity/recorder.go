@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package activity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/docket-audit/docket/interceptor"
+	"github.com/docket-audit/docket/ocsf"
+)
+
+// An Ack is the promise for one event that was handed over.
+type Ack interface {
+	// Spooled returns nil when the event is durable, else why it is not. It
+	// returns when ctx ends.
+	Spooled(ctx context.Context) error
+}
+
+// Config says how events are written. The zero Config is ready for use.
+type Config struct {
+	// Gateway names the gateway in src_endpoint.svc_name; default "docket".
+	Gateway string
+	// Version is that of the product, metadata.product.version.
+	Version string
+	// CaptureMax bounds what is captured of a payload, a state, or a result, in
+	// bytes of JSON; of anything larger only the digest is kept. Default 256 KiB.
+	CaptureMax int
+
+	// Now and NewUID are the clock and the source of event uids (UUIDv7).
+	Now    func() time.Time
+	NewUID func() string
+}
+
+const (
+	defaultGateway    = "docket"
+	defaultCaptureMax = 256 << 10
+)
+
+// An Option sets a part of the [Config].
+type Option func(*Config)
+
+// WithGateway names the gateway.
+func WithGateway(name string) Option { return func(c *Config) { c.Gateway = name } }
+
+// WithVersion sets the product's version.
+func WithVersion(v string) Option { return func(c *Config) { c.Version = v } }
+
+// WithCaptureMax bounds what is captured, in bytes.
+func WithCaptureMax(n int) Option { return func(c *Config) { c.CaptureMax = n } }
+
+// WithClock sets the clock.
+func WithClock(now func() time.Time) Option { return func(c *Config) { c.Now = now } }
+
+// WithUIDs sets the source of event uids.
+func WithUIDs(next func() string) Option { return func(c *Config) { c.NewUID = next } }
+
+func newConfig(opts []Option) Config {
+	c := Config{Gateway: defaultGateway, CaptureMax: defaultCaptureMax, Now: time.Now, NewUID: newUID}
+	for _, o := range opts {
+		o(&c)
+	}
+	return c
+}
+
+func newUID() string {
+	// NewV7 fails only when the system has no randomness left to give.
+	return uuid.Must(uuid.NewV7()).String()
+}
+
+// A Recorder turns facts into events and hands them over. It is safe for use
+// by many goroutines at once.
+type Recorder struct {
+	emit   func(ctx context.Context, e ocsf.Event) Ack
+	config Config
+
+	// digest is that of the plan of the last fact. Plans in force never change,
+	// so that the pointer tells which it is.
+	digest atomic.Pointer[planDigest]
+
+	// mu guards open, the operations under way. Each entry is used by one
+	// goroutine at a time: the chain records the facts of an operation in order.
+	mu   sync.Mutex
+	open map[interceptor.UID]*operation
+}
+
+var _ interceptor.Recorder = (*Recorder)(nil)
+
+type planDigest struct {
+	plan   *interceptor.Plan
+	digest string
+}
+
+// An operation is what the Recorder remembers of one that is under way.
+type operation struct {
+	seen   seen
+	shared *shared
+	// acks are of the events that no barrier has seen durable; of durable
+	// operations only. After the Outcome nothing is added: guarded by mu, since
+	// a barrier that was given up may still run beside the next one.
+	acks      []Ack
+	concluded bool
+}
+
+// NewRecorder returns a Recorder that hands events to emit, which MUST NOT
+// block: it takes the event over and promises with the Ack.
+func NewRecorder(emit func(ctx context.Context, e ocsf.Event) Ack, opts ...Option) *Recorder {
+	return &Recorder{emit: emit, config: newConfig(opts), open: map[interceptor.UID]*operation{}}
+}
+
+// Record implements [interceptor.Recorder].
+func (r *Recorder) Record(f interceptor.Fact) {
+	if f.Time.IsZero() {
+		f.Time = r.config.Now()
+	}
+	op := r.operation(&f)
+	if op.shared == nil {
+		op.shared = share(f.Operation, &r.config)
+	}
+	w := writer{config: &r.config, fact: &f, digest: r.planDigest(f.Plan), seen: &op.seen, shared: op.shared}
+	var acks []Ack
+	// Also when emit panics: the chain goes on, and so must the bookkeeping.
+	defer func() { r.close(&f, op, acks) }()
+	event := w.event()
+	acks = append(acks, r.emit(context.Background(), event))
+	if finding := w.finding(event); finding != nil {
+		acks = append(acks, r.emit(context.Background(), finding))
+	}
+}
+
+// operation returns the entry of the fact's operation, a new one when it is the
+// first fact, or the first of post_commit.
+func (r *Recorder) operation(f *interceptor.Fact) *operation {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	op := r.open[f.Operation.UID]
+	if op == nil {
+		op = &operation{}
+		r.open[f.Operation.UID] = op
+	}
+	return op
+}
+
+// close keeps what a barrier will ask for, and forgets the operation when this
+// was the last that is heard of it: the Outcome of an operation that nobody
+// waits for, the last end of a binding in post_commit.
+func (r *Recorder) close(f *interceptor.Fact, op *operation, acks []Ack) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := f.Evaluation; e != nil && e.Phase == interceptor.PostCommit {
+		// Facts of post_commit are not waited for. They may come while the
+		// barrier of a durable operation is still open, whose entry stays.
+		if e.Index == e.Count-1 && (f.Result != nil || f.Failure != nil) && r.open[e.Operation] == op && !op.waitedFor() {
+			delete(r.open, e.Operation)
+		}
+		return
+	}
+	if f.Operation.Durable {
+		op.acks = append(op.acks, acks...)
+		op.concluded = f.Outcome != nil
+		return
+	}
+	if f.Outcome != nil {
+		delete(r.open, f.Operation.UID)
+	}
+}
+
+func (op *operation) waitedFor() bool { return op.concluded || len(op.acks) > 0 }
+
+// errUnknown says that a barrier was asked for an operation without facts.
+var errUnknown = errors.New("no facts of this operation were recorded, or they were forgotten")
+
+// Barrier implements [interceptor.Recorder]. Asked after the Outcome it forgets
+// the operation, whatever comes of waiting.
+func (r *Recorder) Barrier(ctx context.Context, uid interceptor.UID) error {
+	r.mu.Lock()
+	op := r.open[uid]
+	if op == nil {
+		r.mu.Unlock()
+		return fmt.Errorf("wait for operation %s: %w", uid, errUnknown)
+	}
+	acks := op.acks
+	if op.concluded {
+		delete(r.open, uid)
+	}
+	r.mu.Unlock()
+
+	for i, a := range acks {
+		if err := a.Spooled(ctx); err != nil {
+			r.waited(op, i)
+			return fmt.Errorf("wait for operation %s: event %d of %d: %w", uid, i+1, len(acks), err)
+		}
+	}
+	r.waited(op, len(acks))
+	return nil
+}
+
+// waited drops the first n acks, which were kept. The others stay: the next
+// barrier promises for all facts.
+func (r *Recorder) waited(op *operation, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	op.acks = op.acks[min(n, len(op.acks)):]
+}
+
+func (r *Recorder) planDigest(p *interceptor.Plan) string {
+	if p == nil {
+		return ""
+	}
+	if d := r.digest.Load(); d != nil && d.plan == p {
+		return d.digest
+	}
+	d := &planDigest{plan: p, digest: p.Digest()}
+	r.digest.Store(d)
+	return d.digest
+}
+
+// Open returns the number of operations that the Recorder remembers.
+func (r *Recorder) Open() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.open)
+}

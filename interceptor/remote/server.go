@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/docket-audit/docket/interceptor"
+	wire "github.com/docket-audit/docket/schemas/proto/openshell/gateway_interceptor/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// stopWithin is how long calls under way may take once a server is to stop.
+const stopWithin = 2 * time.Second
+
+// ListenAndServe is [Serve] on the endpoint's address. A socket left behind by
+// a server that is gone is taken over.
+func ListenAndServe(ctx context.Context, endpoint string, i interceptor.Interceptor, opts ...Option) error {
+	at, err := parseEndpoint(endpoint)
+	if err != nil {
+		return err
+	}
+	if at.secure && newOptions(opts).tls == nil {
+		return fmt.Errorf("serve interceptor on %s: https needs a certificate (option TLS)", endpoint)
+	}
+	if at.network == "unix" {
+		if err := clearSocket(at.address); err != nil {
+			return fmt.Errorf("serve interceptor on %s: %w", endpoint, err)
+		}
+	}
+	lis, err := (&net.ListenConfig{}).Listen(ctx, at.network, at.address)
+	if err != nil {
+		return fmt.Errorf("serve interceptor on %s: %w", endpoint, err)
+	}
+	return Serve(ctx, lis, i, opts...)
+}
+
+// Serve serves an interceptor until ctx ends, then lets calls under way end and
+// returns nil. It closes lis.
+func Serve(ctx context.Context, lis net.Listener, i interceptor.Interceptor, opts ...Option) error {
+	o := newOptions(opts)
+	settings := []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(MaxMessageBytes),
+		grpc.MaxSendMsgSize(MaxMessageBytes),
+		// Gateways ping idle connections every few seconds. By default a Go
+		// server takes that for abuse and hangs up on them.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+	}
+	if o.tls != nil {
+		settings = append(settings, grpc.Creds(credentials.NewTLS(o.tls)))
+	}
+	server := grpc.NewServer(settings...)
+	wire.RegisterGatewayInterceptorServer(server, &service{impl: i})
+
+	stopped := make(chan struct{})
+	failed := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		select {
+		case <-ctx.Done():
+			stop(server)
+		case <-failed:
+		}
+	}()
+	err := server.Serve(lis)
+	close(failed)
+	<-stopped
+	if err != nil && ctx.Err() == nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("serve interceptor: %w", err)
+	}
+	return nil
+}
+
+// stop stops a server gently, then not.
+func stop(server *grpc.Server) {
+	timer := time.AfterFunc(stopWithin, server.Stop)
+	defer timer.Stop()
+	server.GracefulStop()
+}
+
+// A service answers the wire contract by an interceptor.
+type service struct {
+	wire.UnimplementedGatewayInterceptorServer
+	impl interceptor.Interceptor
+}
+
+// Describe implements the wire contract.
+func (s *service) Describe(ctx context.Context, _ *wire.DescribeRequest) (answer *wire.InterceptorManifest, err error) {
+	defer failOnPanic(&err)
+	m, err := s.impl.Describe(ctx)
+	if err != nil {
+		return nil, wireError(err)
+	}
+	if m == nil {
+		return nil, status.Error(codes.Internal, "the interceptor has no manifest")
+	}
+	return manifestToWire(m), nil
+}
+
+// SnapshotProviderProfiles implements the wire contract: our interceptors vend
+// no provider profiles, and their manifests say so.
+func (s *service) SnapshotProviderProfiles(context.Context, *wire.ProviderProfileSnapshotRequest) (*wire.ProviderProfileSnapshot, error) {
+	return &wire.ProviderProfileSnapshot{}, nil
+}
+
+// Evaluate implements the wire contract.
+func (s *service) Evaluate(ctx context.Context, request *wire.InterceptorEvaluation) (answer *wire.InterceptorResult, err error) {
+	defer failOnPanic(&err)
+	e, err := evaluationFromWire(request)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	e.Start = time.Now()
+	if md, ok := metadata.FromIncomingContext(ctx); ok {
+		e.Operation = interceptor.UID(first(md.Get(operationKey)))
+		e.Trace = readTraceparent(first(md.Get(traceKey)))
+	}
+	result, err := s.impl.Evaluate(ctx, e)
+	if err != nil {
+		return nil, wireError(err)
+	}
+	if result == nil {
+		return nil, status.Error(codes.Internal, "the interceptor has no result")
+	}
+	answer, err = resultToWire(result)
+	if err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
+	}
+	return answer, nil
+}
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
+// failOnPanic keeps a panic of the interceptor from ending its process: the
+// gateway's failure policy decides.
+func failOnPanic(err *error) {
+	if cause := recover(); cause != nil {
+		*err = status.Errorf(codes.Internal, "interceptor panicked: %v", cause)
+	}
+}
+
+// wireError gives a Failure the status code that tells most of its kind.
+func wireError(err error) error {
+	failure := (*interceptor.Failure)(nil)
+	if !errors.As(err, &failure) {
+		if _, ok := status.FromError(err); ok {
+			return err
+		}
+		return status.FromContextError(err).Err()
+	}
+	code := codes.Internal
+	switch failure.Kind {
+	case interceptor.Timeout:
+		code = codes.DeadlineExceeded
+	case interceptor.Unavailable:
+		code = codes.Unavailable
+	case interceptor.Limit:
+		code = codes.ResourceExhausted
+	case interceptor.Cancelled:
+		code = codes.Canceled
+	case interceptor.InvalidResult, interceptor.Panic:
+	}
+	return status.Error(code, failure.Detail)
+}

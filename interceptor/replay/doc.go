@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package replay runs recorded operations through a plan again and says what
+// would come of them now.
+//
+// In a test, before a change of policy ships:
+//
+//	func TestPolicyAgainstHistory(t *testing.T) {
+//		replay.Test(t, chainfile.ForTest(t, "chain.toml", chainfile.Local("no-root", noroot.New())), replay.File("testdata/march.ndjson"),
+//			replay.Allow(replay.Flip("allow", "deny").On("no-root").Max(12)))
+//	}
+//
+// Each operation is rebuilt from what its bindings were shown and goes through
+// a real [interceptor.Chain] of the candidate plan:
+//
+//   - A binding with an implementation is re-executed.
+//   - A binding that failed at the time is answered from the record, whether it
+//     has an implementation or not: timeouts and outages are not the candidate's
+//     doing. What the failure makes of the operation is the candidate's policy.
+//   - A binding without an implementation is answered from the record, as long
+//     as it would be shown just what it was shown then. Else the operation cannot
+//     be replayed, and the [Report] says why.
+//   - The handler answers what it answered then.
+//
+// An operation then is the same, or flips (another decision, or the handler
+// would run where it did not), or has other patches, or met an error: a binding
+// failed now that did not then.
+//
+// Replay knows payloads as bindings saw them, as JSON without secrets. It
+// applies patches to that, and does not know the protobuf type that the chain
+// checked them against.
+//
+// Nothing here stores or sends anything, and two runs give equal reports,
+// provided that the interceptors judge equal input equally.
+package replay

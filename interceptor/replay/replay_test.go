@@ -1,0 +1,504 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package replay_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/apipb"
+
+	"github.com/docket-audit/docket/interceptor"
+	"github.com/docket-audit/docket/interceptor/activity"
+	"github.com/docket-audit/docket/interceptor/replay"
+	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/ocsf"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// replayed runs the history through a plan, twice, and wants equal reports.
+func replayed(t *testing.T, h replay.Source, plan func() *interceptor.Plan, opts ...replay.Option) *replay.Report {
+	t.Helper()
+	first, err := replay.Run(context.Background(), h, plan(), opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := replay.Run(context.Background(), h, plan(), opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := json.Marshal(first)
+	b, _ := json.Marshal(second)
+	if !bytes.Equal(a, b) {
+		t.Errorf("two runs differ:\n%s\n%s", a, b)
+	}
+	return first
+}
+
+// uids names operations of the history by the numbers of their requests.
+func uids(numbers ...int) []string {
+	var out []string
+	for _, n := range numbers {
+		out = append(out, fmt.Sprintf("0199d0aa-3000-7000-8000-%012d", n))
+	}
+	return out
+}
+
+func TestUnchanged(t *testing.T) {
+	h := record(t, oldPlan())
+	n, i, q, w := naming(), images("base:1", "base:2"), quota(), watch()
+	report, err := replay.Run(context.Background(), h, planOf(n, i, q, w))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 8 names; 8 images; 7 quotas, of which 2 failed then; 6 commits.
+	want := &replay.Report{Replayed: 29, Reexecuted: 27, Same: 8, Groups: []replay.Group{}}
+	if diff := cmp.Diff(counts(want), counts(report)); diff != "" {
+		t.Errorf("report (-want +got):\n%s\n%s", diff, report)
+	}
+	if calls := n.calls.Load() + i.calls.Load() + q.calls.Load() + w.calls.Load(); calls != int64(report.Reexecuted) {
+		t.Errorf("%d calls, %d re-executed", calls, report.Reexecuted)
+	}
+	if q.calls.Load() != 5 {
+		t.Errorf("quota was called %d times, want 5: its failures are answered from the record", q.calls.Load())
+	}
+}
+
+// counts is the report's JSON form, which has no other state.
+func counts(r *replay.Report) string {
+	b, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// TestCandidates replays the history through changed plans.
+func TestCandidates(t *testing.T) {
+	create := replay.Group{Service: "demo.Sandboxes", Method: "CreateSandbox"}
+	group := func(c replay.Comparison, from, to, who, binding, reason string, operations ...int) replay.Group {
+		g := create
+		g.Comparison, g.From, g.To, g.Interceptor, g.Binding, g.Reason = c, from, to, who, binding, reason
+		g.Count, g.Operations = len(operations), uids(operations...)
+		return g
+	}
+	for _, c := range []struct {
+		name string
+		plan func() *interceptor.Plan
+		want replay.Report
+	}{
+		{
+			"tightened list",
+			func() *interceptor.Plan { return planOf(naming(), images("base:1"), quota(), watch()) },
+			replay.Report{Replayed: 23, Reexecuted: 22, Same: 5, Flips: 3, Groups: []replay.Group{
+				group(replay.Flipped, "allow", "deny", "images", "allow-list", "", 3, 8),
+				group(replay.Flipped, "modify", "deny", "images", "allow-list", "", 6),
+			}},
+		},
+		{
+			"loosened list",
+			func() *interceptor.Plan {
+				return planOf(naming(), images("base:1", "base:2", "evil:1"), quota(), watch())
+			},
+			replay.Report{Replayed: 30, Reexecuted: 28, Same: 7, Flips: 1, Groups: []replay.Group{
+				group(replay.Flipped, "deny", "allow", "images", "allow-list", "", 5),
+			}},
+		},
+		{
+			"closed on failure",
+			func() *interceptor.Plan {
+				p := oldPlan()
+				p.Bindings[2].FailurePolicy = interceptor.FailClosed
+				return p
+			},
+			replay.Report{Replayed: 27, Reexecuted: 25, Same: 6, Flips: 2, Groups: []replay.Group{
+				group(replay.Flipped, "allow", "deny", "quota", "per-tenant", "", 4),
+				group(replay.Flipped, "modify", "deny", "quota", "per-tenant", "", 6),
+			}},
+		},
+		{
+			"all denied",
+			func() *interceptor.Plan { return planOf(naming(), images(), quota(), watch()) },
+			replay.Report{Replayed: 16, Reexecuted: 16, Same: 1, Flips: 7, Groups: []replay.Group{
+				group(replay.Flipped, "allow", "deny", "images", "allow-list", "", 1, 3, 4, 7, 8),
+				group(replay.Flipped, "modify", "deny", "images", "allow-list", "", 2, 6),
+			}},
+		},
+		{
+			"names unchanged",
+			func() *interceptor.Plan { return planOf(watch(), images("base:1", "base:2"), quota(), watch()) },
+			replay.Report{Replayed: 29, Reexecuted: 27, Same: 6, Flips: 2, Groups: []replay.Group{
+				group(replay.Flipped, "modify", "allow", "naming", "lower-case", "", 2, 6),
+			}},
+		},
+		{
+			"other names",
+			func() *interceptor.Plan {
+				return planOf(counting(func(e *interceptor.Evaluation) (*interceptor.Result, error) {
+					if at(e, "/name") == "Web-2" {
+						return &interceptor.Result{Decision: interceptor.Modify, Patches: []interceptor.Patch{{Op: "replace", Path: "/name", Value: []byte(`"x"`)}}}, nil
+					}
+					return naming().Func(context.Background(), e)
+				}), images("base:1", "base:2"), quota(), watch())
+			},
+			replay.Report{Replayed: 29, Reexecuted: 27, Same: 7, PatchDiffs: 1, Groups: []replay.Group{
+				group(replay.PatchesDiffer, "modify", "modify", "naming", "lower-case", "", 2),
+			}},
+		},
+		{
+			"a bug",
+			func() *interceptor.Plan {
+				return planOf(naming(), counting(func(e *interceptor.Evaluation) (*interceptor.Result, error) {
+					if at(e, "/image") == "base:2" {
+						panic("index out of range")
+					}
+					return images("base:1").Func(context.Background(), e)
+				}), quota(), watch())
+			},
+			replay.Report{Replayed: 23, Reexecuted: 22, Same: 5, Errors: 3, Groups: []replay.Group{
+				group(replay.Erred, "allow", "deny", "images", "allow-list", "panic", 3, 8),
+				group(replay.Erred, "modify", "deny", "images", "allow-list", "panic", 6),
+			}},
+		},
+		{
+			"from the record alone",
+			func() *interceptor.Plan { return planOf(nil, nil, nil, nil) },
+			replay.Report{Replayed: 29, Same: 8, Groups: []replay.Group{}},
+		},
+		{
+			"no quota here, and other names",
+			func() *interceptor.Plan { return planOf(watch(), images("base:1", "base:2", "evil:1"), nil, nil) },
+			replay.Report{Replayed: 28, Reexecuted: 16, Same: 5, Flips: 1, Unreplayable: 2, Groups: []replay.Group{
+				group(replay.Flipped, "modify", "allow", "naming", "lower-case", "", 6),
+				group(replay.Unreplayable, "", "", "quota", "per-tenant", "no implementation here, and the binding was not called then", 5),
+				group(replay.Unreplayable, "", "", "quota", "per-tenant", "no implementation here, and the binding would be shown another input than then", 2),
+			}},
+		},
+		{
+			"a new binding without an implementation",
+			func() *interceptor.Plan {
+				p := oldPlan()
+				p.Bindings = append(p.Bindings, interceptor.Binding{Interceptor: "new", ID: "one", Order: 9, Phases: []interceptor.Phase{interceptor.Validate}})
+				return p
+			},
+			replay.Report{Replayed: 23, Reexecuted: 21, Same: 1, Unreplayable: 7, Groups: []replay.Group{
+				func() replay.Group {
+					g := group(replay.Unreplayable, "", "", "new", "one", "no implementation here, and the binding was not called then", 1, 2, 3, 4, 6)
+					g.Count = 7
+					return g
+				}(),
+			}},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			report := replayed(t, record(t, oldPlan()), c.plan)
+			if diff := cmp.Diff(counts(&c.want), counts(report)); diff != "" {
+				t.Errorf("report (-want +got):\n%s\n%s", diff, report)
+			}
+		})
+	}
+}
+
+// TestCircumstances replays operations that no plan decided.
+func TestCircumstances(t *testing.T) {
+	h := &history{link: profile.Link{Emitter: "gateway-0", Epoch: "0199d0aa-0000-7000-8000-00000000e001", Sequence: 1}}
+	plan := oldPlan()
+	plan.Audit = interceptor.AuditDurable
+	h.lose = func(e ocsf.Event) bool { return e.Common().Metadata.EventCode == profile.KindResult }
+	h.run(t, plan, func(chain *interceptor.Chain) {
+		if out := chain.Run(context.Background(), operation(t, 1, "w", "base:1"), handler); out.Status.Code() != codes.Unavailable {
+			t.Errorf("audit unavailable: %v", out.Status)
+		}
+		h.lose = nil
+		ctx, cancel := context.WithCancel(context.Background())
+		plan.Bindings[0].Impl.(*counter).Func = func(context.Context, *interceptor.Evaluation) (*interceptor.Result, error) {
+			cancel()
+			return allow()
+		}
+		chain.Run(ctx, operation(t, 2, "w", "base:1"), handler)
+	})
+	// An operation that was cut off: its outcome is not in the record.
+	h.run(t, oldPlan(), func(chain *interceptor.Chain) {
+		chain.Run(context.Background(), operation(t, 3, "w", "base:1"), handler)
+	})
+	h.raw = slices.DeleteFunc(h.raw, func(raw []byte) bool {
+		p, _ := profile.Parse(raw)
+		return p.Kind == profile.KindOutcome && p.OperationUID == uids(3)[0]
+	})
+	report := replayed(t, h, oldPlan)
+	if report.Same != 2 || report.Unreplayable != 1 || report.Differs() {
+		t.Errorf("report: %s", report)
+	}
+	// A candidate that denies agrees with a denial.
+	report = replayed(t, h, func() *interceptor.Plan { return planOf(naming(), images(), quota(), watch()) })
+	if report.Same != 2 {
+		t.Errorf("report: %s", report)
+	}
+}
+
+// TestTypedPayloads replays patches of a message with a type: what its JSON form
+// leaves out or names otherwise was not shown then, and is not now.
+func TestTypedPayloads(t *testing.T) {
+	patcher := func() *counter {
+		return counting(func(*interceptor.Evaluation) (*interceptor.Result, error) {
+			return &interceptor.Result{Decision: interceptor.Modify, Patches: []interceptor.Patch{
+				{Op: "add", Path: "/name", Value: []byte(`""`)}, {Op: "add", Path: "/request_type_url", Value: []byte(`"x"`)},
+			}}, nil
+		})
+	}
+	strict := func() *counter {
+		return counting(func(e *interceptor.Evaluation) (*interceptor.Result, error) {
+			if raw, _ := e.Payload.JSON(); string(raw) != `{"requestTypeUrl":"x"}` {
+				return &interceptor.Result{Decision: interceptor.Deny, Reason: string(raw)}, nil
+			}
+			return allow()
+		})
+	}
+	h := &history{link: profile.Link{Emitter: "gateway-0", Epoch: "0199d0aa-0000-7000-8000-00000000e001", Sequence: 1}}
+	h.run(t, planOf(patcher(), strict(), watch(), watch()), func(chain *interceptor.Chain) {
+		op := operation(t, 1, "", "")
+		op.Request = &apipb.Method{Name: "was"}
+		if out := chain.Run(context.Background(), op, handler); !out.Ran {
+			t.Fatal(out.Reason)
+		}
+	})
+	for name, plan := range map[string]func() *interceptor.Plan{
+		"re-executed": func() *interceptor.Plan { return planOf(patcher(), strict(), watch(), watch()) },
+		"answered":    func() *interceptor.Plan { return planOf(patcher(), nil, nil, nil) },
+	} {
+		if report := replayed(t, h, plan); report.Same != 1 {
+			t.Errorf("%s: %s", name, report)
+		}
+	}
+}
+
+// TestLarge replays what was too large to be recorded.
+func TestLarge(t *testing.T) {
+	h := &history{link: profile.Link{Emitter: "gateway-0", Epoch: "0199d0aa-0000-7000-8000-00000000e001", Sequence: 1}}
+	chain, err := interceptor.New(oldPlan(), activity.NewRecorder(h.emit, activity.WithCaptureMax(64)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain.Run(context.Background(), operation(t, 1, strings.Repeat("w", 100), "base:1"), handler)
+	chain.Run(context.Background(), operation(t, 2, "W"+strings.Repeat("w", 24), "base:1"), handler)
+	if err := chain.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	report := replayed(t, h, oldPlan)
+	if report.Unreplayable != 2 || report.Groups[0].Count != 1 {
+		t.Errorf("report: %s", report)
+	}
+}
+
+func TestRecordedPlans(t *testing.T) {
+	h := record(t, oldPlan())
+	digest := oldPlan().Digest()
+	report := replayed(t, h, func() *interceptor.Plan { return nil }, replay.Recorded(func(d string) (*interceptor.Plan, error) {
+		if d != digest {
+			return nil, errors.New("no such plan")
+		}
+		return oldPlan(), nil
+	}))
+	if report.Same != len(requests) {
+		t.Errorf("report: %s", report)
+	}
+	_, err := replay.Run(context.Background(), h, nil, replay.Recorded(func(string) (*interceptor.Plan, error) { return nil, errors.New("lost") }))
+	if err == nil || !strings.Contains(err.Error(), "lost") {
+		t.Errorf("a lost plan: %v", err)
+	}
+	if _, err := replay.Run(context.Background(), h, nil); err == nil {
+		t.Error("replayed without a plan")
+	}
+	if _, err := replay.Run(context.Background(), h, &interceptor.Plan{}); err == nil {
+		t.Error("replayed with a plan that no chain runs")
+	}
+}
+
+// write writes the history to a file.
+func (h *history) write(t *testing.T, name string, line func(raw []byte) []byte) string {
+	t.Helper()
+	var b bytes.Buffer
+	for _, raw := range h.raw {
+		b.Write(line(raw))
+		b.WriteString("\n\n")
+	}
+	path := filepath.Join(t.TempDir(), name)
+	out := b.Bytes()
+	if strings.HasSuffix(name, ".gz") {
+		var z bytes.Buffer
+		w := gzip.NewWriter(&z)
+		if _, err := w.Write(out); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		out = z.Bytes()
+	}
+	if err := os.WriteFile(path, out, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestFile(t *testing.T) {
+	h := record(t, oldPlan())
+	plain := func(raw []byte) []byte { return raw }
+	column := func(raw []byte) []byte {
+		b, _ := json.Marshal(map[string]any{"_raw": string(raw), "_pos": 1})
+		return b
+	}
+	for name, path := range map[string]string{
+		"plain": h.write(t, "h.ndjson", plain), "gzip": h.write(t, "h.ndjson.gz", plain), "columns": h.write(t, "c.ndjson", column),
+	} {
+		report := replayed(t, replay.File(path), oldPlan, replay.RequireVerified())
+		if report.Same != len(requests) {
+			t.Errorf("%s: %s", name, report)
+		}
+	}
+	tampered := func(old, by string) string {
+		return h.write(t, "t.ndjson", func(raw []byte) []byte { return bytes.Replace(raw, []byte(old), []byte(by), 1) })
+	}
+	missing := filepath.Join(t.TempDir(), "none")
+	for name, c := range map[string]struct {
+		source replay.Source
+		opts   []replay.Option
+		want   string
+	}{
+		"missing":    {replay.File(missing), nil, "no such file"},
+		"where":      {replay.File(h.write(t, "h.ndjson", plain)), []replay.Option{replay.Where("kind = 'outcome'")}, "no conditions"},
+		"not JSON":   {replay.File(tampered(`{"action"`, `{action`)), nil, "malformed"},
+		"changed":    {replay.File(tampered(`evil:1`, `base:1`)), []replay.Option{replay.RequireVerified()}, "fingerprint mismatch"},
+		"no verdict": {h, []replay.Option{replay.RequireVerified()}, "cannot tell"},
+		"on fire":    {h, []replay.Option{replay.Where("broken")}, "on fire"},
+	} {
+		if _, err := replay.Run(context.Background(), c.source, oldPlan(), c.opts...); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := replay.Run(ctx, h, oldPlan()); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestGolden keeps the JSON form, which is a contract, and the one for people.
+func TestGolden(t *testing.T) {
+	report := replayed(t, record(t, oldPlan()), func() *interceptor.Plan { return planOf(watch(), images("base:1", "evil:1"), nil, nil) })
+	got := counts(report) + "\n\n" + report.String()
+	file := filepath.Join("testdata", "report.txt")
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("report (-want +got):\n%s", diff)
+	}
+}
+
+// A tester records what a test under test says.
+type tester struct {
+	testing.TB
+	failures []string
+}
+
+func (t *tester) Helper()             {}
+func (t *tester) Logf(string, ...any) {}
+func (t *tester) Failed() bool        { return len(t.failures) > 0 }
+func (t *tester) Error(args ...any)   { t.failures = append(t.failures, fmt.Sprint(args...)) }
+func (t *tester) Fatalf(format string, args ...any) {
+	t.failures = append(t.failures, fmt.Sprintf(format, args...))
+	panic(t)
+}
+
+func TestTest(t *testing.T) {
+	h := record(t, oldPlan())
+	tight := func() *interceptor.Plan { return planOf(naming(), images("base:1"), quota(), watch()) }
+	loose := func() *interceptor.Plan {
+		return planOf(naming(), images("base:1", "base:2", "evil:1"), quota(), watch())
+	}
+	for _, c := range []struct {
+		name string
+		plan *interceptor.Plan
+		opts []replay.Option
+		want []string // what the failures begin with
+	}{
+		{"unchanged", oldPlan(), nil, nil},
+		{"tight", tight(), nil, []string{"replay: 2 of 2 demo", "replay: 1 of 1 demo"}},
+		{"tight, allowed", tight(), []replay.Option{replay.Allow(replay.Flip("*", "deny").On("images").Max(3))}, nil},
+		{"tight, allowed in parts", tight(), []replay.Option{replay.Allow(replay.Flip("allow", "deny").On("allow-list")), replay.Allow(replay.Flip("modify", "deny").On("images/allow-list").Max(1))}, nil},
+		{"tight, too many", tight(), []replay.Option{replay.Allow(replay.Flip("*", "deny").Max(2))}, []string{"replay: 1 of 1 demo"}},
+		{"tight, elsewhere", tight(), []replay.Option{replay.Allow(replay.Flip("*", "deny").On("quota"))}, []string{"replay: 2 of 2", "replay: 1 of 1"}},
+		{"loose", loose(), nil, []string{"replay: 1 of 1 demo.Sandboxes/CreateSandbox: deny -> allow by images/allow-list"}},
+		{"loose, the other way allowed", loose(), []replay.Option{replay.Allow(replay.Flip("allow", "deny"))}, []string{"replay: 1 of 1"}},
+		{"loose, allowed", loose(), []replay.Option{replay.Allow(replay.Flip("deny", "allow"))}, nil},
+		{"nothing executed", planOf(nil, nil, nil, nil), nil, []string{"replay: 0.0 % of the evaluations were re-executed, want at least 90.0 %"}},
+		{"nothing executed, allowed", planOf(nil, nil, nil, nil), []replay.Option{replay.MinExecuted(0)}, nil},
+		{"names", planOf(watch(), images("base:1", "base:2"), quota(), watch()), []replay.Option{replay.Allow(replay.Flip("modify", "allow"))}, nil},
+		{"no plan", &interceptor.Plan{}, nil, []string{"replay: replay operation "}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			under := &tester{TB: t}
+			func() {
+				defer func() {
+					if r := recover(); r != nil && r != any(under) {
+						panic(r)
+					}
+				}()
+				replay.Test(under, c.plan, h, c.opts...)
+			}()
+			ok := len(under.failures) == len(c.want)
+			for i := range min(len(under.failures), len(c.want)) {
+				ok = ok && strings.HasPrefix(under.failures[i], c.want[i])
+			}
+			if !ok {
+				t.Errorf("failures %q, want %q", under.failures, c.want)
+			}
+		})
+	}
+	under := &tester{TB: t}
+	replay.Test(under, oldPlan(), &history{})
+	if len(under.failures) != 1 {
+		t.Errorf("an empty history: %q", under.failures)
+	}
+}
+
+func BenchmarkReplay(b *testing.B) {
+	h := record(b, oldPlan())
+	plan := oldPlan()
+	b.ReportAllocs()
+	evaluations := 0
+	for b.Loop() {
+		report, err := replay.Run(context.Background(), h, plan)
+		if err != nil {
+			b.Fatal(err)
+		}
+		evaluations += report.Replayed
+	}
+	b.ReportMetric(float64(evaluations)/b.Elapsed().Seconds(), "evaluations/s")
+}
