@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package emitter
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/ocsf"
+)
+
+// Why events are refused, in gap findings.
+const (
+	reasonQueueFull = "queue_full" // they came faster than they could be written
+	reasonWALFull   = "wal_full"   // the WAL may not grow further
+	reasonWALError  = "wal_error"  // the disk refuses
+	reasonUnfit     = "unfit"      // not encodable, incomplete or too long
+)
+
+// gaps counts refused events by whose they were and why.
+type gaps map[gapKey]*gap
+
+type gapKey struct{ tenant, reason string }
+
+type gap struct {
+	count       int64
+	first, last int64 // when, ms since the epoch
+}
+
+func (g gaps) add(key gapKey, now int64) {
+	one := g[key]
+	if one == nil {
+		one = &gap{first: now}
+		g[key] = one
+	}
+	one.count++
+	one.last = now
+}
+
+// sorted returns the keys in an order that does not depend on the map.
+func (g gaps) sorted() []gapKey {
+	return slices.SortedFunc(maps.Keys(g), func(a, b gapKey) int {
+		return cmp.Or(cmp.Compare(a.tenant, b.tenant), cmp.Compare(a.reason, b.reason))
+	})
+}
+
+// gapFinding states refused events. It is an event like any other: it takes a
+// sequence of the epoch in which events are missing.
+func (s *sequencer) gapFinding(key gapKey, g *gap) ocsf.Event {
+	now := s.e.cfg.Now().UnixMilli()
+	alert := true
+	events := "events"
+	if g.count == 1 {
+		events = "event"
+	}
+	message := fmt.Sprintf("%d %s refused: %s", g.count, events, key.reason)
+	data := map[string]any{"count": g.count, "reason": key.reason, "first_time": g.first, "last_time": g.last}
+	return &ocsf.DetectionFinding{
+		Base: ocsf.Base{
+			ActivityID: 1, Time: now, SeverityID: 4, StatusID: 1, IsAlert: &alert, Message: message,
+			Metadata: ocsf.Metadata{EventCode: profile.KindFinding, TenantUID: key.tenant},
+			Unmapped: map[string]any{profile.Unmapped: map[string]any{"finding": "gap", "count": g.count, "reason": key.reason}},
+		},
+		FindingInfo: &ocsf.FindingInfo{
+			UID: s.e.cfg.NewUID(), Title: "Audit gap", Desc: message, Types: []string{"audit_sequence_gap"},
+			CreatedTime: now, RelatedEventsCount: g.count,
+		},
+		Evidences: []ocsf.Evidence{{Data: data}},
+	}
+}

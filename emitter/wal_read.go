@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package emitter
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// messageOverhead is what a message on the stream takes beyond its record's
+// bytes: headers and protocol.
+const messageOverhead = 200
+
+// A walReader reads records in order while the WAL grows. One goroutine uses it.
+type walReader struct {
+	w    *wal
+	file *os.File // the one read last
+	open uint64   // its number
+}
+
+// A chunk is what a reader returns: records that follow each other. Their
+// events are parts of one buffer.
+type chunk struct {
+	records []record
+	next    position // behind them
+	damage  []damage // met on the way
+}
+
+// read returns the records at from: at most maxRecords, and not more than
+// maxBytes unless it is one. No records means that there are none yet.
+func (r *walReader) read(from position, maxRecords int, maxBytes int64) (chunk, error) {
+	for {
+		from = r.w.settle(from)
+		limit, path := r.limit(from.number)
+		if from.offset >= limit {
+			return chunk{next: from}, nil
+		}
+		c, err := r.readFile(path, from, limit, maxRecords, maxBytes)
+		if errors.Is(err, os.ErrNotExist) {
+			// Trimmed since: stored, or given up with its custody stated.
+			if again := r.w.settle(from); again != from {
+				from = again
+				continue
+			}
+		}
+		if err != nil {
+			return chunk{}, fmt.Errorf("read WAL: %w", err)
+		}
+		if len(c.records) == 0 && len(c.damage) == 0 {
+			return chunk{}, fmt.Errorf("read WAL: no progress at %s:%d", filepath.Base(path), from.offset)
+		}
+		return c, nil
+	}
+}
+
+func (r *walReader) limit(number uint64) (size int64, path string) {
+	r.w.mu.Lock()
+	defer r.w.mu.Unlock()
+	for _, f := range r.w.files {
+		if f.number == number {
+			return f.size, f.path
+		}
+	}
+	return 0, ""
+}
+
+// readFile reads within one file.
+func (r *walReader) readFile(path string, from position, limit int64, maxRecords int, maxBytes int64) (chunk, error) {
+	want := min(limit-from.offset, maxBytes)
+	b, err := r.bytes(path, from, want)
+	if err != nil {
+		return chunk{}, err
+	}
+	c := chunk{next: from}
+	spent := int64(0)
+	for at := int64(0); at < int64(len(b)) && len(c.records) < maxRecords; {
+		rec, n, err := decodeRecord(b[at:])
+		if err == nil {
+			spent += int64(n) + messageOverhead
+			if spent > maxBytes && len(c.records) > 0 {
+				break
+			}
+			c.records = append(c.records, rec)
+			at += int64(n)
+			c.next.offset = from.offset + at
+			continue
+		}
+		if len(c.records) > 0 {
+			break // cut by the chunk's end, or bad: the next read tells
+		}
+		if int64(len(b)) < limit-from.offset {
+			// Perhaps one record is longer than a chunk. Look at all that is left.
+			if b, err = r.bytes(path, from, limit-from.offset); err != nil {
+				return chunk{}, err
+			}
+			continue
+		}
+		to := nextRecord(b, at+1)
+		c.damage = append(c.damage, damage{filepath.Base(path), from.offset + at, from.offset + to, "records unreadable"})
+		at = to
+		c.next.offset = from.offset + at
+	}
+	return c, nil
+}
+
+func (r *walReader) bytes(path string, from position, n int64) ([]byte, error) {
+	if r.file == nil || r.open != from.number {
+		r.close()
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		r.file, r.open = f, from.number
+	}
+	b := make([]byte, n)
+	got, err := r.file.ReadAt(b, from.offset)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if int64(got) < n {
+		// The file lost its end. What is missing reads as zeros, which are no
+		// record, so that it is found to be damage.
+		clear(b[got:])
+	}
+	return b, nil
+}
+
+func (r *walReader) close() {
+	if r.file != nil {
+		_ = r.file.Close() // only read
+		r.file = nil
+	}
+}

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package emitter
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/docket-audit/docket/internal/profile"
+)
+
+// A recovery is what an earlier start left in the directory.
+type recovery struct {
+	files []*walFile // that hold records, oldest first
+	// epochs are those that neither stopped nor were closed by a later start.
+	epochs  []epochState
+	records int
+	cut     int64 // bytes of torn tails, which nobody was promised
+	damage  []damage
+	// useless are files to remove once a new file's header stands.
+	useless []string
+	highest uint64 // number ever used
+}
+
+// found is one WAL file as it lies there.
+type found struct {
+	number uint64
+	path   string
+	header walHeader
+	start  int64 // of its records
+	broken bool  // the header is unreadable
+	limit  int64 // how much of it counts by the next file's header, -1 when unknown
+}
+
+// recoverWAL reads what is in dir. It changes nothing.
+func recoverWAL(dir string) (*recovery, error) {
+	rec := new(recovery)
+	all, err := rec.list(dir)
+	if err != nil {
+		return nil, err
+	}
+	open := newOpenEpochs()
+	for _, f := range rec.sortOut(all) {
+		if err := rec.read(f, open); err != nil {
+			return nil, err
+		}
+	}
+	rec.epochs = open.list()
+	return rec, nil
+}
+
+func (rec *recovery) list(dir string) ([]*found, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var all []*found
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		name, ok := strings.CutSuffix(entry.Name(), walSuffix)
+		if !ok {
+			if strings.HasSuffix(entry.Name(), walSuffix+tmpSuffix) {
+				rec.useless = append(rec.useless, path)
+			}
+			continue
+		}
+		number, err := strconv.ParseUint(name, 10, 64)
+		if err != nil || number == 0 {
+			continue // not ours
+		}
+		f := &found{number: number, path: path, limit: -1}
+		if err := f.readHeader(); err != nil {
+			return nil, err
+		}
+		all = append(all, f)
+		rec.highest = max(rec.highest, number)
+	}
+	slices.SortFunc(all, func(a, b *found) int { return int(a.number) - int(b.number) }) //nolint:gosec // small numbers
+	return all, nil
+}
+
+func (f *found) readHeader() error {
+	b, err := os.ReadFile(f.path)
+	if err != nil {
+		return err
+	}
+	f.header, f.start, err = decodeHeader(b)
+	f.broken = err != nil
+	return nil
+}
+
+// sortOut goes from the newest file to the oldest, as each header tells how
+// much of the file before it counts, and returns those that count, oldest
+// first.
+func (rec *recovery) sortOut(all []*found) []*found {
+	var counting []*found
+	prev, limit := uint64(0), int64(-1)
+	known := false // whether a newer header told prev and limit
+	for _, f := range slices.Backward(all) {
+		if known && f.number > prev {
+			rec.useless = append(rec.useless, f.path)
+			continue
+		}
+		if known && f.number == prev {
+			f.limit = limit
+		}
+		counting = append(counting, f)
+		known = !f.broken
+		prev, limit = f.header.Prev, f.header.PrevBytes
+	}
+	slices.Reverse(counting)
+	return counting
+}
+
+// read takes in the records of f.
+func (rec *recovery) read(f *found, open *openEpochs) error {
+	b, err := os.ReadFile(f.path)
+	if err != nil {
+		return err
+	}
+	name := filepath.Base(f.path)
+	if f.broken {
+		f.start = nextRecord(b, 0)
+		rec.damage = append(rec.damage, damage{name, 0, f.start, "header unreadable"})
+	}
+	for _, state := range f.header.Epochs {
+		open.carry(state)
+	}
+	wf := &walFile{number: f.number, path: f.path, start: f.start, last: map[string]int64{}}
+	end, bad := scanFile(b, f.start, f.limit)
+	next := f.start
+	for _, span := range append(bad, damage{from: end, to: end}) {
+		for next < span.from {
+			r, n, err := decodeRecord(b[next:])
+			if err != nil {
+				return fmt.Errorf("read %s at %d: %w", name, next, err)
+			}
+			next += int64(n)
+			wf.records++
+			wf.last[r.epoch] = max(wf.last[r.epoch], r.sequence)
+			open.take(&r)
+		}
+		next = span.to
+	}
+	for _, d := range bad {
+		d.file = name
+		rec.damage = append(rec.damage, d)
+	}
+	wf.size = end
+	if f.limit < 0 {
+		rec.cut += int64(len(b)) - end
+	}
+	if wf.records == 0 {
+		rec.useless = append(rec.useless, f.path)
+		return nil
+	}
+	rec.files = append(rec.files, wf)
+	rec.records += wf.records
+	return nil
+}
+
+// scanFile finds how far the file b counts and what is bad within. limit is how
+// much of it counts, -1 when nobody told: then a bad place without a group that
+// begins behind it is a torn tail, and the end.
+func scanFile(b []byte, start, limit int64) (end int64, bad []damage) {
+	short := int64(-1)
+	if limit >= 0 {
+		if limit > int64(len(b)) {
+			short = int64(len(b))
+		} else {
+			b = b[:limit]
+		}
+	}
+	end = int64(len(b))
+	// lastGroup[i] is the last group begun behind the i-th bad place.
+	var lastGroup []int64
+	for at := start; at < int64(len(b)); {
+		r, n, err := decodeRecord(b[at:])
+		if err != nil {
+			to := nextRecord(b, at+1)
+			bad = append(bad, damage{from: at, to: to, reason: "records unreadable"})
+			lastGroup = append(lastGroup, -1)
+			at = to
+			continue
+		}
+		for i := range lastGroup {
+			lastGroup[i] = max(lastGroup[i], int64(r.group))
+		}
+		at += int64(n)
+	}
+	if limit < 0 {
+		for i, d := range bad {
+			if lastGroup[i] <= d.from {
+				return d.from, bad[:i]
+			}
+		}
+		return end, bad
+	}
+	if short >= 0 {
+		if n := len(bad); n > 0 && bad[n-1].to == short {
+			bad[n-1].to = limit
+		} else {
+			bad = append(bad, damage{from: short, to: limit, reason: "file too short"})
+		}
+		end = min(end, short)
+	}
+	return end, bad
+}
+
+// openEpochs folds headers and records into the epochs that are still open.
+type openEpochs struct {
+	byID  map[string]*epochState
+	order []string
+	// closed are epochs whose end was seen; an older header must not revive one.
+	closed map[string]bool
+}
+
+func newOpenEpochs() *openEpochs {
+	return &openEpochs{byID: map[string]*epochState{}, closed: map[string]bool{}}
+}
+
+// carry takes over what a header says.
+func (o *openEpochs) carry(s epochState) {
+	if known := o.byID[s.Epoch]; known != nil {
+		if s.Sequence > known.Sequence {
+			*known = s
+		}
+		return
+	}
+	if !o.closed[s.Epoch] {
+		o.add(s)
+	}
+}
+
+func (o *openEpochs) add(s epochState) *epochState {
+	o.byID[s.Epoch] = &s
+	o.order = append(o.order, s.Epoch)
+	return &s
+}
+
+// take accounts for one record.
+func (o *openEpochs) take(r *record) {
+	state := o.byID[r.epoch]
+	if state == nil {
+		if o.closed[r.epoch] {
+			return
+		}
+		state = o.add(epochState{Epoch: r.epoch, Tenant: tenantOf(r.raw)})
+	}
+	if r.sequence > state.Sequence {
+		state.Sequence, state.UID, state.Fingerprint = r.sequence, r.uid, r.hexFingerprint()
+	}
+	if r.flags&flagOpens != 0 {
+		for _, id := range closesOf(r.raw) {
+			o.close(id)
+		}
+	}
+	if r.flags&flagCloses != 0 {
+		o.close(r.epoch)
+	}
+}
+
+func (o *openEpochs) close(id string) {
+	delete(o.byID, id)
+	o.closed[id] = true
+}
+
+func (o *openEpochs) list() []epochState {
+	var list []epochState
+	for _, id := range o.order {
+		if s := o.byID[id]; s != nil {
+			list = append(list, *s)
+		}
+	}
+	return list
+}
+
+// tenantOf reads the tenant of an event that this package sealed.
+func tenantOf(raw []byte) string {
+	h, err := profile.Parse(raw)
+	if err != nil {
+		return profile.TenantDocket // cannot be: Seal made it and the checksum holds
+	}
+	return h.Tenant
+}
+
+// closesOf reads which epochs a start event closes.
+func closesOf(raw []byte) []string {
+	var e struct {
+		Unmapped struct {
+			Docket struct {
+				Closes []closes `json:"closes"`
+			} `json:"docket"`
+		} `json:"unmapped"`
+	}
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return nil // cannot be: Seal made it and the checksum holds
+	}
+	ids := make([]string, len(e.Unmapped.Docket.Closes))
+	for i, c := range e.Unmapped.Docket.Closes {
+		ids[i] = c.Epoch
+	}
+	return ids
+}
