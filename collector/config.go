@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package collector
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/ocsf"
+)
+
+// A Store is what a collector fills.
+type Store interface {
+	store.Writer
+	store.Reader
+}
+
+// A Ledger takes the statements of commits. A statement that was added twice
+// is harmless, one that was not added is not.
+type Ledger interface {
+	// Add returns when the statement is under a published checkpoint.
+	Add(ctx context.Context, statement []byte) error
+	// Ensure adds those statements, given by their SHA-256 and oldest first,
+	// that are not there yet, and says how many.
+	Ensure(ctx context.Context, digests iter.Seq[[32]byte]) (int, error)
+}
+
+// Config says how a collector works. JetStream and Store are required; every
+// other field has a default that works.
+type Config struct {
+	// JetStream leads to the stream. It may be down for long, so its connection
+	// should reconnect for ever. The collector never closes it.
+	JetStream jetstream.JetStream
+	// Replicas is how many copies the stream must have; one with fewer is
+	// refused. 0 means 1.
+	Replicas int
+	// Prefix is what subjects begin with; "" means docket.activity.
+	Prefix string
+
+	Store Store
+	// Name is the store's name in watermarks; one subject token. "" means lake.
+	Name   string
+	Ledger Ledger // nil: there is none
+
+	// Findings takes what the collector finds, an event each, and sees to it
+	// that it comes back on the stream. nil: findings are logged.
+	Findings func(context.Context, ocsf.Event)
+	// DataDir is where plans are kept, in plans/, and the snapshot of what is
+	// open, followers.json. "": nowhere.
+	DataDir string
+
+	// A flush takes what came in FlushEvery, or FlushMessages or FlushBytes if
+	// that is less. 0 means a second, 20,000 and 16 MiB.
+	FlushEvery    time.Duration
+	FlushMessages int
+	FlushBytes    int
+
+	// Horizon is how far the time of an epoch's events must have gone beyond
+	// the last event of an operation before its silence is a finding. 0 means
+	// 15 minutes.
+	Horizon time.Duration
+	// Keep is how long a message stays on the stream after every store has it,
+	// while there is room. 0 means 24 hours.
+	Keep time.Duration
+
+	// Now and NewUID are time.Now and UUIDv7 when nil.
+	Now    func() time.Time
+	NewUID func() string
+	// Logger discards when nil; MeterProvider measures nothing when nil.
+	Logger        *slog.Logger
+	MeterProvider metric.MeterProvider
+
+	// reached is told the named places of the code as they are passed, and may
+	// return an error, with which Run ends as a killed process does: tests.
+	reached func(place string) error
+}
+
+// Validate says what is wrong with c.
+func (c *Config) Validate() error {
+	switch {
+	case c.JetStream == nil:
+		return errors.New("configure collector: no JetStream")
+	case c.Store == nil:
+		return errors.New("configure collector: no store")
+	case c.Name != "" && profile.Token(c.Name) != c.Name:
+		return errors.New("configure collector: the store's name must be one subject token")
+	case c.FlushEvery < 0 || c.FlushMessages < 0 || c.FlushBytes < 0 || c.Horizon < 0 || c.Keep < 0:
+		return errors.New("configure collector: negative limit")
+	}
+	return nil
+}
+
+// withDefaults returns c with every default in its place.
+func (c Config) withDefaults() Config {
+	or := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	or(&c.FlushEvery, time.Second)
+	or(&c.Horizon, 15*time.Minute)
+	or(&c.Keep, 24*time.Hour)
+	if c.Prefix == "" {
+		c.Prefix = profile.Prefix
+	}
+	if c.Name == "" {
+		c.Name = "lake"
+	}
+	if c.FlushMessages == 0 {
+		c.FlushMessages = 20_000
+	}
+	if c.FlushBytes == 0 {
+		c.FlushBytes = 16 << 20
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.NewUID == nil {
+		c.NewUID = func() string { return uuid.Must(uuid.NewV7()).String() }
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.MeterProvider == nil {
+		c.MeterProvider = noop.NewMeterProvider()
+	}
+	if c.reached == nil {
+		c.reached = func(string) error { return nil }
+	}
+	return c
+}

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/docket-audit/docket/collector/lake"
+	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/collector/store/storetest"
+	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/ocsf"
+)
+
+// claim sends garbage that claims to be an event of e.
+func (r *rig) claim(e *storetest.Epoch, data string, sequence int64) {
+	r.t.Helper()
+	r.send(profile.Subject(profile.Prefix, profile.Header{Tenant: e.Tenant, Kind: "x", Decision: "none", Emitter: e.Emitter}), []byte(data), map[string]string{
+		profile.HeaderEpoch: e.UID, profile.HeaderSequence: fmt.Sprint(sequence),
+	})
+}
+
+// reasons returns why messages are in quarantine, in the order of the stream.
+func (r *rig) reasons() []string {
+	r.t.Helper()
+	reader, err := lake.OpenReader(r.dir + "/lake")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var messages []store.Quarantined
+	for _, q := range reader.Manifest().Quarantined {
+		m, err := lake.ReadQuarantine(reader.Dir(), q.Path)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		messages = append(messages, m...)
+	}
+	slices.SortFunc(messages, func(a, b store.Quarantined) int { return int(a.StreamSeq) - int(b.StreamSeq) })
+	var reasons []string
+	for _, m := range messages {
+		reasons = append(reasons, m.Reason)
+	}
+	return reasons
+}
+
+func (r *rig) wantReasons(want ...string) {
+	r.t.Helper()
+	got := r.reasons()
+	if len(got) != len(want) {
+		r.t.Fatalf("%d messages in quarantine, not %d: %q", len(got), len(want), got)
+	}
+	for i := range want {
+		if !strings.Contains(got[i], want[i]) {
+			r.t.Errorf("reason %d is not about %q: %q", i, want[i], got[i])
+		}
+	}
+}
+
+// No single message stops the collector, whatever it names.
+func TestForgedNames(t *testing.T) {
+	r := newRig(t)
+	e, other := storetest.NewEpoch(t, "acme", "gateway-0"), storetest.NewEpoch(t, "acme", "gateway-1")
+	sent := []store.Entry{e.Start(), other.Start()}
+	r.publish(sent...)
+	r.claim(e, "garbage", 1<<63-1)
+	for _, name := range []string{"../../x", "not\x1b[31ma uuid", strings.ToUpper(e.UID)} {
+		named := storetest.NewEpoch(t, "acme", "gateway-0")
+		named.UID = name
+		// A header cannot hold all that a name can.
+		r.send(profile.Subject(profile.Prefix, named.Start().Header), named.Fork().Start().Raw, nil)
+	}
+	far := storetest.NewEpoch(t, "acme", "gateway-0")
+	closes := func(epoch string, last int64) store.Closed {
+		return store.Closed{Epoch: epoch, LastSequence: last, Fingerprint: strings.Repeat("0", 64)}
+	}
+	r.publish(
+		far.Fork().Start(closes("../../x", 1)), far.Fork().Start(closes(e.UID, profile.MaxInteger)),
+		far.Fork().Start(closes(e.UID, maxJump+2)), far.Fork().Start(closes(other.UID, 1)),
+	)
+	last := e.Stop()
+	sent = append(sent, last)
+	r.publish(last)
+	run := r.start()
+	r.drained(run)
+	if err := run.stop(); err != nil {
+		t.Fatal(err)
+	}
+	r.wantExactly(sent)
+	r.wantReasons("malformed", "not a UUID", "not a UUID", "not a UUID", "not a UUID", "beyond", "too far ahead", "another emitter's")
+	if m := r.mark(e.UID); m != "2" {
+		t.Errorf("watermark is %q", m)
+	}
+}
+
+// A directory that took such an epoch once is collected into again.
+func TestEpochWithoutAWatermark(t *testing.T) {
+	r := newRig(t)
+	l, err := lake.Open(r.dir+"/lake", lake.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b store.Batch
+	for _, name := range []string{"../../x", "not\x1b[31ma uuid", "a$b", strings.Repeat("x", 5000)} {
+		named := storetest.NewEpoch(t, "acme", "gateway-0")
+		named.UID = name
+		b.Entries = append(b.Entries, named.Start())
+	}
+	if _, err := l.Commit(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e := storetest.NewEpoch(t, "acme", "gateway-0")
+	start := e.Start()
+	r.publish(start)
+	run := r.start()
+	r.drained(run)
+	if err := run.stop(); err != nil {
+		t.Fatal(err)
+	}
+	r.wantExactly(append(b.Entries, start))
+}
+
+// Garbage that claims to be events which are still to come moves no watermark
+// and keeps none of them out.
+func TestForgedClaims(t *testing.T) {
+	r := newRig(t)
+	e := storetest.NewEpoch(t, "acme", "gateway-0")
+	sent := append([]store.Entry{e.Start()}, e.Operation()...)
+	r.publish(sent...)
+	for n := range int64(50) {
+		r.claim(e, fmt.Sprintf("garbage %d", n), 5+n)
+	}
+	run := r.start()
+	r.drained(run)
+	if m := r.mark(e.UID); m != "4" {
+		t.Errorf("watermark is %q, the last event is 4", m)
+	}
+	more := e.Operation()
+	r.publish(more...)
+	r.drained(run)
+	if m := r.mark(e.UID); m != "7" {
+		t.Errorf("watermark is %q, the last event is 7", m)
+	}
+	if s := run.Status().Epochs; len(s) != 1 || s[0].Sequenced != 7 || s[0].Quarantined != 0 || s[0].Missing != 0 {
+		t.Errorf("account is %+v", s)
+	}
+	if err := run.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.found()) > 0 {
+		t.Errorf("found %d things wrong", len(r.found()))
+	}
+	r.wantExactly(append(sent, more...))
+}
+
+// A sequence that nobody can have counted is put aside, in a new epoch as in
+// one that is known.
+func TestForgedSequences(t *testing.T) {
+	r := newRig(t)
+	e := storetest.NewEpoch(t, "acme", "gateway-0")
+	start := e.Start()
+	r.publish(start)
+	forge := func(epoch string, sequence int64) store.Entry {
+		event := e.Fork().Stop()
+		raw, _, err := profile.Seal(decode(t, event.Raw), profile.Link{
+			Emitter: "gateway-0", Epoch: epoch, Sequence: sequence, PrevUID: storetest.NewUID(), PrevFingerprint: strings.Repeat("0", 64),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := profile.Parse(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return store.Entry{Raw: raw, Header: h}
+	}
+	r.publish(forge(storetest.NewUID(), profile.MaxInteger), forge(e.UID, maxJump+2))
+	run := r.start()
+	r.drained(run)
+	if err := run.stop(); err != nil {
+		t.Fatal(err)
+	}
+	r.wantExactly([]store.Entry{start})
+	r.wantReasons("beyond", "too far ahead")
+}
+
+// picky is a store that can never take what is about a certain thing.
+type picky struct {
+	Store
+	entry   string // event uid
+	claim   int64
+	commits int
+}
+
+func (p *picky) Commit(ctx context.Context, b store.Batch) (store.Committed, error) {
+	p.commits++
+	for i := range b.Entries {
+		if b.Entries[i].Header.MetadataUID == p.entry {
+			return store.Committed{}, fmt.Errorf("%w: too red", store.ErrUnfit)
+		}
+	}
+	for i := range b.Quarantined {
+		if b.Quarantined[i].Sequence == p.claim {
+			return store.Committed{}, fmt.Errorf("%w: too blue", store.ErrUnfit)
+		}
+	}
+	return p.Store.Commit(ctx, b)
+}
+
+// What the store can never take is found and put aside; the rest is stored.
+func TestUnfitForTheStore(t *testing.T) {
+	r := newRig(t)
+	e := storetest.NewEpoch(t, "acme", "gateway-0")
+	sent := []store.Entry{e.Start()}
+	for range 20 {
+		sent = append(sent, e.Operation()...)
+	}
+	r.publish(sent...)
+	r.claim(e, "garbage", 33)
+	r.claim(e, "garbage", 34)
+	run := r.start(func(c *Config) { c.Store = &picky{Store: c.Store, entry: sent[17].Header.MetadataUID, claim: 33} })
+	r.drained(run)
+	if s := run.Status(); s.Error != "" || len(s.Epochs) != 1 || s.Epochs[0].Quarantined != 1 || s.Epochs[0].Missing != 0 {
+		t.Errorf("status is %+v", s)
+	}
+	if err := run.stop(); err != nil {
+		t.Fatal(err)
+	}
+	r.wantExactly(slices.Delete(slices.Clone(sent), 17, 18))
+	r.wantReasons("too red", "too blue", "malformed")
+	if m := r.mark(e.UID); m != fmt.Sprint(e.Sequence()) {
+		t.Errorf("watermark is %s, not %d", m, e.Sequence())
+	}
+}
+
+// What is kept of epochs in memory is bounded, and the store knows the rest.
+func TestManyEpochs(t *testing.T) {
+	r := newRig(t)
+	l, err := lake.Open(t.TempDir(), lake.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	c, err := New(Config{JetStream: r.js, Store: l})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := storetest.NewEpoch(t, "acme", "gateway-0")
+	if _, err := l.Commit(t.Context(), store.Batch{Entries: []store.Entry{e.Start()}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, known := c.owner(e.UID); !known {
+		t.Error("the owner of a stored epoch is not known")
+	}
+	for range maxOwners {
+		c.owners[storetest.NewUID()] = &origin{}
+	}
+	c.forgetOwners()
+	if n := len(c.owners); n > maxOwners {
+		t.Errorf("%d owners are kept", n)
+	}
+	o, known := c.owner(e.UID)
+	if !known || o.emitter != "gateway-0" || o.last != 1 || !errors.Is(o.may(owner{"acme", "other"}, 2), errOwner) {
+		t.Errorf("the owner of a stored epoch is %+v", o)
+	}
+}
+
+func decode(t *testing.T, raw []byte) ocsf.Event {
+	t.Helper()
+	e, err := ocsf.Decode(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lake
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+
+	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/internal/profile"
+)
+
+// The columns that are not of the header: what storing adds to an event.
+const (
+	ColumnRaw        = "_raw" // the exact bytes
+	ColumnStoredTime = "_stored_time"
+	ColumnStreamSeq  = "_stream_seq"
+	ColumnCommit     = "_commit"
+	ColumnPos        = "_pos"
+)
+
+// headerFields maps the columns of a segment, in their order, to the fields of
+// [profile.Header]. The header's json tags are the names: there is no second
+// list that could differ.
+var headerFields = func() []reflect.StructField {
+	return reflect.VisibleFields(reflect.TypeFor[profile.Header]())
+}()
+
+// schema is that of every segment: the header's fields, then what storing adds.
+var schema = func() *arrow.Schema {
+	var fields []arrow.Field
+	for _, f := range headerFields {
+		fields = append(fields, arrow.Field{Name: columnName(f), Type: columnType(f.Type)})
+	}
+	fields = append(fields,
+		arrow.Field{Name: ColumnRaw, Type: arrow.BinaryTypes.String},
+		arrow.Field{Name: ColumnStoredTime, Type: arrow.PrimitiveTypes.Int64},
+		arrow.Field{Name: ColumnStreamSeq, Type: arrow.PrimitiveTypes.Int64},
+		arrow.Field{Name: ColumnCommit, Type: arrow.PrimitiveTypes.Int64},
+		arrow.Field{Name: ColumnPos, Type: arrow.PrimitiveTypes.Int32})
+	return arrow.NewSchema(fields, nil)
+}()
+
+func columnName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name
+}
+
+func columnType(t reflect.Type) arrow.DataType {
+	switch t.Kind() {
+	case reflect.String:
+		return arrow.BinaryTypes.String
+	case reflect.Int64:
+		return arrow.PrimitiveTypes.Int64
+	case reflect.Int32:
+		return arrow.PrimitiveTypes.Int32
+	case reflect.Bool:
+		return arrow.FixedWidthTypes.Boolean
+	default:
+		// The header is a type of ours, so this is seen when a test first runs.
+		panic("lake: no column type for " + t.String())
+	}
+}
+
+// repeating are the string columns with few values, which a dictionary makes
+// small. In the others every value is new, and a dictionary costs more than it
+// saves.
+var repeating = map[string]bool{
+	"tenant": true, "kind": true, "decision": true, "status_code": true, "status_detail": true,
+	"service": true, "method": true, "principal": true, "source": true, "interceptor": true,
+	"binding": true, "phase": true, "failure_kind": true, "failure_policy": true,
+	"plan_digest": true, "replay_grade": true, "emitter": true, "epoch": true,
+}
+
+// Columns returns the names of a segment's columns in their order, with the
+// type of each in the words of Parquet: INT32, INT64, BOOLEAN, UTF8.
+func Columns() (names, types []string) {
+	for _, f := range schema.Fields() {
+		names = append(names, f.Name)
+		switch f.Type.ID() {
+		case arrow.INT32:
+			types = append(types, "INT32")
+		case arrow.INT64:
+			types = append(types, "INT64")
+		case arrow.BOOL:
+			types = append(types, "BOOLEAN")
+		default:
+			types = append(types, "UTF8")
+		}
+	}
+	return names, types
+}
+
+// appendRow puts e into the builders of all columns.
+func appendRow(b *array.RecordBuilder, e *store.Entry) error {
+	if e.StreamSeq > math.MaxInt64 || e.Commit > math.MaxInt64 || e.Pos > math.MaxInt32 {
+		return fmt.Errorf("write row: stream sequence %d, commit %d or position %d out of range", e.StreamSeq, e.Commit, e.Pos)
+	}
+	v := reflect.ValueOf(&e.Header).Elem()
+	for i, f := range headerFields {
+		field := v.FieldByIndex(f.Index)
+		switch c := b.Field(i).(type) {
+		case *array.StringBuilder:
+			c.Append(field.String())
+		case *array.Int64Builder:
+			c.Append(field.Int())
+		case *array.Int32Builder:
+			c.Append(int32(field.Int()))
+		case *array.BooleanBuilder:
+			c.Append(field.Bool())
+		}
+	}
+	n := len(headerFields)
+	b.Field(n).(*array.StringBuilder).Append(string(e.Raw))
+	b.Field(n + 1).(*array.Int64Builder).Append(e.StoredTime.UnixMilli())
+	b.Field(n + 2).(*array.Int64Builder).Append(int64(e.StreamSeq))
+	b.Field(n + 3).(*array.Int64Builder).Append(int64(e.Commit))
+	b.Field(n + 4).(*array.Int32Builder).Append(int32(e.Pos))
+	return nil
+}
+
+// setColumn puts the values of column name in rows of a into entries, one each.
+// Strings are copied: the array's memory is reused.
+func setColumn(entries []store.Entry, rows []int, name string, a arrow.Array) {
+	switch name {
+	case ColumnRaw:
+		for i, row := range rows {
+			entries[i].Raw = []byte(a.(*array.String).Value(row))
+		}
+	case ColumnStoredTime:
+		for i, row := range rows {
+			entries[i].StoredTime = time.UnixMilli(a.(*array.Int64).Value(row)).UTC()
+		}
+	case ColumnStreamSeq:
+		for i, row := range rows {
+			entries[i].StreamSeq = uint64(a.(*array.Int64).Value(row))
+		}
+	case ColumnCommit:
+		for i, row := range rows {
+			entries[i].Commit = uint64(a.(*array.Int64).Value(row))
+		}
+	case ColumnPos:
+		for i, row := range rows {
+			entries[i].Pos = uint32(a.(*array.Int32).Value(row))
+		}
+	default:
+		setHeader(entries, rows, headerIndex[name], a)
+	}
+}
+
+func setHeader(entries []store.Entry, rows []int, index []int, a arrow.Array) {
+	field := func(i int) reflect.Value { return reflect.ValueOf(&entries[i].Header).Elem().FieldByIndex(index) }
+	switch a := a.(type) {
+	case *array.String:
+		// Neighbours often have the same value: one copy is enough for both.
+		last := ""
+		for i, row := range rows {
+			if v := a.Value(row); v != last {
+				last = strings.Clone(v)
+			}
+			field(i).SetString(last)
+		}
+	case *array.Int64:
+		for i, row := range rows {
+			field(i).SetInt(a.Value(row))
+		}
+	case *array.Int32:
+		for i, row := range rows {
+			field(i).SetInt(int64(a.Value(row)))
+		}
+	case *array.Boolean:
+		for i, row := range rows {
+			field(i).SetBool(a.Value(row))
+		}
+	}
+}
+
+var headerIndex = func() map[string][]int {
+	m := make(map[string][]int, len(headerFields))
+	for _, f := range headerFields {
+		m[columnName(f)] = f.Index
+	}
+	return m
+}()
+
+// columnIndex maps the name of a column to its place.
+var columnIndex = func() map[string]int {
+	m := make(map[string]int, schema.NumFields())
+	for i, f := range schema.Fields() {
+		m[f.Name] = i
+	}
+	return m
+}()

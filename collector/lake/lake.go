@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/docket-audit/docket/collector/store"
+)
+
+// Options of a lake; the zero value works.
+type Options struct {
+	Logger *slog.Logger // nil discards
+	Now    func() time.Time
+	// NewUID names files; UUIDv7 by default.
+	NewUID func() string
+	// Fault is asked at each point of a commit at which a crash would leave
+	// something else behind: "segment begin", "segment written", "segment
+	// renamed", and the same of quarantine, statement and manifest. An error
+	// ends the commit there and then, as a crash does. For tests.
+	Fault func(point string) error
+}
+
+// A Lake is the one writer of a directory, and a reader of it. Its methods may
+// be called concurrently, Commit by one goroutine at a time.
+type Lake struct {
+	dir  string
+	opts Options
+	log  *slog.Logger
+	lock *os.File
+
+	// commit is held for the whole of a commit, and by Close.
+	commit sync.Mutex
+	closed bool // guarded by commit
+	// dirty says that a commit failed and left who knows what. The next one
+	// begins like a start. Guarded by commit.
+	dirty bool
+	// written is the number of the manifest in the file. Guarded by commit.
+	written uint64
+	damaged error // of the manifest file at Open
+
+	mu        sync.RWMutex
+	manifest  *Manifest // guarded by mu; replaced, never changed
+	streamSeq uint64    // guarded by mu
+}
+
+var (
+	_ store.Writer = (*Lake)(nil)
+	_ store.Reader = (*Lake)(nil)
+)
+
+// Open opens the lake in dir for writing, and makes it if there is none. It
+// removes what an interrupted commit left behind. It fails with [ErrLocked]
+// while another Lake has the directory.
+//
+// A manifest that is damaged is made again from the statements; a statement
+// that is damaged or missing is an error, as a commit on top would hide it.
+func Open(dir string, opts Options) (*Lake, error) {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.NewUID == nil {
+		opts.NewUID = func() string { return uuid.Must(uuid.NewV7()).String() }
+	}
+	if opts.Fault == nil {
+		opts.Fault = func(string) error { return nil }
+	}
+	for _, sub := range []string{HotDir, CommitsDir, QuarantineDir} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return nil, failed("open lake", dir, err)
+		}
+	}
+	lock, err := acquire(dir)
+	if err != nil {
+		return nil, failed("open lake", dir, err)
+	}
+	l := &Lake{dir: dir, opts: opts, log: opts.Logger.With("component", "lake"), lock: lock, manifest: new(Manifest)}
+	if err := l.start(); err != nil {
+		return nil, failed("open lake", dir, errors.Join(err, lock.Close()))
+	}
+	return l, nil
+}
+
+// start reads the directory and puts it in order.
+func (l *Lake) start() error {
+	m, damaged, err := load(l.dir)
+	if err != nil {
+		return err
+	}
+	if err := l.continuous(m, damaged); err != nil {
+		return err
+	}
+	if damaged != nil {
+		l.damaged = damaged
+		l.log.Warn("the manifest is damaged; made again from the statements", "error", damaged)
+	}
+	l.written = 0
+	if b, err := os.ReadFile(filepath.Join(l.dir, ManifestPath)); err == nil {
+		if onDisk, err := ParseManifest(b); err == nil {
+			l.written = onDisk.Number
+		}
+	}
+	keep := make(map[string]bool, len(m.Files)+len(m.Quarantined)+1)
+	keep[ManifestPath] = true
+	for i := range m.Files {
+		keep[m.Files[i].Path] = true
+	}
+	for i := range m.Quarantined {
+		keep[m.Quarantined[i].Path] = true
+	}
+	if err := sweep(l.dir, keep, l.named); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.manifest, l.streamSeq = m, m.StreamSeq
+	l.mu.Unlock()
+	if damaged != nil || m.Number > l.written {
+		return l.writeManifest(m)
+	}
+	return nil
+}
+
+// continuous refuses to go on where a statement is missing: the next commit
+// would take the number of one that the ledger knows.
+func (l *Lake) continuous(m *Manifest, damaged error) error {
+	if damaged != nil {
+		var claimed *Manifest
+		if b, err := os.ReadFile(filepath.Join(l.dir, ManifestPath)); err == nil {
+			claimed, _ = ParseManifest(b)
+		}
+		if claimed != nil {
+			return damaged // whole in itself, but not of these statements
+		}
+	}
+	list, err := os.ReadDir(filepath.Join(l.dir, CommitsDir))
+	if err != nil {
+		return err
+	}
+	for _, d := range list {
+		var number uint64
+		if _, err := fmt.Sscanf(d.Name(), "%d.json", &number); err == nil && filepath.Ext(d.Name()) == ".json" && number > m.Number {
+			return fmt.Errorf("%s: %w: the statement is missing, number %d is there", StatementPath(m.Number+1), ErrCorrupt, number)
+		}
+	}
+	return nil
+}
+
+// named returns every path that a statement ever named.
+func (l *Lake) named() (map[string]bool, error) {
+	paths := make(map[string]bool)
+	for b, err := range Statements(l.dir, 1) {
+		if err != nil {
+			return nil, err
+		}
+		s, err := ParseStatement(b)
+		if err != nil {
+			return nil, err
+		}
+		for i := range s.Added {
+			paths[s.Added[i].Path] = true
+		}
+		for i := range s.Quarantined {
+			paths[s.Quarantined[i].Path] = true
+		}
+	}
+	return paths, nil
+}
+
+// writeManifest replaces the manifest file.
+func (l *Lake) writeManifest(m *Manifest) error {
+	whole := *m
+	b, err := whole.Encode()
+	if err != nil {
+		return err
+	}
+	err = put(l.dir, ManifestPath, "manifest", l.opts.Fault, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("write manifest: %w", err)
+	}
+	l.written = m.Number
+	return nil
+}
+
+// Close writes the manifest if it is behind, and gives the lock back.
+func (l *Lake) Close() error {
+	l.commit.Lock()
+	defer l.commit.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	var err error
+	if m := l.Manifest(); !l.dirty && m.Number > l.written {
+		err = l.writeManifest(m)
+	}
+	return errors.Join(err, l.lock.Close())
+}
+
+// Damaged tells what was wrong with the manifest file when the lake was opened;
+// nil when nothing was. Open has replaced it.
+func (l *Lake) Damaged() error { return l.damaged }
+
+// Dir returns the lake's directory.
+func (l *Lake) Dir() string { return l.dir }
+
+// Manifest returns what the lake consists of. It is shared: it MUST NOT be
+// changed.
+func (l *Lake) Manifest() *Manifest {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.manifest
+}
+
+// Files returns the segments in commit order, for those who read Parquet by
+// themselves. The list MUST NOT be changed; paths are relative to Dir.
+func (l *Lake) Files() []File { return l.Manifest().Files }
+
+// Epoch implements [store.Writer].
+func (l *Lake) Epoch(uid string) *store.Epoch {
+	e, ok := l.Manifest().Epochs[uid]
+	if !ok {
+		return nil
+	}
+	return e.state()
+}
+
+// Epochs implements [store.Writer].
+func (l *Lake) Epochs() []string { return slices.Sorted(maps.Keys(l.Manifest().Epochs)) }
+
+// Sequences implements [store.Writer].
+func (l *Lake) Sequences() map[string]store.Intervals {
+	m := l.Manifest()
+	all := make(map[string]store.Intervals, len(m.Epochs))
+	for uid, e := range m.Epochs {
+		all[uid] = store.Union(e.Stored, e.Quarantined)
+	}
+	return all
+}
+
+// StreamSeq implements [store.Writer].
+func (l *Lake) StreamSeq() uint64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.streamSeq
+}
+
+// Statements implements [store.Writer].
+func (l *Lake) Statements(number uint64) iter.Seq2[[]byte, error] { return Statements(l.dir, number) }
+
+// Scan implements [store.Reader].
+func (l *Lake) Scan(ctx context.Context, q store.Query) iter.Seq2[store.Entry, error] {
+	return scan(ctx, l.dir, l.Files(), q)
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lake
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+	"github.com/apache/arrow/go/v17/parquet"
+	"github.com/apache/arrow/go/v17/parquet/compress"
+	"github.com/apache/arrow/go/v17/parquet/pqarrow"
+
+	"github.com/docket-audit/docket/collector/store"
+)
+
+const (
+	segmentSuffix = ".parquet"
+
+	// A row group is held in memory whole while it is written: at 1.6 KB an
+	// event this is about 80 MB.
+	rowGroupRows = 50_000
+	// Rows go to the writer in records of so many.
+	recordRows = 4096
+)
+
+var writerProperties = func() *parquet.WriterProperties {
+	props := []parquet.WriterProperty{
+		parquet.WithCompression(compress.Codecs.Zstd), parquet.WithCompressionLevel(1),
+		parquet.WithMaxRowGroupLength(rowGroupRows),
+		parquet.WithDictionaryDefault(false),
+		parquet.WithCreatedBy("docket"),
+		// The minimum of a column of payloads is a payload: of no use to a
+		// reader, and in the wrong place for those who erase.
+		parquet.WithStatsFor(ColumnRaw, false),
+		parquet.WithStatsFor("message", false),
+	}
+	for name := range repeating {
+		props = append(props, parquet.WithDictionaryFor(name, true))
+	}
+	return parquet.NewWriterProperties(props...)
+}()
+
+// encodeSegment returns entries as one Parquet file and what it can tell of it;
+// the path is the caller's to set. The file is made in memory, since this Arrow
+// panics when what it writes to fails, and so that what fails here is due to
+// the entries and never to a disk.
+func encodeSegment(entries []store.Entry) (b []byte, f File, err error) {
+	var buf bytes.Buffer
+	if err := writeParquet(&buf, entries); err != nil {
+		return nil, File{}, err
+	}
+	f = describe(entries)
+	sum := sha256.Sum256(buf.Bytes())
+	f.SHA256, f.Bytes = hex.EncodeToString(sum[:]), int64(buf.Len())
+	return buf.Bytes(), f, nil
+}
+
+func writeParquet(w io.Writer, entries []store.Entry) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("write segment: %v", r)
+		}
+	}()
+	pw, err := pqarrow.NewFileWriter(schema, w, writerProperties, pqarrow.DefaultWriterProps())
+	if err != nil {
+		return fmt.Errorf("write segment: %w", err)
+	}
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer b.Release()
+	for i := range entries {
+		if err := appendRow(b, &entries[i]); err != nil {
+			return err
+		}
+		if (i+1)%recordRows != 0 && i+1 < len(entries) {
+			continue
+		}
+		rec := b.NewRecord()
+		// Unbuffered writes of this Arrow do not end the row group they are in.
+		err := pw.WriteBuffered(rec)
+		rec.Release()
+		if err != nil {
+			return fmt.Errorf("write segment: %w", err)
+		}
+	}
+	if err := pw.Close(); err != nil {
+		return fmt.Errorf("write segment: %w", err)
+	}
+	return nil
+}
+
+// describe tells of a segment with entries what lets a reader pass over it.
+func describe(entries []store.Entry) File {
+	f := File{Rows: int64(len(entries)), Epochs: make(map[string]store.Interval)}
+	for i := range entries {
+		e := &entries[i]
+		h := &e.Header
+		if i == 0 {
+			f.FirstCommit, f.LastCommit, f.MinTime, f.MaxTime = e.Commit, e.Commit, h.Time, h.Time
+		}
+		f.FirstCommit, f.LastCommit = min(f.FirstCommit, e.Commit), max(f.LastCommit, e.Commit)
+		f.MinTime, f.MaxTime = min(f.MinTime, h.Time), max(f.MaxTime, h.Time)
+		widen(&f.MinEvent, &f.MaxEvent, h.MetadataUID)
+		widen(&f.MinOperation, &f.MaxOperation, h.OperationUID)
+		iv, ok := f.Epochs[h.Epoch]
+		if !ok {
+			iv = store.Interval{First: h.Sequence, Last: h.Sequence}
+		}
+		f.Epochs[h.Epoch] = store.Interval{First: min(iv.First, h.Sequence), Last: max(iv.Last, h.Sequence)}
+	}
+	return f
+}
+
+func widen(lo, hi *string, v string) {
+	if v == "" {
+		return
+	}
+	if *hi == "" || v < *lo {
+		*lo = v
+	}
+	if v > *hi {
+		*hi = v
+	}
+}
+
+// Describe makes of the rows of a segment what its [File] must say beside path,
+// size and digest.
+func Describe(entries []store.Entry) File { return describe(entries) }

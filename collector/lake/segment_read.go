@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+	"github.com/apache/arrow/go/v17/parquet/file"
+	"github.com/apache/arrow/go/v17/parquet/pqarrow"
+
+	"github.com/docket-audit/docket/collector/store"
+)
+
+// A segment is an open file of rows. Not for concurrent use.
+type segment struct {
+	path string // relative, for errors
+	file *os.File
+	rows *pqarrow.FileReader
+}
+
+func openSegment(dir, path string) (s *segment, err error) {
+	defer guard(path, &err)
+	f, err := os.Open(filepath.Join(dir, filepath.FromSlash(path)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w: the segment is missing", path, ErrCorrupt)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open segment: %w", err)
+	}
+	defer func() {
+		if s == nil {
+			_ = f.Close() // was only read
+		}
+	}()
+	pr, err := file.NewParquetReader(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", path, ErrCorrupt, err)
+	}
+	rows, err := pqarrow.NewFileReader(pr, pqarrow.ArrowReadProperties{BatchSize: recordRows}, memory.DefaultAllocator)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", path, ErrCorrupt, err)
+	}
+	if err := checkSchema(rows); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", path, ErrCorrupt, err)
+	}
+	return &segment{path: path, file: f, rows: rows}, nil
+}
+
+func (s *segment) close() { _ = s.file.Close() } // was only read
+
+func checkSchema(rows *pqarrow.FileReader) error {
+	got, err := rows.Schema()
+	if err != nil {
+		return err
+	}
+	if got.NumFields() != schema.NumFields() {
+		return fmt.Errorf("%d columns instead of %d", got.NumFields(), schema.NumFields())
+	}
+	for i, want := range schema.Fields() {
+		f := got.Field(i)
+		if f.Name != want.Name || !arrow.TypeEqual(f.Type, want.Type) || f.Nullable {
+			return fmt.Errorf("column %d is %s %v instead of %s %v", i, f.Name, f.Type, want.Name, want.Type)
+		}
+	}
+	return nil
+}
+
+// guard makes an error of a panic: the Parquet reader trusts what it reads, and
+// a lake's files lie where others can reach them.
+func guard(path string, err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%s: %w: %v", path, ErrCorrupt, p)
+	}
+}
+
+func (s *segment) groups() int { return s.rows.ParquetReader().NumRowGroups() }
+
+// read calls each for the rows of one row group, some at a time, with an array
+// per name. The arrays are gone when each returns.
+func (s *segment) read(ctx context.Context, group int, names []string, each func(columns []arrow.Array) error) (err error) {
+	defer guard(s.path, &err)
+	readers := make([]*pqarrow.ColumnReader, len(names))
+	for i, name := range names {
+		leaf := columnIndex[name]
+		r, err := s.rows.GetFieldReader(ctx, leaf, map[int]bool{leaf: true}, []int{group})
+		if err != nil {
+			return fmt.Errorf("%s: %w: column %s: %w", s.path, ErrCorrupt, name, err)
+		}
+		defer r.Release()
+		readers[i] = r
+	}
+	for left := s.rows.ParquetReader().MetaData().RowGroup(group).NumRows(); left > 0; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(left, recordRows)
+		left -= n
+		if err := s.batch(readers, names, n, each); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *segment) batch(readers []*pqarrow.ColumnReader, names []string, n int64, each func([]arrow.Array) error) error {
+	columns := make([]arrow.Array, len(readers))
+	for i, r := range readers {
+		chunks, err := r.NextBatch(n)
+		if err != nil {
+			return fmt.Errorf("%s: %w: column %s: %w", s.path, ErrCorrupt, names[i], err)
+		}
+		if int64(chunks.Len()) != n {
+			return fmt.Errorf("%s: %w: column %s is too short", s.path, ErrCorrupt, names[i])
+		}
+		column := chunks.Chunk(0)
+		if len(chunks.Chunks()) > 1 {
+			if column, err = array.Concatenate(chunks.Chunks(), memory.DefaultAllocator); err != nil {
+				return fmt.Errorf("%s: read column %s: %w", s.path, names[i], err)
+			}
+			defer column.Release()
+		}
+		defer chunks.Release()
+		columns[i] = column
+	}
+	return each(columns)
+}
+
+// entries reads the columns names of the rows of one row group for which keep
+// is true, or of all when keep is nil, in the order of the file.
+func (s *segment) entries(ctx context.Context, group int, names []string, keep []bool) ([]store.Entry, error) {
+	var out []store.Entry
+	done := 0 // rows of earlier batches
+	err := s.read(ctx, group, names, func(columns []arrow.Array) error {
+		var rows []int
+		for i := range columns[0].Len() {
+			if keep == nil || keep[done+i] {
+				rows = append(rows, i)
+			}
+		}
+		done += columns[0].Len()
+		entries := make([]store.Entry, len(rows))
+		for c, name := range names {
+			setColumn(entries, rows, name, columns[c])
+		}
+		out = append(out, entries...)
+		return nil
+	})
+	return out, err
+}
+
+// ReadSegment returns the rows of one segment of the lake in dir just as they
+// lie in the file: Header is what the columns say, which only for an honest
+// file is what Raw says. Scan is for readers, this for those who doubt.
+func ReadSegment(ctx context.Context, dir, path string) iter.Seq2[store.Entry, error] {
+	return func(yield func(store.Entry, error) bool) {
+		s, err := openSegment(dir, path)
+		if err != nil {
+			yield(store.Entry{}, err)
+			return
+		}
+		defer s.close()
+		names, _ := Columns()
+		for g := range s.groups() {
+			entries, err := s.entries(ctx, g, names, nil)
+			if err != nil {
+				yield(store.Entry{}, err)
+				return
+			}
+			for i := range entries {
+				if !yield(entries[i], nil) {
+					return
+				}
+			}
+		}
+	}
+}

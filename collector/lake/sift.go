@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lake
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+
+	"github.com/docket-audit/docket/collector/store"
+)
+
+// sifted is what is new of a batch.
+type sifted struct {
+	entries     []store.Entry
+	conflict    []bool // of entries, by index
+	quarantined []store.Quarantined
+	duplicates  int
+}
+
+// An identity is what there should be one event of.
+type identity struct {
+	epoch    string
+	sequence int64
+}
+
+// sift takes out what the lake holds already, or the batch before it. Whether a
+// sequence was stored, the interval sets say; only where it was, rows are read
+// to tell a duplicate from a conflict.
+func (l *Lake) sift(ctx context.Context, b store.Batch) (*sifted, error) {
+	m := l.Manifest()
+	known := make(map[identity][]string) // fingerprints
+	asked := make(map[string]store.Intervals)
+	for i := range b.Entries {
+		h := &b.Entries[i].Header
+		if m.Epochs[h.Epoch].Stored.Contains(h.Sequence) {
+			set := asked[h.Epoch]
+			set.Add(h.Sequence)
+			asked[h.Epoch] = set
+		}
+	}
+	if len(asked) > 0 {
+		if err := l.fingerprints(ctx, m.Files, asked, known); err != nil {
+			return nil, err
+		}
+	}
+	s := &sifted{entries: make([]store.Entry, 0, len(b.Entries)), conflict: make([]bool, 0, len(b.Entries))}
+	for i := range b.Entries {
+		h := &b.Entries[i].Header
+		id := identity{h.Epoch, h.Sequence}
+		prints := known[id]
+		if slices.Contains(prints, h.Fingerprint) {
+			s.duplicates++
+			continue
+		}
+		known[id] = append(prints, h.Fingerprint)
+		s.entries = append(s.entries, b.Entries[i])
+		s.conflict = append(s.conflict, len(prints) > 0)
+	}
+	return s, l.siftQuarantined(m, b.Quarantined, s)
+}
+
+// fingerprints adds to known the fingerprints of the stored events of asked.
+func (l *Lake) fingerprints(ctx context.Context, files []File, asked map[string]store.Intervals, known map[identity][]string) error {
+	for i := range files {
+		if !overlaps(files[i].Epochs, asked) {
+			continue
+		}
+		seg, err := openSegment(l.dir, files[i].Path)
+		if err != nil {
+			return err
+		}
+		for g := range seg.groups() {
+			err = seg.read(ctx, g, []string{"epoch", "sequence", "fingerprint"}, func(c []arrow.Array) error {
+				epochs, sequences, prints := c[0].(*array.String), c[1].(*array.Int64), c[2].(*array.String)
+				for row := range epochs.Len() {
+					n := sequences.Value(row)
+					if set, ok := asked[epochs.Value(row)]; ok && set.Contains(n) {
+						id := identity{string([]byte(epochs.Value(row))), n}
+						known[id] = append(known[id], string([]byte(prints.Value(row))))
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				break
+			}
+		}
+		seg.close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func overlaps(has map[string]store.Interval, asked map[string]store.Intervals) bool {
+	for epoch, set := range asked {
+		if iv, ok := has[epoch]; ok && set.Overlaps(iv) {
+			return true
+		}
+	}
+	return false
+}
+
+// siftQuarantined takes out the messages that were quarantined already: same
+// place on the stream, same bytes. The place alone would not do, as a stream
+// that was made anew counts from 1 again.
+func (l *Lake) siftQuarantined(m *Manifest, messages []store.Quarantined, s *sifted) error {
+	files := make(map[string][]store.Quarantined) // read once each
+	same := func(q *store.Quarantined) func(store.Quarantined) bool {
+		return func(o store.Quarantined) bool {
+			return o.StreamSeq == q.StreamSeq && o.Subject == q.Subject && bytes.Equal(o.Data, q.Data)
+		}
+	}
+	for i := range messages {
+		q := &messages[i]
+		held := slices.ContainsFunc(s.quarantined, same(q))
+		for j := range m.Quarantined {
+			f := &m.Quarantined[j]
+			if held || !f.StreamSeqs.Contains(int64(q.StreamSeq)) {
+				continue
+			}
+			if files[f.Path] == nil {
+				read, err := ReadQuarantine(l.dir, f.Path)
+				if err != nil {
+					return err
+				}
+				files[f.Path] = read
+			}
+			held = slices.ContainsFunc(files[f.Path], same(q))
+		}
+		if held {
+			s.duplicates++
+			continue
+		}
+		s.quarantined = append(s.quarantined, *q)
+	}
+	return nil
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lake
+
+import (
+	"cmp"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/rfc6962"
+
+	"github.com/docket-audit/docket/internal/profile"
+)
+
+// A Tally makes the counts and Merkle roots of a statement from the headers of
+// its rows. The zero value is empty.
+type Tally struct {
+	trees map[tallyKey]*compact.Range
+}
+
+type tallyKey struct {
+	tenant string
+	class  int32
+	day    string
+}
+
+var trees = compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+
+// Day returns the day of an event time, as a count names it.
+func Day(ms int64) string { return time.UnixMilli(ms).UTC().Format("20060102") }
+
+// Add counts the next row in the order of _pos. It fails when the fingerprint
+// is not 32 bytes of hex.
+func (t *Tally) Add(h profile.Header) error {
+	leaf, err := hex.DecodeString(h.Fingerprint)
+	if err != nil || len(leaf) != 32 {
+		return fmt.Errorf("count event %s: fingerprint %.80q is not a SHA-256", h.MetadataUID, h.Fingerprint)
+	}
+	if t.trees == nil {
+		t.trees = make(map[tallyKey]*compact.Range)
+	}
+	key := tallyKey{h.Tenant, h.ClassUID, Day(h.Time)}
+	tree := t.trees[key]
+	if tree == nil {
+		tree = trees.NewEmptyRange(0)
+		t.trees[key] = tree
+	}
+	return tree.Append(rfc6962.DefaultHasher.HashLeaf(leaf), nil)
+}
+
+// Counts returns the counts so far, sorted by tenant, class and day.
+func (t *Tally) Counts() ([]Count, error) {
+	counts := make([]Count, 0, len(t.trees))
+	for key, tree := range t.trees {
+		root, err := tree.GetRootHash(nil)
+		if err != nil {
+			return nil, fmt.Errorf("compute Merkle root: %w", err)
+		}
+		counts = append(counts, Count{key.tenant, key.class, key.day, int64(tree.End()), hex.EncodeToString(root)})
+	}
+	slices.SortFunc(counts, func(a, b Count) int {
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.ClassUID, b.ClassUID), cmp.Compare(a.Day, b.Day))
+	})
+	return counts, nil
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package serve_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/docket-audit/docket/collector/serve"
+)
+
+// What is wrong with a filter is said in words of ours.
+func TestFilterErrors(t *testing.T) {
+	for expression, want := range map[string]string{
+		`tenant ==`:           "it ends too early",
+		`tenant == "a" AND 1`: `"AND" at character 15 was not expected there`,
+		`tenant == "a`:        "",
+		`tenant == 'a' &&& 1`: "",
+		`(tenant`:             "it ends too early",
+		`tenantt == "x"`:      `there is no column or function "tenantt"`,
+		`tenant == 3`:         "== at character 8 does not go with (string, int)",
+		`startsWith(tenant)`:  "startsWith at character 11 does not go with (string)",
+		`tenant`:              "the expression is a string, not true or false",
+	} {
+		_, err := serve.ParseFilter(expression)
+		var wrong *serve.FilterError
+		if !errors.As(err, &wrong) || !errors.Is(err, serve.ErrInvalid) || wrong.Hint() == "" {
+			t.Errorf("%s: %v is no FilterError with a hint", expression, err)
+			continue
+		}
+		if want != "" && wrong.Reason != want {
+			t.Errorf("%s: %s, want %s", expression, wrong.Reason, want)
+		}
+		if strings.Contains(wrong.Reason, "expecting") || strings.Contains(wrong.Reason, "Syntax error") || strings.Contains(wrong.Reason, "container") || strings.Contains(wrong.Reason, "\n") {
+			t.Errorf("%s: %s", expression, wrong.Reason)
+		}
+	}
+}

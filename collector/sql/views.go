@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sql
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/docket-audit/docket/internal/profile"
+)
+
+// columns are those of a segment: the header's, then what storing adds.
+var columns = func() []Column {
+	var c []Column
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[profile.Header]()) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		c = append(c, Column{name, map[reflect.Kind]string{
+			reflect.String: "VARCHAR", reflect.Int64: "BIGINT", reflect.Int32: "INTEGER", reflect.Bool: "BOOLEAN",
+		}[f.Type.Kind()]})
+	}
+	return append(c,
+		Column{"_raw", "VARCHAR"}, Column{"_stored_time", "BIGINT"}, Column{"_stream_seq", "BIGINT"},
+		Column{"_commit", "BIGINT"}, Column{"_pos", "INTEGER"})
+}()
+
+// classes are the OCSF classes that Docket writes, by the names of their views.
+var classes = []struct {
+	name string
+	uid  int
+}{
+	{"api_activity", 6003},
+	{"application_error", 6008},
+	{"application_lifecycle", 6002},
+	{"detection_finding", 2004},
+	{"entity_management", 3004},
+}
+
+// An operation has one outcome. Should a forged second one be kept as a
+// conflict, both are shown: a view does not judge.
+const operationsView = `
+SELECT operation_uid, tenant, time, service, method, principal, source, decision, ran,
+	status_code, status_detail AS reason, message, duration_ms, interceptor, binding,
+	plan_digest, trace_uid, metadata_uid, emitter, epoch, sequence, _commit, _pos
+FROM events WHERE kind = 'outcome'`
+
+// An evaluation that is not answered yet has NULL in the columns of the answer.
+const evaluationsView = `
+SELECT e.evaluation_uid, e.operation_uid, e.tenant, e.time, e.service, e.method, e.principal, e.source,
+	e.interceptor, e.binding, e.phase, a.kind AS answer, a.decision, a.status_code, a.status_detail AS reason,
+	a.failure_kind, a.failure_policy, a.duration_ms, e.replay_grade, e.plan_digest, e.trace_uid,
+	e.metadata_uid, a.metadata_uid AS answer_uid, e.emitter, e.epoch, e.sequence, a.sequence AS answer_sequence,
+	e._commit, e._pos
+FROM events e
+LEFT JOIN events a ON a.evaluation_uid = e.evaluation_uid AND a.operation_uid = e.operation_uid
+	AND a.kind IN ('result', 'failure')
+WHERE e.kind = 'evaluation'`
+
+// viewStatements returns what makes the views over the files at paths.
+func viewStatements(paths []string) []string {
+	statements := []string{
+		"CREATE VIEW events AS " + eventsView(paths),
+		"CREATE VIEW operations AS " + operationsView,
+		"CREATE VIEW evaluations AS " + evaluationsView,
+	}
+	for _, c := range classes {
+		statements = append(statements, fmt.Sprintf("CREATE VIEW %s AS SELECT * FROM events WHERE class_uid = %d", c.name, c.uid))
+	}
+	return statements
+}
+
+// eventsView names each file. It casts each column, which costs nothing where
+// the type is right, so that the contract does not hang on who wrote the file.
+func eventsView(paths []string) string {
+	var b strings.Builder
+	b.WriteString("SELECT ")
+	for i, c := range columns {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		value := c.Name
+		if len(paths) == 0 {
+			value = "NULL"
+		}
+		fmt.Fprintf(&b, "CAST(%s AS %s) AS %s", value, c.Type, c.Name)
+	}
+	if len(paths) == 0 {
+		b.WriteString(" WHERE false")
+		return b.String()
+	}
+	b.WriteString(" FROM read_parquet(")
+	b.WriteString(listLiteral(paths))
+	// A name=value directory in a path would become a column otherwise.
+	b.WriteString(", hive_partitioning = false)")
+	return b.String()
+}
+
+// literal quotes a string for SQL.
+func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+func listLiteral(list []string) string {
+	var b strings.Builder
+	b.WriteByte('[')
+	for i, s := range list {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(literal(s))
+	}
+	b.WriteByte(']')
+	return b.String()
+}

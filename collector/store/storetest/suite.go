@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package storetest
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/internal/profile"
+)
+
+// A Store is what is tested. Close after an error of Commit MUST be to it what
+// a kill is: nothing is put in order.
+type Store interface {
+	store.Writer
+	store.Reader
+	Close() error
+}
+
+// A Subject says how to come by a store.
+type Subject struct {
+	// Open opens the store in dir, or makes it. fault is to be called at every
+	// point of a commit at which a kill would leave something else behind; its
+	// error ends the commit there.
+	Open func(dir string, fault func(point string) error) (Store, error)
+	// Check looks at what lies in dir while no store has it open, by other means
+	// than the store's own. May be nil.
+	Check func(t TB, dir string)
+}
+
+// A TB is what the checks need of a test, be it one of testing or of rapid.
+type TB interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// Run checks the subject.
+func Run(t *testing.T, s Subject) {
+	t.Run("empty", s.empty)
+	t.Run("queries", s.queries)
+	t.Run("duplicates", s.duplicates)
+	t.Run("conflicts", s.conflicts)
+	t.Run("quarantine", s.quarantine)
+	t.Run("epochs", s.epochs)
+	t.Run("statements", s.statements)
+	t.Run("kills", s.kills)
+	t.Run("machine", s.machine)
+}
+
+func (s Subject) open(t testing.TB, dir string) Store {
+	t.Helper()
+	st, err := s.Open(dir, func(string) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+		if s.Check != nil {
+			s.Check(t, dir)
+		}
+	})
+	return st
+}
+
+func commit(t testing.TB, st Store, b store.Batch) store.Committed {
+	t.Helper()
+	c, err := st.Commit(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func scan(t testing.TB, st store.Reader, q store.Query) []store.Entry {
+	t.Helper()
+	var out []store.Entry
+	for e, err := range st.Scan(t.Context(), q) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+func same(t testing.TB, what string, want, got any) {
+	t.Helper()
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+		t.Errorf("%s (-want +got):\n%s", what, d)
+	}
+}
+
+func (s Subject) empty(t *testing.T) {
+	st := s.open(t, t.TempDir())
+	same(t, "scan", []store.Entry(nil), scan(t, st, store.Query{}))
+	same(t, "sequences", map[string]store.Intervals{}, st.Sequences())
+	c := commit(t, st, store.Batch{StreamSeq: 9})
+	if c.Number != 0 || st.StreamSeq() != 9 {
+		t.Errorf("nothing made commit %d, stream sequence %d", c.Number, st.StreamSeq())
+	}
+	if st.Epoch("none") != nil {
+		t.Error("an epoch that never was is known")
+	}
+}
+
+// queries compares every kind of query with the same done over all entries.
+func (s Subject) queries(t *testing.T) {
+	st := s.open(t, t.TempDir())
+	acme, other := NewEpoch(t, "acme", "gateway-0"), NewEpoch(t, "other", "gateway-0")
+	var all []store.Entry
+	for range 4 {
+		var b store.Batch
+		for range 3 {
+			b.Entries = append(b.Entries, acme.Operation()...)
+			b.Entries = append(b.Entries, other.Operation()...)
+		}
+		all = append(all, commit(t, st, b).Added...)
+	}
+	mid := all[len(all)/2]
+	cursor := store.Cursor{Commit: mid.Commit, Pos: mid.Pos}
+	for name, q := range map[string]store.Query{
+		"all":               {},
+		"since":             {Since: mid.Header.Time},
+		"until":             {Until: mid.Header.Time},
+		"range":             {Since: mid.Header.Time - 3, Until: mid.Header.Time + 3},
+		"tenant":            {Tenant: "acme"},
+		"nobody":            {Tenant: "nobody"},
+		"kinds":             {Kinds: []string{profile.KindOutcome, profile.KindResult}},
+		"event":             {Event: mid.Header.MetadataUID},
+		"no event":          {Event: NewUID()},
+		"operation":         {Operation: mid.Header.OperationUID},
+		"epoch":             {Epoch: other.UID},
+		"after":             {After: cursor},
+		"before":            {After: cursor, Descending: true},
+		"descending":        {Descending: true},
+		"limit":             {Limit: 7},
+		"last":              {Limit: 5, Descending: true},
+		"after and tenant":  {After: cursor, Tenant: "other", Kinds: []string{profile.KindEvaluation}, Limit: 2},
+		"before and tenant": {After: cursor, Tenant: "other", Descending: true, Limit: 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			same(t, "scan", apply(q, all), scan(t, st, q))
+			q.WithoutRaw = true
+			same(t, "scan without raw", apply(q, all), scan(t, st, q))
+		})
+	}
+}
+
+// apply does a query over a list in commit order.
+func apply(q store.Query, all []store.Entry) []store.Entry {
+	all = slices.Clone(all)
+	if q.Descending {
+		slices.Reverse(all)
+	}
+	var out []store.Entry
+	for _, e := range all {
+		h, c := e.Header, store.Cursor{Commit: e.Commit, Pos: e.Pos}.Compare(q.After)
+		switch {
+		case q.Since != 0 && h.Time < q.Since, q.Until != 0 && h.Time >= q.Until,
+			q.Tenant != "" && h.Tenant != q.Tenant, q.Kinds != nil && !slices.Contains(q.Kinds, h.Kind),
+			q.Event != "" && h.MetadataUID != q.Event, q.Operation != "" && h.OperationUID != q.Operation,
+			q.Epoch != "" && h.Epoch != q.Epoch,
+			q.After != store.Cursor{} && (q.Descending && c >= 0 || !q.Descending && c <= 0),
+			q.Limit > 0 && len(out) == q.Limit:
+			continue
+		}
+		if q.WithoutRaw {
+			e.Raw = nil
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+func (s Subject) duplicates(t *testing.T) {
+	st := s.open(t, t.TempDir())
+	e := NewEpoch(t, "acme", "gateway-0")
+	first := store.Batch{Entries: append([]store.Entry{e.Start()}, e.Operation()...), StreamSeq: 4}
+	commit(t, st, first)
+	again := commit(t, st, first)
+	if again.Number != 0 || again.Duplicates != 4 || len(again.Added) != 0 {
+		t.Errorf("the same batch again: %+v", again)
+	}
+	more := e.Operation()
+	mixed := commit(t, st, store.Batch{Entries: slices.Concat(first.Entries, more, more), StreamSeq: 14})
+	if mixed.Number != 2 || mixed.Duplicates != 7 || len(mixed.Conflicts) != 0 {
+		t.Errorf("half of it again: commit %d, %d duplicates, %d conflicts", mixed.Number, mixed.Duplicates, len(mixed.Conflicts))
+	}
+	same(t, "sequences", map[string]store.Intervals{e.UID: {{First: 1, Last: 7}}}, st.Sequences())
+	if n := len(scan(t, st, store.Query{})); n != 7 {
+		t.Errorf("%d events stored, not 7", n)
+	}
+}
+
+func (s Subject) conflicts(t *testing.T) {
+	st := s.open(t, t.TempDir())
+	e := NewEpoch(t, "acme", "gateway-0")
+	commit(t, st, store.Batch{Entries: []store.Entry{e.Start()}})
+	fork := e.Fork()
+	commit(t, st, store.Batch{Entries: e.Operation()})
+	theirs := fork.Operation()
+	c := commit(t, st, store.Batch{Entries: theirs})
+	if len(c.Conflicts) != 3 || len(c.Added) != 3 || c.Duplicates != 0 {
+		t.Fatalf("%d conflicts, %d added, %d duplicates", len(c.Conflicts), len(c.Added), c.Duplicates)
+	}
+	again := commit(t, st, store.Batch{Entries: theirs})
+	if again.Duplicates != 3 || again.Number != 0 {
+		t.Errorf("the same conflicts again: %+v", again)
+	}
+	x, y := e.Fork(), e.Fork()
+	within := commit(t, st, store.Batch{Entries: slices.Concat(x.Operation(), y.Operation())})
+	if len(within.Conflicts) != 3 || len(within.Added) != 6 {
+		t.Errorf("within a batch: %d conflicts, %d added", len(within.Conflicts), len(within.Added))
+	}
+	state := st.Epoch(e.UID)
+	same(t, "conflicts", store.Intervals{{First: 2, Last: 7}}, state.Conflicts)
+	same(t, "stored", store.Intervals{{First: 1, Last: 7}}, state.Stored)
+	if state.HeadSequence != 7 || state.HeadFingerprint != x.Fingerprint() {
+		t.Errorf("head is %d %s, of the first event with that sequence it is %s", state.HeadSequence, state.HeadFingerprint, x.Fingerprint())
+	}
+	if n := len(scan(t, st, store.Query{})); n != 13 {
+		t.Errorf("%d events stored, not 13", n)
+	}
+}
+
+func (s Subject) quarantine(t *testing.T) {
+	dir := t.TempDir()
+	st := s.open(t, dir)
+	e := NewEpoch(t, "acme", "gateway-0")
+	start := e.Start()
+	second := e.API(profile.KindOutcome, NewUID(), "")
+	b := store.Batch{
+		Entries: []store.Entry{start}, StreamSeq: 3,
+		Quarantined: []store.Quarantined{
+			{Subject: "a", Data: []byte("\x00\xffno event"), StreamSeq: 2, Reason: "not JSON", Headers: map[string][]string{"X": {"1", "2"}}},
+			{Subject: "b", Data: []byte("claims to be the second"), StreamSeq: 3, Reason: "forged", Epoch: e.UID, Sequence: 2},
+		},
+	}
+	commit(t, st, b)
+	same(t, "sequences", map[string]store.Intervals{e.UID: {{First: 1, Last: 2}}}, st.Sequences())
+	if again := commit(t, st, b); again.Number != 0 || again.Duplicates != 3 {
+		t.Errorf("the same again: %+v", again)
+	}
+	// A stream that was made anew counts from 1 again: another message.
+	if c := commit(t, st, store.Batch{StreamSeq: 2, Quarantined: []store.Quarantined{{Subject: "a", Data: []byte("another"), StreamSeq: 2}}}); c.Number == 0 {
+		t.Error("another message in the same place of the stream is taken for the same")
+	}
+	// The claim was false: here is the second event.
+	c := commit(t, st, store.Batch{Entries: []store.Entry{second}, StreamSeq: 4})
+	if len(c.Added) != 1 || len(c.Conflicts) != 0 {
+		t.Errorf("a quarantined claim kept the event out: %+v", c)
+	}
+	same(t, "stored", store.Intervals{{First: 1, Last: 2}}, st.Epoch(e.UID).Stored)
+}
+
+func (s Subject) epochs(t *testing.T) {
+	dir := t.TempDir()
+	st := s.open(t, dir)
+	stopped, crashed, foreign := NewEpoch(t, "acme", "gateway-0"), NewEpoch(t, "acme", "gateway-0"), NewEpoch(t, "acme", "gateway-1")
+	commit(t, st, store.Batch{Entries: []store.Entry{stopped.Start(), crashed.Start(), foreign.Start(), stopped.Stop()}})
+	next := NewEpoch(t, "acme", "gateway-0")
+	closes := func(e *Epoch, n int64) store.Closed {
+		return store.Closed{Epoch: e.UID, LastSequence: n, Fingerprint: e.Fingerprint(), By: store.ClosedByCrash}
+	}
+	// It knows of one event more than has come, and it cannot speak for another.
+	commit(t, st, store.Batch{Entries: []store.Entry{next.Start(closes(crashed, 2), closes(foreign, 1))}})
+	if c := st.Epoch(stopped.UID).Closed; c == nil || c.By != store.ClosedByStop || c.LastSequence != 2 || c.Fingerprint != stopped.Fingerprint() {
+		t.Errorf("stopped epoch: closed is %+v", c)
+	}
+	if c := st.Epoch(crashed.UID).Closed; c == nil || *c != closes(crashed, 2) {
+		t.Errorf("crashed epoch: closed is %+v", c)
+	}
+	if c := st.Epoch(foreign.UID).Closed; c != nil {
+		t.Errorf("an epoch was closed by another emitter: %+v", c)
+	}
+	if c := st.Epoch(next.UID); c.Closed != nil || c.Tenant != "acme" || c.Emitter != "gateway-0" {
+		t.Errorf("new epoch: %+v", c)
+	}
+	if n := len(st.Epochs()); n != 4 {
+		t.Errorf("%d epochs, not 4", n)
+	}
+}
+
+func (s Subject) statements(t *testing.T) {
+	st := s.open(t, t.TempDir())
+	e := NewEpoch(t, "acme", "gateway-0")
+	for range 3 {
+		commit(t, st, store.Batch{Entries: e.Operation()})
+	}
+	for from, want := range map[uint64]int{1: 3, 2: 2, 4: 0} {
+		n := 0
+		for b, err := range st.Statements(from) {
+			if err != nil || len(b) == 0 {
+				t.Errorf("statement: %v", err)
+			}
+			n++
+		}
+		if n != want {
+			t.Errorf("%d statements from %d on, not %d", n, from, want)
+		}
+	}
+}

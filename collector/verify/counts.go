@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify
+
+import (
+	"cmp"
+	"encoding/hex"
+	"maps"
+	"slices"
+
+	"github.com/docket-audit/docket/collector/lake"
+	"github.com/docket-audit/docket/collector/ledger/proof"
+	"github.com/docket-audit/docket/collector/store"
+)
+
+// rows is what all rows say together. One goroutine uses it.
+type rows struct {
+	v *verifier
+	// commits are the rows of those commits of which not all have been seen.
+	commits map[uint64][]event
+	epochs  map[string]*epoch
+	latest  *epoch // the one that was asked for last
+	// lost says that rows are missing because of a problem that was told.
+	lost  bool
+	plans plans
+	done  map[uint64]bool // commits whose counts were compared
+}
+
+func newRows(v *verifier) *rows {
+	return &rows{v: v, commits: map[uint64][]event{}, epochs: map[string]*epoch{}, done: map[uint64]bool{}}
+}
+
+// add takes in the rows of the next file.
+func (r *rows) add(s *segment) {
+	r.v.report.Events += int64(len(s.events))
+	r.lost = r.lost || s.damaged
+	for i := range s.events {
+		e := &s.events[i]
+		r.epoch(e.epoch).add(r, s, e)
+	}
+	switch {
+	case s.compared:
+		r.done[s.FirstCommit] = true
+	case !s.damaged && !r.v.broken:
+		r.gather(s)
+	}
+	r.plans.add(&s.plans)
+	s.plans = plans{}
+	s.events = nil // segments are kept for the few of their events that are told
+}
+
+// gather keeps the rows of a file that has some of several commits, or not all
+// of one, until all of a commit are there.
+func (r *rows) gather(s *segment) {
+	touched := map[uint64]bool{}
+	for i := range s.events {
+		e := s.events[i]
+		e.raw = nil
+		r.commits[e.commit] = append(r.commits[e.commit], e)
+		touched[e.commit] = true
+	}
+	for commit := range touched {
+		if st := r.v.statement(commit); st != nil && int64(len(r.commits[commit])) >= counted(st.parsed) {
+			r.v.compare(st, r.commits[commit])
+			delete(r.commits, commit)
+			r.done[commit] = true
+		}
+	}
+}
+
+// checkRows compares the rows of a file with what the statements say of them.
+// It is called for each file apart, maybe at the same time.
+func (v *verifier) checkRows(s *segment) {
+	v.describe(s)
+	if v.broken {
+		return
+	}
+	for i := range s.events {
+		e := &s.events[i]
+		if st := v.statement(e.commit); st == nil || e.commit < s.FirstCommit || e.commit > s.LastCommit {
+			v.problem(Damage, s.at(e, lake.ColumnCommit), "the file holds commits %d to %d", s.FirstCommit, s.LastCommit)
+			s.damaged = true
+		} else if st.parsed.Time != e.stored {
+			v.problem(Damage, s.at(e, lake.ColumnStoredTime), "the cell says %d, the statement %d", e.stored, st.parsed.Time)
+		}
+	}
+	// A file as a flush makes it has all of one commit.
+	if st := v.statement(s.FirstCommit); !s.damaged && s.FirstCommit == s.LastCommit && st != nil && int64(len(s.events)) >= counted(st.parsed) {
+		v.compare(st, s.events)
+		s.compared = true
+	}
+}
+
+// statement returns a statement that could be read, or nil.
+func (v *verifier) statement(number uint64) *statement {
+	if number < 1 || number > uint64(len(v.statements)) || v.statements[number-1].parsed == nil {
+		return nil
+	}
+	return &v.statements[number-1]
+}
+
+// counted returns how many rows a commit added.
+func counted(s *lake.Statement) int64 {
+	var n int64
+	for i := range s.Counts {
+		n += s.Counts[i].Count
+	}
+	return n
+}
+
+// describe compares what the statement says of a file with its rows. Readers
+// pass over files by these descriptions, so that a wrong one hides events.
+func (v *verifier) describe(s *segment) {
+	got := lake.File{Path: s.Path, SHA256: s.SHA256, Bytes: s.Bytes, Rows: int64(len(s.events)), Epochs: map[string]store.Interval{}}
+	for i := range s.events {
+		e := &s.events[i]
+		if i == 0 {
+			got.FirstCommit, got.LastCommit, got.MinTime, got.MaxTime = e.commit, e.commit, e.time, e.time
+		}
+		got.FirstCommit, got.LastCommit = min(got.FirstCommit, e.commit), max(got.LastCommit, e.commit)
+		got.MinTime, got.MaxTime = min(got.MinTime, e.time), max(got.MaxTime, e.time)
+		iv, ok := got.Epochs[e.epoch]
+		if !ok {
+			iv = store.Interval{First: e.sequence, Last: e.sequence}
+		}
+		got.Epochs[e.epoch] = store.Interval{First: min(iv.First, e.sequence), Last: max(iv.Last, e.sequence)}
+	}
+	wrong := func(what string) {
+		v.problem(Damage, statementPlace(s.statement),
+			"what it says of %s of %s does not follow from the rows", what, s.Path)
+	}
+	if got.Rows != s.Rows {
+		wrong("the number of rows")
+	}
+	if got.FirstCommit != s.FirstCommit || got.LastCommit != s.LastCommit {
+		wrong("the commits")
+	}
+	if got.MinTime != s.MinTime || got.MaxTime != s.MaxTime {
+		wrong("the times")
+	}
+	if !maps.Equal(got.Epochs, s.Epochs) {
+		wrong("the epochs")
+	}
+	if v.opts.Deep && (s.minEvent != s.MinEvent || s.maxEvent != s.MaxEvent || s.minOperation != s.MinOperation || s.maxOperation != s.MaxOperation) {
+		wrong("the uids")
+	}
+}
+
+// A countKey is what a statement counts by.
+type countKey struct {
+	tenant string
+	class  int32
+	day    int64 // since 1970
+}
+
+const dayMS = 24 * 60 * 60 * 1000
+
+// compare derives the counts and the Merkle roots of a commit from its rows,
+// which it puts into the order of their positions.
+func (v *verifier) compare(st *statement, events []event) {
+	place := statementPlace(st.number)
+	byPos := func(a, b event) int { return cmp.Compare(a.pos, b.pos) }
+	if !slices.IsSortedFunc(events, byPos) {
+		slices.SortFunc(events, byPos)
+	}
+	trees := map[countKey]*proof.Tree{}
+	var key countKey
+	var tree *proof.Tree
+	for i := range events {
+		e := &events[i]
+		if e.pos != uint32(i) {
+			v.problem(Damage, place, "the rows of the commit have no position %d, or two", i)
+			return
+		}
+		if e.streamSeq > st.parsed.StreamSeq {
+			v.problem(Damage, place, "a row has stream sequence %d, the statement ends at %d", e.streamSeq, st.parsed.StreamSeq)
+			return
+		}
+		if !e.fingerprintValid {
+			return // told
+		}
+		if k := (countKey{e.tenant, e.class, e.time / dayMS}); tree == nil || k != key {
+			if key, tree = k, trees[k]; tree == nil {
+				tree = new(proof.Tree)
+				trees[key] = tree
+			}
+		}
+		tree.Add(e.fingerprint[:])
+	}
+	for _, c := range st.parsed.Counts {
+		v.compareCount(place, trees, c)
+	}
+	for key, tree := range trees {
+		v.problem(Damage, place, "it does not count %d events of tenant %q, class %d, day %s", tree.Size(), key.tenant, key.class, lake.Day(key.day*dayMS))
+	}
+}
+
+// compareCount takes the tree of one count out of trees.
+func (v *verifier) compareCount(place Place, trees map[countKey]*proof.Tree, c lake.Count) {
+	var key countKey
+	tree := new(proof.Tree)
+	for k, t := range trees {
+		if k.tenant == c.Tenant && k.class == c.ClassUID && lake.Day(k.day*dayMS) == c.Day {
+			key, tree = k, t
+		}
+	}
+	delete(trees, key)
+	root := tree.Root()
+	switch got := hex.EncodeToString(root[:]); {
+	case int64(tree.Size()) != c.Count:
+		v.problem(Damage, place, "it counts %d events of tenant %q, class %d, day %s; the rows are %d", c.Count, c.Tenant, c.ClassUID, c.Day, tree.Size())
+	case got != c.Root:
+		v.problem(Damage, place, "its Merkle root for tenant %q, class %d, day %s is %.16s, the rows make it %.16s", c.Tenant, c.ClassUID, c.Day, c.Root, got)
+	}
+}
+
+// finish looks at the commits of which not all rows were found.
+func (r *rows) finish() {
+	removed := map[uint64]bool{} // commits that lost a file by a later statement
+	for i := range r.v.statements {
+		s := r.v.statements[i].parsed
+		if s == nil || len(s.Removed) == 0 {
+			continue
+		}
+		for j := range i {
+			if p := r.v.statements[j].parsed; p != nil && slices.ContainsFunc(p.Added, func(f lake.File) bool {
+				return slices.ContainsFunc(s.Removed, func(x lake.Removed) bool { return x.Path == f.Path })
+			}) {
+				removed[r.v.statements[j].number] = true
+			}
+		}
+	}
+	for i := range r.v.statements {
+		st := &r.v.statements[i]
+		if st.parsed == nil || r.done[st.number] || removed[st.number] || r.lost || r.v.broken {
+			continue
+		}
+		if n := counted(st.parsed); n > 0 || len(r.commits[st.number]) > 0 {
+			r.v.problem(Missing, statementPlace(st.number), "it counts %d events, %d are there", n, len(r.commits[st.number]))
+		}
+	}
+}
+
+func equal(a, b store.Intervals) bool { return slices.Equal(a, b) }

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"slices"
+
+	"github.com/docket-audit/docket/collector/store"
+)
+
+// An epoch gathers what the rows say of one epoch.
+type epoch struct {
+	uid             string
+	tenant, emitter string
+	stored          store.Intervals
+	conflicts       store.Intervals
+	quarantined     store.Intervals
+
+	// The hash chain: what is known of a sequence whose neighbour has not been
+	// seen. Rows come nearly in order, so that little waits but the last.
+	prints map[int64][32]byte // fingerprints of those whose successor has not
+	prevs  map[int64]link     // what those say whose predecessor has not
+	last   event              // the one with the highest sequence; not in prints
+
+	starts []told // with the epochs that they close
+	stops  []told
+	others []told // the newest of those that may state a head, oldest first
+	closed *ending
+}
+
+// A link is what an event says of the one before it.
+type link struct {
+	prev    [32]byte
+	segment *segment
+	row     int
+	commit  uint64
+}
+
+func (l *link) at(epoch string, sequence int64) Place {
+	return l.segment.at(&event{row: l.row, commit: l.commit, epoch: epoch, sequence: sequence}, "")
+}
+
+// maxOthers is how many lifecycle events are looked at for a head: between two
+// heads there are few of another sort.
+const maxOthers = 8
+
+// A told is an event whose bytes have to be looked at.
+type told struct {
+	event
+	segment *segment
+}
+
+// An ending is where an epoch ends, by the word of an event.
+type ending struct {
+	last        int64
+	fingerprint [32]byte
+	by          string // EndClosed or EndCrash
+	time        int64  // of the event that says so
+	place       Place
+}
+
+func (r *rows) epoch(uid string) *epoch {
+	if r.latest != nil && r.latest.uid == uid {
+		return r.latest
+	}
+	p := r.epochs[uid]
+	if p == nil {
+		p = &epoch{uid: uid, prints: map[int64][32]byte{}, prevs: map[int64]link{}}
+		r.epochs[uid] = p
+	}
+	r.latest = p
+	return p
+}
+
+// add takes in an event of the epoch.
+func (p *epoch) add(r *rows, s *segment, e *event) {
+	if p.emitter == "" {
+		p.tenant, p.emitter = e.tenant, e.emitter
+	}
+	if p.tenant != e.tenant || p.emitter != e.emitter {
+		r.v.problem(Conflict, s.at(e, ""), "it is of tenant %q and emitter %q, the epoch is of %q and %q", e.tenant, e.emitter, p.tenant, p.emitter)
+	}
+	if !p.stored.Add(e.sequence) {
+		p.conflicts.Add(e.sequence)
+		r.v.problem(Conflict, s.at(e, ""), "another row has this place in the hash chain")
+		return
+	}
+	p.chain(r, s, e)
+	if !e.lifecycle {
+		return
+	}
+	switch t := (told{*e, s}); e.activity {
+	case activityStart:
+		p.starts = append(p.starts, t)
+	case activityStop:
+		p.stops = append(p.stops, t)
+	default:
+		p.others = append(p.others, t)
+		slices.SortFunc(p.others, func(a, b told) int { return cmp.Compare(a.sequence, b.sequence) })
+		if len(p.others) > maxOthers {
+			p.others = slices.Delete(p.others, 0, 1)
+		}
+	}
+}
+
+// chain checks an event against its neighbours, or remembers it for them.
+func (p *epoch) chain(r *rows, s *segment, e *event) {
+	self := link{e.prev, s, e.row, e.commit}
+	switch {
+	case e.sequence == 1:
+		if e.prev != ([32]byte{}) {
+			r.v.problem(Damage, s.at(e, ""), "the first event of the hash chain names one before it")
+		}
+	case p.last.sequence > 0 && e.sequence == p.last.sequence+1:
+		p.match(r, &self, e.sequence, p.last.fingerprint)
+		p.last = *e
+		p.last.raw = nil
+		return // there is none behind it
+	default:
+		if fingerprint, ok := p.prints[e.sequence-1]; ok {
+			delete(p.prints, e.sequence-1)
+			p.match(r, &self, e.sequence, fingerprint)
+		} else {
+			p.prevs[e.sequence] = self
+		}
+	}
+	if e.sequence > p.last.sequence {
+		if p.last.sequence > 0 {
+			p.prints[p.last.sequence] = p.last.fingerprint
+		}
+		p.last = *e
+		p.last.raw = nil
+		return
+	}
+	if next, ok := p.prevs[e.sequence+1]; ok {
+		delete(p.prevs, e.sequence+1)
+		p.match(r, &next, e.sequence+1, e.fingerprint)
+	} else {
+		p.prints[e.sequence] = e.fingerprint
+	}
+}
+
+func (p *epoch) match(r *rows, l *link, sequence int64, fingerprint [32]byte) {
+	if l.prev != fingerprint {
+		r.v.problem(Damage, l.at(p.uid, sequence), "the hash chain breaks: it names %.16s as the fingerprint of the event before it, which has %.16s", hex.EncodeToString(l.prev[:]), hex.EncodeToString(fingerprint[:]))
+	}
+}
+
+// checkEpochs says of each epoch how much of it is there.
+func (v *verifier) checkEpochs(ctx context.Context, r *rows) {
+	v.readTold(ctx, r)
+	v.closeEpochs(r)
+	for _, p := range r.epochs {
+		v.checkEpoch(p)
+	}
+	v.compareEpochs(r)
+}
+
+func (v *verifier) checkEpoch(p *epoch) {
+	if p.emitter == "" {
+		// All that is known of it is what quarantined messages claim.
+		v.note("epoch %s is known from %d quarantined messages only", safe(p.uid), p.quarantined.Count())
+		return
+	}
+	out := Epoch{UID: p.uid, Tenant: p.tenant, Emitter: p.emitter, Last: p.last.sequence, Conflicts: p.conflicts, End: EndOpen}
+	if p.closed != nil {
+		out.Last, out.End = p.closed.last, p.closed.by
+		if out.End == EndCrash {
+			// What was lost was emitted behind the last event that is durable
+			// and before the start that found the epoch unfinished.
+			out.UnknownMS = max(p.closed.time-p.last.time, 0)
+		}
+		v.checkEnding(p)
+	}
+	v.stateHead(p, &out)
+	out.Caveat = out.caveat()
+	out.Open = p.closed == nil && v.owned(p)
+	accounted := store.Union(p.stored, p.quarantined)
+	out.Stored = out.Last - p.stored.Holes(out.Last).Count()
+	out.Missing = accounted.Holes(out.Last)
+	out.Quarantined = out.Last - out.Missing.Count() - out.Stored
+	for _, hole := range out.Missing {
+		v.problem(Missing, Place{Epoch: p.uid, Sequence: hole.First}, "%s", missingText(hole))
+	}
+	v.checkClaims(p, &out)
+	v.report.Epochs = append(v.report.Epochs, out)
+}
+
+// checkClaims names the sequences that only quarantined messages claim: what
+// was quarantined is no event of the epoch, whatever it says.
+func (v *verifier) checkClaims(p *epoch, out *Epoch) {
+	var only store.Intervals
+	for _, hole := range p.stored.Holes(out.Last) {
+		for _, claimed := range p.quarantined {
+			iv := store.Interval{First: max(hole.First, claimed.First), Last: min(hole.Last, claimed.Last)}
+			if iv.First <= iv.Last {
+				only = append(only, iv)
+			}
+		}
+	}
+	out.Claimed = only
+	for _, iv := range only {
+		v.problem(Missing, Place{Epoch: p.uid, Sequence: iv.First}, "%s; what claims it was quarantined", missingText(iv))
+	}
+}
+
+// owned says whether the epoch is of the emitter that runs in the living owner
+// of the directory, and of this start of it.
+func (v *verifier) owned(p *epoch) bool {
+	return v.state == ownerLives && v.announced.Emitter != "" && p.emitter == v.announced.Emitter &&
+		len(p.starts) > 0 && p.starts[0].time >= v.announced.Started.UnixMilli()
+}

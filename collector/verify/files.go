@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/docket-audit/docket/collector/lake"
+	"github.com/docket-audit/docket/collector/store"
+)
+
+// A named file is one that a statement added and none took away.
+type named struct {
+	lake.File
+	statement uint64 // that added it
+}
+
+// segments returns the files that make up the lake now, in commit order. It
+// goes by the statements that can be read, so that a broken one hides no more
+// than its own files.
+func (v *verifier) segments() []named {
+	var files []named
+	for i := range v.statements {
+		s := v.statements[i].parsed
+		if s == nil {
+			continue
+		}
+		for _, r := range s.Removed {
+			for j := range files {
+				if files[j].Path == r.Path && files[j].SHA256 == r.SHA256 {
+					files = append(files[:j], files[j+1:]...)
+					break
+				}
+			}
+		}
+		for _, f := range s.Added {
+			files = append(files, named{f, v.statements[i].number})
+		}
+	}
+	return files
+}
+
+// checkFiles reads every file that a statement names, some at a time, and
+// returns what the rows say.
+func (v *verifier) checkFiles(ctx context.Context) (*rows, error) {
+	segments := v.segments()
+	for i := range segments {
+		v.total += segments[i].Bytes
+	}
+	for i := range v.statements {
+		if s := v.statements[i].parsed; s != nil {
+			for _, q := range s.Quarantined {
+				v.total += q.Bytes
+			}
+		}
+	}
+	v.report.Segments = len(segments)
+	all := newRows(v)
+
+	// Results come in the order of the files, whichever is done first; so many
+	// are waited for at a time as there are workers.
+	type pending chan *segment
+	queue := make(chan pending, v.opts.Workers)
+	go func() {
+		defer close(queue)
+		for i := range segments {
+			p := make(pending, 1)
+			queue <- p
+			go func() { p <- v.checkSegment(ctx, &segments[i]) }()
+		}
+	}()
+	for p := range queue {
+		if s := <-p; ctx.Err() == nil {
+			all.add(s)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	v.checkQuarantine(all)
+	all.finish()
+	return all, ctx.Err()
+}
+
+// checkSegment looks at one file: its bytes, and then its rows.
+func (v *verifier) checkSegment(ctx context.Context, f *named) *segment {
+	place := Place{File: inLake(f.Path), Statement: f.statement}
+	s := &segment{named: f, place: place}
+	if ctx.Err() != nil || !v.checkBytes(place, f.Path, f.Bytes, f.SHA256) {
+		s.damaged = true
+	}
+	if ctx.Err() != nil || !v.exists(f.Path) {
+		return s
+	}
+	read := v.readColumns
+	if v.opts.Deep {
+		read = v.readEvents
+	}
+	if err := read(ctx, s); err != nil && ctx.Err() == nil && !s.damaged {
+		// A file with the right digest that cannot be read was never right.
+		s.damaged = true
+		v.problem(Damage, place, "%v", err)
+	}
+	if !s.damaged && ctx.Err() == nil {
+		v.checkRows(s)
+	}
+	return s
+}
+
+func (v *verifier) exists(path string) bool {
+	_, err := os.Lstat(v.inLakeDir(path))
+	return err == nil
+}
+
+func (v *verifier) inLakeDir(path string) string {
+	return filepath.Join(v.lakePath(), filepath.FromSlash(path))
+}
+
+// checkBytes compares the size and the digest of a file with what a statement
+// says of it.
+func (v *verifier) checkBytes(place Place, path string, size int64, digest string) bool {
+	if !filepath.IsLocal(filepath.FromSlash(path)) {
+		v.problem(Damage, place, "the statement names a file outside of the lake")
+		return false
+	}
+	f, err := os.Open(v.inLakeDir(path))
+	if err != nil {
+		v.unread(place, err)
+		return false
+	}
+	defer func() { _ = f.Close() }() // was only read
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	v.progress(n)
+	if err != nil {
+		v.unread(place, err)
+		return false
+	}
+	if n != size {
+		v.problem(Damage, place, "it has %d bytes instead of %d", n, size)
+		return false
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != digest {
+		v.problem(Damage, place, "its SHA-256 is %.16s..., the statement says %.16s...", got, digest)
+		return false
+	}
+	return true
+}
+
+func (v *verifier) progress(n int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.hashed += n
+	v.report.Bytes = v.hashed
+	if v.opts.Progress != nil {
+		v.opts.Progress(v.hashed, max(v.total, v.hashed))
+	}
+}
+
+// checkQuarantine looks at the messages that could not be stored as events, and
+// tells rows which sequences they claim.
+func (v *verifier) checkQuarantine(all *rows) {
+	for i := range v.statements {
+		s := v.statements[i].parsed
+		if s == nil {
+			continue
+		}
+		for _, q := range s.Quarantined {
+			v.report.Quarantines++
+			place := Place{File: inLake(q.Path), Statement: s.Number}
+			if !v.checkBytes(place, q.Path, q.Bytes, q.SHA256) {
+				all.lost = true
+				continue
+			}
+			messages, err := lake.ReadQuarantine(v.lakePath(), q.Path)
+			if err != nil {
+				v.problem(Damage, place, "%v", err)
+				continue
+			}
+			var seqs store.Intervals
+			for j := range messages {
+				m := &messages[j]
+				seqs.Add(int64(m.StreamSeq))
+				if m.Epoch != "" && m.Sequence > 0 {
+					all.epoch(m.Epoch).quarantined.Add(m.Sequence)
+				}
+			}
+			if int64(len(messages)) != q.Count || !equal(seqs, q.StreamSeqs) {
+				v.problem(Damage, place, "it holds %d messages, stream sequences %v; the statement says %d, %v", len(messages), seqs, q.Count, q.StreamSeqs)
+			}
+		}
+	}
+}

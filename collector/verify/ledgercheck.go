@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/docket-audit/docket/collector/ledger"
+	"github.com/docket-audit/docket/collector/ledger/proof"
+)
+
+// maxInFlight is how many statements can be without a leaf: a writer adds each
+// before it makes the next.
+const maxInFlight = 1
+
+// checkLedger reads the ledger and ties it to the statements and to the
+// checkpoint that was kept.
+func (v *verifier) checkLedger(ctx context.Context) error {
+	r := &v.report.Ledger
+	vkey := v.opts.Key
+	if r.KeyGiven = vkey != ""; !r.KeyGiven {
+		vkey = v.keyFromDirectory()
+	}
+	// Before the ledger, which may be ahead of it.
+	kept, keptErr := readShort(filepath.Join(v.dir, filepath.FromSlash(keptPath)))
+	log, problems, err := ledger.Read(ctx, filepath.Join(v.dir, ledgerDir), vkey)
+	if err != nil {
+		return err
+	}
+	for _, p := range problems {
+		kind := map[ledger.ProblemKind]string{
+			ledger.Damaged: Damage, ledger.Missing: Missing, ledger.Untrusted: Signature, ledger.Unreadable: Unreadable,
+		}[p.Kind]
+		v.problem(kind, Place{File: ledgerDir + "/" + p.Path}, "%s", p.What)
+	}
+	r.Origin, r.Size, r.Root, r.Verified = log.Checkpoint.Origin, log.Checkpoint.Size, hex.EncodeToString(log.Checkpoint.Root[:]), log.Trusted
+	v.catchUp(log)
+	v.matchLeaves(log)
+	v.continues(log, vkey)
+	switch {
+	case keptErr == nil:
+		v.continuesKept(log, vkey, kept)
+	case errors.Is(keptErr, os.ErrNotExist) && r.Size == 0:
+	default:
+		v.unread(Place{File: keptPath}, keptErr)
+	}
+	v.noteAdopted()
+	return nil
+}
+
+// keyFromDirectory returns "" when there is no key to be had.
+func (v *verifier) keyFromDirectory() string {
+	raw, err := readShort(filepath.Join(v.dir, filepath.FromSlash(ledgerVKey)))
+	if err != nil {
+		v.unread(Place{File: ledgerVKey}, err)
+		return ""
+	}
+	return strings.TrimSpace(string(raw))
+}
+
+func readShort(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // was only read
+	return io.ReadAll(io.LimitReader(f, maxKeyLength))
+}
+
+// catchUp reads the statements that a living owner has committed since: the
+// ledger, read after them, may know more than they say.
+func (v *verifier) catchUp(log *ledger.Log) {
+	if v.state != ownerLives {
+		return
+	}
+	known := v.leafHashes()
+	for _, leaf := range log.Hashes {
+		if _, ok := known[leaf]; !ok && !v.readStatement(uint64(len(v.statements))+1) {
+			break
+		}
+	}
+	v.report.Statements = uint64(len(v.statements))
+}
+
+// leafHashes maps the leaf that each statement must have in the ledger to its
+// number.
+func (v *verifier) leafHashes() map[[32]byte]uint64 {
+	known := make(map[[32]byte]uint64, len(v.statements))
+	for i := range v.statements {
+		if v.statements[i].raw != nil {
+			known[ledger.LeafHash(v.statements[i].digest)] = v.statements[i].number
+		}
+	}
+	return known
+}
+
+// matchLeaves compares: a leaf for each statement, in their order, and none
+// besides. A repeated leaf is what a recovery does, and harmless.
+func (v *verifier) matchLeaves(log *ledger.Log) {
+	if log.Raw == nil && len(log.Hashes) == 0 {
+		return // there is no ledger, which is told
+	}
+	leaves := make([][32]byte, 0, len(log.Hashes))
+	at := make(map[[32]byte]int, len(log.Hashes))
+	for _, leaf := range log.Hashes {
+		if _, repeated := at[leaf]; !repeated {
+			at[leaf] = len(leaves)
+			leaves = append(leaves, leaf)
+		}
+	}
+	known := v.leafHashes()
+	last := -1
+	for i := range v.statements {
+		s := &v.statements[i]
+		if s.raw == nil {
+			continue
+		}
+		place, ok := at[ledger.LeafHash(s.digest)]
+		switch {
+		case !ok && i < len(leaves) && known[leaves[i]] == 0:
+			v.problem(Damage, statementPlace(s.number), "it was changed: the ledger has another leaf in its place (its SHA-256 is now %.16s...)", hex.EncodeToString(s.digest[:]))
+			known[leaves[i]] = s.number // told
+		case !ok && v.inFlight(i):
+			v.note("statement %d is not in the ledger yet: %s", s.number, map[owner]string{
+				ownerLives: "the owner of the directory is at it", ownerCrashed: "the owner of the directory crashed; its next start adds it",
+			}[v.state])
+		case !ok && uint64(len(log.Hashes)) < log.Checkpoint.Size:
+			// Leaves could not be read, which is told.
+		case !ok:
+			v.problem(Missing, statementPlace(s.number), "the ledger has no leaf for it")
+		case place < last:
+			v.problem(Damage, statementPlace(s.number), "the ledger has it before a statement that comes before it")
+		default:
+			last = place
+		}
+	}
+	for i, leaf := range leaves {
+		if known[leaf] == 0 {
+			v.problem(Missing, Place{Statement: uint64(i) + 1}, "the ledger has a leaf for a statement that is not here")
+		}
+	}
+}
+
+// inFlight reports whether statement i may still be on its way to the ledger.
+func (v *verifier) inFlight(i int) bool {
+	return v.state != ownerGone && i >= len(v.statements)-maxInFlight
+}
+
+// continues compares with the checkpoint that was kept.
+func (v *verifier) continues(log *ledger.Log, vkey string) {
+	if v.opts.Against == nil {
+		return
+	}
+	ok := false
+	v.report.Ledger.Continues = &ok
+	place := Place{File: ledgerDir + "/checkpoint"}
+	kept, err := openCheckpoint(v.opts.Against, vkey)
+	if err != nil {
+		v.problem(Signature, place, "the kept checkpoint: %v", err)
+		return
+	}
+	if err := log.Continues(kept); err != nil {
+		v.problem(RolledBack, place, "%v", err)
+		return
+	}
+	ok = true
+}
+
+// continuesKept compares with the checkpoint that the owner keeps outside of
+// the ledger's directory.
+func (v *verifier) continuesKept(log *ledger.Log, vkey string, raw []byte) {
+	place := Place{File: keptPath}
+	kept, err := openCheckpoint(raw, vkey)
+	if err != nil {
+		v.problem(Signature, place, "%v", err)
+		return
+	}
+	if err := log.Continues(kept); err != nil {
+		v.problem(RolledBack, place, "%v", err)
+	}
+}
+
+// openCheckpoint checks the signature as far as there is a key.
+func openCheckpoint(raw []byte, vkey string) (proof.Checkpoint, error) {
+	if vkey == "" {
+		return proof.ParseCheckpoint(raw)
+	}
+	return proof.OpenCheckpoint(raw, vkey)
+}
+
+// noteAdopted tells of ledgers that were set aside.
+func (v *verifier) noteAdopted() {
+	aside, _ := filepath.Glob(filepath.Join(v.dir, ledgerDir+".before-*")) // fails on a bad pattern only
+	for _, path := range aside {
+		v.note("the ledger was begun anew; the one before it is in %s", safe(filepath.Base(path)))
+	}
+}
