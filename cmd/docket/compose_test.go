@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"testing"
+
+	"github.com/docket-audit/docket/cmd/internal/compose"
+)
+
+// What docker-compose.yml runs of this command is what it understands.
+func TestComposeCommands(t *testing.T) {
+	p, err := compose.Load(t.Context(), ".", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	services := p.Running("docket")
+	if len(services) == 0 {
+		t.Error("no service runs docket")
+	}
+	for name, s := range services {
+		if err := compose.CheckCommand(root(), &s); err != nil {
+			t.Errorf("service %s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/docket-audit/docket/cmd/internal/broker"
+	"github.com/docket-audit/docket/cmd/internal/config"
+	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/cmd/internal/demo"
+	"github.com/docket-audit/docket/cmd/internal/ops"
+	"github.com/docket-audit/docket/cmd/internal/reading"
+	"github.com/docket-audit/docket/cmd/internal/recordpath"
+	"github.com/docket-audit/docket/cmd/internal/requestpath"
+	"github.com/docket-audit/docket/cmd/internal/rungroup"
+	"github.com/docket-audit/docket/cmd/internal/telemetry"
+	"github.com/docket-audit/docket/cmd/internal/version"
+	"github.com/docket-audit/docket/collector/serve"
+	"github.com/docket-audit/docket/collector/sql"
+	"github.com/docket-audit/docket/emitter"
+	"github.com/docket-audit/docket/internal/stream"
+	"github.com/docket-audit/docket/ocsf"
+)
+
+type upOptions struct {
+	config string
+	data   string
+	demo   bool
+	adopt  bool // the ledger is begun anew where it would be refused
+	limit  time.Duration
+	set    []string
+
+	log            *slog.Logger
+	stdout, stderr io.Writer
+}
+
+// A daemon is everything that `docket up` runs. Fields are in the order in
+// which they come to life; stop goes the other way.
+type daemon struct {
+	o       upOptions
+	started time.Time
+	cfg     *config.Config
+	dir     *datadir.Dir
+	metrics *telemetry.Metrics
+	demo    *demo.Processes // nil without --demo
+	broker  *broker.Broker  // nil with [nats] url
+	conn    *nats.Conn
+	emitter *emitter.Emitter
+	record  *recordpath.Path
+	request *requestpath.Path // nil when nothing is governed
+	server  *serve.Server
+	open    bool // api answers without a token
+
+	group                          rungroup.Group
+	emitting, collecting, proxying *rungroup.Part
+	watching                       *rungroup.Part
+	listeners                      []*listener
+	ops                            *ops.Listener
+	run                            datadir.Run
+}
+
+// start brings everything up, in an order in which nothing waits for what comes
+// after it. What has started is stopped again when something does not.
+func start(ctx context.Context, o upOptions) (d *daemon, err error) {
+	d = &daemon{o: o, started: time.Now().UTC()}
+	defer func() {
+		if err != nil {
+			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+			defer cancel()
+			err = errors.Join(err, d.stop(stopping))
+		}
+	}()
+	// Before the directory is touched: a typo must not leave one behind. The
+	// demo's file is not there yet, what is said beside it is.
+	if d.cfg, err = loadConfig(o.config, o.set); err != nil {
+		return d, err
+	}
+	if err := requestpath.Check(d.cfg); err != nil {
+		return d, err
+	}
+	if d.dir, err = datadir.Own(o.data); err != nil {
+		return d, err
+	}
+	if d.metrics, err = telemetry.NewMetrics(); err != nil {
+		return d, err
+	}
+	for _, step := range []func(context.Context) error{d.startDemo, d.startBroker, d.startRecording, d.startServing, d.startGoverning, d.announce, d.startTraffic} {
+		if err := step(ctx); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+func (d *daemon) startDemo(ctx context.Context) (err error) {
+	if !d.o.demo {
+		return nil
+	}
+	if d.demo, err = demo.Start(ctx, d.dir.Join("demo"), d.o.stderr); err != nil {
+		return err
+	}
+	d.watching = d.group.Go("demo", func(ctx context.Context) error {
+		select {
+		case err := <-d.demo.Died():
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	d.cfg, err = loadConfig(d.demo.ChainFile(), d.o.set)
+	return err
+}
+
+func (d *daemon) startBroker(ctx context.Context) (err error) {
+	if d.cfg.NATS.URL != "" {
+		d.conn, err = requestpath.Connect(d.cfg, "docket", d.o.log)
+		return err
+	}
+	if d.broker, err = broker.Start(d.dir.Join("nats"), d.cfg.NATS.Listen, d.o.log); err != nil {
+		return err
+	}
+	if d.conn, err = d.broker.Connect("docket"); err != nil {
+		return err
+	}
+	// The broker is ours, and so is its stream: it is made as strong as this
+	// binary wants it. Of another broker that is for its operator to say.
+	js, err := jetstream.New(d.conn)
+	if err != nil {
+		return fmt.Errorf("open JetStream: %w", err)
+	}
+	return stream.Apply(ctx, js)
+}
+
+func (d *daemon) startRecording(ctx context.Context) (err error) {
+	if d.emitter, err = requestpath.OpenEmitter(d.cfg, d.dir, d.conn, d.o.log, d.metrics.Provider); err != nil {
+		return err
+	}
+	found := func(ctx context.Context, e ocsf.Event) { d.emitter.Emit(ctx, e) }
+	if d.record, err = recordpath.Open(ctx, d.cfg, d.dir, d.conn, d.o.adopt, found, d.o.log, d.metrics.Provider); err != nil {
+		return err
+	}
+	d.emitting = d.group.Go("emitter", d.emitter.Run)
+	d.collecting = d.group.Go("collector", d.record.Run)
+	return nil
+}
+
+func (d *daemon) startGoverning(ctx context.Context) (err error) {
+	if !d.cfg.HasGateway {
+		return nil
+	}
+	if d.request, err = requestpath.Open(ctx, d.cfg, d.emitter, d.o.log, d.metrics.Provider); err != nil {
+		return err
+	}
+	d.proxying = d.group.Go("proxy", d.request.Serve)
+	return nil
+}
+
+// startServing opens the doors: the socket for this user, api for those with
+// the token, ops for whoever watches.
+func (d *daemon) startServing(context.Context) error {
+	d.server = serve.New(serve.Config{
+		Store:   d.record.Lake,
+		Commits: func() uint64 { return d.record.Lake.Manifest().Number },
+		Query:   reading.SQL(d.record.Lake, sql.Limits{}),
+		Status:  d.status,
+		Log:     d.o.log.With("component", "serve"),
+	})
+	token, err := d.dir.Token()
+	if err != nil {
+		return err
+	}
+	sock, err := d.dir.ListenSocket()
+	if err != nil {
+		return err
+	}
+	d.serve(&listener{name: "socket"}, sock, d.server.Handler())
+	api, err := datadir.Listen(d.cfg.API.Listen)
+	if err != nil {
+		return err
+	}
+	loopback := api.Addr().(*net.TCPAddr).IP.IsLoopback()
+	if d.open = d.o.demo && loopback; d.open {
+		token = ""
+	}
+	if !loopback {
+		d.o.log.Warn("api listens beyond this machine without TLS: put a TLS proxy in front of it", "address", api.Addr())
+	}
+	d.serve(&listener{name: "api", url: "http://" + api.HostPort(), taken: api.TakenPort}, api, d.server.API(token))
+	d.ops, err = ops.Listen(&d.group, d.cfg.Ops.Listen, d.ready, d.metrics.Handler)
+	return err
+}
+
+// A listener is one door.
+type listener struct {
+	name       string
+	url, taken string // "" for the socket; the port that it was to have, if another program had it
+	srv        *http.Server
+	part       *rungroup.Part
+}
+
+func (d *daemon) serve(door *listener, l net.Listener, h http.Handler) {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	door.srv = srv
+	door.part = d.group.Go(door.name, func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
+		defer stop()
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	d.listeners = append(d.listeners, door)
+}
+
+// announce writes run.json: from now on readers ask here.
+func (d *daemon) announce(context.Context) error {
+	d.run = datadir.Run{
+		PID: os.Getpid(), Command: "docket up", Version: version.Number, Started: d.started, Emitter: d.emitter.State().Name,
+		Addresses: map[string]string{"ops": d.ops.URL()},
+	}
+	d.run.Note("ops", d.ops.TakenPort())
+	for _, l := range d.listeners {
+		if l.url != "" {
+			d.run.Addresses[l.name] = l.url
+			d.run.Note(l.name, l.taken)
+		}
+	}
+	if d.request != nil {
+		d.run.Addresses["proxy"] = d.request.URL()
+		d.run.Note("proxy", d.request.TakenPort())
+	}
+	d.run.Addresses["nats"] = requestpath.Redacted(d.cfg.NATS.URL)
+	if d.broker != nil {
+		d.run.Addresses["nats"] = d.broker.URL()
+		d.run.Note("nats", d.broker.TakenPort())
+	}
+	return d.dir.Announce(d.run)
+}
+
+func (d *daemon) startTraffic(ctx context.Context) error {
+	if d.demo == nil {
+		return nil
+	}
+	return d.demo.StartClient(ctx, d.request.URL())
+}
+
+// keysTogether reports whether one thief would get both keys: the one that says
+// what happened, and the one that says what was stored.
+func (d *daemon) keysTogether() bool {
+	emitterKey := d.cfg.Emitter.Key
+	if emitterKey == "" {
+		emitterKey = d.dir.Join("keys", "emitter.key")
+	}
+	return filepath.Dir(emitterKey) == filepath.Dir(recordpath.LedgerKey(d.cfg, d.dir))
+}

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/docket-audit/docket/cmd/internal/cli"
+	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/cmd/internal/reading"
+	"github.com/docket-audit/docket/collector"
+	"github.com/docket-audit/docket/collector/lake"
+	"github.com/docket-audit/docket/collector/sql"
+	"github.com/docket-audit/docket/collector/store"
+)
+
+// A check is one thing that doctor looked at.
+type check struct {
+	State string `json:"state"` // ok, warning, problem
+	About string `json:"about"`
+	What  string `json:"what"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+const (
+	stateOK      = "ok"
+	stateWarning = "warning"
+	stateProblem = "problem"
+)
+
+// A diagnosis is all of them.
+type diagnosis struct {
+	Checks []check `json:"checks"`
+	// Conservation adds up all epochs: sequenced = stored + quarantined +
+	// missing + in flight.
+	Conservation conservation `json:"conservation"`
+}
+
+type conservation struct {
+	Epochs      int   `json:"epochs"`
+	Sequenced   int64 `json:"sequenced"`
+	Stored      int64 `json:"stored"`
+	Quarantined int64 `json:"quarantined"`
+	Missing     int64 `json:"missing"`
+	InFlight    int64 `json:"in_flight"`
+	Conflicts   int64 `json:"conflicts"`
+}
+
+func doctorCommand(s *settings) *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "Say what is up, what is not, and whether the numbers add up",
+		Long: `Say what is up and what is not: the owner of the data directory and its listeners,
+emitter, stream and collector, the store, the keys; and whether every event that
+got a sequence number is accounted for. Nothing is changed. Of the directory of a
+docket-gateway it says what there is to see: its emitter, its WAL, its NATS.
+
+The exit code is 3 when there is a problem; warnings do not change it.`,
+		Example: "  docket doctor\n  docket doctor -o json",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			d := &diagnosis{Checks: []check{}}
+			if err := d.look(c.Context(), s.data); err != nil {
+				return err
+			}
+			if err := d.print(c, format); err != nil {
+				return err
+			}
+			if slices.ContainsFunc(d.Checks, func(k check) bool { return k.State == stateProblem }) {
+				return cli.Code(cli.ExitFound)
+			}
+			return nil
+		},
+	}
+	cli.OutputFlag(c.Flags(), &format)
+	return c
+}
+
+func (d *diagnosis) say(state, about, hint, format string, args ...any) {
+	d.Checks = append(d.Checks, check{State: state, About: about, What: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+// sayError says err, with its own hint if it has one.
+func (d *diagnosis) sayError(state, about string, err error) {
+	var h interface{ Hint() string }
+	hint := ""
+	if errors.As(err, &h) {
+		hint = h.Hint()
+	}
+	d.say(state, about, hint, "%v", err)
+}
+
+func (d *diagnosis) look(ctx context.Context, dir string) error {
+	if err := datadir.Check(dir); err != nil {
+		return err
+	}
+	d.say(stateOK, "data directory", "", "%s, format %d", dir, datadir.Format)
+	if isGateway(dir) {
+		d.gateway(ctx, dir)
+		return nil
+	}
+	db, err := sql.Open(ctx, sql.Scope{Dir: filepath.Join(dir, "lake")})
+	if err != nil {
+		d.sayError(stateWarning, "sql", err)
+	} else if err := db.Close(); err != nil {
+		d.sayError(stateWarning, "sql", err)
+	}
+	run, err := datadir.Owner(dir)
+	switch {
+	case errors.Is(err, datadir.ErrNotOwned):
+		d.offline(ctx, dir)
+		return nil
+	case err != nil:
+		d.sayError(stateProblem, "owner", err)
+		return nil
+	}
+	return d.live(ctx, dir, run)
+}
+
+// owner says who has the directory, where it listens, and whether it is ready.
+func (d *diagnosis) owner(ctx context.Context, run *datadir.Run) {
+	d.say(stateOK, "owner", "", "%s %s, pid %d, since %s", run.Command, run.Version, run.PID, run.Started.Local().Format(time.DateTime))
+	for _, name := range slices.Sorted(maps.Keys(run.Addresses)) {
+		d.say(stateOK, name, "", "%s", run.Addresses[name])
+	}
+	if url := run.Addresses["ops"]; url != "" {
+		d.probe(ctx, url+"/readyz")
+	}
+}
+
+// live asks the owner.
+func (d *diagnosis) live(ctx context.Context, dir string, run datadir.Run) error {
+	d.owner(ctx, &run)
+	client, err := reading.Open(ctx, dir)
+	if err != nil {
+		d.sayError(stateProblem, "socket", err)
+		return nil
+	}
+	defer client.Close()
+	b, err := client.Status(ctx)
+	if err != nil {
+		d.sayError(stateProblem, "socket", err)
+		return nil
+	}
+	var r report
+	if err := json.Unmarshal(b, &r); err != nil {
+		return fmt.Errorf("read status: %w", err)
+	}
+	d.emitter(&r)
+	c := r.Collector
+	switch {
+	case c.Error != "":
+		d.say(stateProblem, "collector", "", "%s", c.Error)
+	case !c.Connected:
+		d.say(stateProblem, "collector", "is NATS up at "+run.Addresses["nats"]+"?", "not connected to NATS")
+	default:
+		d.say(stateOK, "collector", "", "%d messages on the stream wait", c.Pending)
+	}
+	d.say(stateOK, "store", "", "%d events in %d files, commit %d", r.Store.Events, r.Store.Files, r.Store.Commit)
+	d.conserve(withEmitted(c.Epochs, r.Emitter.Name, r.Emitter.Epochs))
+	d.emitterKeys(ctx, client)
+	if r.KeysTogether {
+		d.keysTogether()
+	}
+	return nil
+}
+
+func (d *diagnosis) probe(ctx context.Context, url string) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		d.sayError(stateProblem, "ready", err)
+		return
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		d.sayError(stateProblem, "ready", err)
+		return
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		d.say(stateProblem, "ready", "curl "+url+" says why", "%s", resp.Status)
+		return
+	}
+	d.say(stateOK, "ready", "", "%s", url)
+}
+
+func (d *diagnosis) emitter(r *report) {
+	e := r.Emitter
+	for _, about := range slices.Sorted(maps.Keys(e.Troubles)) {
+		d.say(stateProblem, "emitter", "", "%s: %s", about, e.Troubles[about])
+	}
+	// Offered and sequenced are read one after the other, while more comes: the
+	// difference is what is on its way between them, never less than nothing.
+	onItsWay := e.Offered - e.Sequenced - e.Refused
+	state := stateOK
+	if onItsWay < 0 || e.Refused > e.Declared {
+		state = stateWarning
+	}
+	d.say(state, "emitter", "", "%d events offered, %d sequenced, %d refused of which %d are stated in gap findings; %d bytes of WAL, %d not yet on the stream",
+		e.Offered, e.Sequenced, e.Refused, e.Declared, e.WALBytes, e.Behind)
+}
+
+// offline judges the directory by itself.
+func (d *diagnosis) offline(ctx context.Context, dir string) {
+	d.say(stateOK, "owner", "", "none; the directory is read as it lies")
+	if _, err := os.Stat(filepath.Join(dir, "run.json")); err == nil {
+		d.say(stateWarning, "owner", "the next start stores what is still in the WAL", "the last one did not stop cleanly")
+	}
+	r, err := lake.OpenReader(filepath.Join(dir, "lake"))
+	if err != nil {
+		d.sayError(stateProblem, "store", err)
+		return
+	}
+	if err := r.Damaged(); err != nil {
+		d.say(stateProblem, "store", "run `docket verify`", "%v", err)
+	}
+	m := r.Manifest()
+	d.say(stateOK, "store", "", "%d events in %d files, commit %d", m.Rows(), len(m.Files), m.Number)
+	var epochs []collector.EpochStatus
+	for _, uid := range slices.Sorted(maps.Keys(m.Epochs)) {
+		e := m.Epochs[uid]
+		epochs = append(epochs, collector.Account(uid, &store.Epoch{
+			Tenant: e.Tenant, Emitter: e.Emitter, Stored: e.Stored, Quarantined: e.Quarantined, Conflicts: e.Conflicts,
+			HeadSequence: e.HeadSequence, HeadFingerprint: e.HeadFingerprint, Closed: e.Closed,
+		}, false))
+	}
+	d.conserve(epochs)
+	if client, err := reading.Open(ctx, dir); err != nil {
+		d.sayError(stateProblem, "store", err)
+	} else {
+		d.emitterKeys(ctx, client)
+		client.Close()
+	}
+	_, emitterErr := os.Stat(filepath.Join(dir, "keys", "emitter.key"))
+	_, ledgerErr := os.Stat(filepath.Join(dir, "keys", "ledger.key"))
+	if emitterErr == nil && ledgerErr == nil {
+		d.keysTogether()
+	}
+}
+
+func (d *diagnosis) keysTogether() {
+	d.say(stateWarning, "keys", "[ledger] key puts it elsewhere", "the keys of emitter and ledger lie in one directory: who reads it can forge the history")
+}
+
+// withEmitted corrects the accounts by what the emitter beside the store says
+// of its own epochs: a store that has stopped storing knows nothing of what it
+// does not have.
+func withEmitted(epochs []collector.EpochStatus, emitter string, emitted map[string]int64) []collector.EpochStatus {
+	rest := maps.Clone(emitted)
+	for i := range epochs {
+		e := &epochs[i]
+		if beyond := rest[e.Epoch] - e.Sequenced; beyond > 0 {
+			e.Sequenced += beyond
+			e.InFlight += beyond
+		}
+		delete(rest, e.Epoch)
+	}
+	for _, uid := range slices.Sorted(maps.Keys(rest)) {
+		epochs = append(epochs, collector.EpochStatus{Epoch: uid, Emitter: emitter, Sequenced: rest[uid], InFlight: rest[uid]})
+	}
+	return epochs
+}
+
+// conserve adds the accounts up and says what does not.
+func (d *diagnosis) conserve(epochs []collector.EpochStatus) {
+	t := &d.Conservation
+	for i := range epochs {
+		e := &epochs[i]
+		t.Epochs++
+		t.Sequenced += e.Sequenced
+		t.Stored += e.Stored
+		t.Quarantined += e.Quarantined
+		t.Missing += e.Missing
+		t.InFlight += e.InFlight
+		t.Conflicts += e.Conflicts
+		if e.Missing > 0 {
+			d.say(stateProblem, "epoch", "its emitter sends what the stream has not acknowledged when it next starts", "%s of %s: %d of %d events are missing", e.Epoch, e.Emitter, e.Missing, e.Sequenced)
+		}
+		if e.Conflicts > 0 {
+			d.say(stateProblem, "epoch", "`docket verify` names them", "%s of %s: %d events claim a place that another has", e.Epoch, e.Emitter, e.Conflicts)
+		}
+	}
+	state := stateOK
+	if t.Missing > 0 || t.Sequenced != t.Stored+t.Quarantined+t.Missing+t.InFlight {
+		state = stateProblem
+	}
+	d.say(state, "conservation", "", "%d sequenced = %d stored + %d quarantined + %d missing + %d in flight, in %d epochs",
+		t.Sequenced, t.Stored, t.Quarantined, t.Missing, t.InFlight, t.Epochs)
+}
+
+func (d *diagnosis) print(c *cobra.Command, format string) error {
+	if format == cli.JSON {
+		return cli.PrintJSON(c.OutOrStdout(), d)
+	}
+	p, err := cli.NewPrinter(c.OutOrStdout(), format, []string{"state", "about", "what", "hint"}, false)
+	if err != nil {
+		return err
+	}
+	for _, k := range d.Checks {
+		b, err := json.Marshal(k)
+		if err != nil {
+			return err
+		}
+		row := cli.Row{Cells: []string{k.State, k.About, k.What, k.Hint}, JSON: b, Short: k.State + ": " + k.About + ": " + k.What}
+		if err := p.Row(row); err != nil {
+			return err
+		}
+	}
+	return p.Close()
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Docket is the flight recorder for gateway interceptors.
+//
+// One binary does everything: `docket up` runs broker, collector, lake, API and
+// proxy in one process over one data directory, the other verbs read that
+// directory, whether its owner is running or not. Each verb is one file here.
+//
+//	docket up --demo                         see it at work
+//	docket tail                              one sentence per event
+//	docket query "SELECT ... FROM events"    ask in SQL
+//	docket show OPERATION                    what became of one operation, and why
+//	docket replay --chain candidate.toml     what a changed policy would have done
+//	docket verify --deep                     is the history whole and unchanged
+//
+// The rules that all verbs keep (formats, exit codes, errors) are those of
+// package cmd/internal/cli.
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/docket-audit/docket/cmd/internal/cli"
+	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/cmd/internal/version"
+)
+
+func main() {
+	os.Exit(cli.Run(root(), os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// settings are the flags that every verb has.
+type settings struct {
+	data string
+}
+
+func root() *cobra.Command {
+	s := &settings{}
+	c := &cobra.Command{
+		Use:   "docket",
+		Short: "The flight recorder for gateway interceptors",
+		Example: `  docket up --demo                  broker, collector, lake, API and proxy, with demo traffic
+  docket tail                       in a second terminal: one sentence per event
+  docket query "SELECT decision, count(*) FROM operations GROUP BY ALL"`,
+		Version: version.String(),
+		Args:    cli.Verbs,
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.PersistentFlags().StringVar(&s.data, "data", dataDefault(), "data directory (DOCKET_DATA)")
+	c.AddCommand(
+		upCommand(s), initCommand(), tailCommand(s), queryCommand(s), showCommand(s), replayCommand(s), verifyCommand(s),
+		chainCommand(), streamCommand(s), doctorCommand(s), versionCommand(), demoCommand(), answerCommand(),
+	)
+	cli.SetHelp(c)
+	c.SetVersionTemplate(cli.VersionTemplate)
+	return c
+}
+
+func dataDefault() string {
+	if dir := os.Getenv("DOCKET_DATA"); dir != "" {
+		return dir
+	}
+	return datadir.Default
+}

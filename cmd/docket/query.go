@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/cobra"
+
+	"github.com/docket-audit/docket/cmd/internal/cli"
+	"github.com/docket-audit/docket/cmd/internal/reading"
+)
+
+func queryCommand(s *settings) *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use:   "query SQL",
+		Short: "Ask in SQL",
+		Long: `Ask in SQL: exactly one SELECT. The view events has every event, its exact bytes
+in the column _raw; operations has one row per operation, evaluations one per
+call of a binding with what it answered. Times are milliseconds since 1970:
+make_timestamp(time * 1000) makes them readable. There is no default limit of
+rows. SQL of "-" is read from standard input.`,
+		Example: `  docket query "SELECT decision, count(*) AS n FROM operations GROUP BY ALL"
+  docket query "SELECT make_timestamp(time * 1000) AS at, principal, method, reason FROM operations WHERE decision = 'deny' ORDER BY time DESC LIMIT 10"
+  docket query -o csv - < report.sql`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			text := args[0]
+			if text == "-" {
+				b, err := io.ReadAll(io.LimitReader(c.InOrStdin(), 1<<20))
+				if err != nil {
+					return fmt.Errorf("read SQL: %w", err)
+				}
+				text = string(b)
+			}
+			client, err := reading.Open(c.Context(), s.data)
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			warnDamaged(c, client)
+			var p *cli.Printer
+			err = client.Query(c.Context(), text, func(columns []string) (err error) {
+				p, err = cli.NewPrinter(c.OutOrStdout(), format, columns, false)
+				return err
+			}, func(object []byte) error {
+				cells, err := cellsOf(object)
+				if err != nil {
+					return err
+				}
+				return p.Row(cli.Row{Cells: cells, JSON: object})
+			})
+			if err != nil {
+				return err
+			}
+			return p.Close()
+		},
+	}
+	cli.OutputFlag(c.Flags(), &format)
+	return c
+}
+
+// cellsOf returns the values of an object in their order, as people read them.
+func cellsOf(object []byte) ([]string, error) {
+	dec := jsontext.NewDecoder(bytes.NewReader(object), jsontext.AllowDuplicateNames(true))
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, fmt.Errorf("read row: %w", err)
+	}
+	var cells []string
+	for dec.PeekKind() != '}' {
+		if _, err := dec.ReadToken(); err != nil {
+			return nil, fmt.Errorf("read row: %w", err)
+		}
+		v, err := dec.ReadValue()
+		if err != nil {
+			return nil, fmt.Errorf("read row: %w", err)
+		}
+		switch v.Kind() {
+		case '"':
+			text, err := jsontext.AppendUnquote(nil, v)
+			if err != nil {
+				return nil, fmt.Errorf("read row: %w", err)
+			}
+			cells = append(cells, string(text))
+		case 'n':
+			cells = append(cells, "")
+		default:
+			cells = append(cells, strings.TrimSpace(v.String()))
+		}
+	}
+	return cells, nil
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/docket-audit/docket/cmd/internal/cli"
+	"github.com/docket-audit/docket/cmd/internal/reading"
+	"github.com/docket-audit/docket/internal/profile"
+)
+
+var showColumns = []string{"at", "kind", "phase", "binding", "decision", "sentence"}
+
+func showCommand(s *settings) *cobra.Command {
+	var format string
+	var filter *eventFilter
+	c := &cobra.Command{
+		Use:   "show [OPERATION]",
+		Short: "Print the timeline of one operation",
+		Long: `Print everything that happened to one operation, in order: what each binding was
+asked, shown and said, what became of the operation, and what was found about
+it. What a binding was shown is cut when it is long; -o json has every byte. The
+operation's uid is in the trailer docket-operation-uid of every answer, in the
+column operation_uid of the events, and in the output of tail. Without a uid it
+is the newest operation whose outcome the flags select.`,
+		Example: `  docket show 0199c1f2-7b00-7d10-8a2b-1c2d3e4f5a6b
+  docket show --decision deny --tenant acme       the newest that was denied
+  docket show 0199c1f2-7b00-7d10-8a2b-1c2d3e4f5a6b -o json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			expression, err := filter.expression()
+			if err != nil {
+				return err
+			}
+			if len(args) > 0 && expression != "" {
+				return cli.Usagef("give an operation or flags that select one, not both")
+			}
+			client, err := reading.Open(c.Context(), s.data)
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			warnDamaged(c, client)
+			var operation string
+			if len(args) > 0 {
+				operation = args[0]
+			} else if operation, err = newestOperation(c.Context(), client, expression); err != nil {
+				return err
+			}
+			timeline, err := timelineOf(c.Context(), client, operation)
+			if err != nil {
+				return err
+			}
+			p, err := cli.NewPrinter(c.OutOrStdout(), format, showColumns, false)
+			if err != nil {
+				return err
+			}
+			for _, row := range showRows(timeline) {
+				if err := p.Row(row); err != nil {
+					return err
+				}
+			}
+			return p.Close()
+		},
+	}
+	filter = newEventFilter(c.Flags())
+	cli.OutputFlag(c.Flags(), &format)
+	return c
+}
+
+// A moment is one event of an operation.
+type moment struct {
+	header profile.Header
+	raw    []byte
+}
+
+// timelineOf returns the events of an operation in the order in which they
+// happened.
+func timelineOf(ctx context.Context, client *reading.Client, operation string) ([]moment, error) {
+	var timeline []moment
+	for raw, err := range client.Tail(ctx, -1, false, "operation_uid == "+celString(operation)) {
+		if err != nil {
+			return nil, err
+		}
+		h, err := profile.Parse(raw)
+		if err != nil {
+			return nil, fmt.Errorf("read event: %w", err)
+		}
+		timeline = append(timeline, moment{h, slices.Clone(raw)})
+	}
+	if len(timeline) == 0 {
+		return nil, cli.Hint(fmt.Errorf("no event of operation %s", operation), "`docket tail` prints the uids of operations")
+	}
+	// One emitter writes all of an operation, in the order of its sequence; what
+	// others found out later has an epoch of its own.
+	slices.SortStableFunc(timeline, func(a, b moment) int {
+		if a.header.Epoch == b.header.Epoch {
+			return cmp.Compare(a.header.Sequence, b.header.Sequence)
+		}
+		return cmp.Compare(a.header.Time, b.header.Time)
+	})
+	return timeline, nil
+}
+
+// newestOperation returns the uid of the newest operation whose outcome the
+// filter selects.
+func newestOperation(ctx context.Context, client *reading.Client, filter string) (uid string, err error) {
+	outcomes := "kind == " + celString(profile.KindOutcome)
+	if filter != "" {
+		outcomes += " && (" + filter + ")"
+	}
+	for raw, err := range client.Tail(ctx, 1, false, outcomes) {
+		if err != nil {
+			return "", err
+		}
+		h, err := profile.Parse(raw)
+		if err != nil {
+			return "", fmt.Errorf("read event: %w", err)
+		}
+		uid = h.OperationUID
+	}
+	if uid == "" {
+		return "", cli.Hint(errors.New("no operation has an outcome like that"), "`docket tail --kind outcome` prints those that there are")
+	}
+	return uid, nil
+}
+
+// showRows returns the timeline as rows. Lines below a row would end the columns
+// of a table, so the cells are padded here.
+func showRows(timeline []moment) []cli.Row {
+	rows := make([]cli.Row, len(timeline))
+	cells := [][]string{showColumns}
+	asked := map[string]string{} // by uid of the evaluation
+	for i, m := range timeline {
+		if h := m.header; h.Kind == profile.KindEvaluation {
+			asked[h.EvaluationUID] = whoJudges(h) + " was (" + h.Phase + ")"
+		}
+		rows[i] = showRow(m.header, m.raw, timeline[0].header.Time)
+		for _, line := range detailsOf(m.header, m.raw, asked) {
+			rows[i].Below = append(rows[i].Below, "    "+line)
+		}
+		escaped := make([]string, len(rows[i].Cells))
+		for j, c := range rows[i].Cells {
+			escaped[j] = cli.Escape(c)
+		}
+		cells = append(cells, escaped)
+	}
+	wide := widths(cells)
+	for i := range rows {
+		for j := range len(wide) - 1 {
+			rows[i].Cells[j] = pad(cells[i+1][j], wide[j])
+		}
+	}
+	return rows
+}
+
+func showRow(h profile.Header, raw []byte, start int64) cli.Row {
+	at := time.UnixMilli(h.Time).Format("15:04:05.000")
+	if h.Time != start {
+		at = fmt.Sprintf("%+d ms", h.Time-start)
+	}
+	binding := whoJudges(h)
+	if h.Kind == profile.KindOutcome {
+		binding = ""
+	}
+	sentence := profile.Sentence(h)
+	return cli.Row{
+		Cells:  []string{at, h.Kind, h.Phase, binding, h.Decision, sentence},
+		CSV:    []string{csvTime(h.Time), h.Kind, h.Phase, binding, h.Decision, sentence},
+		JSON:   raw,
+		Short:  at + " " + sentence,
+		Colour: eventColour(h),
+	}
+}
+
+func whoJudges(h profile.Header) string {
+	if h.Binding == "" {
+		return h.Interceptor
+	}
+	return h.Interceptor + "/" + h.Binding
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/docket-audit/docket/cmd/internal/cli"
+	"github.com/docket-audit/docket/internal/profile"
+)
+
+// A timeline says what a binding was shown and changed; what is long is cut, and
+// what is hostile harmless.
+func TestDetails(t *testing.T) {
+	asked := map[string]string{"e1": "naming/names was (validate)"}
+	wide := `{"list":[` + strings.Repeat(`{"key":"a value that takes its room in a line"},`, 60) + `1],"text":"` + strings.Repeat("x", 300) + `"}`
+	evaluation := profile.Header{Kind: profile.KindEvaluation, OperationUID: "op"}
+	result := profile.Header{Kind: profile.KindResult}
+	for _, tc := range []struct {
+		name   string
+		header profile.Header
+		raw    string
+		want   []string
+	}{
+		{"payload", evaluation, `{"api":{"request":{"data":{"proposed_operation":{"a":[1,2],"b":"\u001b[31m"}}}}}`, []string{`shown    {"a": [1, 2], "b": "\u001b[31m"}`}},
+		{"state", evaluation, `{"api":{"request":{"data":{"current_state":{},"same_as":"e1"}}}}`, []string{"state    {}", "shown    the same as naming/names was (validate)"}},
+		{"too large", evaluation, `{"api":{"request":{"data":{"proposed_operation_digest":"sha256:ab","proposed_operation_bytes":9}}}}`, []string{"shown    not recorded, only its digest: sha256:ab"}},
+		{"not captured", evaluation, `{"unmapped":{"docket":{"replay":{"why":"no payload"}}}}`, []string{"shown    not recorded: no payload"}},
+		{
+			"patches", result, `{"status_detail":"why not","api":{"response":{"data":{"log_annotations":{"k":"v"},"warnings":["w"],"patches":[{"op":"replace","path":"/n","value":"web-1"},{"op":"move","from":"/a","path":"/b"},{"op":"remove","path":"/c"}]}}}}`,
+			[]string{"reason   why not", `change   replace /n "web-1"`, "change   move /a to /b", "change   remove /c", "note     k: v", "warning  w"},
+		},
+		{
+			"failure",
+			profile.Header{Kind: profile.KindFailure, FailureKind: "timeout", FailurePolicy: "fail_open"},
+			`{"status_code":"DEADLINE_EXCEEDED","status_detail":"no answer"}`,
+			[]string{"cause    timeout (DEADLINE_EXCEEDED), under fail_open: no answer"},
+		},
+		{"outcome", profile.Header{Kind: profile.KindOutcome}, `{}`, nil},
+	} {
+		if diff := cmp.Diff(tc.want, detailsOf(tc.header, []byte(tc.raw), asked)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
+		}
+	}
+	lines := detailsOf(evaluation, []byte(`{"api":{"request":{"data":{"proposed_operation":`+wide+`}}}}`), nil)
+	if n := len(lines); n != detailLines+1 || !strings.Contains(lines[n-1], "all of it: docket show op -o json") {
+		t.Errorf("%d lines of a long payload:\n%s", n, strings.Join(lines, "\n"))
+	}
+}
+
+// Columns stay in line around what is below them, and nothing of an event
+// reaches a terminal as it is.
+func TestShowRows(t *testing.T) {
+	rows := showRows([]moment{
+		{profile.Header{Kind: profile.KindEvaluation, Interceptor: "i\u202e", Binding: "b", Phase: "validate", Time: 1}, []byte(`{"api":{"request":{"data":{"proposed_operation":{"x":"\u009b31m\u202e"}}}}}`)},
+		{profile.Header{Kind: profile.KindOutcome, Decision: "allow", Time: 1}, []byte(`{}`)},
+	})
+	var out bytes.Buffer
+	p, err := cli.NewPrinter(&out, cli.Table, showColumns, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		if err := p.Row(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(out.String(), "\n")
+	if strings.Index(lines[0], "DECISION") != strings.Index(lines[3], "allow") {
+		t.Errorf("the columns moved:\n%s", out.String())
+	}
+	if strings.ContainsAny(out.String(), "\u202e\u009b\x1b") {
+		t.Errorf("unescaped: %q", out.String())
+	}
+}

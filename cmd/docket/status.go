@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/collector"
+	"github.com/docket-audit/docket/emitter"
+)
+
+// A report is what a running docket says of itself: GET /v1/status.
+type report struct {
+	Run       datadir.Run      `json:"run"`
+	Plan      string           `json:"plan,omitempty"` // digest of the plan in force
+	Emitter   emitter.State    `json:"emitter"`
+	Collector collector.Status `json:"collector"`
+	Store     storeStatus      `json:"store"`
+	// KeysTogether says that emitter and ledger keys lie in one directory.
+	KeysTogether bool `json:"keys_together"`
+}
+
+type storeStatus struct {
+	Commit uint64 `json:"commit"` // number of the newest
+	Files  int    `json:"files"`
+	Events int64  `json:"events"`
+}
+
+func (d *daemon) status(context.Context) (any, error) {
+	m := d.record.Lake.Manifest()
+	r := report{
+		Run: d.run, Emitter: d.emitter.State(), Collector: d.record.Collector.Status(), KeysTogether: d.keysTogether(),
+		Store: storeStatus{Commit: m.Number, Files: len(m.Files), Events: m.Rows()},
+	}
+	if d.request != nil {
+		r.Plan = d.request.Plan().Digest()
+	}
+	return r, nil
+}
+
+// ready says whether what comes in now would be recorded and stored.
+func (d *daemon) ready() error {
+	if s := d.record.Collector.Status(); !s.Connected || s.Error != "" {
+		return fmt.Errorf("the collector does not collect: %s", or(s.Error, "not connected to NATS"))
+	}
+	for about, what := range d.emitter.State().Troubles {
+		return fmt.Errorf("the emitter: %s: %s", about, what)
+	}
+	if d.cfg.HasGateway && d.request == nil {
+		return errors.New("the proxy does not listen yet")
+	}
+	return nil
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}

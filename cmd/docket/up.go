@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/docket-audit/docket/cmd/internal/cli"
+	"github.com/docket-audit/docket/cmd/internal/config"
+	"github.com/docket-audit/docket/cmd/internal/telemetry"
+)
+
+const upLong = `Run everything in one process over one data directory:
+
+  proxy      governs the calls of the service named in [gateway] by the chain in
+             the same file, and records every evaluation, result, failure and
+             outcome. Without [gateway] there is none, and docket collects what
+             others emit.
+  broker     NATS with JetStream in DIR/nats, every write synced; with [nats] url
+             another one is used.
+  collector  stores what is on the stream in DIR/lake, each commit in the ledger
+             in DIR/ledger.
+  api        answers questions over HTTP: /v1/events, /v1/tail, /v1/query,
+             /v1/status. Callers send the token in DIR/keys/api.token.
+  ops        /healthz, /readyz, /metrics.
+
+A port that is taken makes its listener move to the next free one. DIR/run.json
+says where everything is while docket runs; every reading verb finds it there
+and asks over DIR/docket.sock. The directory has one owner at a time.
+
+With --demo there is traffic to look at: a small service, three interceptors and
+a client of two tenants run as processes of their own and end with docket. The
+api then answers this machine without a token.
+
+SIGINT and SIGTERM stop docket cleanly: the proxy sees the calls under way to
+their end, and everything that was recorded is stored before docket ends. A kill
+loses nothing that a caller was answered for either; the next start stores what
+is still in the WAL.`
+
+func upCommand(s *settings) *cobra.Command {
+	var o upOptions
+	var level string
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Run broker, collector, lake, API and proxy in one process",
+		Long:  upLong,
+		Example: `  docket up --demo                          with demo traffic; ^C stops it
+  docket up --demo --for 20s                and stop by itself
+  docket up --config docket.toml --data /var/lib/docket`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := telemetry.Logger(c.ErrOrStderr(), level)
+			if err != nil {
+				return err
+			}
+			switch {
+			case o.demo && o.config != "":
+				return cli.Usage(cli.Hint(errors.New("--demo and --config exclude each other"), "the demo has a chain of its own; it is written to DIR/demo/chain.toml"))
+			case !o.demo && o.config == "":
+				return cli.Usage(cli.Hint(errors.New("nothing to run"), "give a configuration with --config FILE (`docket init` writes one), or see it work with --demo"))
+			}
+			o.data, o.log, o.stdout, o.stderr = s.data, log, c.OutOrStdout(), c.ErrOrStderr()
+			ctx := c.Context()
+			if o.limit > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, o.limit)
+				defer cancel()
+			}
+			return up(ctx, o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.config, "config", os.Getenv("DOCKET_CONFIG"), "configuration file (DOCKET_CONFIG)")
+	f.BoolVar(&o.demo, "demo", false, "with a demo service, interceptors and traffic")
+	f.BoolVar(&o.adopt, "adopt-ledger", false, "begin the ledger anew where it is gone or contradicts what is stored; the old one is set aside and a finding says so")
+	f.DurationVar(&o.limit, "for", 0, "stop after this long, such as 20s")
+	f.StringArrayVar(&o.set, "set", nil, "set a configuration key, as in --set api.listen=127.0.0.1:8081 (DOCKET_TABLE_KEY)")
+	f.StringVar(&level, "log", "warn", "log level: debug, info, warn, error")
+	return c
+}
+
+// up runs a daemon until ctx ends or a part of it fails.
+func up(ctx context.Context, o upOptions) error {
+	d, err := start(ctx, o)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped while it started
+		}
+		return err
+	}
+	d.banner()
+	sentences := d.group.Go("sentences", d.sentences)
+	var failed error
+	select {
+	case <-ctx.Done():
+	case failed = <-d.group.Failed():
+	}
+	fmt.Fprintln(o.stderr, "docket: stopping")
+	failed = errors.Join(failed, sentences.Stop())
+	// However long it takes to store what is there, it is bounded: what is not
+	// stored by then is in the WAL and stored by the next start.
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+	defer cancel()
+	return errors.Join(failed, d.stop(stopping))
+}
+
+const stopLimit = 30 * time.Second
+
+// loadConfig reads the file with what the environment and flags say over it.
+func loadConfig(file string, set []string) (*config.Config, error) {
+	return config.Load(file, os.Environ(), set)
+}

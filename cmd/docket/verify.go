@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/docket-audit/docket/cmd/internal/cli"
+	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/collector/verify"
+)
+
+func verifyCommand(s *settings) *cobra.Command {
+	var (
+		deep         bool
+		key, against string
+		format       string
+	)
+	c := &cobra.Command{
+		Use:   "verify",
+		Short: "Check that the history is whole and unchanged",
+		Long: `Check that the history is whole and unchanged: every file's digest, the commit
+statements, the sequences of every epoch, and the ledger. --deep also hashes
+every event again and derives every column from it.
+
+Without --key the ledger's public key is taken from the data directory, which
+shows that the directory agrees with itself, not who made it. Give the key that
+you kept elsewhere. --against takes a ledger checkpoint that you kept, and shows
+that the history it covers is still all there.
+
+Where an epoch ends its emitter signs. The signatures are checked with the public
+keys in DIR/keys/emitter.vkey and DIR/keys/emitters/*.vkey: copy there those of
+gateways elsewhere, from their DIR/keys/emitter.vkey. An epoch whose key is not
+there says so; a signature that is wrong is damage.
+
+The exit code is 0 when all is well, 3 when there is damage, a conflict or
+something missing, 4 when a part could not be read.`,
+		Example: `  docket verify
+  docket verify --deep --key ledger.vkey --against checkpoint-of-yesterday
+  docket verify -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if format != "" && format != cli.Table && format != cli.JSON {
+				return cli.Usage(cli.Hint(fmt.Errorf("verify has no output format %q", format), "use table or json"))
+			}
+			if err := judgeable(s.data); err != nil {
+				return err
+			}
+			o, err := verifyOptions(deep, key, against)
+			if err != nil {
+				return err
+			}
+			bar := cli.NewProgress(c.ErrOrStderr(), "verifying", cli.UnitBytes)
+			if deep {
+				o.Progress = bar.Set
+			}
+			report, err := verify.Run(c.Context(), s.data, o)
+			bar.Done()
+			if err != nil {
+				return err
+			}
+			if format == cli.JSON {
+				err = cli.PrintJSON(c.OutOrStdout(), report)
+			} else {
+				err = report.WriteText(c.OutOrStdout())
+			}
+			if err != nil {
+				return err
+			}
+			return cli.Code(report.Code())
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&deep, "deep", false, "also hash every event again and derive every column from it")
+	f.StringVar(&key, "key", "", "file with the ledger's public key, kept elsewhere")
+	f.StringVar(&against, "against", "", "file with a ledger checkpoint that was kept")
+	f.StringVarP(&format, "output", "o", "", "format: table, json (default table)")
+	return c
+}
+
+// judgeable says whether there is a directory to judge. A lost FORMAT is damage
+// that verify is there to tell of.
+func judgeable(dir string) error {
+	err := datadir.Check(dir)
+	if err == nil || errors.Is(err, datadir.ErrTooNew) {
+		return err
+	}
+	if _, serr := os.Stat(dir); serr != nil {
+		return err
+	}
+	return nil
+}
+
+func verifyOptions(deep bool, key, against string) (o verify.Options, err error) {
+	o.Deep = deep
+	if key != "" {
+		b, err := os.ReadFile(key)
+		if err != nil {
+			return o, cli.Hint(fmt.Errorf("read key: %w", err), "--key names a file with the ledger's public key, a copy of DIR/keys/ledger.vkey")
+		}
+		o.Key = strings.TrimSpace(string(b))
+	}
+	if against != "" {
+		if o.Against, err = os.ReadFile(against); err != nil {
+			return o, cli.Hint(fmt.Errorf("read checkpoint: %w", err), "--against names a copy of DIR/ledger/checkpoint")
+		}
+	}
+	return o, nil
+}

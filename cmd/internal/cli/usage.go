@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// SetHelp gives c and its verbs the help of Docket's commands: it starts with
+// the example, since most readers of --help want nothing else.
+func SetHelp(c *cobra.Command) {
+	c.SetHelpTemplate(helpTemplate)
+	c.SetUsageTemplate(usageTemplate)
+}
+
+const helpTemplate = `{{if .HasExample}}Examples:
+{{.Example}}
+
+{{end}}{{with or .Long .Short}}{{. | trimTrailingWhitespaces}}
+
+{{end}}{{.UsageString}}`
+
+const usageTemplate = `Usage:{{if .Runnable}}
+  {{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}
+  {{.CommandPath}} [command]
+
+Commands:{{range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
+
+Global flags:
+{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
+`
+
+// VersionTemplate is what --version prints: the line of the verb version.
+const VersionTemplate = "{{.Name}} {{.Version}}\n"
+
+// explainArguments makes c, and what is below it, say in our words what is wrong
+// with arguments, and what would be right.
+func explainArguments(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		explainArguments(sub)
+	}
+	check := c.Args
+	if check == nil {
+		return
+	}
+	c.Args = func(c *cobra.Command, args []string) error {
+		err := check(c, args)
+		var exit *Exit
+		if err == nil || errors.As(err, &exit) {
+			return err
+		}
+		return Usage(argumentError(c, args))
+	}
+}
+
+// argumentError takes what a command wants from its Use: "query SQL".
+func argumentError(c *cobra.Command, args []string) error {
+	_, wants, _ := strings.Cut(strings.TrimSuffix(c.Use, " [flags]"), " ")
+	required := wants != "" && !strings.HasPrefix(wants, "[")
+	switch {
+	case wants == "":
+		return Hint(fmt.Errorf("%s takes no argument, and %q is one", c.CommandPath(), args[0]), "see `%s --help`", c.CommandPath())
+	case required && len(args) == 0:
+		example, _, _ := strings.Cut(strings.TrimSpace(c.Example), "\n")
+		return Hint(fmt.Errorf("%s needs %s", c.CommandPath(), wants), "such as: %s", example)
+	}
+	return Hint(fmt.Errorf("%s takes one %s, not %d", c.CommandPath(), strings.Trim(wants, "[]"), len(args)),
+		"put what has spaces in it between quotation marks, and see `%s --help`", c.CommandPath())
+}
+
+// flagError says in our words what is wrong with a flag's value.
+func flagError(c *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		flag := invalid.GetFlag()
+		words := map[string]string{
+			"int": "not a whole number", "duration": "not a duration such as 500ms or 20s", "bool": "neither true nor false",
+		}
+		if said, ok := words[flag.Value.Type()]; ok {
+			err = fmt.Errorf("--%s %s: %s", flag.Name, invalid.GetValue(), said)
+		}
+	}
+	return Usage(Hint(err, "see `%s --help`", c.CommandPath()))
+}

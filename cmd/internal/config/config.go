@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/knadh/koanf/v2"
+
+	"github.com/docket-audit/docket/interceptor/chainfile"
+)
+
+// A Config is what the file says, apart from what is enforced. Fields that
+// zero means "default" for in the package that takes them have none here.
+type Config struct {
+	Gateway   Gateway   `koanf:"gateway"`
+	Audit     Audit     `koanf:"audit"`
+	Tenant    Tenant    `koanf:"tenant"`
+	Principal Principal `koanf:"principal"`
+	NATS      NATS      `koanf:"nats"`
+	Emitter   Emitter   `koanf:"emitter"`
+	Collector Collector `koanf:"collector"`
+	API       API       `koanf:"api"`
+	Ops       Ops       `koanf:"ops"`
+	Ledger    Ledger    `koanf:"ledger"`
+
+	// File is where it was read from; "" when there was no file.
+	File string `koanf:"-"`
+	// HasGateway says that the file has a [gateway], or interceptors to run.
+	HasGateway bool `koanf:"-"`
+	// overrides are the keys of [gateway] and [audit] that the environment or
+	// a flag gave: chainfile has read the file's.
+	overrides map[string]bool
+}
+
+// Gateway is [gateway]; chainfile checks it in the file.
+type Gateway struct {
+	Listen      string `koanf:"listen"`
+	Upstream    string `koanf:"upstream"`
+	Descriptors string `koanf:"descriptors"`
+	Unmatched   string `koanf:"unmatched"`
+}
+
+// Audit is [audit]; chainfile checks it in the file.
+type Audit struct {
+	Mode     string   `koanf:"mode"`
+	Deadline Duration `koanf:"deadline"`
+	Answer   string   `koanf:"answer"`
+}
+
+// Tenant says whose an operation is. Fixed wins; else the value of the
+// metadata key that the operator trusts; else "default".
+type Tenant struct {
+	Fixed       string `koanf:"fixed"`
+	MetadataKey string `koanf:"metadata_key"`
+}
+
+// Principal says who asks: the value of the metadata key that the operator
+// trusts, else nobody in particular.
+type Principal struct {
+	MetadataKey string `koanf:"metadata_key"`
+}
+
+// NATS is the broker: an own one that listens on Listen, or, with URL, another.
+type NATS struct {
+	Listen   string `koanf:"listen"`
+	URL      string `koanf:"url"`
+	Creds    string `koanf:"creds"`
+	Replicas int    `koanf:"replicas"`
+}
+
+// Emitter is what sends events on. What is zero has the default of package
+// emitter.
+type Emitter struct {
+	Name         string   `koanf:"name"` // default the host's name, of docket-gateway with "-gateway" behind it
+	QueueMax     Bytes    `koanf:"queue_max"`
+	WALMax       Bytes    `koanf:"wal_max"`
+	WALFull      string   `koanf:"wal_full"`
+	TrimBy       string   `koanf:"trim_by"`
+	HeadEvery    int64    `koanf:"head_every"`
+	HeadInterval Duration `koanf:"head_interval"`
+	Key          string   `koanf:"key"` // default DIR/keys/emitter.key
+}
+
+// Collector is what stores events.
+type Collector struct {
+	Flush Duration `koanf:"flush"`
+}
+
+// API is the listener that answers questions.
+type API struct {
+	Listen string `koanf:"listen"`
+}
+
+// Ops is the listener of health and metrics.
+type Ops struct {
+	Listen string `koanf:"listen"`
+}
+
+// Ledger is the log of commit statements.
+type Ledger struct {
+	Key string `koanf:"key"` // default DIR/keys/ledger.key
+}
+
+// Defaults are the values of keys that nothing gives.
+func Defaults() Config {
+	return Config{
+		Gateway: Gateway{Listen: "127.0.0.1:7070"},
+		NATS:    NATS{Listen: "127.0.0.1:4222", Replicas: 1},
+		API:     API{Listen: "127.0.0.1:8080"},
+		Ops:     Ops{Listen: "127.0.0.1:9090"},
+	}
+}
+
+// An Error is a mistake in the configuration and where it is.
+type Error struct {
+	File   string
+	Line   int
+	Err    error
+	Advice string
+}
+
+func (e *Error) Error() string {
+	if e.Line > 0 {
+		return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err)
+	}
+	return fmt.Sprintf("%s: %v", e.File, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Hint returns the advice, for the command line to print.
+func (e *Error) Hint() string { return e.Advice }
+
+// Load reads file ("" is none), the environment as os.Environ gives it, and
+// the values of --set.
+func Load(file string, environ, set []string) (*Config, error) {
+	ko := koanf.New(".")
+	defaults, err := flatten(Defaults())
+	if err != nil {
+		return nil, err
+	}
+	layers := []layer{{values: defaults}}
+	governs := false
+	if file != "" {
+		var values map[string]any
+		values, governs, err = readFile(file)
+		if err != nil {
+			return nil, err
+		}
+		layers = append(layers, layer{values: values})
+	}
+	env, envKeys, err := fromEnvironment(environ)
+	if err != nil {
+		return nil, err
+	}
+	flags, flagKeys, err := fromFlags(set)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range append(layers, layer{values: env}, layer{values: flags}) {
+		if err := ko.Load(l, nil); err != nil {
+			return nil, fmt.Errorf("read configuration: %w", err)
+		}
+	}
+	c := Config{File: file, HasGateway: governs, overrides: map[string]bool{}}
+	if err := ko.Unmarshal("", &c); err != nil {
+		// Each layer has checked its values, but for those that chainfile checks.
+		if file != "" {
+			if _, said := chainfile.Explain(file); said != nil {
+				return nil, said
+			}
+		}
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	for _, key := range append(envKeys, flagKeys...) {
+		c.overrides[key] = true
+	}
+	if file != "" {
+		c.resolve(filepath.Dir(file))
+	}
+	return &c, nil
+}
+
+// Overridden reports whether the environment or a flag gave key ("gateway.listen").
+func (c *Config) Overridden(key string) bool { return c.overrides[key] }
+
+// resolve makes paths in the file relative to the file's directory, so that
+// the command does the same from wherever it is started.
+func (c *Config) resolve(dir string) {
+	for key, path := range map[string]*string{"nats.creds": &c.NATS.Creds, "emitter.key": &c.Emitter.Key, "ledger.key": &c.Ledger.Key} {
+		if *path != "" && !filepath.IsAbs(*path) && !c.overrides[key] {
+			*path = filepath.Join(dir, *path)
+		}
+	}
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datadir
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Format is the number that this binary writes. It reads every older one.
+const Format = 1
+
+// Default is the directory of a command that is told none.
+const Default = "docket-data"
+
+// What a caller can decide on.
+var (
+	ErrOwned    = errors.New("data directory is in use")
+	ErrTooNew   = errors.New("data directory is of a newer format")
+	ErrNotADir  = errors.New("not a data directory")
+	ErrNotOwned = errors.New("nobody owns the data directory")
+)
+
+// An Error is what is wrong with a directory and what to do about it.
+type Error struct {
+	Path   string
+	Err    error
+	Advice string
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("data directory %s: %v", e.Path, e.Err) }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Hint returns the advice, for the command line to print.
+func (e *Error) Hint() string { return e.Advice }
+
+// A Run is what run.json says of the owner.
+type Run struct {
+	PID       int               `json:"pid"`
+	Command   string            `json:"command"`
+	Version   string            `json:"version"`
+	Started   time.Time         `json:"started"`          // before anything was recorded
+	Emitter   string            `json:"emitter,omitzero"` // name
+	Addresses map[string]string `json:"addresses"`        // URLs by listener: nats, proxy, api, ops
+	// Taken are the ports that listeners were to have and others had.
+	Taken map[string]string `json:"taken,omitempty"`
+}
+
+// Moved says that a listener is not where it was to be, or "".
+func (r Run) Moved(listener string) string {
+	if port := r.Taken[listener]; port != "" {
+		return "moved from " + port + ", which is taken"
+	}
+	return ""
+}
+
+// Note says that a listener found its port taken, or, with "", that it did not.
+func (r *Run) Note(listener, takenPort string) {
+	if takenPort == "" {
+		return
+	}
+	if r.Taken == nil {
+		r.Taken = map[string]string{}
+	}
+	r.Taken[listener] = takenPort
+}
+
+// A Dir is a data directory that this process owns.
+type Dir struct {
+	Path string // absolute
+
+	lock *os.File
+}
+
+// Own makes path this process's data directory, creating it when it is not
+// there. It fails with [ErrOwned] when another process has it.
+func Own(path string) (*Dir, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("own data directory %s: %w", path, err)
+	}
+	if err := checkEmpty(abs); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Join(abs, "keys"), 0o700); err != nil {
+		return nil, &Error{abs, err, notWritable}
+	}
+	if err := checkFormat(abs, true); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(abs, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, &Error{abs, err, notWritable}
+	}
+	if err := flock(lock); err != nil {
+		lock.Close()
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, &Error{abs, fmt.Errorf("lock: %w", err), "is the file system able to lock files?"}
+		}
+		who, advice := "another process", "stop it, or give another directory with --data"
+		if run, err := readRun(abs); err == nil {
+			who = fmt.Sprintf("%s, pid %d", run.Command, run.PID)
+			advice = fmt.Sprintf("stop it with `kill %d`, or give another directory with --data", run.PID)
+		}
+		return nil, &Error{abs, fmt.Errorf("%w by %s", ErrOwned, who), advice}
+	}
+	d := &Dir{Path: abs, lock: lock}
+	// Whoever held them before is gone: the lock says so.
+	d.forget()
+	if err := writeFormat(abs); err != nil {
+		d.Close()
+		return nil, &Error{abs, err, notWritable}
+	}
+	return d, nil
+}
+
+// checkEmpty refuses a directory that holds something and is not Docket's: who
+// names a home directory by mistake should not find it filled. What a start
+// that was cut short leaves before FORMAT, and what is in a new file system, is
+// nothing.
+func checkEmpty(path string) error {
+	if _, err := os.Lstat(filepath.Join(path, "FORMAT")); err == nil {
+		return nil
+	}
+	entries, err := os.ReadDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return &Error{path, err, notWritable}
+	}
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case name == "keys", name == "lock", name == "lost+found", strings.HasPrefix(name, ".FORMAT-"):
+		default:
+			return &Error{path, fmt.Errorf("%w: it has no FORMAT, and it is not empty: there is %s in it", ErrNotADir, name), "give a new or an empty directory with --data or DOCKET_DATA"}
+		}
+	}
+	return nil
+}
+
+const notWritable = "the directory must be writable by this user; give another with --data or DOCKET_DATA"
+
+// flock takes the lock. A reader that asks whether an owner lives holds it for
+// an instant, so that a refusal is believed only when it lasts.
+func flock(f *os.File) error {
+	var err error
+	for range 20 {
+		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil || !errors.Is(err, syscall.EWOULDBLOCK) {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return err
+}
+
+// Announce writes run.json.
+func (d *Dir) Announce(r Run) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write run.json: %w", err)
+	}
+	return replaceFile(filepath.Join(d.Path, "run.json"), append(b, '\n'), 0o600)
+}
+
+// Join returns a path inside the directory.
+func (d *Dir) Join(elem ...string) string {
+	return filepath.Join(append([]string{d.Path}, elem...)...)
+}
+
+// Close removes run.json and the socket and gives the directory up.
+func (d *Dir) Close() error {
+	d.forget()
+	return d.lock.Close()
+}
+
+func (d *Dir) forget() {
+	sock := filepath.Join(d.Path, "docket.sock")
+	if target, err := os.Readlink(sock); err == nil {
+		os.RemoveAll(filepath.Dir(target))
+	}
+	os.Remove(sock)
+	os.Remove(filepath.Join(d.Path, "run.json"))
+	// What a kill left of replaceFile.
+	for _, name := range []string{"run.json", "FORMAT"} {
+		left, _ := filepath.Glob(filepath.Join(d.Path, "."+name+"-*")) // fails on a bad pattern only
+		for _, l := range left {
+			os.Remove(l)
+		}
+	}
+}
+
+// Check says whether path can be read as a data directory by this binary.
+func Check(path string) error {
+	if _, err := os.Stat(filepath.Join(path, "FORMAT")); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return &Error{path, ErrNotADir, "start one with `docket up --demo`, or name yours with --data or DOCKET_DATA"}
+		}
+		return &Error{path, err, "the directory must be readable by this user"}
+	}
+	return checkFormat(path, false)
+}
+
+// Owner returns what the living owner of path says of itself. Without one the
+// error is [ErrNotOwned].
+func Owner(path string) (Run, error) {
+	f, err := os.Open(filepath.Join(path, "lock"))
+	if err != nil {
+		return Run{}, ErrNotOwned
+	}
+	defer f.Close()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err == nil {
+		return Run{}, ErrNotOwned
+	}
+	run, err := readRun(path)
+	if err != nil {
+		return Run{}, &Error{path, fmt.Errorf("its owner has not said yet where it listens: %w", err), "try again in a moment"}
+	}
+	return run, nil
+}
+
+func readRun(path string) (Run, error) {
+	var r Run
+	b, err := os.ReadFile(filepath.Join(path, "run.json"))
+	if err != nil {
+		return r, err
+	}
+	return r, json.Unmarshal(b, &r)
+}
+
+func checkFormat(path string, missingOK bool) error {
+	b, err := os.ReadFile(filepath.Join(path, "FORMAT"))
+	if errors.Is(err, fs.ErrNotExist) && missingOK {
+		return nil
+	}
+	if err != nil {
+		return &Error{path, err, "the directory must be readable by this user"}
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || n < 1 {
+		return &Error{path, fmt.Errorf("%w: FORMAT holds %q", ErrNotADir, strings.TrimSpace(string(b))), "restore FORMAT from a backup; this binary writes " + strconv.Itoa(Format)}
+	}
+	if n > Format {
+		return &Error{path, fmt.Errorf("%w: %d, this binary knows up to %d", ErrTooNew, n, Format), "use the newer docket that wrote it"}
+	}
+	return nil
+}
+
+// writeFormat marks a new directory. An older directory keeps its number until
+// something in it changes form.
+func writeFormat(path string) error {
+	name := filepath.Join(path, "FORMAT")
+	if _, err := os.Stat(name); err == nil {
+		return nil
+	}
+	return replaceFile(name, []byte(strconv.Itoa(Format)+"\n"), 0o644)
+}
+
+// replaceFile writes a file whole or not at all, durably.
+func replaceFile(name string, b []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if err := os.Rename(f.Name(), name); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datadir
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// EmitterKey returns the key that signs the heads of hash chains, making it on
+// the first start. Its files are in the encoding of package note, as the
+// ledger's are: NAME.key is private, NAME.vkey beside it public.
+func EmitterKey(path string) (ed25519.PrivateKey, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		b, err = newEmitterKey(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open emitter key: %w", err)
+	}
+	fields := strings.SplitN(strings.TrimSpace(string(b)), "+", 5)
+	if len(fields) == 5 && fields[0] == "PRIVATE" && fields[1] == "KEY" {
+		seed, err := base64.StdEncoding.DecodeString(fields[4])
+		if err == nil && len(seed) == 1+ed25519.SeedSize && seed[0] == algEd25519 {
+			return ed25519.NewKeyFromSeed(seed[1:]), nil
+		}
+	}
+	return nil, &Error{path, errors.New("it holds no private key"), "it is one line that begins with PRIVATE+KEY+; move it away to have a new one made"}
+}
+
+// algEd25519 is package note's number of the algorithm.
+const algEd25519 = 1
+
+func newEmitterKey(path string) ([]byte, error) {
+	pub, priv, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	id := sha256.Sum256(pub)
+	vkey, err := note.NewEd25519VerifierKey("docket-emitter/"+hex.EncodeToString(id[:8]), pub)
+	if err != nil {
+		return nil, err
+	}
+	name, rest, _ := strings.Cut(vkey, "+")
+	hash, _, _ := strings.Cut(rest, "+")
+	skey := fmt.Appendf(nil, "PRIVATE+KEY+%s+%s+%s\n", name, hash, base64.StdEncoding.EncodeToString(append([]byte{algEd25519}, priv.Seed()...)))
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	// Public first: a private key whose public half is missing signs what
+	// nobody can check.
+	if err := replaceFile(strings.TrimSuffix(path, ".key")+".vkey", []byte(vkey+"\n"), 0o644); err != nil {
+		return nil, err
+	}
+	return skey, replaceFile(path, skey, 0o600)
+}
+
+// Token returns the token that callers of the api listener need, making it on
+// the first start.
+func (d *Dir) Token() (string, error) {
+	path := d.Join("keys", "api.token")
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		b = []byte(rand.Text() + "\n")
+		err = replaceFile(path, b, 0o600)
+	}
+	if err != nil {
+		return "", fmt.Errorf("open API token: %w", err)
+	}
+	token := strings.TrimSpace(string(b))
+	if token == "" {
+		return "", &Error{path, errors.New("it is empty"), "remove it to have a new one made"}
+	}
+	return token, nil
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package recordpath is what becomes of events behind the stream, composed: the
+// collector, the lake that it fills, and the ledger of the lake's commits.
+//
+//	JetStream -> collector -> lake -> ledger -> watermark -> acknowledgement
+package recordpath
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/docket-audit/docket/cmd/internal/config"
+	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/collector"
+	"github.com/docket-audit/docket/collector/lake"
+	"github.com/docket-audit/docket/collector/ledger"
+	"github.com/docket-audit/docket/internal/stream"
+	"github.com/docket-audit/docket/ocsf"
+)
+
+// A Path stores what is on the stream.
+type Path struct {
+	Lake      *lake.Lake
+	Collector *collector.Collector
+
+	ledger   *ledger.Ledger
+	js       jetstream.JetStream
+	replicas int
+	log      *slog.Logger
+}
+
+// LedgerKey returns the path of the ledger's private key.
+func LedgerKey(cfg *config.Config, dir *datadir.Dir) string {
+	if cfg.Ledger.Key != "" {
+		return cfg.Ledger.Key
+	}
+	return dir.Join("keys", "ledger.key")
+}
+
+// Open opens the stores of a data directory. What the collector finds goes to
+// findings. With adopt the ledger is begun anew where it would be refused, which
+// is a finding too.
+func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.Conn, adopt bool, findings func(context.Context, ocsf.Event), log *slog.Logger, meter metric.MeterProvider) (_ *Path, err error) {
+	p := &Path{log: log.With("component", "recordpath"), replicas: cfg.NATS.Replicas}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Close(ctx))
+		}
+	}()
+	key, err := ledger.OpenKey(LedgerKey(cfg, dir), dir.Join("keys", "ledger.vkey"))
+	if err != nil {
+		return nil, err
+	}
+	// Before the lake, which removes what no statement names: where statements
+	// were taken away, that would be what is left of them.
+	if p.ledger, err = ledger.Open(ctx, dir.Join("ledger"), key, ledger.Options{
+		Logger: log, Statements: lake.Statements(dir.Join("lake"), 1), Kept: dir.Join("keys", "ledger.checkpoint"), Adopt: adopt,
+	}); err != nil {
+		return nil, err
+	}
+	if a := p.ledger.Adopted(); a != nil {
+		findings(ctx, adopted(a, time.Now()))
+	}
+	if p.Lake, err = lake.Open(dir.Join("lake"), lake.Options{Logger: log}); err != nil {
+		return nil, err
+	}
+	if p.js, err = jetstream.New(conn); err != nil {
+		return nil, fmt.Errorf("open JetStream: %w", err)
+	}
+	if p.Collector, err = collector.New(collector.Config{
+		JetStream: p.js, Replicas: p.replicas, Store: p.Lake, Ledger: p.ledger, Findings: findings,
+		DataDir: dir.Path, FlushEvery: time.Duration(cfg.Collector.Flush), Logger: log, MeterProvider: meter,
+	}); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Run waits for the stream and collects until ctx ends. A stream that is not
+// there is created as declared; one that promises less is refused, because what
+// it would lose nobody else keeps.
+func (p *Path) Run(ctx context.Context) error {
+	for {
+		err := p.ensureStream(ctx)
+		if err == nil {
+			return p.Collector.Run(ctx)
+		}
+		var weaker *stream.WeakerError
+		if errors.As(err, &weaker) {
+			return err
+		}
+		p.log.Warn("the stream is not there yet", "error", err)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (p *Path) ensureStream(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	err := stream.Check(ctx, p.js, stream.Replicas(p.replicas))
+	var missing *stream.MissingError
+	if errors.As(err, &missing) {
+		return stream.Apply(ctx, p.js, stream.Replicas(p.replicas))
+	}
+	return err
+}
+
+// Close closes lake and ledger, after [Path.Run] returned.
+func (p *Path) Close(ctx context.Context) error {
+	var errs []error
+	if p.Lake != nil {
+		errs = append(errs, p.Lake.Close())
+	}
+	if p.ledger != nil {
+		errs = append(errs, p.ledger.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
