@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package arch
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// may says, for a package of ours or for all below a directory ("dir/..."),
+// what of ours its code may import. A package's own name holds, else the
+// longest directory that fits. Beside what is listed everybody may import
+// schemas/..., which is embedded files and generated code.
+var may = map[string][]string{
+	"ocsf": {},
+
+	"interceptor":            {"internal/secretwalk"},
+	"interceptor/activity":   {"interceptor", "ocsf", "internal/secretwalk", "internal/profile"},
+	"interceptor/remote":     {"interceptor"},
+	"interceptor/chainfile":  {"interceptor", "interceptor/remote", "internal/strictoml"},
+	"interceptor/grpcproxy":  {"interceptor"},
+	"interceptor/metered":    {"interceptor"},
+	"interceptor/replay":     {"interceptor", "interceptor/activity", "interceptor/chainfile", "interceptor/remote", "ocsf", "internal/profile"},
+	"interceptor/replay/...": {"interceptor/...", "ocsf"},
+	"emitter":                {"ocsf", "internal/profile", "internal/stream"},
+	"collector/...":          {"ocsf", "collector/...", "internal/profile", "internal/stream"},
+	"collector/ledger/proof": {},
+	"collector/store":        {"ocsf", "internal/profile"},
+	"collector/store/...":    {"ocsf", "collector/store", "internal/profile"},
+	"collector/lake":         {"ocsf", "collector/store", "internal/profile"},
+	"collector/ledger":       {"collector/ledger/proof"},
+	"schemas/...":            {"schemas/..."},
+	"internal/...":           {"ocsf"},
+	"cmd/docket/...":         {"..."},
+	"cmd/internal/...":       {"..."},
+	"cmd/docket-gateway/...": {"ocsf", "interceptor/...", "emitter", "internal/...", "cmd/internal/..."},
+	"examples/interceptor":   {"interceptor", "interceptor/remote"},
+	"examples/...":           {"interceptor/...", "ocsf"},
+	"dashboards/...":         {"dashboards/..."},
+	"deploy/...":             {},
+}
+
+// fits says whether rel is what the pattern names.
+func fits(pattern, rel string) bool {
+	if dir, ok := strings.CutSuffix(pattern, "..."); ok {
+		return strings.HasPrefix(rel+"/", dir)
+	}
+	return pattern == rel
+}
+
+func rule(rel string) (string, bool) {
+	if _, ok := may[rel]; ok {
+		return rel, true
+	}
+	best, found := "", false
+	for pattern := range may {
+		if fits(pattern, rel) && (!found || len(pattern) > len(best)) {
+			best, found = pattern, true
+		}
+	}
+	return best, found
+}
+
+func TestImports(t *testing.T) {
+	g := load(t)
+	for _, p := range oursOnly(g) {
+		pattern, ok := rule(p.rel())
+		if !ok {
+			t.Errorf("%s: no rule says what it may import; add one to the table", p.rel())
+			continue
+		}
+		for _, path := range p.Imports {
+			q := g[path]
+			if q == nil || !q.ours() || fits("schemas/...", q.rel()) {
+				continue
+			}
+			if !slices.ContainsFunc(may[pattern], func(allowed string) bool { return fits(allowed, q.rel()) }) {
+				t.Errorf("%s imports %s; %q may import %v and schemas/...", p.rel(), q.rel(), pattern, may[pattern])
+			}
+		}
+	}
+}
+
+// The collector stores what it is sent, whoever sent it: it knows events, not
+// the chain. This holds at any distance, and for its tests as well.
+func TestCollectorKnowsNoInterceptor(t *testing.T) {
+	g := load(t)
+	for _, p := range oursOnly(g) {
+		if !fits("collector/...", p.rel()) {
+			continue
+		}
+		via := reach(g, p.ImportPath, p.ImportPath+".test")
+		for path := range via {
+			if q := g[path]; q.ours() && fits("interceptor/...", q.rel()) {
+				t.Errorf("%s reaches %s: %s", p.rel(), q.rel(), way(via, path))
+			}
+		}
+	}
+}
+
+// Without a C compiler everything works but SQL. So only collector/sql may
+// know DuckDB, and nothing of ours is written in C.
+func TestCgo(t *testing.T) {
+	g := load(t)
+	for path, p := range g {
+		if !p.ours() {
+			continue
+		}
+		if len(p.CgoFiles) > 0 && p.rel() != "collector/sql" {
+			t.Errorf("%s has cgo files %v", path, p.CgoFiles)
+		}
+		for _, imported := range p.Imports {
+			if strings.HasPrefix(imported, "github.com/duckdb/") && !strings.HasPrefix(p.rel(), "collector/sql") {
+				t.Errorf("%s imports %s; only collector/sql may", path, imported)
+			}
+		}
+	}
+}
+
+// The gateway is the request path alone, in pure Go: it never holds the ledger
+// key, so it does not even link what could read it.
+func TestGatewayIsTheRequestPath(t *testing.T) {
+	g := load(t)
+	start := module + "/cmd/docket-gateway"
+	if g[start] == nil {
+		t.Fatal("no package cmd/docket-gateway")
+	}
+	via := reach(g, start)
+	for path := range via {
+		p := g[path]
+		if p.ours() && fits("collector/...", p.rel()) ||
+			strings.HasPrefix(path, "github.com/duckdb/") || strings.HasPrefix(path, "github.com/apache/arrow") ||
+			strings.HasPrefix(path, "github.com/nats-io/nats-server/") {
+			t.Errorf("cmd/docket-gateway reaches %s: %s", path, way(via, path))
+		}
+	}
+}
+
+// Both Arrow majors register the same names: with the other one's Parquet or
+// Flight in the binary it does not link, or panics when it starts.
+func TestOneArrow(t *testing.T) {
+	for path := range load(t) {
+		if rest, ok := strings.CutPrefix(path, "github.com/apache/arrow-go/v18/"); ok &&
+			(strings.HasPrefix(rest, "parquet") || strings.HasPrefix(rest, "arrow/flight")) {
+			t.Errorf("%s is reached", path)
+		}
+	}
+}
