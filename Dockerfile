@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Two images from one build: `docket` (everything; SQL needs the C++ runtime, so
+# its base has glibc) and `docket-gateway` (the request path, a static binary).
+#
+#   docker build --target docket -t docket --build-arg VERSION=$(git describe --tags --always) .
+
+FROM golang:1.26-bookworm AS build
+WORKDIR /src
+COPY . .
+ARG VERSION=unknown
+RUN make build VERSION=${VERSION}
+RUN mkdir /data /demo /keys
+
+FROM gcr.io/distroless/cc-debian12:nonroot AS docket
+COPY --from=build /src/bin/docket /usr/local/bin/docket
+COPY --from=build --chown=nonroot:nonroot /data /data
+COPY --from=build --chown=nonroot:nonroot /demo /demo
+COPY --from=build --chown=nonroot:nonroot /keys /keys
+VOLUME /data
+ENTRYPOINT ["/usr/local/bin/docket"]
+
+FROM gcr.io/distroless/static-debian12:nonroot AS docket-gateway
+COPY --from=build /src/bin/docket-gateway /usr/local/bin/docket-gateway
+COPY --from=build --chown=nonroot:nonroot /data /data
+COPY --from=build --chown=nonroot:nonroot /demo /demo
+VOLUME /data
+ENTRYPOINT ["/usr/local/bin/docket-gateway"]
