@@ -4,115 +4,176 @@ package ocsf
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json"
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Canonical is a JSON value that is in canonical form already, such as
-// [Canonicalize] returns. In a free-form attribute [Encode] writes it as it is,
+// [Canonicalize] returns. In a free-form attribute [Append] writes it as it is,
 // without looking into it: large payloads are parsed once, not at every hop.
 type Canonical []byte
 
 // MarshalJSON implements json.Marshaler, for those who print events otherwise.
-func (c Canonical) MarshalJSON() ([]byte, error) { return c, nil }
+func (c Canonical) MarshalJSON() ([]byte, error) { return Raw(c).MarshalJSON() }
 
-var errUTF8 = errors.New("invalid UTF-8")
-
-// A plan is how the struct fields of one type are written: members in the order
-// of the canonical form, those of embedded structs among them.
-type plan []member
-
-type member struct {
-	name string // quoted, with the colon
-	// The field, and the field in it when it is of an embedded struct; else -1.
-	field, embedded int
-	// Members that would be written as zero or as empty may be left out.
-	omitZero, omitEmpty bool
-	// sub is the plan of the struct that the field is, points to or lists.
-	sub plan
-}
-
-var plans sync.Map // of the reflect.Type of an event to its plan
-
-func planOf(t reflect.Type) plan {
-	if p, ok := plans.Load(t); ok {
-		if p, ok := p.(plan); ok {
-			return p
-		}
+// Canonicalize returns the canonical form (RFC 8785) of one JSON value. It fails
+// with a [*SyntaxError] on what is not I-JSON (RFC 7493): duplicate names, invalid UTF-8
+// and nesting deeper than [MaxDepth] among it; and with an [*InexactError] on an
+// integer that the canonical form would change.
+func Canonicalize(b []byte) ([]byte, error) {
+	c, err := canonicalize(b)
+	if err != nil {
+		return nil, fmt.Errorf("canonicalize JSON: %w", err)
 	}
-	p := newPlan(t)
-	plans.Store(t, p)
-	return p
+	return c, nil
 }
 
-func newPlan(t reflect.Type) plan {
-	var p plan
-	for _, f := range reflect.VisibleFields(t) {
-		tag, ok := f.Tag.Lookup("json")
-		if !ok || f.Anonymous {
-			continue
-		}
-		name, options, _ := strings.Cut(tag, ",")
-		m := member{
-			name: `"` + name + `":`, field: f.Index[0], embedded: -1,
-			omitZero: options == "omitzero", omitEmpty: options == "omitempty",
-		}
-		if len(f.Index) > 1 {
-			m.embedded = f.Index[1]
-		}
-		of := f.Type
-		for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice {
-			of = of.Elem()
-		}
-		if of.Kind() == reflect.Struct {
-			m.sub = newPlan(of)
-		}
-		p = append(p, m)
+func canonicalize(b []byte) ([]byte, error) {
+	// Before the library does it: it has no limit that we could set.
+	if depthOf(b) > MaxDepth {
+		return nil, ErrDepth
 	}
-	// Attribute names are plain ASCII, so that the order of bytes is that of RFC
-	// 8785. The quote that ends a name sorts before every letter of a longer one.
-	slices.SortFunc(p, func(a, b member) int { return strings.Compare(a.name, b.name) })
-	return p
+	v := jsontext.Value(slices.Clone(b))
+	if err := v.Canonicalize(); err != nil {
+		return nil, syntaxError(err, 0)
+	}
+	// Only now, when b is known to be JSON. A fraction or an exponent says that
+	// the writer meant a double; digits alone say that he meant this integer.
+	if err := exact(b); err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
-func appendStruct(b []byte, v reflect.Value, p plan) ([]byte, error) {
-	b = append(b, '{')
-	for i := range p {
-		m := &p[i]
-		f := v.Field(m.field)
-		if m.embedded >= 0 {
-			f = f.Field(m.embedded)
-		}
-		if m.omitZero && f.IsZero() {
-			continue
-		}
-		before := len(b)
-		b = append(b, m.name...)
-		start := len(b)
-		var err error
-		if b, err = appendField(b, f, m.sub); err != nil {
-			return nil, fmt.Errorf("%s: %w", m.name[1:len(m.name)-2], err)
-		}
-		if m.omitEmpty && len(b)-start <= 4 {
-			switch string(b[start:]) {
-			case `null`, `""`, `{}`, `[]`:
-				b = b[:before]
-				continue
+// syntaxError makes our error of one of the library's, which was at work from
+// byte start on.
+func syntaxError(err error, start int) error {
+	var s *jsontext.SyntacticError
+	if errors.As(err, &s) {
+		return &SyntaxError{Offset: int64(start) + s.ByteOffset, Reason: s.Err.Error()}
+	}
+	return &SyntaxError{Offset: int64(start), Reason: "unexpected end"}
+}
+
+// EncodeValue returns the canonical form of a free-form attribute's value.
+func EncodeValue(v any) ([]byte, error) {
+	b, err := appendAny(nil, v, 0)
+	if err != nil {
+		return nil, fmt.Errorf("encode value: %w", err)
+	}
+	return b, nil
+}
+
+// exact looks for integers in the valid JSON b that a double does not hold.
+func exact(b []byte) error {
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case c == '"':
+			for i++; b[i] != '"'; i++ {
+				if b[i] == '\\' {
+					i++
+				}
 			}
+		case c == '-' || '0' <= c && c <= '9':
+			start := i
+			for i < len(b) && strings.IndexByte("+-.0123456789Ee", b[i]) >= 0 {
+				i++
+			}
+			if n := b[start:i]; !isExact(n) {
+				return &InexactError{Literal: string(n)}
+			}
+			i--
 		}
-		b = append(b, ',')
 	}
-	return closing(b, '}'), nil
+	return nil
 }
+
+// isExact says whether the number n is within a double's range and, when it is
+// an integer, comes out of the canonical form with the same digits.
+func isExact(n []byte) bool {
+	fraction := bytes.ContainsAny(n, ".eE")
+	if len(n) < 16 && !fraction {
+		return true
+	}
+	f, err := strconv.ParseFloat(string(n), 64)
+	if err != nil || fraction {
+		return err == nil
+	}
+	digits := strconv.FormatFloat(f, 'f', -1, 64) // the shortest digits, as in RFC 8785
+	return digits == string(n)
+}
+
+// appendAny writes a value of a free-form attribute, depth levels below it.
+func appendAny(b []byte, v any, depth int) ([]byte, error) {
+	if depth > MaxDepth {
+		return nil, ErrDepth
+	}
+	switch v := v.(type) {
+	case nil:
+		return append(b, "null"...), nil
+	case Canonical:
+		if len(v) == 0 {
+			return append(b, "null"...), nil
+		}
+		return append(b, v...), nil
+	case Raw:
+		return appendRaw(b, v)
+	case string:
+		return appendString(b, v)
+	case bool:
+		return strconv.AppendBool(b, v), nil
+	case int:
+		return appendInt(b, int64(v))
+	case int32:
+		return appendInt(b, int64(v))
+	case int64:
+		return appendInt(b, v)
+	case float64:
+		return appendFloat(b, v)
+	case json.Number:
+		return appendRaw(b, Raw(v))
+	case []any:
+		return appendSlice(b, v, depth, appendAny)
+	case []string:
+		return appendSlice(b, v, depth, appendText)
+	case map[string]any:
+		return appendMap(b, v, depth, appendAny)
+	case map[string]string:
+		return appendMap(b, v, depth, appendText)
+	}
+	// Anything else takes the long way.
+	text, err := jsonv2.Marshal(v)
+	if err != nil {
+		if errors.Is(err, jsontext.ErrDuplicateName) {
+			return nil, syntaxError(err, 0)
+		}
+		return nil, err
+	}
+	return appendRaw(b, text)
+}
+
+// appendRaw writes the canonical form of a JSON text.
+func appendRaw(b []byte, r Raw) ([]byte, error) {
+	if len(r) == 0 {
+		return append(b, "null"...), nil
+	}
+	text, err := canonicalize(r)
+	if err != nil {
+		return nil, err
+	}
+	return append(b, text...), nil
+}
+
+func appendText(b []byte, s string, _ int) ([]byte, error) { return appendString(b, s) }
 
 // closing puts the closing bracket in place of the last comma, if there is one.
 func closing(b []byte, bracket byte) []byte {
@@ -123,84 +184,11 @@ func closing(b []byte, bracket byte) []byte {
 	return append(b, bracket)
 }
 
-// appendField writes a field of one of the types that this package's structs have.
-func appendField(b []byte, v reflect.Value, sub plan) ([]byte, error) {
-	switch v.Kind() {
-	case reflect.String:
-		return appendString(b, v.String())
-	case reflect.Int32, reflect.Int64:
-		return appendInt(b, v.Int())
-	case reflect.Bool:
-		return strconv.AppendBool(b, v.Bool()), nil
-	case reflect.Pointer:
-		if v.IsNil() {
-			return append(b, "null"...), nil
-		}
-		return appendField(b, v.Elem(), sub)
-	case reflect.Struct:
-		return appendStruct(b, v, sub)
-	case reflect.Slice:
-		b = append(b, '[')
-		for i := range v.Len() {
-			var err error
-			if b, err = appendField(b, v.Index(i), sub); err != nil {
-				return nil, fmt.Errorf("[%d]: %w", i, err)
-			}
-			b = append(b, ',')
-		}
-		return closing(b, ']'), nil
-	case reflect.Map, reflect.Interface:
-		return appendAny(b, v.Interface())
-	default:
-		return nil, fmt.Errorf("no canonical form for a field of type %s", v.Type())
-	}
-}
-
-// appendAny writes a value of a free-form attribute.
-func appendAny(b []byte, v any) ([]byte, error) {
-	switch v := v.(type) {
-	case nil:
-		return append(b, "null"...), nil
-	case Canonical:
-		if len(v) == 0 {
-			return append(b, "null"...), nil
-		}
-		return append(b, v...), nil
-	case string:
-		return appendString(b, v)
-	case bool:
-		return strconv.AppendBool(b, v), nil
-	case int:
-		return appendInt(b, int64(v))
-	case int64:
-		return appendInt(b, v)
-	case float64:
-		return appendFloat(b, v)
-	case []any:
-		return appendSlice(b, v, appendAny)
-	case []string:
-		return appendSlice(b, v, appendString)
-	case map[string]any:
-		return appendMap(b, v, appendAny)
-	case map[string]string:
-		return appendMap(b, v, appendString)
-	}
-	// Anything else takes the long way.
-	text, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	if text, err = Canonicalize(text); err != nil {
-		return nil, err
-	}
-	return append(b, text...), nil
-}
-
-func appendSlice[T any](b []byte, vs []T, one func([]byte, T) ([]byte, error)) ([]byte, error) {
+func appendSlice[T any](b []byte, vs []T, depth int, one func([]byte, T, int) ([]byte, error)) ([]byte, error) {
 	b = append(b, '[')
 	for i, v := range vs {
 		var err error
-		if b, err = one(b, v); err != nil {
+		if b, err = one(b, v, depth+1); err != nil {
 			return nil, fmt.Errorf("[%d]: %w", i, err)
 		}
 		b = append(b, ',')
@@ -208,7 +196,7 @@ func appendSlice[T any](b []byte, vs []T, one func([]byte, T) ([]byte, error)) (
 	return closing(b, ']'), nil
 }
 
-func appendMap[T any](b []byte, m map[string]T, one func([]byte, T) ([]byte, error)) ([]byte, error) {
+func appendMap[T any](b []byte, m map[string]T, depth int, one func([]byte, T, int) ([]byte, error)) ([]byte, error) {
 	var room [16]string
 	names := room[:0]
 	for name := range m {
@@ -222,7 +210,7 @@ func appendMap[T any](b []byte, m map[string]T, one func([]byte, T) ([]byte, err
 			return nil, fmt.Errorf("name %q: %w", name, err)
 		}
 		b = append(b, ':')
-		if b, err = one(b, m[name]); err != nil {
+		if b, err = one(b, m[name], depth+1); err != nil {
 			return nil, fmt.Errorf("%q: %w", name, err)
 		}
 		b = append(b, ',')
@@ -253,11 +241,49 @@ func compareUTF16(x, y string) int {
 }
 
 func appendString(b []byte, s string) ([]byte, error) {
+	b = append(b, '"')
+	n := plain(s)
+	b = append(b, s[:n]...)
+	if n < len(s) {
+		var err error
+		if b, err = appendEscaped(b, s[n:]); err != nil {
+			return nil, err
+		}
+	}
+	return append(b, '"'), nil
+}
+
+// plain returns how many bytes of s, from its start, are ASCII that needs no
+// escape, give or take a word: it looks at eight bytes at a time.
+func plain(s string) int {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x8080808080808080
+	)
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		w := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+		quote, slash := w^(ones*'"'), w^(ones*'\\')
+		// A byte's high bit is set if it is not ASCII, below a space, or one of the two.
+		if (w|(w-ones*' ')|(quote-ones)|(slash-ones))&highs != 0 {
+			return i
+		}
+	}
+	for ; i < len(s); i++ {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return i
+		}
+	}
+	return i
+}
+
+// appendEscaped writes what stands between the quotes for s.
+func appendEscaped(b []byte, s string) ([]byte, error) {
 	const hex = "0123456789abcdef"
 	if !utf8.ValidString(s) {
-		return nil, errUTF8
+		return nil, ErrUTF8
 	}
-	b = append(b, '"')
 	start := 0
 	for i := range len(s) {
 		c := s[i]
@@ -272,8 +298,7 @@ func appendString(b []byte, s string) ([]byte, error) {
 			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		}
 	}
-	b = append(b, s[start:]...)
-	return append(b, '"'), nil
+	return append(b, s[start:]...), nil
 }
 
 func appendInt(b []byte, n int64) ([]byte, error) {
@@ -288,7 +313,7 @@ func appendInt(b []byte, n int64) ([]byte, error) {
 // appendFloat writes f as ECMAScript does, which RFC 8785 prescribes.
 func appendFloat(b []byte, f float64) ([]byte, error) {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return nil, fmt.Errorf("no JSON form for %v", f)
+		return nil, ErrNotFinite
 	}
 	if f == 0 {
 		return append(b, '0'), nil // minus zero too

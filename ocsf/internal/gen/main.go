@@ -27,11 +27,13 @@ func main() {
 	}
 }
 
-func run(compiled, catalogs, _ string, log io.Writer) error {
+func run(compiled, catalogs, goDir string, log io.Writer) error {
 	if err := writeCatalogs(compiled, catalogs, log); err != nil {
 		return err
 	}
-	// Next: writeGo(schemas, goDir), with what readCatalogs(catalogs) returns.
-	_, err := readCatalogs(catalogs)
-	return err
+	schemas, err := readCatalogs(catalogs)
+	if err != nil {
+		return err
+	}
+	return writeGo(schemas, goDir)
 }

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ocsf
+
+import (
+	"math/bits"
+	"sync"
+)
+
+// Encode is [Append] to a new slice.
+func Encode(e Event) ([]byte, error) {
+	b, err := Append(make([]byte, 0, 2048), e)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Append appends e to dst as canonical JSON (RFC 8785, no trailing newline) and
+// returns the longer slice. It allocates nothing when dst has the room, but for
+// free-form values that are neither [Canonical] nor plain.
+//
+// Two exceptions from RFC 8785 are what the schema asks of who writes for
+// others: a float_t that holds a whole number keeps a fraction ("5.0", for a
+// validator takes "5" to be an integer), and an integer attribute is written
+// with all of its 64 bits. [AppendCanonical] makes no exceptions.
+//
+// What follows from other attributes is derived, and e stays as it is:
+// class_uid, category_uid and type_uid, and the sibling of each enum value, such
+// as action for action_id, unless the sibling is set. The version is
+// metadata.version, or [DefaultVersion]; metadata.profiles is written even when
+// it is empty. None of this is done to an event that is [Base.Verbatim].
+//
+// It fails with an [*EncodeError], which says where. In it is a [*VersionError]
+// for an attribute or class that the version lacks, an [*UnknownVersionError],
+// an [*InexactError] for a free-form integer that canonical JSON cannot hold,
+// [ErrUTF8], [ErrNotFinite] or [ErrDepth]. dst is then returned as it was.
+func Append(dst []byte, e Event) ([]byte, error) { return appendEvent(dst, e, false) }
+
+// AppendCanonical is [Append] with RFC 8785 to the letter, for bytes that are to
+// be hashed: a whole float_t has no fraction, and an integer attribute beyond
+// 2^53 that a double cannot hold is an [*InexactError].
+func AppendCanonical(dst []byte, e Event) ([]byte, error) { return appendEvent(dst, e, true) }
+
+func appendEvent(dst []byte, event Event, pure bool) ([]byte, error) {
+	e, _ := encoders.Get().(*encoder)
+	*e = encoder{b: dst, pure: pure}
+	e.begin(event.Common())
+	event.encode(e)
+	b, err := e.b, e.err
+	*e = encoder{}
+	encoders.Put(e)
+	if err != nil {
+		return dst, &EncodeError{Path: pathAt(b[len(dst):]), Err: err}
+	}
+	return b, nil
+}
+
+var encoders = sync.Pool{New: func() any { return new(encoder) }}
+
+// An encoder writes one event. Its methods are what the generated encode
+// methods are made of. The first error is kept, and nothing is written after it.
+type encoder struct {
+	b   []byte
+	err error
+
+	// pure says that RFC 8785 has no exceptions.
+	pure bool
+	// verbatim says that nothing is derived, nor checked against the version.
+	verbatim bool
+	// version has the one bit of the event's version; 0 if verbatim.
+	version versions
+
+	// extra holds the members of the object being written that have no field and
+	// are still to be merged in.
+	extra Extra
+
+	// What the class derives for the attributes of Base.
+	class, category, activity          int64
+	className, categoryName            string
+	activityName, typeName, statusName string
+}
+
+func (e *encoder) begin(b *Base) {
+	e.verbatim = b.Verbatim
+	if e.verbatim {
+		return
+	}
+	v := b.Metadata.Version
+	if v == "" {
+		v = DefaultVersion
+	}
+	if e.version = versionOf(v); e.version == 0 {
+		e.fail(&UnknownVersionError{Version: v})
+	}
+}
+
+func (e *encoder) fail(err error) {
+	if e.err == nil {
+		e.err = err
+	}
+}
+
+// in says whether something that only the versions of set have may be written.
+func (e *encoder) in(set versions, name string) bool {
+	if e.verbatim || e.version&set != 0 {
+		return true
+	}
+	if e.err == nil {
+		e.key(`"` + name + `":`)
+		e.fail(&VersionError{Name: name, Version: e.version.String(), Versions: set.list()})
+	}
+	return false
+}
+
+// always says whether a number is written although it is zero: where the version
+// requires the attribute.
+func (e *encoder) always(required versions) bool { return e.version&required != 0 }
+
+// derive settles what only the class knows.
+func (e *encoder) derive(c *class, activity, status int64) {
+	if e.verbatim {
+		return
+	}
+	e.in(c.in, "class_uid")
+	e.class, e.category, e.activity = int64(c.uid), int64(c.category), activity
+	e.className, e.categoryName = c.caption, c.categoryCaption
+	if name := c.activities.in(activity, e.version); name != "" {
+		e.typeName = name
+		if activity != other {
+			e.activityName = name
+		}
+	}
+	if status != 0 && status != other {
+		e.statusName = c.statuses.in(status, e.version)
+	}
+}
+
+// open begins an object and returns the pending members of the one around it,
+// to be given to close.
+func (e *encoder) open(x Extra) (outer Extra) {
+	e.b = append(e.b, '{')
+	outer = e.extra
+	if len(x) == 0 {
+		e.extra = nil
+	} else {
+		e.extra = x.sorted()
+	}
+	return outer
+}
+
+func (e *encoder) close(outer Extra) {
+	for len(e.extra) > 0 {
+		e.member()
+	}
+	e.extra = outer
+	e.end('}')
+}
+
+// end puts the closing bracket in place of the last comma, if there is one, and
+// a comma behind it. The event's own last comma is cut off in the end.
+func (e *encoder) end(bracket byte) {
+	if e.err != nil {
+		return
+	}
+	if last := len(e.b) - 1; e.b[last] == ',' {
+		e.b[last] = bracket
+	} else {
+		e.b = append(e.b, bracket)
+	}
+}
+
+// key writes a member's name, which comes quoted and with the colon, after the
+// extra members that sort before it.
+func (e *encoder) key(k string) {
+	if len(e.extra) > 0 {
+		name := k[1 : len(k)-2]
+		for len(e.extra) > 0 && compareUTF16(e.extra[0].Name, name) < 0 {
+			e.member()
+		}
+		for len(e.extra) > 0 && e.extra[0].Name == name {
+			e.extra = e.extra[1:] // the field wins
+		}
+	}
+	if e.err == nil {
+		e.b = append(e.b, k...)
+	}
+}
+
+// member writes the next extra member; of several with one name, the last.
+func (e *encoder) member() {
+	m := e.extra[0]
+	e.extra = e.extra[1:]
+	if len(e.extra) > 0 && e.extra[0].Name == m.Name {
+		return
+	}
+	e.text(m.Name)
+	e.sign(':')
+	e.free(m.Value)
+	e.sign(',')
+}
+
+// sign writes one byte of punctuation.
+func (e *encoder) sign(c byte) {
+	if e.err == nil {
+		e.b = append(e.b, c)
+	}
+}
+
+// upTo writes those members of set whose index is below i, and returns the rest.
+func (b *Base) upTo(e *encoder, set uint64, i int) uint64 {
+	below := uint64(1)<<i - 1
+	for now := set & below; now != 0; now &= now - 1 {
+		b.member(e, bits.TrailingZeros64(now))
+	}
+	return set &^ below
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ocsf
+
+import "strconv"
+
+// other is the enum value that says: see the sibling.
+const other = 99
+
+// str writes a string attribute.
+func (e *encoder) str(k, s string) {
+	e.key(k)
+	e.text(s)
+	e.sign(',')
+}
+
+// caption writes the sibling of an enum value: text where the event has one,
+// else the value's caption. written says whether the value is written though 0.
+func (e *encoder) caption(k, text string, value int64, of captions, written bool) {
+	if text == "" {
+		if e.verbatim || value == other || value == 0 && !written {
+			return
+		}
+		if text = of.in(value, e.version); text == "" {
+			return
+		}
+	}
+	e.str(k, text)
+}
+
+// encodeCaptions is caption for attributes that are arrays.
+func encodeCaptions[T ~int64](e *encoder, k string, texts []string, values []T, of captions) {
+	if texts != nil {
+		encodeTexts(e, k, texts)
+		return
+	}
+	if e.verbatim || values == nil {
+		return
+	}
+	e.key(k)
+	e.sign('[')
+	for _, v := range values {
+		text := of.in(int64(v), e.version)
+		if text == "" {
+			text = strconv.FormatInt(int64(v), 10)
+		}
+		e.text(text)
+		e.sign(',')
+	}
+	e.end(']')
+	e.sign(',')
+}
+
+// name writes a caption that the class derives, unless the event has its own.
+func (e *encoder) name(k, text, derived string) {
+	if text == "" {
+		text = derived
+	}
+	if text != "" {
+		e.str(k, text)
+	}
+}
+
+// uid writes a number that the class derives.
+func (e *encoder) uid(k string, own, derived int64) {
+	if !e.verbatim {
+		own = derived
+	} else if own == 0 {
+		return
+	}
+	e.int(k, own)
+}
+
+// typed writes type_name, which consists of two captions.
+func (e *encoder) typed(k, text string) {
+	if text != "" {
+		e.str(k, text)
+		return
+	}
+	if e.typeName == "" {
+		return
+	}
+	e.key(k)
+	e.text(e.className)
+	if e.err != nil {
+		return
+	}
+	e.b = append(e.b[:len(e.b)-1], ": "...)
+	e.b = append(e.b, e.typeName...) // captions need no escapes; a test says so
+	e.b = append(e.b, `",`...)
+}
+
+func (e *encoder) int(k string, n int64) {
+	e.key(k)
+	e.integer(n)
+	e.sign(',')
+}
+
+func (e *encoder) float(k string, f float64) {
+	e.key(k)
+	e.number(f)
+	e.sign(',')
+}
+
+func (e *encoder) bool(k string, v bool) {
+	e.key(k)
+	if e.err == nil {
+		e.b = strconv.AppendBool(e.b, v)
+	}
+	e.sign(',')
+}
+
+// json writes a json_t or a free-form object.
+func (e *encoder) json(k string, v any) {
+	e.key(k)
+	e.free(v)
+	e.sign(',')
+}
+
+func (e *encoder) text(s string) {
+	if e.err != nil {
+		return
+	}
+	b, err := appendString(e.b, s)
+	if err != nil {
+		e.fail(err)
+		return
+	}
+	e.b = b
+}
+
+func (e *encoder) integer(n int64) {
+	if e.err != nil {
+		return
+	}
+	if !e.pure {
+		e.b = strconv.AppendInt(e.b, n, 10)
+		return
+	}
+	b, err := appendInt(e.b, n)
+	if err != nil {
+		e.fail(err)
+		return
+	}
+	e.b = b
+}
+
+func (e *encoder) number(f float64) {
+	if e.err != nil {
+		return
+	}
+	start := len(e.b)
+	b, err := appendFloat(e.b, f)
+	if err != nil {
+		e.fail(err)
+		return
+	}
+	e.b = b
+	if !e.pure && isInteger(b[start:]) {
+		e.b = append(e.b, ".0"...)
+	}
+}
+
+// isInteger says whether a number is written without fraction and exponent.
+func isInteger(n []byte) bool {
+	for _, c := range n {
+		if c == '.' || c == 'e' {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *encoder) free(v any) {
+	if e.err != nil {
+		return
+	}
+	b, err := appendAny(e.b, v, 0)
+	if err != nil {
+		e.fail(err)
+		return
+	}
+	e.b = b
+}
+
+// An object is what every generated object type is, as a pointer.
+type object[T any] interface {
+	*T
+	encode(*encoder)
+	decode(*decoder)
+}
+
+func encodeObject[T any, P object[T]](e *encoder, k string, o P) {
+	e.key(k)
+	o.encode(e)
+	e.sign(',')
+}
+
+// encodeInPlace is encodeObject for a struct that is no pointer: of an event that
+// is verbatim, an empty one was not there.
+func encodeInPlace[T any, P object[T]](e *encoder, k string, o P) {
+	start, extra := len(e.b), e.extra
+	e.key(k)
+	value := len(e.b)
+	o.encode(e)
+	if e.verbatim && e.err == nil && len(e.b)-value == len("{}") {
+		e.b, e.extra = e.b[:start], extra
+		return
+	}
+	e.sign(',')
+}
+
+func encodeList[T any, P object[T]](e *encoder, k string, list []T) {
+	e.key(k)
+	e.sign('[')
+	for i := range list {
+		P(&list[i]).encode(e)
+		e.sign(',')
+	}
+	e.end(']')
+	e.sign(',')
+}
+
+func encodeTexts[T ~string](e *encoder, k string, list []T) {
+	e.key(k)
+	e.sign('[')
+	for _, s := range list {
+		e.text(string(s))
+		e.sign(',')
+	}
+	e.end(']')
+	e.sign(',')
+}
+
+func encodeInts[T ~int64](e *encoder, k string, list []T) {
+	e.key(k)
+	e.sign('[')
+	for _, n := range list {
+		e.integer(int64(n))
+		e.sign(',')
+	}
+	e.end(']')
+	e.sign(',')
+}
+
+func encodeFloats(e *encoder, k string, list []float64) {
+	e.key(k)
+	e.sign('[')
+	for _, f := range list {
+		e.number(f)
+		e.sign(',')
+	}
+	e.end(']')
+	e.sign(',')
+}

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+func (u *union) writeEnums(c *code) {
+	taken := map[string]bool{}
+	for _, k := range slices.Concat(u.classes, u.objects) {
+		taken[k.goName] = true
+	}
+	for _, e := range u.enums {
+		taken[e.goName] = true
+	}
+	c.line("// A ClassUID is the number of a class.\ntype ClassUID int64\n")
+	c.line("// The classes.\nconst (")
+	for _, k := range u.classes {
+		c.line("Class%s ClassUID = %d", k.goName, k.uid)
+	}
+	c.line(")\n")
+	c.line("// String returns the class's caption, or the digits of a class that is none.\nfunc (c ClassUID) String() string { return captionsClassUID.latest(int64(c)) }\n")
+	c.line("var captionsClassUID = captions{")
+	for _, k := range u.classes {
+		c.line("{%d, %q, %d},", k.uid, k.caption, k.in)
+	}
+	c.line("}\n")
+	u.writeCategories(c)
+	c.line("// What the classes derive.\nvar (")
+	for _, k := range u.classes {
+		c.line("class%s = class{uid: Class%s, category: %d, caption: %q, categoryCaption: %q, in: %d, activities: captions%s, statuses: captions%s}",
+			k.goName, k.goName, k.category, k.caption, k.categoryCaption, k.in, k.activities.goName, k.statuses.goName)
+	}
+	c.line(")\n")
+	for _, e := range u.enums {
+		u.writeEnum(c, e, taken)
+	}
+}
+
+func (u *union) writeCategories(c *code) {
+	type category struct {
+		uid     int
+		caption string
+	}
+	var all []category
+	for _, k := range u.classes {
+		if cat := (category{k.category, k.categoryCaption}); !slices.Contains(all, cat) {
+			all = append(all, cat)
+		}
+	}
+	slices.SortFunc(all, func(a, b category) int { return a.uid - b.uid })
+	c.line("// A CategoryUID is the number of a category of classes.\ntype CategoryUID int64\n")
+	c.line("// The categories.\nconst (")
+	for _, k := range all {
+		c.line("Category%s CategoryUID = %d", caption(k.caption), k.uid)
+	}
+	c.line(")\n")
+	c.line("// String returns the category's caption, or the digits of one that is none.\nfunc (c CategoryUID) String() string { return captionsCategoryUID.latest(int64(c)) }\n")
+	c.line("var captionsCategoryUID = captions{")
+	for _, k := range all {
+		c.line("{%d, %q, %d},", k.uid, k.caption, u.all)
+	}
+	c.line("}\n")
+}
+
+func (u *union) writeEnum(c *code, e *enum, taken map[string]bool) {
+	users := e.users
+	const few = 4
+	more := ""
+	if len(users) > few {
+		users, more = users[:few], fmt.Sprintf(" and %d more", len(users)-few)
+	}
+	c.line("// %s holds the values of %s%s.", e.goName, strings.Join(users, ", "), more)
+	under := "int64"
+	if e.text {
+		under = "string"
+	}
+	c.line("type %s %s\n", e.goName, under)
+	c.line("// The values of [%s].\nconst (", e.goName)
+	for _, k := range e.constants(taken) {
+		v := k.value.value
+		if e.text {
+			v = fmt.Sprintf("%q", v)
+		}
+		note := ""
+		if k.in != u.all {
+			note = " // OCSF " + u.spell(k.in)
+		}
+		c.line("%s %s = %s%s", k.name, e.goName, v, note)
+	}
+	c.line(")\n")
+	if e.text {
+		return
+	}
+	c.line("// String returns the value's caption, or the digits of a value that has none.")
+	c.line("func (v %s) String() string { return captions%s.latest(int64(v)) }\n", e.goName, e.goName)
+	c.line("var captions%s = captions{", e.goName)
+	for _, v := range e.values {
+		c.line("{%s, %q, %d},", v.value, v.caption, v.in)
+	}
+	c.line("}\n")
+}
+
+func (u *union) writeEncode(c *code) {
+	c.line("// present returns which members Base may have to write, a bit each in the order of their names.")
+	c.line("func (b *Base) present(e *encoder) (set uint64) {")
+	for i, a := range u.base.attrs {
+		if cond := u.condition(u.base, a, "b"); cond != "" && !a.derived() {
+			c.line("if %s { set |= 1 << %d }", cond, i)
+		} else {
+			c.line("set |= 1 << %d", i)
+		}
+	}
+	c.line("return set\n}\n")
+	c.line("// member writes member i.\nfunc (b *Base) member(e *encoder, i int) {\nswitch i {")
+	for i, a := range u.base.attrs {
+		c.line("case %d:", i)
+		u.write(c, u.base, a, "b", false)
+	}
+	c.line("}\n}\n")
+	for _, k := range u.classes {
+		c.line("func (o *%s) encode(e *encoder) {", k.goName)
+		c.line("e.derive(&class%s, int64(o.ActivityID), int64(o.StatusID))", k.goName)
+		c.line("outer := e.open(o.Extra)\nb := &o.Base\nset := b.present(e)")
+		done := 0
+		for _, a := range k.attrs {
+			at, _ := slices.BinarySearchFunc(u.base.attrs, a.name, func(b *attr, n string) int { return strings.Compare(b.name, n) })
+			if at > done {
+				c.line("set = b.upTo(e, set, %d)", at)
+				done = at
+			}
+			u.write(c, k, a, "o", true)
+		}
+		c.line("b.upTo(e, set, %d)\ne.close(outer)\n}\n", len(u.base.attrs))
+	}
+	for _, k := range u.objects {
+		c.line("func (o *%s) encode(e *encoder) {\nouter := e.open(o.Extra)", k.goName)
+		for _, a := range k.attrs {
+			u.write(c, k, a, "o", true)
+		}
+		c.line("e.close(outer)\n}\n")
+	}
+}
+
+// condition is when a member is written; "" is always, or as its method decides.
+func (u *union) condition(k *container, a *attr, recv string) string {
+	f := recv + "." + a.field
+	switch {
+	case a.name == "metadata" && k == u.base:
+		return ""
+	case a.array, a.base == "object_t", a.base == "json_t", a.optional() && !k.always(a):
+		return f + " != nil"
+	case a.base == "string_t":
+		if s := a.siblingOf; s != nil {
+			return fmt.Sprintf("%s != \"\" || %s.%s != 0%s", f, recv, s.field, alwaysToo(s))
+		}
+		return f + ` != ""`
+	case a.base == "boolean_t":
+		return f + " || " + alwaysCall(a)
+	}
+	return f + " != 0" + alwaysToo(a)
+}
+
+func alwaysCall(a *attr) string { return fmt.Sprintf("e.always(%d)", a.required) }
+
+func alwaysToo(a *attr) string {
+	if a.required == 0 {
+		return ""
+	}
+	return " || " + alwaysCall(a)
+}
+
+// write writes the statement that writes one member.
+func (u *union) write(c *code, k *container, a *attr, recv string, guarded bool) {
+	f, key := recv+"."+a.field, fmt.Sprintf("`%q:`", a.name)
+	cond := u.condition(k, a, recv)
+	if k == u.base && a.derived() || k.name == "metadata" && a.name == "version" {
+		cond = ""
+	}
+	if a.in != k.in {
+		in := fmt.Sprintf("e.in(%d, %q)", a.in, a.name)
+		if cond != "" {
+			in = "(" + cond + ") && " + in
+		}
+		cond = in
+		guarded = true
+	}
+	call := u.call(k, a, f, key, recv)
+	if cond != "" && guarded {
+		c.line("if %s { %s }", cond, call)
+	} else {
+		c.line("%s", call)
+	}
+}
+
+func (u *union) call(k *container, a *attr, f, key, recv string) string {
+	if k == u.base && a.derived() {
+		switch a.name {
+		case "class_uid":
+			return fmt.Sprintf("e.uid(%s, int64(%s), e.class)", key, f)
+		case "category_uid":
+			return fmt.Sprintf("e.uid(%s, int64(%s), e.category)", key, f)
+		case "type_uid":
+			return fmt.Sprintf("e.uid(%s, int64(%s), e.class*100+e.activity)", key, f)
+		case "type_name":
+			return fmt.Sprintf("e.typed(%s, %s)", key, f)
+		}
+		return fmt.Sprintf("e.name(%s, %s, e.%s)", key, f, map[string]string{"class_name": "className", "category_name": "categoryName", "activity_name": "activityName", "status": "statusName"}[a.name])
+	}
+	if k.name == "metadata" && a.name == "version" {
+		return fmt.Sprintf("e.name(%s, %s, e.version.String())", key, f)
+	}
+	if s := a.siblingOf; s != nil && s.enum != nil {
+		if a.array {
+			return fmt.Sprintf("encodeCaptions(e, %s, %s, %s.%s, captions%s)", key, f, recv, s.field, s.enum.goName)
+		}
+		return fmt.Sprintf("e.caption(%s, %s, int64(%s.%s), captions%s, e.always(%d))", key, f, recv, s.field, s.enum.goName, s.required)
+	}
+	if a.array {
+		return fmt.Sprintf("%s(e, %s, %s)", map[string]string{
+			"string_t": "encodeTexts", "integer_t": "encodeInts", "long_t": "encodeInts", "float_t": "encodeFloats", "object_t": "encodeList",
+		}[a.base], key, f)
+	}
+	if a.optional() && !k.always(a) {
+		f = "*" + f
+	}
+	switch a.base {
+	case "boolean_t":
+		return fmt.Sprintf("e.bool(%s, %s)", key, f)
+	case "float_t":
+		return fmt.Sprintf("e.float(%s, %s)", key, f)
+	case "integer_t", "long_t":
+		return fmt.Sprintf("e.int(%s, %s)", key, convert("int64", a, f))
+	case "json_t":
+		return fmt.Sprintf("e.json(%s, %s)", key, f)
+	case "object_t":
+		if a.object == "object" {
+			return fmt.Sprintf("e.json(%s, %s)", key, f)
+		}
+		if k == u.base && a.name == "metadata" {
+			return fmt.Sprintf("encodeInPlace(e, %s, &%s)", key, f)
+		}
+		return fmt.Sprintf("encodeObject(e, %s, %s)", key, f)
+	}
+	return fmt.Sprintf("e.str(%s, %s)", key, convert("string", a, f))
+}
+
+func convert(to string, a *attr, f string) string {
+	if a.enum == nil && !derivedEnums[a.name] {
+		return f
+	}
+	return to + "(" + f + ")"
+}
+
+func (u *union) writeDecode(c *code) {
+	c.line("// decodeMember reads one member, if it is one of Base.\nfunc (b *Base) decodeMember(d *decoder, m *members) bool {\nswitch d.name {")
+	for i, a := range u.base.attrs {
+		c.line("case %q: %s", a.name, u.read(u.base, a, "b", i))
+	}
+	c.line("default: return false\n}\nreturn true\n}\n")
+	for _, k := range slices.Concat(u.classes, u.objects) {
+		first := 0
+		if k.isClass {
+			first = len(u.base.attrs)
+		}
+		c.line("func (o *%s) decode(d *decoder) {\nvar m members\nd.open()\nfor d.next(&m) {\nswitch d.name {", k.goName)
+		for i, a := range k.attrs {
+			c.line("case %q: %s", a.name, u.read(k, a, "o", first+i))
+		}
+		if k.isClass {
+			c.line("default: if !o.Base.decodeMember(d, &m) { d.unknown(&m) }")
+		} else {
+			c.line("default: d.unknown(&m)")
+		}
+		c.line("}\n}\no.Extra = m.extra\n}\n")
+	}
+}
+
+func (u *union) read(k *container, a *attr, recv string, i int) string {
+	p := "&" + recv + "." + a.field
+	m := fmt.Sprintf("m, %d, ", i)
+	if recv == "o" {
+		m = "&" + m
+	}
+	if a.array {
+		return fmt.Sprintf("%s(d, %s%s)", map[string]string{
+			"string_t": "decodeTexts", "integer_t": "decodeInts", "long_t": "decodeInts", "float_t": "decodeFloats", "object_t": "decodeList",
+		}[a.base], m, p)
+	}
+	suffix := ""
+	if a.optional() && !k.always(a) {
+		suffix = "p"
+	}
+	switch a.base {
+	case "boolean_t":
+		return fmt.Sprintf("d.bool%s(%s%s)", suffix, m, p)
+	case "float_t":
+		return fmt.Sprintf("d.float%s(%s%s)", suffix, m, p)
+	case "integer_t", "long_t":
+		if suffix == "" {
+			p = convert("(*int64)", a, p)
+		}
+		return fmt.Sprintf("d.int%s(%s%s)", suffix, m, p)
+	case "json_t":
+		return fmt.Sprintf("d.json(%s%s)", m, p)
+	case "object_t":
+		switch {
+		case a.object == "object":
+			return fmt.Sprintf("d.free(%s%s)", m, p)
+		case k == u.base && a.name == "metadata":
+			return fmt.Sprintf("decodeInPlace(d, %s%s)", m, p)
+		}
+		return fmt.Sprintf("decodeObject(d, %s%s)", m, p)
+	}
+	return fmt.Sprintf("d.str(%s%s)", m, convert("(*string)", a, p))
+}
