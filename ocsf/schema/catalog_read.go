@@ -3,10 +3,10 @@
 package schema
 
 import (
+	"cmp"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
+	"unicode/utf8"
 )
 
 // Read reads a catalog that [Write] wrote. Equal attributes are one [Attribute]
@@ -22,244 +22,195 @@ func Read(r io.Reader) (*Schema, error) {
 	return readCatalog(text)
 }
 
+// A keyed is a row of a table under its key.
+type keyed[T any] struct {
+	key string
+	row T
+}
+
+// A catalogFile holds a catalog's large tables, as they are.
 type catalogFile struct {
-	Catalog    int                         `json:"catalog"`
-	Version    string                      `json:"version"`
-	Categories map[string]catalogCategory  `json:"categories"`
-	Extensions map[string]catalogExtension `json:"extensions"`
-	Profiles   map[string][]string         `json:"profiles"`
-	Types      map[string]catalogType      `json:"types"`
-	Enums      map[string][][]string       `json:"enums"`
-	Attributes map[string][]string         `json:"attributes"`
-	Objects    map[string]catalogItem      `json:"objects"`
-	Classes    map[string]catalogClass     `json:"classes"`
-}
-
-type catalogCategory struct {
-	Caption string `json:"caption,omitempty"`
-	UID     int    `json:"uid"`
-}
-
-type catalogExtension struct {
-	Caption string `json:"caption,omitempty"`
-	UID     int    `json:"uid"`
-	Version string `json:"version,omitempty"`
+	catalog    int
+	enums      []keyed[catalogEnum]
+	attributes []keyed[string]
+	objects    []keyed[catalogItem]
+	classes    []keyed[catalogClass]
 }
 
 func readCatalog(text []byte) (*Schema, error) {
-	var file catalogFile
-	if err := decode("", text, &file); err != nil {
+	if !utf8.Valid(text) {
+		return nil, invalid("", "it is not UTF-8")
+	}
+	c := &catalogReader{
+		scanner: scanner{text: string(text)},
+		schema: &Schema{
+			Categories: make(map[string]*Category), Extensions: make(map[string]*Extension),
+			Profiles: make(map[string]*Profile), Types: make(map[string]*Type),
+		},
+		derived: make(map[*Attribute]bool),
+	}
+	if err := c.object(c.member); err != nil {
+		return nil, err
+	}
+	if err := c.end(); err != nil {
 		return nil, err
 	}
 	switch {
-	case file.Catalog != catalogVersion:
-		return nil, invalid("catalog", "version %d of the format is not known, only %d", file.Catalog, catalogVersion)
-	case file.Version == "":
+	case c.file.catalog != catalogVersion:
+		return nil, invalid("catalog", "version %d of the format is not known, only %d", c.file.catalog, catalogVersion)
+	case c.schema.Version == "":
 		return nil, invalid("version", "it is missing")
 	}
-	c := &catalogReader{
-		file: &file, schema: &Schema{Version: file.Version},
-		enums: make(map[string][]EnumValue, len(file.Enums)), attributes: make(map[string]*Attribute, len(file.Attributes)),
-	}
-	for _, read := range []func() error{c.small, c.enumTable, c.attributeTable, c.objectTable, c.classTable} {
-		if err := read(); err != nil {
+	for _, build := range []func() error{c.enumTable, c.attributeTable, c.objectTable, c.classTable, c.schema.check} {
+		if err := build(); err != nil {
 			return nil, err
 		}
 	}
-	return c.schema, c.schema.check()
+	return c.schema, nil
 }
 
 // A catalogReader builds a schema out of a catalog's tables.
 type catalogReader struct {
-	file       *catalogFile
+	scanner
+	file       catalogFile
 	schema     *Schema
 	enums      map[string][]EnumValue // by key, as attributes
 	attributes map[string]*Attribute
+	derived    map[*Attribute]bool // those whose enum follows from the class
 }
 
-// small reads the tables of a few rows.
-func (c *catalogReader) small() error {
-	s := c.schema
-	s.Categories = make(map[string]*Category, len(c.file.Categories))
-	for name, row := range c.file.Categories {
-		s.Categories[name] = &Category{Name: name, Caption: row.Caption, UID: row.UID}
+// member reads a member of the whole.
+func (c *catalogReader) member(key string) error {
+	var err error
+	switch key {
+	case "catalog":
+		c.file.catalog, err = c.int()
+	case "version":
+		c.schema.Version, err = c.string()
+	case "categories":
+		err = c.object(c.category)
+	case "extensions":
+		err = c.object(c.extension)
+	case "profiles":
+		err = c.object(c.profile)
+	case "types":
+		err = c.object(c.dataType)
+	case "enums":
+		c.file.enums, err = table(c, c.enumRow)
+	case "attributes":
+		c.file.attributes, err = table(c, func(row *string) (err error) { *row, err = c.string(); return err })
+	case "objects":
+		c.file.objects, err = table(c, func(row *catalogItem) error {
+			return c.object(func(key string) error { return c.itemMember(row, key) })
+		})
+	case "classes":
+		c.file.classes, err = table(c, c.classRow)
+	default:
+		err = invalid("", "a catalog has no such member")
 	}
-	s.Extensions = make(map[string]*Extension, len(c.file.Extensions))
-	for name, row := range c.file.Extensions {
-		s.Extensions[name] = &Extension{Name: name, Caption: row.Caption, UID: row.UID, Version: row.Version}
+	return err
+}
+
+func table[T any](c *catalogReader, read func(*T) error) ([]keyed[T], error) {
+	var rows []keyed[T]
+	err := c.object(func(key string) error {
+		rows = append(rows, keyed[T]{key: key})
+		return read(&rows[len(rows)-1].row)
+	})
+	return rows, err
+}
+
+func (c *catalogReader) category(name string) error {
+	var row catalogCategory
+	err := c.value(&row)
+	c.schema.Categories[name] = &Category{Name: name, Caption: row.Caption, UID: row.UID}
+	return err
+}
+
+func (c *catalogReader) extension(name string) error {
+	var row catalogExtension
+	err := c.value(&row)
+	c.schema.Extensions[name] = &Extension{Name: name, Caption: row.Caption, UID: row.UID, Version: row.Version}
+	return err
+}
+
+func (c *catalogReader) profile(name string) error {
+	var row catalogProfile
+	err := c.value(&row)
+	c.schema.Profiles[name] = &Profile{Name: name, Caption: row.Caption, Extension: row.Extension}
+	return err
+}
+
+func (c *catalogReader) dataType(name string) error {
+	var t catalogType
+	if err := cmp.Or(checkWord("", name), c.value(&t)); err != nil {
+		return err
 	}
-	s.Profiles = make(map[string]*Profile, len(c.file.Profiles))
-	for name, row := range c.file.Profiles {
-		if len(row) > 2 {
-			return invalid("profiles."+name, "it has %d columns instead of two", len(row))
-		}
-		s.Profiles[name] = &Profile{Name: name, Caption: column(row, 0), Extension: column(row, 1)}
+	if len(t.Values) == 0 {
+		t.Values = nil
 	}
-	s.Types = make(map[string]*Type, len(c.file.Types))
-	for name, t := range c.file.Types {
-		s.Types[name] = &Type{
-			Name: name, Caption: t.Caption, Super: t.Super, Regex: t.Regex,
-			MaxLen: t.MaxLen, Range: t.Range, Values: t.Values,
-		}
+	c.schema.Types[name] = &Type{
+		Name: name, Caption: t.Caption, Super: t.Super, Regex: t.Regex,
+		MaxLen: t.MaxLen, Range: t.Range, Values: t.Values,
 	}
 	return nil
 }
 
-// column returns what was left out at the end of a row as empty.
-func column(row []string, i int) string {
-	if i < len(row) {
-		return row[i]
-	}
-	return ""
+func (c *catalogReader) enumRow(row *catalogEnum) error {
+	return c.object(func(key string) (err error) {
+		switch key {
+		case "values":
+			row.Values, err = c.strings(make([]string, 0, 16))
+		case "deprecated":
+			err = c.value(&row.Deprecated)
+		default:
+			err = invalid("", "an enum has no such member")
+		}
+		return err
+	})
 }
 
-func (c *catalogReader) enumTable() error {
-	since := make(sinces)
-	for key, rows := range c.file.Enums {
-		values := make([]EnumValue, len(rows))
-		for i, row := range rows {
-			if len(row) != 2 && len(row) != 3 {
-				return invalid("enums."+key+"["+strconv.Itoa(i)+"]", "it has %d columns instead of two or three", len(row))
-			}
-			values[i] = EnumValue{Value: row[0], Caption: row[1]}
-			if len(row) == 3 {
-				values[i].Deprecated = since.get(row[2])
-			}
+func (c *catalogReader) classRow(row *catalogClass) error {
+	return c.object(func(key string) (err error) {
+		switch key {
+		case "uid":
+			row.UID, err = c.int()
+		case "category":
+			row.Category, err = c.string()
+		case "category_uid":
+			row.CategoryUID, err = c.int()
+		default:
+			err = c.itemMember(&row.catalogItem, key)
 		}
-		c.enums[key] = values
-	}
-	return nil
+		return err
+	})
 }
 
-func (c *catalogReader) attributeTable() error {
-	since := make(sinces)
-	profiles := make(map[string][]string)
-	isObject := func(name string) bool { _, ok := c.file.Objects[name]; return ok }
-	rows := make([]Attribute, len(c.file.Attributes))
-	for key, row := range c.file.Attributes {
-		a := &rows[0]
-		rows = rows[1:]
-		path := "attributes." + key
-		if len(row) > 7 {
-			return invalid(path, "it has %d columns instead of seven", len(row))
-		}
-		a.Name, _, _ = strings.Cut(key, ":")
-		a.Caption = column(row, 0)
-		a.Type, a.IsArray = strings.CutPrefix(column(row, 1), arrayPrefix)
-		if object, ok := strings.CutPrefix(a.Type, objectPrefix); ok {
-			a.Type, a.ObjectType = objectType, object
-		}
-		a.Requirement = Requirement(column(row, 2))
-		if a.Requirement == "" {
-			a.Requirement = Optional
-		}
-		names := column(row, 3)
-		if _, ok := profiles[names]; !ok {
-			profiles[names] = fields(names)
-		}
-		a.Profiles = profiles[names]
-		a.Sibling = column(row, 4)
-		if enum := column(row, 5); enum != "" {
-			values, ok := c.enums[enum]
-			if !ok {
-				return invalid(path, "there is no enum %q", enum)
-			}
-			a.Enum = values
-		}
-		if len(row) == 7 {
-			a.Deprecated = since.get(row[6])
-		}
-		if err := c.schema.checkAttribute(a, isObject); err != nil {
-			return within(path, err)
-		}
-		c.attributes[key] = a
+func (c *catalogReader) itemMember(row *catalogItem, key string) (err error) {
+	switch key {
+	case "caption":
+		row.Caption, err = c.string()
+	case "extends":
+		row.Extends, err = c.string()
+	case "extension":
+		row.Extension, err = c.string()
+	case "deprecated":
+		row.Deprecated = new(string)
+		*row.Deprecated, err = c.string()
+	case "profiles":
+		row.Profiles, err = c.string()
+	case "constraints":
+		row.Constraints = make(map[string][]string)
+		err = c.object(func(keyword string) (err error) {
+			row.Constraints[keyword], err = c.strings(make([]string, 0, 4))
+			return err
+		})
+	case "like":
+		row.Like, err = c.string()
+	case "attributes":
+		row.Attributes, err = c.string()
+	default:
+		err = invalid("", "a class or object has no such member")
 	}
-	return nil
-}
-
-func fields(names string) []string {
-	if names == "" {
-		return nil
-	}
-	return strings.Split(names, " ")
-}
-
-func (c *catalogReader) objectTable() error {
-	c.schema.Objects = make(map[string]*Object, len(c.file.Objects))
-	for name, row := range c.file.Objects {
-		like, ok := c.file.Objects[row.Like]
-		it, err := c.item(name, &row, &like, ok)
-		if err != nil {
-			return within("objects."+name, err)
-		}
-		c.schema.Objects[name] = &Object{Item: it}
-	}
-	return nil
-}
-
-func (c *catalogReader) classTable() error {
-	c.schema.Classes = make(map[string]*Class, len(c.file.Classes))
-	for name, row := range c.file.Classes {
-		like, ok := c.file.Classes[row.Like]
-		it, err := c.item(name, &row.catalogItem, &like.catalogItem, ok)
-		if err != nil {
-			return within("classes."+name, err)
-		}
-		c.schema.Classes[name] = &Class{Item: it, UID: row.UID, Category: row.Category, CategoryUID: row.CategoryUID}
-	}
-	return nil
-}
-
-// item reads a row. found says whether like, the row that this one names as its
-// model, exists; a model has no model itself.
-func (c *catalogReader) item(name string, row, like *catalogItem, found bool) (Item, error) {
-	it := Item{
-		Name: name, Caption: row.Caption, Extends: row.Extends, Extension: row.Extension,
-		Profiles: fields(row.Profiles), Constraints: row.Constraints,
-	}
-	if row.Deprecated != nil {
-		it.Deprecated = &Deprecation{Since: *row.Deprecated}
-	}
-	n := strings.Count(row.Attributes, " ") + 1
-	if row.Like != "" {
-		if !found || like.Like != "" {
-			return it, invalid("like", "%q cannot be a model", row.Like)
-		}
-		n += strings.Count(like.Attributes, " ") + 1
-	}
-	it.Attributes = make(map[string]*Attribute, n)
-	if row.Like != "" {
-		if err := c.put(it.Attributes, like.Attributes); err != nil {
-			return it, err
-		}
-	}
-	return it, c.put(it.Attributes, row.Attributes)
-}
-
-func (c *catalogReader) put(attributes map[string]*Attribute, keys string) error {
-	if keys == "" {
-		return nil
-	}
-	for key := range strings.SplitSeq(keys, " ") {
-		if name, gone := strings.CutPrefix(key, "-"); gone {
-			delete(attributes, name)
-			continue
-		}
-		a := c.attributes[key]
-		if a == nil {
-			return invalid("attributes", "there is no attribute %q", key)
-		}
-		attributes[a.Name] = a
-	}
-	return nil
-}
-
-// sinces makes one Deprecation for each text.
-type sinces map[string]*Deprecation
-
-func (s sinces) get(since string) *Deprecation {
-	if s[since] == nil {
-		s[since] = &Deprecation{Since: since}
-	}
-	return s[since]
+	return err
 }

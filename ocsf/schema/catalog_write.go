@@ -20,28 +20,22 @@ const catalogVersion = 1
 // Write writes a schema as a catalog: the same schema always as the same bytes.
 // [Read] reads it. A schema that [ReadCompiled] returned can always be written.
 func Write(w io.Writer, s *Schema) error {
-	c := catalogWriter{enums: newVariants(), attributes: newVariants()}
-	c.collect(s)
+	c := catalogWriter{schema: s, enums: newVariants(), attributes: newVariants()}
+	c.each(c.addEnum)
 	c.enums.number()
-	for _, a := range c.all {
-		c.attributes.add(a.Name, c.attribute(a))
-	}
+	c.each(func(class *Class, a *Attribute) { c.attributes.add(a.Name, c.attribute(class, a)) })
 	c.attributes.number()
 
 	c.line("{", `"catalog": `+strconv.Itoa(catalogVersion)+",", `"version": `+text(s.Version)+",")
 	c.table("categories", rows(s.Categories, func(v *Category) string { return text(catalogCategory{v.Caption, v.UID}) }))
 	c.table("extensions", rows(s.Extensions, func(v *Extension) string { return text(catalogExtension{v.Caption, v.UID, v.Version}) }))
-	c.table("profiles", rows(s.Profiles, func(v *Profile) string { return text(trim(v.Caption, v.Extension)) }))
+	c.table("profiles", rows(s.Profiles, func(v *Profile) string { return text(catalogProfile{v.Caption, v.Extension}) }))
 	c.table("types", rows(s.Types, func(v *Type) string { return text(catalogTypeOf(v)) }))
 	c.table("enums", c.enums.rows())
 	c.table("attributes", c.attributes.rows())
-	c.table("objects", rows(s.Objects, func(v *Object) string { return text(c.item(&v.Item, nil)) }))
-	var base *Item
-	if b := s.Classes[baseEvent]; b != nil {
-		base = &b.Item
-	}
+	c.table("objects", rows(s.Objects, func(v *Object) string { return text(c.item(&v.Item, nil, nil)) }))
 	c.table("classes", rows(s.Classes, func(v *Class) string {
-		return text(catalogClass{UID: v.UID, Category: v.Category, CategoryUID: v.CategoryUID, catalogItem: c.item(&v.Item, base)})
+		return text(catalogClass{UID: v.UID, Category: v.Category, CategoryUID: v.CategoryUID, catalogItem: c.item(&v.Item, v, s.Classes[baseEvent])})
 	}))
 	c.out.Truncate(c.out.Len() - len(",\n")) // no comma after the last table
 	c.line("", "}")
@@ -53,6 +47,25 @@ func Write(w io.Writer, s *Schema) error {
 
 // baseEvent is the class that the others share most attributes with.
 const baseEvent = "base_event"
+
+// catalogCategory is a row of the table categories.
+type catalogCategory struct {
+	Caption string `json:"caption,omitempty"`
+	UID     int    `json:"uid"`
+}
+
+// catalogExtension is a row of the table extensions.
+type catalogExtension struct {
+	Caption string `json:"caption,omitempty"`
+	UID     int    `json:"uid"`
+	Version string `json:"version,omitempty"`
+}
+
+// catalogProfile is a row of the table profiles.
+type catalogProfile struct {
+	Caption   string `json:"caption,omitempty"`
+	Extension string `json:"extension,omitempty"`
+}
 
 // catalogType is a row of the table types.
 type catalogType struct {
@@ -88,47 +101,60 @@ type catalogClass struct {
 	catalogItem
 }
 
+// catalogEnum is a row of the table enums: values and captions in turn.
+type catalogEnum struct {
+	Values     []string          `json:"values"`
+	Deprecated map[string]string `json:"deprecated,omitempty"` // value to since
+}
+
 // A catalogWriter collects what occurs more than once before it writes.
 type catalogWriter struct {
 	out               bytes.Buffer
+	schema            *Schema
 	enums, attributes *variants
-	all               []*Attribute
 }
 
-func (c *catalogWriter) collect(s *Schema) {
-	add := func(it *Item) {
-		for _, name := range slices.Sorted(maps.Keys(it.Attributes)) {
-			a := it.Attributes[name]
-			c.all = append(c.all, a)
-			if a.Enum != nil {
-				c.enums.add(a.Name, enumRow(a))
-			}
+// each calls do with each attribute; class is nil for those of objects.
+func (c *catalogWriter) each(do func(*Class, *Attribute)) {
+	for _, o := range c.schema.Objects {
+		for _, a := range o.Attributes {
+			do(nil, a)
 		}
 	}
-	for _, o := range s.Objects {
-		add(&o.Item)
-	}
-	for _, class := range s.Classes {
-		add(&class.Item)
+	for _, class := range c.schema.Classes {
+		for _, a := range class.Attributes {
+			do(class, a)
+		}
 	}
 }
 
-func enumRow(a *Attribute) string {
-	values := make([][]string, 0, len(a.Enum))
-	for _, v := range a.Enum {
-		row := []string{v.Value, v.Caption}
+func (c *catalogWriter) addEnum(class *Class, a *Attribute) {
+	if a.Enum != nil && !c.derived(class, a) {
+		c.enums.add(a.Name, enumRow(a.Enum))
+	}
+}
+
+func (c *catalogWriter) derived(class *Class, a *Attribute) bool {
+	return class != nil && len(a.Enum) > 0 && enumRow(a.Enum) == enumRow(c.schema.classEnum(class, a.Name))
+}
+
+func enumRow(enum []EnumValue) string {
+	row := catalogEnum{Values: make([]string, 0, 2*len(enum))}
+	for _, v := range enum {
+		row.Values = append(row.Values, v.Value, v.Caption)
 		if v.Deprecated != nil {
-			row = append(row, v.Deprecated.Since)
+			if row.Deprecated == nil {
+				row.Deprecated = make(map[string]string)
+			}
+			row.Deprecated[v.Value] = v.Deprecated.Since
 		}
-		values = append(values, row)
 	}
-	return text(values)
+	return text(row)
 }
 
-// attribute returns the columns caption, type, requirement, profiles, sibling,
-// enum, deprecated since. Empty ones at the end are left out, so that a seventh
-// says that the attribute is deprecated even when it is empty.
-func (c *catalogWriter) attribute(a *Attribute) string {
+// attribute returns an attribute as words and its caption, such as
+// "integer_t recommended sibling=status enum=status_id: Status ID".
+func (c *catalogWriter) attribute(class *Class, a *Attribute) string {
 	kind := a.Type
 	if a.Type == objectType {
 		kind = objectPrefix + a.ObjectType
@@ -136,32 +162,39 @@ func (c *catalogWriter) attribute(a *Attribute) string {
 	if a.IsArray {
 		kind = arrayPrefix + kind
 	}
-	requirement := string(a.Requirement)
-	if a.Requirement == Optional {
-		requirement = ""
+	words := []string{kind}
+	if a.Requirement != Optional {
+		words = append(words, string(a.Requirement))
 	}
-	enum := ""
-	if a.Enum != nil {
-		enum = c.enums.key(a.Name, enumRow(a))
+	if len(a.Profiles) > 0 {
+		words = append(words, "profiles="+strings.Join(a.Profiles, ","))
 	}
-	row := trim(a.Caption, kind, requirement, strings.Join(a.Profiles, " "), a.Sibling, enum)
+	if a.Sibling != "" {
+		words = append(words, "sibling="+a.Sibling)
+	}
+	switch {
+	case c.derived(class, a):
+		words = append(words, "enum="+derivedEnum)
+	case a.Enum != nil:
+		words = append(words, "enum="+c.enums.key(a.Name, enumRow(a.Enum)))
+	}
 	if a.Deprecated != nil {
-		for len(row) < 6 {
-			row = append(row, "")
-		}
-		row = append(row, a.Deprecated.Since)
+		words = append(words, "deprecated="+a.Deprecated.Since)
 	}
-	return text(row)
+	return text(strings.Join(words, " ") + captionMark + a.Caption)
 }
 
-// How the type of an attribute is written.
+// How an attribute is written.
 const (
 	arrayPrefix  = "[]"
 	objectPrefix = "object:"
+	captionMark  = ": "
+	derivedEnum  = "*" // no key is like that: the enum follows from the class
 )
 
-// item writes the attributes as what is different from those of like.
-func (c *catalogWriter) item(it, like *Item) catalogItem {
+// item writes the attributes of a class as what is different from those of the
+// class like. Both are nil for an object.
+func (c *catalogWriter) item(it *Item, class, like *Class) catalogItem {
 	row := catalogItem{
 		Caption: it.Caption, Extends: it.Extends, Extension: it.Extension,
 		Profiles: strings.Join(it.Profiles, " "), Constraints: it.Constraints,
@@ -169,28 +202,26 @@ func (c *catalogWriter) item(it, like *Item) catalogItem {
 	if it.Deprecated != nil {
 		row.Deprecated = &it.Deprecated.Since
 	}
-	key := func(it *Item, name string) string {
-		if a := it.Attributes[name]; a != nil {
-			return c.attributes.key(name, c.attribute(a))
-		}
-		return ""
+	keys := make(map[string]string, len(it.Attributes))
+	for name, a := range it.Attributes {
+		keys[name] = c.attributes.key(name, c.attribute(class, a))
 	}
-	names := maps.Clone(it.Attributes)
-	if like != nil && like.Name != it.Name {
+	if like != nil && like != class {
 		row.Like = like.Name
-		maps.Copy(names, like.Attributes)
-	}
-	var keys []string
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		switch own := key(it, name); {
-		case row.Like != "" && own == key(like, name):
-		case own == "":
-			keys = append(keys, "-"+name)
-		default:
-			keys = append(keys, own)
+		for name, a := range like.Attributes {
+			switch keys[name] {
+			case "":
+				keys[name] = "-" + name
+			case c.attributes.key(name, c.attribute(like, a)):
+				delete(keys, name)
+			}
 		}
 	}
-	row.Attributes = strings.Join(keys, " ")
+	sorted := make([]string, 0, len(keys))
+	for _, name := range slices.Sorted(maps.Keys(keys)) {
+		sorted = append(sorted, keys[name])
+	}
+	row.Attributes = strings.Join(sorted, " ")
 	return row
 }
 
@@ -215,14 +246,6 @@ func rows[T any](table map[string]*T, row func(*T) string) []string {
 		out = append(out, text(name)+": "+row(table[name]))
 	}
 	return out
-}
-
-// trim leaves out empty columns at the end.
-func trim(columns ...string) []string {
-	for len(columns) > 0 && columns[len(columns)-1] == "" {
-		columns = columns[:len(columns)-1]
-	}
-	return columns
 }
 
 // text is JSON as people read it: & and < stay as they are.

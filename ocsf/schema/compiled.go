@@ -170,6 +170,9 @@ func (c *compiled) dataType(path, name string, text json.RawMessage) *Type {
 	if row.Values != nil {
 		c.fail(decode(path+".values", row.Values, &t.Values))
 	}
+	if len(t.Values) == 0 {
+		t.Values = nil
+	}
 	return t
 }
 
@@ -205,6 +208,11 @@ func (c *compiled) item(path, name string, row *compiledItem) Item {
 	}
 	if len(row.Constraints) > 0 {
 		it.Constraints = row.Constraints
+	}
+	for keyword, names := range it.Constraints {
+		if names == nil {
+			c.fail(invalid(path+".constraints."+keyword, "it is no list"))
+		}
 	}
 	it.Attributes = entries(c, path+".attributes", row.Attributes, c.attribute)
 	return it
@@ -260,6 +268,12 @@ func (c *compiled) attribute(path, name string, text json.RawMessage) *Attribute
 	}
 	if a.Type == objectType {
 		a.ObjectType = row.ObjectType
+	}
+	if a.Sibling != "" {
+		c.fail(checkWord(path+".sibling", a.Sibling))
+	}
+	if a.Deprecated != nil && a.Deprecated.Since != "" {
+		c.fail(checkWord(path+".@deprecated.since", a.Deprecated.Since))
 	}
 	if len(row.Enum) > 0 && !bytes.Equal(row.Enum, []byte("null")) {
 		a.Enum = c.enum(path+".enum", row.Enum)

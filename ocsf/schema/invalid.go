@@ -82,11 +82,11 @@ func (s *Schema) checkAttribute(a *Attribute, isObject func(string) bool) error 
 // objectType is the type of attributes that hold an object.
 const objectType = "object_t"
 
-// checkWord refuses names that a catalog, which lists names with spaces between
-// them, could not tell apart.
+// checkWord refuses names that a catalog, which writes several names into one
+// string, could not tell apart.
 func checkWord(path, word string) error {
 	bad := func(r rune) bool {
-		return r == ':' || r == unicode.ReplacementChar || unicode.IsSpace(r) || unicode.IsControl(r)
+		return strings.ContainsRune(":=,", r) || r == unicode.ReplacementChar || unicode.IsSpace(r) || unicode.IsControl(r)
 	}
 	if word == "" || word[0] == '-' || strings.ContainsFunc(word, bad) {
 		return invalid(path, "%q cannot be a name", word)

@@ -67,13 +67,3 @@ func mustLoad(version string) *Schema {
 	}
 	return s
 }
-
-// ClassByUID returns the class that has a uid, nil if there is none.
-func (s *Schema) ClassByUID(uid int) *Class {
-	for _, c := range s.Classes {
-		if c.UID == uid {
-			return c
-		}
-	}
-	return nil
-}
