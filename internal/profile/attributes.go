@@ -4,7 +4,8 @@ package profile
 
 import (
 	"fmt"
-	"strings"
+
+	"github.com/docket-audit/docket/ocsf"
 )
 
 // event reads the whole event and settles what follows from several attributes.
@@ -17,8 +18,11 @@ func (r *reader) event(raw []byte) error {
 	if end := r.dec.InputOffset(); end != int64(len(raw)) {
 		return fmt.Errorf("%w: %d bytes after the event", ErrMalformed, int64(len(raw))-end)
 	}
+	if err := r.attested(); err != nil {
+		return err
+	}
 	h := &r.s.Header
-	h.Decision = decision(action)
+	h.Decision = decision(ocsf.ActionID(action))
 	switch h.Kind {
 	case KindEvaluation, KindResult, KindFailure:
 		h.EvaluationUID = r.requestUID
@@ -47,6 +51,9 @@ func (r *reader) top(raw, name []byte, action *int64) error {
 		return r.object("actor", r.actor)
 	case "api":
 		return r.object("api", r.api)
+	case attestationList:
+		r.real = true
+		return r.first(attestationList, func() error { return r.attest(raw, inPlace) })
 	case "class_uid":
 		return r.small("class_uid", &h.ClassUID)
 	case "duration":
@@ -95,6 +102,16 @@ func (r *reader) actor(name []byte) error {
 		return r.text("actor.app_name", &r.appName)
 	case "app_uid":
 		return r.text("actor.app_uid", &r.appUID)
+	case "application":
+		return r.object("actor.application", func(name []byte) error {
+			switch string(name) {
+			case "name":
+				return r.text("actor.application.name", &r.appName)
+			case "uid":
+				return r.text("actor.application.uid", &r.appUID)
+			}
+			return r.dec.SkipValue()
+		})
 	case "user":
 		return r.object("actor.user", func(name []byte) error {
 			if string(name) == "uid" {
@@ -155,6 +172,8 @@ func (r *reader) metadata(name []byte) error {
 		return r.text("metadata.tenant_uid", &h.Tenant)
 	case "uid":
 		return r.text("metadata.uid", &h.MetadataUID)
+	case "version":
+		return r.version()
 	}
 	return r.dec.SkipValue()
 }
@@ -210,8 +229,9 @@ func (r *reader) policy(name []byte) error {
 
 func (r *reader) unmapped(raw, name []byte) error {
 	switch string(name) {
-	case AttestationList:
-		return r.first("unmapped.attestation_list", func() error { return r.attest(raw) })
+	case attestationList:
+		r.aside = true
+		return r.first("unmapped."+attestationList, func() error { return r.attest(raw, aside) })
 	case Unmapped:
 		return r.object("unmapped.docket", r.own)
 	}
@@ -231,55 +251,4 @@ func (r *reader) own(name []byte) error {
 		return r.truth("unmapped.docket.ran", &h.Ran)
 	}
 	return r.dec.SkipValue()
-}
-
-// attest reads the attestation and notes where its fingerprint stands, or
-// where it belongs: behind chain_uid.
-func (r *reader) attest(raw []byte) error {
-	return r.object("unmapped.attestation_list[0]", func(name []byte) error {
-		switch string(name) {
-		case "chain_uid":
-			err := r.text("chain_uid", &r.s.chain)
-			if err == nil {
-				r.s.cut = int(r.dec.InputOffset()) + 1 // behind the comma
-				r.s.cutEnd = r.s.cut
-			}
-			return err
-		case "fingerprint":
-			err := r.fingerprint("fingerprint", &r.s.Fingerprint)
-			if err == nil {
-				r.s.cutEnd = int(r.dec.InputOffset()) + 1
-				r.s.exact = r.s.cutEnd <= len(raw) && r.s.cut > 0 && isMember(raw[r.s.cut:r.s.cutEnd], r.s.Fingerprint)
-			}
-			return err
-		case "prev_event":
-			return r.object("prev_event", func(name []byte) error {
-				if string(name) == "fingerprint" {
-					return r.fingerprint("prev_event.fingerprint", &r.s.PrevFingerprint)
-				}
-				return r.dec.SkipValue()
-			})
-		case "uid":
-			return r.text("uid", &r.s.attestation)
-		}
-		return r.dec.SkipValue()
-	})
-}
-
-// fingerprint reads the value of a fingerprint object.
-func (r *reader) fingerprint(what string, to *string) error {
-	err := r.object(what, func(name []byte) error {
-		if string(name) == "value" {
-			return r.text(what+".value", to)
-		}
-		return r.dec.SkipValue()
-	})
-	if err == nil && !isHexSHA256(*to) {
-		return fmt.Errorf("%w: %s is not a SHA-256 in lower-case hex: %.80q", ErrMalformed, what, *to)
-	}
-	return err
-}
-
-func isHexSHA256(s string) bool {
-	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
 }

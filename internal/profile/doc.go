@@ -9,11 +9,12 @@
 //	raw, fingerprint, err := profile.Seal(event, link)
 //	subject := profile.Subject(profile.Prefix, header)
 //
-// [Seal] puts one attestation into unmapped.attestation_list, in the shape that
-// OCSF 1.9 gives to record integrity: the epoch as chain_uid, the previous
-// event's uid and fingerprint, and the fingerprint of this event. The
-// fingerprint is the SHA-256 over the event's canonical bytes without the
-// fingerprint itself.
+// [Seal] attests the event, in the shape that OCSF 1.9 gives to record
+// integrity: the epoch as chain_uid, the previous event's uid and fingerprint,
+// and the fingerprint of this event, which is the SHA-256 over its canonical
+// bytes without the fingerprint itself. The one attestation is in
+// attestation_list in events of OCSF 1.9.0, and in unmapped.attestation_list in
+// those of 1.8.0, whose schema lacks it. [Versions] are those that there are.
 //
 // Everyone else reads. [Parse] makes a [Header] of the bytes in one pass;
 // [Check] does the same and also verifies the fingerprint. Both judge the bytes

@@ -2,6 +2,8 @@
 
 package profile
 
+import "github.com/docket-audit/docket/ocsf"
+
 // The kinds of events: metadata.event_code.
 const (
 	KindEvaluation = "evaluation" // a binding is called; carries the input
@@ -47,18 +49,17 @@ const (
 	TagBinding     = "binding"      // metadata.tags: interceptor/binding
 	TagReplayGrade = "replay_grade" // metadata.tags: full, partial, none
 
-	Unmapped        = "docket"           // unmapped.docket holds what OCSF has no attribute for
-	AttestationList = "attestation_list" // unmapped.attestation_list holds the attestation
+	Unmapped = "docket" // unmapped.docket holds what OCSF has no attribute for
 )
 
 // decision maps action_id to the decision.
-func decision(actionID int64) string {
-	switch actionID {
-	case 1:
+func decision(id ocsf.ActionID) string {
+	switch id {
+	case ocsf.ActionAllowed:
 		return DecisionAllow
-	case 2:
+	case ocsf.ActionDenied:
 		return DecisionDeny
-	case 4:
+	case ocsf.ActionModified:
 		return DecisionModify
 	default:
 		return DecisionNone

@@ -19,7 +19,8 @@ var (
 	// the wrong type.
 	ErrMalformed = errors.New("malformed event")
 	// ErrIncomplete says that the event lacks what every event of Docket has:
-	// uid, time, tenant, kind, class, emitter, epoch, sequence, attestation.
+	// uid, time, tenant, kind, class, version, emitter, epoch, sequence,
+	// attestation.
 	ErrIncomplete = errors.New("incomplete event")
 	// ErrFingerprint says that the bytes are not those that were sealed.
 	ErrFingerprint = errors.New("fingerprint mismatch")
@@ -48,6 +49,8 @@ func Parse(raw []byte) (Header, error) {
 type scanned struct {
 	Header
 
+	form *form // that of metadata.version; nil when there is none
+
 	// Of the attestation.
 	chain, attestation string
 	// raw[cut:cutEnd] is the fingerprint member with its comma; cut is where it
@@ -68,6 +71,8 @@ type reader struct {
 	planPolicy string // policy.version
 	appUID     string
 	appName    string
+
+	real, aside bool // which attestation_list there is: the schema's own, that in unmapped
 }
 
 var readers = sync.Pool{New: func() any { return &reader{dec: jsontext.NewDecoder(bytes.NewReader(nil))} }}
@@ -80,6 +85,7 @@ func scan(raw []byte) (scanned, error) {
 	r.dec.Reset(&r.buf, jsontext.AllowDuplicateNames(false))
 	r.s = scanned{}
 	r.requestUID, r.planUID, r.planPolicy, r.appUID, r.appName = "", "", "", "", ""
+	r.real, r.aside = false, false
 	err := r.event(raw)
 	s := r.s
 	r.buf = bytes.Buffer{}
@@ -115,8 +121,10 @@ func (s *scanned) complete() error {
 		return missing("metadata.loggers[0].uid")
 	case s.Sequence < 1:
 		return missing("metadata.sequence")
+	case s.form == nil:
+		return missing("metadata.version")
 	case s.Fingerprint == "":
-		return missing("fingerprint in unmapped.attestation_list[0]")
+		return missing("fingerprint in attestation_list[0]")
 	case s.chain != s.Epoch:
 		return fmt.Errorf("%w: attested in hash chain %q, logged in epoch %q", ErrIncomplete, s.chain, s.Epoch)
 	case !isAttestationUID(s.attestation, s.Epoch, s.Sequence):

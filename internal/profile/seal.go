@@ -7,8 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
-	"strconv"
+	"sync"
 
 	"github.com/docket-audit/docket/ocsf"
 )
@@ -23,25 +22,21 @@ type Link struct {
 	// empty for the first.
 	PrevUID         string
 	PrevFingerprint string
-}
-
-// What stands around the hex digits in the fingerprint member, comma included.
-// The member never comes last: prev_event or uid follow it.
-const (
-	memberHead = `"fingerprint":{"algorithm":"SHA-256","algorithm_id":3,"serialization_id":2,"value":"`
-	memberTail = `"},`
-)
-
-func isMember(b []byte, fingerprint string) bool {
-	return string(b) == memberHead+fingerprint+memberTail
+	// PrevTypeUID is the previous event's type_uid, which OCSF 1.9 wants told; 0
+	// leaves it out.
+	PrevTypeUID int64
 }
 
 // Seal makes e the event at link: it sets metadata.sequence and
-// metadata.loggers, puts the attestation into unmapped (a copy of the map: the
-// caller's own stays as it is), and returns the canonical bytes, which are the
-// event from here on, with their fingerprint.
+// metadata.loggers, attests the event, and returns its canonical bytes, which
+// are the event from here on, with their fingerprint.
 //
-// It fails on an event that [Parse] would refuse, or that has no canonical form.
+// Where the attestation is follows from metadata.version: in unmapped for
+// 1.8.0, the default, else in attestation_list, with its profile named. Maps and
+// slices that e shares with other events stay as they are.
+//
+// It fails with a [*VersionError] on another version, and on an event that
+// [Parse] would refuse, or that has no canonical form.
 func Seal(e ocsf.Event, link Link) (raw []byte, fingerprint string, err error) {
 	raw, h, err := SealHeader(e, link)
 	return raw, h.Fingerprint, err
@@ -54,16 +49,22 @@ func SealHeader(e ocsf.Event, link Link) (raw []byte, h Header, err error) {
 		return nil, Header{}, errors.New("seal event: a link names its predecessor if and only if it is not the first")
 	}
 	b := e.Common()
-	b.Metadata.Sequence = link.Sequence
-	b.Metadata.Loggers = []ocsf.Logger{{UID: link.Epoch, Name: link.Emitter, EventUID: b.Metadata.UID}}
-	unmapped := make(map[string]any, len(b.Unmapped)+1)
-	maps.Copy(unmapped, b.Unmapped)
-	unmapped[AttestationList] = []any{attestation(link)}
-	b.Unmapped = unmapped
-
-	open, err := ocsf.Encode(e)
+	f, err := formOf(b.Metadata.Version)
 	if err != nil {
 		return nil, Header{}, fmt.Errorf("seal event: %w", err)
+	}
+	b.Metadata.Sequence = new(link.Sequence)
+	b.Metadata.Loggers = []ocsf.Logger{{UID: link.Epoch, Name: link.Emitter, EventUID: b.Metadata.UID}}
+	f.put(b, link)
+
+	buffer, _ := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	open, err := ocsf.AppendCanonical((*buffer)[:0], e)
+	if err != nil {
+		return nil, Header{}, fmt.Errorf("seal event: %w", err)
+	}
+	if cap(open) <= maxBuffer {
+		*buffer = open
 	}
 	s, err := scan(open)
 	if err != nil {
@@ -74,29 +75,19 @@ func SealHeader(e ocsf.Event, link Link) (raw []byte, h Header, err error) {
 	if err := s.complete(); err != nil {
 		return nil, Header{}, fmt.Errorf("seal event: %w", err)
 	}
-	raw = make([]byte, 0, len(open)+len(memberHead)+len(s.Fingerprint)+len(memberTail))
+	raw = make([]byte, 0, len(open)+len(f.head)+len(s.Fingerprint)+len(tail))
 	raw = append(raw, open[:s.cut]...)
-	raw = append(raw, memberHead...)
+	raw = append(raw, f.head...)
 	raw = append(raw, s.Fingerprint...)
-	raw = append(raw, memberTail...)
+	raw = append(raw, tail...)
 	raw = append(raw, open[s.cut:]...)
 	return raw, s.Header, nil
 }
 
-func attestation(link Link) map[string]any {
-	a := map[string]any{
-		"authority_uid": link.Emitter,
-		"chain_uid":     link.Epoch,
-		"uid":           link.Epoch + ":" + strconv.FormatInt(link.Sequence, 10),
-	}
-	if link.PrevUID != "" {
-		a["prev_event"] = map[string]any{
-			"uid":         link.PrevUID,
-			"fingerprint": map[string]any{"algorithm": "SHA-256", "algorithm_id": 3, "value": link.PrevFingerprint},
-		}
-	}
-	return a
-}
+// buffers hold events while they are sealed. A rare giant is not kept.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxBuffer = 256 << 10
 
 // Fingerprint returns the fingerprint that raw claims to have and the one that
 // its bytes do have. They are equal if and only if raw is, byte for byte, what
@@ -107,8 +98,8 @@ func Fingerprint(raw []byte) (claimed, computed string, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("fingerprint event: %w", err)
 	}
-	if s.Fingerprint == "" {
-		return "", "", fmt.Errorf("fingerprint event: %w: no fingerprint", ErrIncomplete)
+	if s.form == nil || s.Fingerprint == "" {
+		return "", "", fmt.Errorf("fingerprint event: %w: no fingerprint, or no version", ErrIncomplete)
 	}
 	return s.Fingerprint, s.compute(raw), nil
 }
