@@ -108,7 +108,7 @@ golden: ## rewrite the golden files; then read the diff
 ##### generated code and lint
 
 .PHONY: generate
-generate: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## code from .proto, dashboards
+generate: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## code from .proto, OCSF catalogs and types, dashboards
 	cd schemas/proto && PATH="$(BIN):$$PATH" buf generate
 	go generate ./...
 
@@ -116,9 +116,9 @@ generate: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## code from
 .PHONY: generate-check
 generate-check: ## generated files are what their sources make
 	@mkdir -p .tmp
-	@git ls-files -co --exclude-standard schemas dashboards | sort | xargs sha256sum >.tmp/before
+	@git ls-files -co --exclude-standard schemas dashboards ocsf | sort | xargs sha256sum >.tmp/before
 	@$(MAKE) generate
-	@git ls-files -co --exclude-standard schemas dashboards | sort | xargs sha256sum >.tmp/after
+	@git ls-files -co --exclude-standard schemas dashboards ocsf | sort | xargs sha256sum >.tmp/after
 	@diff .tmp/before .tmp/after || { echo "make: generated files were stale; commit what changed" >&2; exit 1; }
 
 .PHONY: lint
