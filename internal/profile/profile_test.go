@@ -22,9 +22,9 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 const epoch = "0199d0aa-1000-7000-8000-00000000e001"
 
-// story is one epoch of a small gateway: it starts, judges one operation that
-// is denied, sees a binding fail, and stops.
-func story() []ocsf.Event {
+// story is one epoch of a small gateway, in a version of OCSF: it starts, judges
+// one operation that is denied, sees a binding fail, and stops.
+func story(version string) []ocsf.Event {
 	n := 0
 	uid := func() string {
 		n++
@@ -32,95 +32,134 @@ func story() []ocsf.Event {
 	}
 	meta := func(kind, operation string, profiles ...string) ocsf.Metadata {
 		return ocsf.Metadata{
-			UID: uid(), EventCode: kind, CorrelationUID: operation, TenantUID: "acme",
+			Version: version, UID: uid(), EventCode: kind, CorrelationUID: operation, TenantUID: "acme",
 			Product: &ocsf.Product{Name: "docket", VendorName: "docket", Version: "0.1.0"}, Profiles: profiles,
 		}
 	}
 	const op, ev = "0199d0aa-3000-7000-8000-000000000001", "0199d0aa-4000-7000-8000-000000000001"
-	activity := func(kind string, action, disposition int32) *ocsf.APIActivity {
+	activity := func(kind string, action ocsf.ActionID, disposition ocsf.DispositionID) *ocsf.APIActivity {
 		return &ocsf.APIActivity{
 			Base: ocsf.Base{
-				ActivityID: 1, Time: 1793215000100, SeverityID: 1, ActionID: action, DispositionID: disposition,
+				Time: 1793215000100, SeverityID: ocsf.SeverityInformational, ActionID: action, DispositionID: disposition,
 				Metadata: meta(kind, op, "security_control", "trace"),
 				Policy:   &ocsf.Policy{UID: "allow-list", Name: "images", Type: "gateway_interceptor/validate", Version: "sha256:ab"},
-				Trace:    &ocsf.Trace{UID: "4bf92f3577b34da6a3ce929d0e0e4736"},
+				Actor:    &ocsf.Actor{User: &ocsf.User{UID: "alice", Name: "Alice", TypeID: ocsf.UserTypeUser}},
+				API:      &ocsf.API{Operation: "CreateSandbox", Service: &ocsf.Service{Name: "demo.sandbox.v1.Sandboxes"}, Request: &ocsf.Request{UID: ev}},
 			},
-			Actor:       &ocsf.Actor{User: &ocsf.User{UID: "alice", Name: "Alice", TypeID: 1}},
-			API:         &ocsf.API{Operation: "CreateSandbox", Service: &ocsf.Service{Name: "demo.sandbox.v1.Sandboxes"}, Request: &ocsf.APIRequest{UID: ev}},
-			SrcEndpoint: &ocsf.Endpoint{IP: "192.0.2.7", Port: 4711, SvcName: "gateway-0"},
+			ActivityID:  ocsf.APIActivityCreate,
+			Trace:       &ocsf.Trace{UID: "4bf92f3577b34da6a3ce929d0e0e4736"},
+			SrcEndpoint: &ocsf.NetworkEndpoint{IP: "192.0.2.7", Port: 4711, SvcName: "gateway-0"},
 		}
 	}
-	start := &ocsf.ApplicationLifecycle{Base: ocsf.Base{ActivityID: 3, Time: 1793215000000, SeverityID: 1, Metadata: meta("lifecycle", "")}, App: &ocsf.Product{Name: "docket"}}
-	evaluation := activity("evaluation", 3, 17)
-	evaluation.Metadata.Tags = []ocsf.KeyValue{{Name: "phase", Value: "validate"}, {Name: "replay_grade", Value: "full"}}
+	lifecycle := func(activity ocsf.ApplicationLifecycleActivityID, time int64, message string) *ocsf.ApplicationLifecycle {
+		e := &ocsf.ApplicationLifecycle{
+			Base:       ocsf.Base{Time: time, SeverityID: ocsf.SeverityInformational, Message: message, Metadata: meta("lifecycle", "")},
+			ActivityID: activity,
+		}
+		if version == "1.9.0" {
+			e.Application = &ocsf.Application{Name: "docket"}
+		} else {
+			e.App = &ocsf.Product{Name: "docket"}
+		}
+		return e
+	}
+	start := lifecycle(ocsf.ApplicationLifecycleStart, 1793215000000, "")
+	evaluation := activity("evaluation", ocsf.ActionObserved, ocsf.DispositionLogged)
+	evaluation.Metadata.Tags = []ocsf.KeyValueObject{{Name: "phase", Value: "validate"}, {Name: "replay_grade", Value: "full"}}
 	evaluation.API.Request.Data = map[string]any{
 		"proposed_operation": map[string]any{"name": "web-7\u2028", "z": 1.5},
 		// What an attacker would send to be taken for the attestation.
-		"unmapped": map[string]any{"attestation_list": []any{map[string]any{"chain_uid": epoch, "fingerprint": map[string]any{"algorithm": "SHA-256", "value": strings.Repeat("0", 64)}}}},
+		"unmapped":         map[string]any{"attestation_list": []any{forged}},
+		"attestation_list": []any{forged},
 	}
-	result := activity("result", 2, 2)
-	result.StatusID, result.StatusCode, result.StatusDetail = 2, "PERMISSION_DENIED", `image "x" is not on the list`
-	failure := activity("failure", 1, 27)
-	failure.StatusID, failure.StatusCode, failure.StatusDetail = 2, "DEADLINE_EXCEEDED", "no answer within 500ms\x1b[2J"
+	result := activity("result", ocsf.ActionDenied, ocsf.DispositionBlocked)
+	result.StatusID, result.StatusCode, result.StatusDetail = ocsf.StatusFailure, "PERMISSION_DENIED", `image "x" is not on the list`
+	failure := activity("failure", ocsf.ActionAllowed, ocsf.DispositionError)
+	failure.StatusID, failure.StatusCode, failure.StatusDetail = ocsf.StatusFailure, "DEADLINE_EXCEEDED", "no answer within 500ms\x1b[2J"
 	failure.Unmapped = map[string]any{"docket": map[string]any{"failure_kind": "timeout", "failure_policy": "fail_open"}}
-	outcome := activity("outcome", 2, 2)
-	outcome.StatusID, outcome.StatusCode, outcome.StatusDetail = 2, "PERMISSION_DENIED", `image "x" is not on the list`
+	outcome := activity("outcome", ocsf.ActionDenied, ocsf.DispositionBlocked)
+	outcome.StatusID, outcome.StatusCode, outcome.StatusDetail = ocsf.StatusFailure, "PERMISSION_DENIED", `image "x" is not on the list`
 	outcome.API.Request.UID = op
-	outcome.Duration = ptr(int64(7))
+	outcome.Duration = new(int64(7))
 	outcome.Unmapped = map[string]any{"docket": map[string]any{"plan": "sha256:cd", "ran": false}, "aside": []any{1, "two"}}
-	stop := &ocsf.ApplicationLifecycle{Base: ocsf.Base{ActivityID: 4, Time: 1793215009000, SeverityID: 1, Message: "stopped", Metadata: meta("lifecycle", "")}, App: &ocsf.Product{Name: "docket"}}
+	stop := lifecycle(ocsf.ApplicationLifecycleStop, 1793215009000, "stopped")
 	return []ocsf.Event{start, evaluation, result, failure, outcome, stop}
 }
 
-func ptr[T any](v T) *T { return &v }
+var forged = map[string]any{"chain_uid": epoch, "fingerprint": map[string]any{"algorithm": "SHA-256", "value": strings.Repeat("0", 64)}}
 
 // sealed returns the story as the emitter would write it.
-func sealed(t testing.TB) [][]byte {
+func sealed(t testing.TB, version string) [][]byte {
 	t.Helper()
 	var all [][]byte
 	link := profile.Link{Emitter: "gateway-0", Epoch: epoch, Sequence: 1}
-	for _, e := range story() {
-		raw, fingerprint, err := profile.Seal(e, link)
+	for _, e := range story(version) {
+		raw, h, err := profile.SealHeader(e, link)
 		if err != nil {
 			t.Fatal(err)
 		}
+		if p, err := profile.Check(raw); err != nil || p != h {
+			t.Fatalf("the header that was sealed is not that which is read: %v\n%s", err, cmp.Diff(h, p))
+		}
 		all = append(all, raw)
 		link.Sequence++
-		link.PrevUID, link.PrevFingerprint = e.Common().Metadata.UID, fingerprint
+		link.PrevUID, link.PrevFingerprint, link.PrevTypeUID = h.MetadataUID, h.Fingerprint, h.TypeUID
+	}
+	return all
+}
+
+// both returns the story in all versions.
+func both(t testing.TB) [][]byte {
+	t.Helper()
+	var all [][]byte
+	for _, v := range profile.Versions() {
+		all = append(all, sealed(t, v)...)
 	}
 	return all
 }
 
 // TestSealGolden pins the bytes: once written, an event's form is for ever.
 func TestSealGolden(t *testing.T) {
-	got := append(bytes.Join(sealed(t), []byte("\n")), '\n')
-	file := filepath.Join("testdata", "epoch.ndjson")
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
+	for _, version := range profile.Versions() {
+		got := append(bytes.Join(sealed(t, version), []byte("\n")), '\n')
+		file := filepath.Join("testdata", "epoch-"+version+".ndjson")
+		if *update {
+			if err := os.WriteFile(file, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("sealed events (-want +got):\n%s", diff)
+		if diff := cmp.Diff(string(want), string(got)); diff != "" {
+			t.Errorf("sealed events (-want +got):\n%s", diff)
+		}
 	}
 }
 
-// TestChain follows the hash chain of the recorded story and, when
-// DOCKET_OCSF_EXAMPLES names a directory of events, of those.
-func TestChain(t *testing.T) {
-	golden, err := os.ReadFile(filepath.Join("testdata", "epoch.ndjson"))
-	if err != nil {
-		t.Fatal(err)
+// stories are the events of whole epochs by where they come from: testdata, of
+// which recorded.ndjson was sealed before events had their captions; and the
+// examples of the project and, where they are, of the schema's side.
+func stories(t *testing.T) map[string][][]byte {
+	t.Helper()
+	all := map[string][][]byte{}
+	files, err := filepath.Glob(filepath.Join("testdata", "*.ndjson"))
+	if err != nil || len(files) < 3 {
+		t.Fatalf("%d files in testdata: %v", len(files), err)
 	}
-	stories := map[string][][]byte{"testdata": bytes.Split(bytes.TrimSpace(golden), []byte("\n"))}
-	if dir := os.Getenv("DOCKET_OCSF_EXAMPLES"); dir != "" {
+	for _, f := range files {
+		raw, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[f] = bytes.Split(bytes.TrimSpace(raw), []byte("\n"))
+	}
+	root := filepath.Join("..", "..")
+	for _, dir := range []string{filepath.Join(root, "schemas", "ocsf", "examples", "*"), filepath.Join(root, "..", "shared", "ocsf", "examples", "1.8.0")} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.json"))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("no examples in %s: %v", dir, err)
+		if err != nil {
+			t.Fatal(err)
 		}
 		slices.Sort(files)
 		for _, f := range files {
@@ -128,10 +167,15 @@ func TestChain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			stories[dir] = append(stories[dir], bytes.TrimSpace(raw))
+			all[filepath.Dir(f)] = append(all[filepath.Dir(f)], bytes.TrimSpace(raw))
 		}
 	}
-	for name, events := range stories {
+	return all
+}
+
+// TestChain follows the hash chains of recorded events.
+func TestChain(t *testing.T) {
+	for name, events := range stories(t) {
 		var prev string
 		for i, raw := range events {
 			claimed, computed, err := profile.Fingerprint(raw)
@@ -154,13 +198,13 @@ func TestChain(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	h, err := profile.Parse(sealed(t)[4])
+	h, err := profile.Parse(sealed(t, "1.8.0")[4])
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.Fingerprint, h.PrevFingerprint = "", ""
 	want := profile.Header{
-		MetadataUID: "0199d0aa-2000-7000-8000-000000000006", Time: 1793215000100, Tenant: "acme", Kind: "outcome", Decision: "deny",
+		MetadataUID: "0199d0aa-2000-7000-8000-000000000005", Time: 1793215000100, Tenant: "acme", Kind: "outcome", Decision: "deny",
 		ClassUID: 6003, TypeUID: 600301, ActivityID: 1, SeverityID: 1, StatusID: 2,
 		StatusCode: "PERMISSION_DENIED", StatusDetail: `image "x" is not on the list`,
 		OperationUID: "0199d0aa-3000-7000-8000-000000000001", TraceUID: "4bf92f3577b34da6a3ce929d0e0e4736",
@@ -168,12 +212,10 @@ func TestParse(t *testing.T) {
 		Interceptor: "images", Binding: "allow-list", PlanDigest: "sha256:cd", DurationMS: 7,
 		Emitter: "gateway-0", Epoch: epoch, Sequence: 5,
 	}
-	// Event uids are dealt in the order in which the story makes its events.
-	want.MetadataUID = h.MetadataUID
 	if diff := cmp.Diff(want, h); diff != "" {
 		t.Errorf("header (-want +got):\n%s", diff)
 	}
-	h, err = profile.Parse(sealed(t)[1])
+	h, err = profile.Parse(sealed(t, "1.8.0")[1])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +226,7 @@ func TestParse(t *testing.T) {
 
 // TestParseRefuses edits one sealed event in one place and expects a typed error.
 func TestParseRefuses(t *testing.T) {
-	raw := string(sealed(t)[4])
+	raw := string(sealed(t, "1.8.0")[4])
 	for _, c := range []struct {
 		name, old, new string
 		want           error
@@ -224,10 +266,33 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// TestPrincipal looks for who it was in each of the places.
+func TestPrincipal(t *testing.T) {
+	for _, c := range []struct {
+		version string
+		actor   ocsf.Actor
+		want    string
+	}{
+		{"1.8.0", ocsf.Actor{User: &ocsf.User{UID: "alice"}, AppUID: "agent-42", AppName: "agent"}, "alice"},
+		{"1.8.0", ocsf.Actor{AppUID: "agent-42", AppName: "agent"}, "agent-42"},
+		{"1.8.0", ocsf.Actor{AppName: "agent"}, "agent"},
+		{"1.9.0", ocsf.Actor{User: &ocsf.User{UID: "alice"}, Application: &ocsf.Application{UID: "agent-42"}}, "alice"},
+		{"1.9.0", ocsf.Actor{Application: &ocsf.Application{UID: "agent-42", Name: "agent"}}, "agent-42"},
+		{"1.9.0", ocsf.Actor{Application: &ocsf.Application{Name: "agent"}}, "agent"},
+	} {
+		e := story(c.version)[2]
+		e.Common().Actor = &c.actor
+		raw, h, err := profile.SealHeader(e, profile.Link{Emitter: "gateway-0", Epoch: epoch, Sequence: 1})
+		if err != nil || h.Principal != c.want {
+			t.Errorf("%s: principal %q (%v), want %q", raw, h.Principal, err, c.want)
+		}
+	}
+}
+
 // TestEveryByteCounts changes each byte of an event, one at a time, and adds
 // one at each place: none goes unnoticed.
 func TestEveryByteCounts(t *testing.T) {
-	for n, raw := range sealed(t) {
+	for n, raw := range both(t) {
 		for i := range raw {
 			flipped := bytes.Clone(raw)
 			flipped[i] ^= 1
@@ -248,7 +313,7 @@ func TestEveryByteCounts(t *testing.T) {
 func TestSealRefuses(t *testing.T) {
 	good := profile.Link{Emitter: "gateway-0", Epoch: epoch, Sequence: 1}
 	event := func(edit func(*ocsf.Base)) ocsf.Event {
-		e := story()[0]
+		e := story("")[0]
 		edit(e.Common())
 		return e
 	}
@@ -276,7 +341,7 @@ func TestSealRefuses(t *testing.T) {
 }
 
 func FuzzCheck(f *testing.F) {
-	for _, raw := range sealed(f) {
+	for _, raw := range both(f) {
 		f.Add(raw)
 	}
 	f.Add([]byte(`{"unmapped":{"attestation_list":[{"fingerprint":{"value":""},"chain_uid":"`))
@@ -301,7 +366,7 @@ func FuzzCheck(f *testing.F) {
 }
 
 func BenchmarkParse(b *testing.B) {
-	raw := sealed(b)[4]
+	raw := sealed(b, "1.8.0")[4]
 	b.ReportAllocs()
 	b.SetBytes(int64(len(raw)))
 	for b.Loop() {
@@ -312,7 +377,7 @@ func BenchmarkParse(b *testing.B) {
 }
 
 func BenchmarkCheck(b *testing.B) {
-	raw := sealed(b)[4]
+	raw := sealed(b, "1.8.0")[4]
 	b.ReportAllocs()
 	b.SetBytes(int64(len(raw)))
 	for b.Loop() {
@@ -323,12 +388,16 @@ func BenchmarkCheck(b *testing.B) {
 }
 
 func BenchmarkSeal(b *testing.B) {
-	e := story()[4]
-	link := profile.Link{Emitter: "gateway-0", Epoch: epoch, Sequence: 1}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, _, err := profile.Seal(e, link); err != nil {
-			b.Fatal(err)
-		}
+	for _, version := range profile.Versions() {
+		b.Run(version, func(b *testing.B) {
+			e := story(version)[4]
+			link := profile.Link{Emitter: "gateway-0", Epoch: epoch, Sequence: 1}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, err := profile.Seal(e, link); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
