@@ -86,7 +86,7 @@ func TestVersions(t *testing.T) {
 	if v := profile.Versions(); v[0] != ocsf.DefaultVersion {
 		t.Errorf("the default version is %s, not %s", v[0], ocsf.DefaultVersion)
 	}
-	old, real := string(sealed(t, "1.8.0")[3]), string(sealed(t, "1.9.0")[3])
+	old, now := string(sealed(t, "1.8.0")[3]), string(sealed(t, "1.9.0")[3])
 	list := func(raw string) string {
 		start := strings.Index(raw, `"attestation_list":[`)
 		return raw[start : start+strings.Index(raw[start:], "}]")+2]
@@ -96,18 +96,18 @@ func TestVersions(t *testing.T) {
 		want      error
 	}{
 		{"1.8.0 with both", strings.Replace(old, `"api":`, list(old)+`,"api":`, 1), profile.ErrMalformed},
-		{"1.9.0 with both", strings.Replace(real, `"unmapped":{`, `"unmapped":{`+list(real)+`,`, 1), profile.ErrMalformed},
-		{"1.9.0 with an empty one in unmapped", strings.Replace(real, `"unmapped":{`, `"unmapped":{"attestation_list":[],`, 1), profile.ErrMalformed},
-		{"1.8.0 with that of 1.9.0", strings.Replace(real, `"version":"1.9.0"`, `"version":"1.8.0"`, 1), profile.ErrMalformed},
+		{"1.9.0 with both", strings.Replace(now, `"unmapped":{`, `"unmapped":{`+list(now)+`,`, 1), profile.ErrMalformed},
+		{"1.9.0 with an empty one in unmapped", strings.Replace(now, `"unmapped":{`, `"unmapped":{"attestation_list":[],`, 1), profile.ErrMalformed},
+		{"1.8.0 with that of 1.9.0", strings.Replace(now, `"version":"1.9.0"`, `"version":"1.8.0"`, 1), profile.ErrMalformed},
 		{"1.9.0 with that of 1.8.0", strings.Replace(old, `"version":"1.8.0"`, `"version":"1.9.0"`, 1), profile.ErrMalformed},
 		{"1.8.0 with none", strings.Replace(old, list(old)+`,`, ``, 1), profile.ErrIncomplete},
-		{"1.9.0 with none", strings.Replace(real, list(real)+`,`, ``, 1), profile.ErrIncomplete},
+		{"1.9.0 with none", strings.Replace(now, list(now)+`,`, ``, 1), profile.ErrIncomplete},
 		{"no version", strings.Replace(old, `,"version":"1.8.0"`, ``, 1), profile.ErrIncomplete},
 		{"a version of no events", strings.Replace(old, `"version":"1.8.0"`, `"version":"1.7.0"`, 1), profile.ErrMalformed},
-		{"a version before its release", strings.Replace(real, `"version":"1.9.0"`, `"version":"1.9.0-dev"`, 1), profile.ErrMalformed},
+		{"a version before its release", strings.Replace(now, `"version":"1.9.0"`, `"version":"1.9.0-dev"`, 1), profile.ErrMalformed},
 		{"a number for a version", strings.Replace(old, `"version":"1.8.0"`, `"version":1.8`, 1), profile.ErrMalformed},
 	} {
-		if c.raw == old || c.raw == real {
+		if c.raw == old || c.raw == now {
 			t.Errorf("%s: not edited", c.name)
 		}
 		if _, err := profile.Parse([]byte(c.raw)); !errors.Is(err, c.want) {

@@ -59,7 +59,7 @@ func story(version string) []ocsf.Event {
 		if version == "1.9.0" {
 			e.Application = &ocsf.Application{Name: "docket"}
 		} else {
-			e.App = &ocsf.Product{Name: "docket"}
+			e.App = &ocsf.Product{Name: "docket"} //nolint:staticcheck // deprecated in 1.9.0, required before
 		}
 		return e
 	}
@@ -268,14 +268,18 @@ func TestParseRefuses(t *testing.T) {
 
 // TestPrincipal looks for who it was in each of the places.
 func TestPrincipal(t *testing.T) {
+	agent := ocsf.Actor{AppUID: "agent-42", AppName: "agent"} //nolint:staticcheck // deprecated in 1.9.0, the only ones before
+	named := ocsf.Actor{AppName: "agent"}                     //nolint:staticcheck // deprecated in 1.9.0, the only ones before
+	user := agent
+	user.User = &ocsf.User{UID: "alice"}
 	for _, c := range []struct {
 		version string
 		actor   ocsf.Actor
 		want    string
 	}{
-		{"1.8.0", ocsf.Actor{User: &ocsf.User{UID: "alice"}, AppUID: "agent-42", AppName: "agent"}, "alice"},
-		{"1.8.0", ocsf.Actor{AppUID: "agent-42", AppName: "agent"}, "agent-42"},
-		{"1.8.0", ocsf.Actor{AppName: "agent"}, "agent"},
+		{"1.8.0", user, "alice"},
+		{"1.8.0", agent, "agent-42"},
+		{"1.8.0", named, "agent"},
 		{"1.9.0", ocsf.Actor{User: &ocsf.User{UID: "alice"}, Application: &ocsf.Application{UID: "agent-42"}}, "alice"},
 		{"1.9.0", ocsf.Actor{Application: &ocsf.Application{UID: "agent-42", Name: "agent"}}, "agent-42"},
 		{"1.9.0", ocsf.Actor{Application: &ocsf.Application{Name: "agent"}}, "agent"},
