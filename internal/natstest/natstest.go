@@ -26,6 +26,7 @@ type Server struct {
 	t    testing.TB
 	opts server.Options
 	srv  *server.Server
+	rest *quiet // of srv
 }
 
 // An Option changes the server's options before it starts.
@@ -55,25 +56,33 @@ func (s *Server) Start() {
 		return
 	}
 	opts := s.opts // the server writes defaults into what it is given
+	rest := new(quiet)
+	opts.AccountResolver = rest
 	srv, err := server.NewServer(&opts)
 	if err != nil {
 		s.t.Fatalf("start NATS server: %v", err)
 	}
+	rest.srv = srv
 	go srv.Start()
 	if !srv.ReadyForConnections(20 * time.Second) {
 		s.t.Fatal("start NATS server: not ready")
 	}
-	s.srv = srv
+	s.srv, s.rest = srv, rest
 }
 
-// Stop stops the server if it runs and waits until it is gone.
+// Stop stops the server if it runs and waits until it is gone, with all that it
+// started. Clients are cut off at once. What the server had read by then may be
+// on the stream, without an answer, or not.
 func (s *Server) Stop() {
 	if s.srv == nil {
 		return
 	}
 	s.srv.Shutdown()
 	s.srv.WaitForShutdown()
-	s.srv = nil
+	if err := s.rest.err; err != nil {
+		s.t.Errorf("stop NATS server: %v", err)
+	}
+	s.srv, s.rest = nil, nil
 }
 
 // Server returns the running server, nil when stopped.
@@ -95,6 +104,9 @@ func (s *Server) Conn(t testing.TB, opts ...nats.Option) *nats.Conn {
 		t.Fatalf("connect to NATS: %v", err)
 	}
 	t.Cleanup(func() {
+		if nc.IsClosed() {
+			return // the test closed it, and nothing more will be told
+		}
 		closed := nc.StatusChanged(nats.CLOSED)
 		nc.Close()
 		select {
