@@ -10,6 +10,7 @@
 package natstest
 
 import (
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"testing"
@@ -49,6 +50,10 @@ func Run(t testing.TB, opts ...Option) *Server {
 	return s
 }
 
+// startTimeout bounds what a server needs to listen, generously: it is no
+// measurement.
+const startTimeout = time.Minute
+
 // Start starts the server unless it runs.
 func (s *Server) Start() {
 	s.t.Helper()
@@ -64,7 +69,7 @@ func (s *Server) Start() {
 	}
 	rest.srv = srv
 	go srv.Start()
-	if !srv.ReadyForConnections(20 * time.Second) {
+	if !srv.ReadyForConnections(startTimeout) {
 		s.t.Fatal("start NATS server: not ready")
 	}
 	s.srv, s.rest = srv, rest
@@ -127,14 +132,21 @@ func (s *Server) JetStream(t testing.TB) jetstream.JetStream {
 	return js
 }
 
-// freePort finds a port that is free now. The server is told the port rather
-// than 0 so that it comes back on the same one.
+// freePort finds a port that is free now, and likely to be free whenever the
+// server comes back: it is below those that systems give to connections and to
+// listeners that do not care, of which other tests take many meanwhile.
 func freePort(t testing.TB) int {
 	t.Helper()
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("find a free port: %v", err)
+	const first, end = 15_000, 32_000
+	var err error
+	for range 100 {
+		port := first + rand.IntN(end-first)
+		var lis net.Listener
+		if lis, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			_ = lis.Close()
+			return port
+		}
 	}
-	defer func() { _ = lis.Close() }()
-	return lis.Addr().(*net.TCPAddr).Port
+	t.Fatalf("find a free port: %v", err)
+	return 0
 }
