@@ -61,8 +61,12 @@ type Config struct {
 	// Replicas is how many copies the stream must have; one with fewer is
 	// refused. 0 means 1.
 	Replicas int
-	// Product is written to metadata.product where an event names none.
+	// Product is written to metadata.product where an event names none, and is
+	// the application of a lifecycle event that names none.
 	Product *ocsf.Product
+	// Version is the OCSF version of the emitter's own events, and of those that
+	// name none: 1.8.0 or 1.9.0. "" means 1.8.0.
+	Version string
 
 	// QueueBytes bounds the events that are not yet on stable storage; an
 	// outcome, whose operation is past refusing, may take as much again.
@@ -127,6 +131,9 @@ func (c *Config) Validate() error {
 	case len(c.Key) != 0 && len(c.Key) != ed25519.PrivateKeySize:
 		return fmt.Errorf("configure emitter: a key of %d bytes is no Ed25519 private key", len(c.Key))
 	}
+	if err := profile.CheckVersion(c.Version); err != nil {
+		return fmt.Errorf("configure emitter: %w", err)
+	}
 	return nil
 }
 
@@ -139,6 +146,7 @@ const (
 // withDefaults returns c with every zero field filled.
 func (c Config) withDefaults() Config {
 	set(&c.Prefix, profile.Prefix)
+	set(&c.Version, ocsf.DefaultVersion)
 	set(&c.QueueBytes, 64<<20)
 	set(&c.MaxEventBytes, 1<<20-16<<10)
 	set(&c.WALFileBytes, 16<<20)

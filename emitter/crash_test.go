@@ -24,6 +24,7 @@ import (
 	"github.com/docket-audit/docket/internal/natstest"
 	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/internal/stream"
+	"github.com/docket-audit/docket/ocsf"
 )
 
 // The crash tests kill real processes. The test binary starts itself again with
@@ -330,7 +331,7 @@ func checkLives(t *testing.T, js jetstream.JetStream, journal string) {
 	}
 	for id, e := range epochs {
 		last := e[len(e)-1]
-		if last.Kind == profile.KindLifecycle && last.ActivityID == activityStop {
+		if last.Kind == profile.KindLifecycle && last.ActivityID == int32(ocsf.ApplicationLifecycleStop) {
 			continue
 		}
 		if c := closed[id]; c.LastSequence != last.Sequence || c.Fingerprint != last.Fingerprint {

@@ -126,8 +126,9 @@ func (e *Emitter) open() error {
 // goroutine.
 //
 // What ev leaves open is filled in: metadata.uid (else it must be a UUID in
-// lower case), metadata.tenant_uid ("default") and metadata.product. Sequence, loggers and attestation are the
-// emitter's always.
+// lower case), metadata.tenant_uid ("default"), metadata.product,
+// metadata.version, and the application of a lifecycle event. Sequence, loggers
+// and attestation are the emitter's always.
 //
 // ctx is not waited for and its end takes nothing back; it is there for what
 // wraps an emitter.

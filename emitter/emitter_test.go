@@ -30,17 +30,19 @@ func TestMain(m *testing.M) {
 // event returns a result event of tenant with payload, as the chain makes them.
 func event(tenant, payload string) *ocsf.APIActivity {
 	return &ocsf.APIActivity{
+		ActivityID: ocsf.APIActivityCreate, StatusID: ocsf.StatusSuccess,
 		Base: ocsf.Base{
-			ActivityID: 1, Time: time.Now().UnixMilli(), SeverityID: 1, ActionID: 1, DispositionID: 1, StatusID: 1,
+			Time: time.Now().UnixMilli(), SeverityID: ocsf.SeverityInformational,
+			ActionID: ocsf.ActionAllowed, DispositionID: ocsf.DispositionAllowed,
 			Metadata: ocsf.Metadata{EventCode: profile.KindResult, TenantUID: tenant, CorrelationUID: newUID(), Profiles: []string{"security_control"}},
+			Actor:    &ocsf.Actor{User: &ocsf.User{UID: "alice"}},
+			API: &ocsf.API{
+				Operation: "CreateSandbox", Service: &ocsf.Service{Name: "demo.v1.Sandboxes"},
+				Request:  &ocsf.Request{UID: newUID()},
+				Response: &ocsf.Response{Data: map[string]any{"payload": payload}},
+			},
 		},
-		Actor: &ocsf.Actor{User: &ocsf.User{UID: "alice"}},
-		API: &ocsf.API{
-			Operation: "CreateSandbox", Service: &ocsf.Service{Name: "demo.v1.Sandboxes"},
-			Request:  &ocsf.APIRequest{UID: newUID()},
-			Response: &ocsf.APIResponse{Data: map[string]any{"payload": payload}},
-		},
-		SrcEndpoint: &ocsf.Endpoint{IP: "192.0.2.1"},
+		SrcEndpoint: &ocsf.NetworkEndpoint{IP: "192.0.2.1"},
 	}
 }
 
@@ -182,7 +184,7 @@ func audit(t testing.TB, all []stored) map[string][]stored {
 	}
 	for _, id := range order {
 		first := epochs[id][0]
-		if first.Kind != profile.KindLifecycle || first.ActivityID != activityStart {
+		if first.Kind != profile.KindLifecycle || first.ActivityID != int32(ocsf.ApplicationLifecycleStart) {
 			t.Errorf("epoch %s begins with %s", id, first.raw)
 		}
 	}
@@ -209,7 +211,7 @@ func TestOneEvent(t *testing.T) {
 	if len(all) != 3 || len(epochs) != 1 {
 		t.Fatalf("%d messages in %d epochs, want start, event, stop in one", len(all), len(epochs))
 	}
-	if last := all[2]; last.ActivityID != activityStop {
+	if last := all[2]; last.ActivityID != int32(ocsf.ApplicationLifecycleStop) {
 		t.Errorf("last event %s", last.raw)
 	}
 	t.Logf("%s", all[2].raw)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/docket-audit/docket/internal/natstest"
 	"github.com/docket-audit/docket/internal/stream"
+	"github.com/docket-audit/docket/ocsf"
 )
 
 // faultFS is the real file system with a disk that fails when told to.
@@ -110,7 +111,7 @@ func TestDiskFaults(t *testing.T) {
 					var events int
 					for _, e := range epochs {
 						events += len(e)
-						if e[len(e)-1].ActivityID != activityStop {
+						if e[len(e)-1].ActivityID != int32(ocsf.ApplicationLifecycleStop) {
 							t.Error("an epoch did not end with a stop event")
 						}
 					}
@@ -306,6 +307,7 @@ func TestConfigValidate(t *testing.T) {
 		"key":       func(c *Config) { c.Key = []byte{1} },
 		"batch":     func(c *Config) { c.MaxEventBytes = 8 << 20 },
 		"negative":  func(c *Config) { c.QueueBytes = -1 },
+		"OCSF":      func(c *Config) { c.Version = "1.7.0" },
 	} {
 		c := Config{Dir: "x", Name: "gateway-0"}.withDefaults()
 		if err := c.Validate(); err != nil {

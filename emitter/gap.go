@@ -51,7 +51,6 @@ func (g gaps) sorted() []gapKey {
 // sequence of the epoch in which events are missing.
 func (s *sequencer) gapFinding(key gapKey, g *gap) ocsf.Event {
 	now := s.e.cfg.Now().UnixMilli()
-	alert := true
 	events := "events"
 	if g.count == 1 {
 		events = "event"
@@ -59,15 +58,16 @@ func (s *sequencer) gapFinding(key gapKey, g *gap) ocsf.Event {
 	message := fmt.Sprintf("%d %s refused: %s", g.count, events, key.reason)
 	data := map[string]any{"count": g.count, "reason": key.reason, "first_time": g.first, "last_time": g.last}
 	return &ocsf.DetectionFinding{
+		ActivityID: ocsf.DetectionFindingCreate, StatusID: ocsf.DetectionFindingStatusNew,
 		Base: ocsf.Base{
-			ActivityID: 1, Time: now, SeverityID: 4, StatusID: 1, IsAlert: &alert, Message: message,
+			Time: now, SeverityID: ocsf.SeverityHigh, IsAlert: new(true), Message: message,
 			Metadata: ocsf.Metadata{EventCode: profile.KindFinding, TenantUID: key.tenant},
 			Unmapped: map[string]any{profile.Unmapped: map[string]any{"finding": "gap", "count": g.count, "reason": key.reason}},
 		},
 		FindingInfo: &ocsf.FindingInfo{
 			UID: s.e.cfg.NewUID(), Title: "Audit gap", Desc: message, Types: []string{"audit_sequence_gap"},
-			CreatedTime: now, RelatedEventsCount: g.count,
+			CreatedTime: now, RelatedEventsCount: new(g.count),
 		},
-		Evidences: []ocsf.Evidence{{Data: data}},
+		Evidences: []ocsf.Evidences{{Data: data}},
 	}
 }

@@ -36,26 +36,16 @@ func KeyID(key ed25519.PublicKey) string {
 
 // lifecycle returns an event about the emitter itself, class 6002. docket goes
 // to unmapped.docket.
-func (s *sequencer) lifecycle(tenant string, activity int32, name, message string, docket map[string]any) *ocsf.ApplicationLifecycle {
-	e := &ocsf.ApplicationLifecycle{
+func (s *sequencer) lifecycle(tenant string, activity ocsf.ApplicationLifecycleActivityID, name, message string, docket map[string]any) *ocsf.ApplicationLifecycle {
+	return &ocsf.ApplicationLifecycle{
+		ActivityID: activity, StatusID: ocsf.StatusSuccess,
 		Base: ocsf.Base{
-			ActivityID: activity, Time: s.e.cfg.Now().UnixMilli(), SeverityID: 1, StatusID: 1, Message: message,
+			ActivityName: name, Time: s.e.cfg.Now().UnixMilli(), SeverityID: ocsf.SeverityInformational, Message: message,
 			Metadata: ocsf.Metadata{EventCode: profile.KindLifecycle, TenantUID: tenant},
 			Unmapped: map[string]any{profile.Unmapped: docket},
 		},
-		App: s.e.cfg.Product,
 	}
-	if activity == activityOther {
-		e.ActivityName = name
-	}
-	return e
 }
-
-const (
-	activityStart = 3
-	activityStop  = 4
-	activityOther = 99
-)
 
 // startEvent opens an epoch, and closes those that a crash left open.
 func (s *sequencer) startEvent(tenant string, crashed []epochState) ocsf.Event {
@@ -69,17 +59,17 @@ func (s *sequencer) startEvent(tenant string, crashed []epochState) ocsf.Event {
 		docket["closes"] = list
 		message += fmt.Sprintf(" after a crash, %d earlier epochs closed", len(crashed))
 	}
-	return s.lifecycle(tenant, activityStart, "", message, docket)
+	return s.lifecycle(tenant, ocsf.ApplicationLifecycleStart, "", message, docket)
 }
 
 // stopEvent is the last of its epoch.
 func (s *sequencer) stopEvent(p *epoch) ocsf.Event {
-	return s.lifecycle(p.state.Tenant, activityStop, "", "emitter "+s.e.cfg.Name+" stopped",
+	return s.lifecycle(p.state.Tenant, ocsf.ApplicationLifecycleStop, "", "emitter "+s.e.cfg.Name+" stopped",
 		map[string]any{"lifecycle": "stop", "head": s.head(p)})
 }
 
 func (s *sequencer) headEvent(p *epoch) ocsf.Event {
-	return s.lifecycle(p.state.Tenant, activityOther, "Head", fmt.Sprintf("head of the hash chain at sequence %d", p.state.Sequence),
+	return s.lifecycle(p.state.Tenant, ocsf.ApplicationLifecycleOther, "Head", fmt.Sprintf("head of the hash chain at sequence %d", p.state.Sequence),
 		map[string]any{"lifecycle": "head", "head": s.head(p)})
 }
 
@@ -105,18 +95,18 @@ func (s *sequencer) damageEvent(n notice) ocsf.Event {
 	if n.err != nil {
 		message += "; no copy could be kept: " + n.err.Error()
 	}
-	e := s.lifecycle(profile.TenantDocket, activityOther, "Recovery", message, docket)
-	e.SeverityID, e.StatusID = 5, 2
+	e := s.lifecycle(profile.TenantDocket, ocsf.ApplicationLifecycleOther, "Recovery", message, docket)
+	e.SeverityID, e.StatusID = ocsf.SeverityCritical, ocsf.StatusFailure
 	return e
 }
 
 // custodyEvent tells that events from first to last of an epoch are from now on
 // in the custody of the stream alone.
 func (s *sequencer) custodyEvent(tenant, epoch string, last int64) ocsf.Event {
-	e := s.lifecycle(tenant, activityOther, "Custody",
+	e := s.lifecycle(tenant, ocsf.ApplicationLifecycleOther, "Custody",
 		fmt.Sprintf("WAL nearly full: events up to sequence %d of epoch %s are in the custody of the stream alone", last, epoch),
 		map[string]any{"lifecycle": "custody", "custody": "stream", "epoch": epoch, "last_sequence": last})
-	e.SeverityID = 3
+	e.SeverityID = ocsf.SeverityMedium
 	return e
 }
 

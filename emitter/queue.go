@@ -162,16 +162,15 @@ func weigh(e ocsf.Event) int64 {
 	for k, v := range b.Unmapped {
 		n += int64(len(k)) + weighValue(v, 0)
 	}
-	switch e := e.(type) {
-	case *ocsf.APIActivity:
-		if e.API != nil {
-			if e.API.Request != nil {
-				n += weighValue(e.API.Request.Data, 0)
-			}
-			if e.API.Response != nil {
-				n += weighValue(e.API.Response.Data, 0) + int64(len(e.API.Response.ErrorMessage)+len(e.API.Response.Message))
-			}
+	if b.API != nil {
+		if b.API.Request != nil {
+			n += weighValue(b.API.Request.Data, 0)
 		}
+		if b.API.Response != nil {
+			n += weighValue(b.API.Response.Data, 0) + int64(len(b.API.Response.ErrorMessage)+len(b.API.Response.Message))
+		}
+	}
+	switch e := e.(type) {
 	case *ocsf.DetectionFinding:
 		for i := range e.Evidences {
 			n += weighValue(e.Evidences[i].Data, 0)

@@ -184,7 +184,7 @@ func TestOutcomesMayTakeTwice(t *testing.T) {
 func TestEmitFillsIn(t *testing.T) {
 	const myUID = "0199d0aa-2000-7000-8000-0000000000aa"
 	dir := t.TempDir()
-	e, err := New(Config{Dir: dir, Name: "gateway-0", Product: &ocsf.Product{Name: "docket", Version: "9"}})
+	e, err := New(Config{Dir: dir, Name: "gateway-0", Product: &ocsf.Product{Name: "docket", Version: "9"}, Version: "1.9.0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestEmitFillsIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	own := event("acme", "payload")
-	own.Metadata.UID, own.Metadata.Product = myUID, &ocsf.Product{Name: "mine"}
+	own.Metadata.UID, own.Metadata.Product, own.Metadata.Version = myUID, &ocsf.Product{Name: "mine"}, "1.8.0"
 	if err := e.Emit(t.Context(), own).Spooled(within(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -217,13 +217,14 @@ func TestEmitFillsIn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, fmt.Sprintf("%s %d %s %v", h.Tenant, h.Sequence, h.Kind, *d.Common().Metadata.Product))
+		meta := d.Common().Metadata
+		got = append(got, fmt.Sprintf("%s %d %s %s %s %s", h.Tenant, h.Sequence, h.Kind, meta.Product.Name, meta.Product.Version, meta.Version))
 	}
 	want := []string{
-		"default 1 lifecycle {docket   9}", "default 2 result {docket   9}",
-		"acme 1 lifecycle {docket   9}", "acme 2 result {mine   }",
-		"docket 1 lifecycle {docket   9}", "docket 2 finding {docket   9}", "acme 3 finding {docket   9}",
-		"acme 4 lifecycle {docket   9}", "default 3 lifecycle {docket   9}", "docket 3 lifecycle {docket   9}",
+		"default 1 lifecycle docket 9 1.9.0", "default 2 result docket 9 1.9.0",
+		"acme 1 lifecycle docket 9 1.9.0", "acme 2 result mine  1.8.0",
+		"docket 1 lifecycle docket 9 1.9.0", "docket 2 finding docket 9 1.9.0", "acme 3 finding docket 9 1.9.0",
+		"acme 4 lifecycle docket 9 1.9.0", "default 3 lifecycle docket 9 1.9.0", "docket 3 lifecycle docket 9 1.9.0",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)

@@ -118,6 +118,16 @@ func (s *sequencer) sequence(g *group) {
 
 // put makes e the next event of its tenant's epoch.
 func (s *sequencer) put(e ocsf.Event, flags byte) (*epoch, error) {
+	s.complete(e)
+	p, err := s.epoch(e.Common().Metadata.TenantUID)
+	if err == nil {
+		err = s.seal(p, e, flags)
+	}
+	return p, err
+}
+
+// complete fills in what e leaves open.
+func (s *sequencer) complete(e ocsf.Event) {
 	meta := &e.Common().Metadata
 	if meta.TenantUID == "" {
 		meta.TenantUID = profile.TenantDefault
@@ -128,11 +138,17 @@ func (s *sequencer) put(e ocsf.Event, flags byte) (*epoch, error) {
 	if meta.Product == nil {
 		meta.Product = s.e.cfg.Product
 	}
-	p, err := s.epoch(meta.TenantUID)
-	if err == nil {
-		err = s.seal(p, e, flags)
+	if meta.Version == "" {
+		meta.Version = s.e.cfg.Version
 	}
-	return p, err
+	if l, ok := e.(*ocsf.ApplicationLifecycle); ok && l.App == nil && l.Application == nil {
+		// OCSF 1.8 requires app; 1.9 deprecates it in favour of application.
+		if p := meta.Product; meta.Version == ocsf.DefaultVersion {
+			l.App = p
+		} else {
+			l.Application = &ocsf.Application{Name: p.Name, UID: p.UID, Version: p.Version}
+		}
+	}
 }
 
 func (s *sequencer) seal(p *epoch, e ocsf.Event, flags byte) error {
@@ -168,8 +184,7 @@ func (s *sequencer) epoch(tenant string) (*epoch, error) {
 	}
 	p := &epoch{state: epochState{Epoch: s.e.cfg.NewUID(), Tenant: tenant}}
 	start := s.startEvent(tenant, s.crashed[tenant])
-	meta := &start.Common().Metadata
-	meta.UID, meta.Product = s.e.cfg.NewUID(), s.e.cfg.Product
+	s.complete(start)
 	if err := s.seal(p, start, flagOpens); err != nil {
 		return nil, fmt.Errorf("open epoch: %w", err)
 	}

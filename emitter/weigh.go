@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/docket-audit/docket/ocsf"
 )
 
 // weighValue estimates the text of a free-form JSON value. What lies deeper
@@ -21,6 +23,10 @@ func weighValue(v any, depth int) int64 {
 	case []byte:
 		return scalar + int64(len(v))
 	case json.RawMessage:
+		return scalar + int64(len(v))
+	case ocsf.Raw:
+		return scalar + int64(len(v))
+	case ocsf.Canonical:
 		return scalar + int64(len(v))
 	case jsontext.Value:
 		return scalar + int64(len(v))
