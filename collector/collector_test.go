@@ -88,7 +88,7 @@ func (r *rig) start(change ...func(*Config)) *running {
 	}
 	cfg := Config{
 		JetStream: r.js, Store: l, DataDir: r.dir, FlushEvery: 20 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(r.t.Output(), nil)),
-		Findings: func(_ context.Context, e ocsf.Event) {
+		Emitter: "collector-0", Findings: func(_ context.Context, e ocsf.Event) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.findings = append(r.findings, e.(*ocsf.DetectionFinding))

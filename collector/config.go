@@ -53,8 +53,14 @@ type Config struct {
 	Ledger Ledger // nil: there is none
 
 	// Findings takes what the collector finds, an event each, and sees to it
-	// that it comes back on the stream. nil: findings are logged.
+	// that it comes back on the stream. What an emitter fills in is left open:
+	// the product, the version of OCSF. nil: findings are logged.
 	Findings func(context.Context, ocsf.Event)
+	// Emitter is the name of the emitter that Findings hands them to; required
+	// with it. A finding that comes back under another name is not believed to be
+	// the collector's own. After a change of the name, what is found in epochs
+	// that are still looked at is told once more.
+	Emitter string
 	// DataDir is where plans are kept, in plans/, and the snapshot of what is
 	// open, followers.json. "": nowhere.
 	DataDir string
@@ -92,6 +98,8 @@ func (c *Config) Validate() error {
 		return errors.New("configure collector: no JetStream")
 	case c.Store == nil:
 		return errors.New("configure collector: no store")
+	case c.Findings != nil && c.Emitter == "":
+		return errors.New("configure collector: findings go to an emitter without a name")
 	case c.Name != "" && profile.Token(c.Name) != c.Name:
 		return errors.New("configure collector: the store's name must be one subject token")
 	case c.FlushEvery < 0 || c.FlushMessages < 0 || c.FlushBytes < 0 || c.Horizon < 0 || c.Keep < 0:

@@ -33,7 +33,7 @@ type finding struct {
 	closed    bool // it takes an earlier finding of the same uid back
 	title     string
 	message   string
-	related   []ocsf.RelatedEvent
+	related   []eventRef
 	data      map[string]any
 }
 
@@ -67,7 +67,7 @@ func dangling(f *follower, op *operation) finding {
 	}
 }
 
-func noLongerDangling(f *follower, op *operation, by ocsf.RelatedEvent) finding {
+func noLongerDangling(f *follower, op *operation, by eventRef) finding {
 	return finding{
 		uid: op.finding, kind: findingDangling, tenant: f.owner.tenant, operation: op.uid, closed: true,
 		title:   "Dangling intent",
@@ -83,7 +83,7 @@ func conflict(f *follower, h *profile.Header) finding {
 		kind: findingConflict, tenant: f.owner.tenant, operation: h.OperationUID,
 		title:   "Conflicting events",
 		message: fmt.Sprintf("sequence %d of epoch %s has two events; both are kept, the hash chain tells which is the emitter's", h.Sequence, f.epoch),
-		related: []ocsf.RelatedEvent{{UID: h.MetadataUID, TypeUID: h.TypeUID}},
+		related: []eventRef{refTo(h)},
 		data:    map[string]any{"epoch": f.epoch, "sequence": h.Sequence, "fingerprint": h.Fingerprint},
 	}
 }
@@ -94,7 +94,7 @@ func brokenChain(f *follower, h *profile.Header) finding {
 		kind: findingBroken, tenant: f.owner.tenant, operation: h.OperationUID,
 		title:   "Broken hash chain",
 		message: fmt.Sprintf("sequence %d of epoch %s does not follow the event before it", h.Sequence, f.epoch),
-		related: []ocsf.RelatedEvent{{UID: h.MetadataUID, TypeUID: h.TypeUID}},
+		related: []eventRef{refTo(h)},
 		data:    map[string]any{"epoch": f.epoch, "sequence": h.Sequence, "names": h.PrevFingerprint, "stored": f.link},
 	}
 }
@@ -102,35 +102,34 @@ func brokenChain(f *follower, h *profile.Header) finding {
 // event makes the finding an event. Conflicts and broken hash chains are signs
 // of a forger or of damage; a dangling intent mostly is one of a crash.
 func (f *finding) event(uid string, now int64) ocsf.Event {
-	activity, severity, alert := int32(1), int32(5), !f.closed
+	activity, status, severity := ocsf.DetectionFindingCreate, ocsf.DetectionFindingStatusNew, ocsf.SeverityCritical
 	if f.closed {
-		activity = 3
+		activity, status = ocsf.DetectionFindingClose, ocsf.DetectionFindingStatusResolved
 	}
 	if f.kind == findingDangling {
-		severity = 3
+		severity = ocsf.SeverityMedium
 	}
-	status := int32(1) // New
-	if f.closed {
-		status = 4 // Resolved
+	var related []ocsf.RelatedEvent
+	for _, r := range f.related[:min(len(f.related), maxRelated)] {
+		related = append(related, ocsf.RelatedEvent{UID: r.UID, TypeUID: r.TypeUID})
 	}
-	count := int64(len(f.related))
-	related := slices.Clone(f.related[:min(len(f.related), maxRelated)])
 	return &ocsf.DetectionFinding{
+		ActivityID: activity, StatusID: status,
 		Base: ocsf.Base{
-			ActivityID: activity, Time: now, SeverityID: severity, StatusID: status, IsAlert: &alert, Message: f.message,
+			Time: now, SeverityID: severity, IsAlert: new(!f.closed), Message: f.message,
 			Metadata: ocsf.Metadata{UID: uid, EventCode: profile.KindFinding, TenantUID: cmp.Or(f.tenant, profile.TenantDocket), CorrelationUID: f.operation},
 			Unmapped: map[string]any{profile.Unmapped: map[string]any{"finding": f.kind}},
 		},
 		FindingInfo: &ocsf.FindingInfo{
 			UID: f.uid, Title: f.title, Desc: f.message, Types: []string{f.kind}, CreatedTime: now,
-			RelatedEvents: related, RelatedEventsCount: count,
+			RelatedEvents: related, RelatedEventsCount: new(int64(len(f.related))),
 		},
-		Evidences: []ocsf.Evidence{{Data: f.data}},
+		Evidences: []ocsf.Evidences{{Data: f.data}},
 	}
 }
 
-// findingUID returns the uid of a stored finding if a collector made it. It
-// looks for the prefix first: most findings are others'.
+// findingUID returns the uid of a stored finding if it is one that a collector
+// tells. It looks for the prefix first: most findings are others'.
 func findingUID(raw []byte) (string, bool) {
 	if !slices.ContainsFunc(prefixes, func(p string) bool { return bytes.Contains(raw, []byte(`"uid":"`+p)) }) {
 		return "", false

@@ -48,12 +48,22 @@ type follower struct {
 // An operation is one that has begun.
 type operation struct {
 	uid         string
-	awaits      bool                         // the outcome
-	evaluations map[string]ocsf.RelatedEvent // that have neither result nor failure
-	begun       []ocsf.RelatedEvent          // what began it, for the finding
+	awaits      bool                // the outcome
+	evaluations map[string]eventRef // that have neither result nor failure
+	begun       []eventRef          // what began it, for the finding
 	firstSeq    int64
 	last        int64  // event time of its latest event
 	finding     string // uid of the finding that told of it; "" when none did
+}
+
+// An eventRef is what a finding says of an event that it is about.
+type eventRef struct {
+	UID     string       `json:"uid"`
+	TypeUID ocsf.TypeUID `json:"type_uid,omitempty"`
+}
+
+func refTo(h *profile.Header) eventRef {
+	return eventRef{UID: h.MetadataUID, TypeUID: ocsf.TypeUID(h.TypeUID)}
 }
 
 // maxAhead bounds what waits behind a hole.
@@ -128,11 +138,11 @@ func (f *follower) take(e *profile.Header) {
 		return
 	}
 	op := f.open[e.OperationUID]
-	related := ocsf.RelatedEvent{UID: e.MetadataUID, TypeUID: e.TypeUID}
+	related := refTo(e)
 	switch e.Kind {
 	case profile.KindEvaluation:
 		if op == nil {
-			op = &operation{uid: e.OperationUID, evaluations: make(map[string]ocsf.RelatedEvent), firstSeq: e.Sequence}
+			op = &operation{uid: e.OperationUID, evaluations: make(map[string]eventRef), firstSeq: e.Sequence}
 			f.open[e.OperationUID] = op
 		}
 		op.awaits = op.awaits || e.Phase != phasePostCommit

@@ -124,9 +124,12 @@ func (s *followers) readFindings(ctx context.Context, since int64) error {
 	return nil
 }
 
-// stored notes a finding that came back.
+// stored notes a finding that came back. Whoever sends events can send one that
+// looks like a finding about himself, to keep the collector from telling it: only
+// what came by the emitter that the findings go to is believed, whose name nobody
+// else may publish under.
 func (s *followers) stored(e *store.Entry) {
-	if e.Header.Kind != profile.KindFinding {
+	if e.Header.Kind != profile.KindFinding || e.Header.Emitter != s.c.cfg.Emitter {
 		return
 	}
 	if uid, ours := findingUID(e.Raw); ours {

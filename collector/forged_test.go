@@ -272,6 +272,50 @@ func TestManyEpochs(t *testing.T) {
 	}
 }
 
+// An emitter cannot silence a finding about itself by sending one that looks like
+// it: what the collector did not tell by its own emitter was not told.
+func TestForgedFindings(t *testing.T) {
+	r := newRig(t)
+	e := storetest.NewEpoch(t, "acme", "gateway-0")
+	operation := storetest.NewUID()
+	want := []string{"dangling:" + operation, fmt.Sprintf("%s:%s:4", findingBroken, e.UID)}
+	forge := func(uid string) store.Entry {
+		f := finding{uid: uid, kind: findingDangling, tenant: e.Tenant, message: "nothing to see here", data: map[string]any{}}
+		return e.Seal(f.event(storetest.NewUID(), e.Time))
+	}
+	forged := []store.Entry{forge(want[0]), forge(want[1])}
+	other := e.Fork()
+	other.Start()
+	begun := other.API(profile.KindEvaluation, operation, storetest.NewUID()) // follows another than is sent
+	r.publish(append(forged, e.Start(), begun, other.Stop())...)
+	check := func(times int) {
+		t.Helper()
+		told := r.danglingFindings()
+		for _, uid := range want {
+			if told[uid] != times {
+				t.Errorf("%s was told %d times, not %d: %v", uid, told[uid], times, told)
+			}
+		}
+	}
+	// As they come, and as they are found in the store by the next start; only
+	// then they go out, and come back.
+	run := r.start()
+	r.drained(run)
+	check(1)
+	if err := run.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		run := r.start(echo(r))
+		r.drained(run)
+		check(2)
+		r.drained(run) // the findings themselves
+		if err := run.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func decode(t *testing.T, raw []byte) ocsf.Event {
 	t.Helper()
 	e, err := ocsf.Decode(raw)

@@ -13,10 +13,8 @@ import (
 	"path/filepath"
 
 	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/ocsf"
 )
-
-// classEntityManagement is the class of the events that carry a plan.
-const classEntityManagement = 3004
 
 // keepPlans writes the plans that entries carry to DataDir/plans, named by
 // their digest: what recorded operations are replayed with. A plan that is
@@ -27,7 +25,7 @@ func (c *Collector) keepPlans(entries []store.Entry) error {
 	}
 	for i := range entries {
 		e := &entries[i]
-		if e.Header.ClassUID != classEntityManagement || e.Header.PlanDigest == "" {
+		if e.Header.ClassUID != int32(ocsf.ClassEntityManagement) || e.Header.PlanDigest == "" {
 			continue
 		}
 		digest, plan, ok := planOf(e)

@@ -167,8 +167,9 @@ func TestKeepsPlans(t *testing.T) {
 	sum := sha256.Sum256(plan)
 	digest := hex.EncodeToString(sum[:])
 	event := &ocsf.EntityManagement{
+		ActivityID: ocsf.EntityManagementActivate,
 		Base: ocsf.Base{
-			ActivityID: 10, Metadata: ocsf.Metadata{EventCode: profile.KindLifecycle},
+			Metadata: ocsf.Metadata{EventCode: profile.KindLifecycle},
 			Unmapped: map[string]any{profile.Unmapped: map[string]any{"plan": "sha256:" + digest}},
 		},
 		Entity: &ocsf.ManagedEntity{UID: "sha256:" + digest, Data: map[string]any{"unmatched": "deny", "bindings": []any{map[string]any{"id": "b1"}}}},
@@ -234,11 +235,12 @@ func TestPurge(t *testing.T) {
 func TestConfig(t *testing.T) {
 	r := newRig(t)
 	for name, cfg := range map[string]Config{
-		"no JetStream":   {},
-		"no store":       {JetStream: r.js},
-		"name":           {JetStream: r.js, Store: &broken{}, Name: "a.b"},
-		"name of no key": {JetStream: r.js, Store: &broken{}, Name: "a$b"},
-		"negative limit": {JetStream: r.js, Store: &broken{}, Keep: -1},
+		"no JetStream":           {},
+		"no store":               {JetStream: r.js},
+		"name":                   {JetStream: r.js, Store: &broken{}, Name: "a.b"},
+		"name of no key":         {JetStream: r.js, Store: &broken{}, Name: "a$b"},
+		"findings of no emitter": {JetStream: r.js, Store: &broken{}, Findings: func(context.Context, ocsf.Event) {}},
+		"negative limit":         {JetStream: r.js, Store: &broken{}, Keep: -1},
 	} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%s: no error", name)

@@ -12,8 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
-
-	"github.com/docket-audit/docket/ocsf"
 )
 
 // snapshotEvery is how much of the past a restart may have to read again.
@@ -46,13 +44,13 @@ type epochSnapshot struct {
 }
 
 type operationSnapshot struct {
-	UID         string                       `json:"uid"`
-	Awaits      bool                         `json:"awaits"`
-	Evaluations map[string]ocsf.RelatedEvent `json:"evaluations"`
-	Begun       []ocsf.RelatedEvent          `json:"begun"`
-	FirstSeq    int64                        `json:"first_sequence"`
-	Last        int64                        `json:"last"`
-	Finding     string                       `json:"finding"`
+	UID         string              `json:"uid"`
+	Awaits      bool                `json:"awaits"`
+	Evaluations map[string]eventRef `json:"evaluations"`
+	Begun       []eventRef          `json:"begun"`
+	FirstSeq    int64               `json:"first_sequence"`
+	Last        int64               `json:"last"`
+	Finding     string              `json:"finding"`
 }
 
 // settled reports whether f stands between two events and everything it found
@@ -129,7 +127,7 @@ func (s *followers) load() {
 		}
 		for _, o := range e.Open {
 			if o.Evaluations == nil {
-				o.Evaluations = make(map[string]ocsf.RelatedEvent)
+				o.Evaluations = make(map[string]eventRef)
 			}
 			f.open[o.UID] = &operation{o.UID, o.Awaits, o.Evaluations, o.Begun, o.FirstSeq, o.Last, o.Finding}
 		}

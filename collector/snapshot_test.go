@@ -65,7 +65,7 @@ func TestSnapshots(t *testing.T) {
 		var findings []store.Entry // on their way
 		start := func() *Collector {
 			c := &Collector{owners: make(map[string]*origin)}
-			c.cfg = Config{Store: l, DataDir: dir, Findings: func(_ context.Context, event ocsf.Event) {
+			c.cfg = Config{Store: l, DataDir: dir, Emitter: own.Emitter, Findings: func(_ context.Context, event ocsf.Event) {
 				told[event.(*ocsf.DetectionFinding).FindingInfo.UID]++
 				findings = append(findings, own.Seal(event))
 			}}.withDefaults()

@@ -44,10 +44,14 @@ func (m *memory) add(t *testing.T, tenants ...string) {
 	for i, tenant := range tenants {
 		n := len(m.entries) + 1
 		raw, _, err := profile.Seal(&ocsf.APIActivity{
-			Base: ocsf.Base{ActivityID: 1, Time: int64(n), SeverityID: 1, ActionID: int32(n%2) + 1, Metadata: ocsf.Metadata{
-				UID: fmt.Sprintf("event-%d", n), EventCode: profile.KindOutcome, TenantUID: tenant, CorrelationUID: fmt.Sprintf("op-%d", n),
-			}},
-			API: &ocsf.API{Operation: "Get"},
+			ActivityID: ocsf.APIActivityCreate,
+			Base: ocsf.Base{
+				Time: int64(n), SeverityID: ocsf.SeverityInformational, ActionID: ocsf.ActionAllowed + ocsf.ActionID(n%2),
+				Metadata: ocsf.Metadata{
+					UID: fmt.Sprintf("event-%d", n), EventCode: profile.KindOutcome, TenantUID: tenant, CorrelationUID: fmt.Sprintf("op-%d", n),
+				},
+				API: &ocsf.API{Operation: "Get"},
+			},
 		}, profile.Link{Epoch: fmt.Sprintf("epoch-%d", n), Emitter: "test", Sequence: 1})
 		if err != nil {
 			t.Fatal(err)

@@ -41,8 +41,9 @@ func TestLake(t *testing.T) {
 		var b store.Batch
 		for i := range 3 {
 			e := &ocsf.DetectionFinding{
+				ActivityID: ocsf.DetectionFindingCreate,
 				Base: ocsf.Base{
-					ActivityID: 1, Time: 1_793_215_000_000 + int64(i), SeverityID: 4, Message: "é<&>\u2028",
+					Time: 1_793_215_000_000 + int64(i), SeverityID: ocsf.SeverityHigh, Message: "é<&>\u2028",
 					Metadata: ocsf.Metadata{UID: "e" + strconv.Itoa(10*commit+i), EventCode: profile.KindFinding, TenantUID: "acme", Product: &ocsf.Product{Name: "docket"}},
 				},
 				FindingInfo: &ocsf.FindingInfo{UID: "f"},

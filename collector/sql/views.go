@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/ocsf"
 )
 
 // columns are those of a segment: the header's, then what storing adds.
@@ -27,13 +28,13 @@ var columns = func() []Column {
 // classes are the OCSF classes that Docket writes, by the names of their views.
 var classes = []struct {
 	name string
-	uid  int
+	uid  ocsf.ClassUID
 }{
-	{"api_activity", 6003},
-	{"application_error", 6008},
-	{"application_lifecycle", 6002},
-	{"detection_finding", 2004},
-	{"entity_management", 3004},
+	{"api_activity", ocsf.ClassAPIActivity},
+	{"application_error", ocsf.ClassApplicationError},
+	{"application_lifecycle", ocsf.ClassApplicationLifecycle},
+	{"detection_finding", ocsf.ClassDetectionFinding},
+	{"entity_management", ocsf.ClassEntityManagement},
 }
 
 // An operation has one outcome. Should a forged second one be kept as a

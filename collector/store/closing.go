@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/ocsf"
 )
 
 // How an epoch ended.
@@ -23,24 +24,17 @@ type Closed struct {
 	By           string `json:"by"`          // ClosedByStop or ClosedByCrash
 }
 
-// The lifecycle class and those of its activities that begin and end epochs.
-const (
-	classLifecycle = 6002
-	activityStart  = 3
-	activityStop   = 4
-)
-
 // Closing returns the epochs that an event ends: a stop event its own, a start
 // event those that it found unfinished. Whether the event may speak for an
 // epoch of another emitter or tenant is for the caller to judge.
 func Closing(h profile.Header, raw []byte) ([]Closed, error) {
-	if h.ClassUID != classLifecycle || h.Kind != profile.KindLifecycle {
+	if h.ClassUID != int32(ocsf.ClassApplicationLifecycle) || h.Kind != profile.KindLifecycle {
 		return nil, nil
 	}
 	switch h.ActivityID {
-	case activityStop:
+	case int32(ocsf.ApplicationLifecycleStop):
 		return []Closed{{Epoch: h.Epoch, LastSequence: h.Sequence, Fingerprint: h.Fingerprint, By: ClosedByStop}}, nil
-	case activityStart:
+	case int32(ocsf.ApplicationLifecycleStart):
 		var e struct {
 			Unmapped struct {
 				Docket struct {

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/ocsf"
 )
 
 // An epoch gathers what the rows say of one epoch.
@@ -93,9 +94,9 @@ func (p *epoch) add(r *rows, s *segment, e *event) {
 		return
 	}
 	switch t := (told{*e, s}); e.activity {
-	case activityStart:
+	case int32(ocsf.ApplicationLifecycleStart):
 		p.starts = append(p.starts, t)
-	case activityStop:
+	case int32(ocsf.ApplicationLifecycleStop):
 		p.stops = append(p.stops, t)
 	default:
 		p.others = append(p.others, t)

@@ -165,7 +165,7 @@ func (h *house) begin(tenant, emitter string, closes ...*hashChain) *hashChain {
 	if list != nil {
 		docket["closes"] = list
 	}
-	h.lifecycle(c, 3, docket)
+	h.lifecycle(c, ocsf.ApplicationLifecycleStart, docket)
 	return c
 }
 
@@ -174,10 +174,11 @@ func (h *house) uid() string {
 	return fmt.Sprintf("0199c1f2-7a10-7c3e-9b1d-%012d", h.uids)
 }
 
-func (h *house) lifecycle(c *hashChain, activity int32, docket map[string]any) {
+func (h *house) lifecycle(c *hashChain, activity ocsf.ApplicationLifecycleActivityID, docket map[string]any) {
 	h.put(c, &ocsf.ApplicationLifecycle{
-		Base: ocsf.Base{ActivityID: activity, SeverityID: 1, Metadata: ocsf.Metadata{EventCode: profile.KindLifecycle}, Unmapped: map[string]any{profile.Unmapped: docket}},
-		App:  &ocsf.Product{Name: "docket"},
+		ActivityID: activity,
+		Base:       ocsf.Base{SeverityID: ocsf.SeverityInformational, Metadata: ocsf.Metadata{EventCode: profile.KindLifecycle}, Unmapped: map[string]any{profile.Unmapped: docket}},
+		App:        &ocsf.Product{Name: "docket"},
 	})
 }
 
@@ -191,24 +192,26 @@ func (h *house) head(c *hashChain) map[string]any {
 }
 
 func (h *house) stop(c *hashChain) {
-	h.lifecycle(c, 4, map[string]any{"lifecycle": "stop", "head": h.head(c)})
+	h.lifecycle(c, ocsf.ApplicationLifecycleStop, map[string]any{"lifecycle": "stop", "head": h.head(c)})
 }
 
 func (h *house) state(c *hashChain) {
-	h.lifecycle(c, 99, map[string]any{"lifecycle": "head", "head": h.head(c)})
+	h.lifecycle(c, ocsf.ApplicationLifecycleOther, map[string]any{"lifecycle": "head", "head": h.head(c)})
 }
 
 // outcomes seals n outcomes, every other one a deny.
 func (h *house) outcomes(c *hashChain, n int) {
 	for i := range n {
 		h.put(c, &ocsf.APIActivity{
+			ActivityID: ocsf.APIActivityCreate, StatusID: ocsf.StatusSuccess,
 			Base: ocsf.Base{
-				ActivityID: 1, SeverityID: 1, StatusID: 1, ActionID: int32(1 + i%2), DispositionID: int32(1 + i%2),
+				SeverityID: ocsf.SeverityInformational,
+				ActionID:   ocsf.ActionAllowed + ocsf.ActionID(i%2), DispositionID: ocsf.DispositionAllowed + ocsf.DispositionID(i%2),
 				Metadata: ocsf.Metadata{EventCode: profile.KindOutcome, CorrelationUID: h.uid(), Profiles: []string{"security_control"}},
+				API:      &ocsf.API{Operation: "CreateSandbox", Service: &ocsf.Service{Name: "sandbox.v1.Sandboxes"}},
+				Actor:    &ocsf.Actor{User: &ocsf.User{UID: "alice"}},
 			},
-			API:         &ocsf.API{Operation: "CreateSandbox", Service: &ocsf.Service{Name: "sandbox.v1.Sandboxes"}},
-			Actor:       &ocsf.Actor{User: &ocsf.User{UID: "alice"}},
-			SrcEndpoint: &ocsf.Endpoint{IP: "192.0.2.7"},
+			SrcEndpoint: &ocsf.NetworkEndpoint{IP: "192.0.2.7"},
 		})
 	}
 }

@@ -20,10 +20,8 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 
 	"github.com/docket-audit/docket/collector/lake"
+	"github.com/docket-audit/docket/ocsf"
 )
-
-// classEntityManagement is the class of the events that carry a plan.
-const classEntityManagement = 3004
 
 const planDigestPrefix = "sha256:"
 
@@ -44,7 +42,7 @@ type carried struct {
 func (p *plans) see(s *segment, e *event, digest string, raw []byte) {
 	switch {
 	case !isPlanDigest(digest): // none, or the version of a policy that is no plan
-	case e.class == classEntityManagement:
+	case e.class == int32(ocsf.ClassEntityManagement): // carries a plan
 		c := carried{s, *e, digest}
 		c.event.raw = raw
 		p.carried = append(p.carried, c)

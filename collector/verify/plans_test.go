@@ -20,8 +20,9 @@ func (h *house) plan(c *hashChain, plan string) (file string) {
 	sum := sha256.Sum256([]byte(plan))
 	digest := hex.EncodeToString(sum[:])
 	h.put(c, &ocsf.EntityManagement{
+		ActivityID: ocsf.EntityManagementActivate,
 		Base: ocsf.Base{
-			ActivityID: 10, SeverityID: 1, Metadata: ocsf.Metadata{EventCode: profile.KindLifecycle},
+			SeverityID: ocsf.SeverityInformational, Metadata: ocsf.Metadata{EventCode: profile.KindLifecycle},
 			Unmapped: map[string]any{profile.Unmapped: map[string]any{"plan": "sha256:" + digest}},
 		},
 		Entity: &ocsf.ManagedEntity{Name: "plan", UID: "sha256:" + digest, Data: ocsf.Canonical(plan)},
@@ -37,11 +38,12 @@ func TestPlans(t *testing.T) {
 	h.write(file, []byte(plan))
 	// An operation under a plan that no event carries.
 	h.put(c, &ocsf.APIActivity{
+		ActivityID: ocsf.APIActivityCreate,
 		Base: ocsf.Base{
-			ActivityID: 1, SeverityID: 1, Metadata: ocsf.Metadata{EventCode: profile.KindOutcome},
+			SeverityID: ocsf.SeverityInformational, Metadata: ocsf.Metadata{EventCode: profile.KindOutcome},
 			Unmapped: map[string]any{profile.Unmapped: map[string]any{"plan": "sha256:" + strings.Repeat("ab", 32)}},
+			API:      &ocsf.API{Operation: "CreateSandbox"},
 		},
-		API: &ocsf.API{Operation: "CreateSandbox"},
 	})
 	h.commit()
 	h.close()

@@ -16,6 +16,7 @@ import (
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/ocsf"
 )
 
 // A segment is what was read of one file.
@@ -51,13 +52,6 @@ type event struct {
 	fingerprintValid bool
 }
 
-// The lifecycle class, and what its activities mean in an epoch.
-const (
-	classLifecycle = 6002
-	activityStart  = 3
-	activityStop   = 4
-)
-
 // fastColumns are what event is made of in a run that is not deep.
 var fastColumns = []string{
 	"tenant", "emitter", "epoch", "kind", "fingerprint", "prev_fingerprint",
@@ -88,7 +82,7 @@ func (v *verifier) readColumns(ctx context.Context, s *segment) error {
 				class: small(6, i), activity: small(7, i), pos: uint32(small(8, i)),
 				time: large(9, i), sequence: large(10, i), commit: uint64(large(11, i)), stored: large(12, i), streamSeq: uint64(large(13, i)),
 			}
-			e.lifecycle = e.class == classLifecycle && columns[3].(*array.String).Value(i) == profile.KindLifecycle
+			e.lifecycle = e.class == int32(ocsf.ClassApplicationLifecycle) && columns[3].(*array.String).Value(i) == profile.KindLifecycle
 			s.plans.see(s, &e, text(14, i), nil)
 			v.prints(s, &e, columns[4].(*array.String).Value(i), columns[5].(*array.String).Value(i))
 			s.events = append(s.events, e)
@@ -139,7 +133,7 @@ func (v *verifier) readEvents(ctx context.Context, s *segment) error {
 			row: len(s.events), commit: entry.Commit, pos: entry.Pos, stored: entry.StoredTime.UnixMilli(), streamSeq: entry.StreamSeq,
 			tenant: header.Tenant, emitter: header.Emitter, epoch: header.Epoch, class: header.ClassUID, activity: header.ActivityID,
 			time: header.Time, sequence: header.Sequence,
-			lifecycle: header.ClassUID == classLifecycle && header.Kind == profile.KindLifecycle,
+			lifecycle: header.ClassUID == int32(ocsf.ClassApplicationLifecycle) && header.Kind == profile.KindLifecycle,
 		}
 		if e.lifecycle {
 			e.raw = entry.Raw

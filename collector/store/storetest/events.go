@@ -54,7 +54,10 @@ func (e *Epoch) Seal(event ocsf.Event) store.Entry {
 	if b.Time == 0 {
 		b.Time = e.Time
 	}
-	b.SeverityID = max(b.SeverityID, 1)
+	b.SeverityID = max(b.SeverityID, ocsf.SeverityInformational)
+	if b.Metadata.Product == nil {
+		b.Metadata.Product = &ocsf.Product{Name: "docket"}
+	}
 	e.Time++
 	e.sequence++
 	raw, fingerprint, err := profile.Seal(event, profile.Link{
@@ -80,8 +83,7 @@ func (e *Epoch) Fork() *Epoch {
 
 // Start makes a start event, which names the epochs that it closes.
 func (e *Epoch) Start(closes ...store.Closed) store.Entry {
-	event := &ocsf.ApplicationLifecycle{Base: ocsf.Base{ActivityID: 3, Metadata: ocsf.Metadata{EventCode: profile.KindLifecycle}}}
-	event.App = &ocsf.Product{Name: "docket"}
+	event := lifecycle(ocsf.ApplicationLifecycleStart)
 	list := []any{}
 	for _, c := range closes {
 		list = append(list, map[string]any{"epoch": c.Epoch, "last_sequence": c.LastSequence, "fingerprint": c.Fingerprint})
@@ -94,25 +96,34 @@ func (e *Epoch) Start(closes ...store.Closed) store.Entry {
 
 // Stop makes a stop event: the epoch's last.
 func (e *Epoch) Stop() store.Entry {
-	event := &ocsf.ApplicationLifecycle{Base: ocsf.Base{ActivityID: 4, Metadata: ocsf.Metadata{EventCode: profile.KindLifecycle}}}
-	event.App = &ocsf.Product{Name: "docket"}
-	return e.Seal(event)
+	return e.Seal(lifecycle(ocsf.ApplicationLifecycleStop))
+}
+
+func lifecycle(activity ocsf.ApplicationLifecycleActivityID) *ocsf.ApplicationLifecycle {
+	return &ocsf.ApplicationLifecycle{
+		ActivityID: activity,
+		Base:       ocsf.Base{Metadata: ocsf.Metadata{EventCode: profile.KindLifecycle}},
+		App:        &ocsf.Product{Name: "docket"},
+	}
 }
 
 // API makes an event of kind about an operation, and of an evaluation of it
 // unless evaluation is "".
 func (e *Epoch) API(kind, operation, evaluation string) store.Entry {
 	event := &ocsf.APIActivity{
-		Base: ocsf.Base{ActivityID: 1, ActionID: 1, Metadata: ocsf.Metadata{
-			EventCode: kind, CorrelationUID: operation, Profiles: []string{"security_control"},
-		}},
-		Actor: &ocsf.Actor{User: &ocsf.User{UID: "user-" + strconv.FormatInt(e.sequence%7, 10)}},
-		API:   &ocsf.API{Operation: "CreateSandbox", Service: &ocsf.Service{Name: "demo.v1.Sandboxes"}},
+		ActivityID: ocsf.APIActivityCreate,
+		Base: ocsf.Base{
+			ActionID: ocsf.ActionAllowed,
+			Metadata: ocsf.Metadata{EventCode: kind, CorrelationUID: operation, Profiles: []string{"security_control"}},
+			Actor:    &ocsf.Actor{User: &ocsf.User{UID: "user-" + strconv.FormatInt(e.sequence%7, 10)}},
+			API:      &ocsf.API{Operation: "CreateSandbox", Service: &ocsf.Service{Name: "demo.v1.Sandboxes"}},
+		},
+		SrcEndpoint: &ocsf.NetworkEndpoint{IP: "192.0.2.7"},
 	}
 	event.Message = fmt.Sprintf("event %d", e.sequence+1)
 	if evaluation != "" {
-		event.API.Request = &ocsf.APIRequest{UID: evaluation}
-		event.Metadata.Tags = []ocsf.KeyValue{{Name: profile.TagPhase, Value: "validate"}}
+		event.API.Request = &ocsf.Request{UID: evaluation}
+		event.Metadata.Tags = []ocsf.KeyValueObject{{Name: profile.TagPhase, Value: "validate"}}
 	}
 	return e.Seal(event)
 }
