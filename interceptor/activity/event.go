@@ -42,8 +42,11 @@ type writer struct {
 // A shared is what all events of an operation say alike. It is made once; the
 // events point to it, and nobody changes it.
 type shared struct {
+	profiles  []string
 	actor     *ocsf.Actor
-	source    *ocsf.Endpoint
+	model     *ocsf.AIModel
+	agent     *ocsf.AIAgent
+	source    *ocsf.NetworkEndpoint
 	service   *ocsf.Service
 	principal map[string]string
 	uid       string
@@ -52,8 +55,11 @@ type shared struct {
 }
 
 func share(op *interceptor.Operation, c *Config) *shared {
+	agent := agentOf(op)
 	s := &shared{
-		actor: actorOf(op.Principal), source: sourceOf(c.Gateway, op.Attributes[sourceAddress]),
+		profiles: []string{profileSecurityControl},
+		actor:    actorOf(op.Principal, agent, c.newer()), model: agent.model,
+		source:    sourceOf(c.Gateway, op.Attributes[sourceAddress]),
 		principal: texts(op.Principal), uid: text(string(op.UID)), method: text(op.Method),
 	}
 	if op.Service != "" {
@@ -61,6 +67,16 @@ func share(op *interceptor.Operation, c *Config) *shared {
 	}
 	if op.Trace.HasTraceID() {
 		s.trace = op.Trace.TraceID().String()
+		s.profiles = append(s.profiles, profileTrace)
+	}
+	if c.newer() {
+		s.agent = agent.described()
+	}
+	if s.model != nil || s.agent != nil {
+		s.profiles = append(s.profiles, profileAIOperation)
+	}
+	if c.newer() {
+		s.profiles = append(s.profiles, profile.ProfileRecordIntegrity)
 	}
 	return s
 }
@@ -89,34 +105,27 @@ func (w *writer) frame() *ocsf.APIActivity {
 	op, shared := w.fact.Operation, w.shared
 	e := &ocsf.APIActivity{
 		Base: ocsf.Base{
-			ActivityID: activityOf(op.Method),
-			Time:       millis(w.fact.Time), SeverityID: severityInformational,
+			Time: millis(w.fact.Time), SeverityID: ocsf.SeverityInformational,
 			Metadata: w.config.metadata("", op.Tenant),
+			Actor:    shared.actor,
+			API:      &ocsf.API{Operation: shared.method, Service: shared.service},
 		},
-		Actor:       shared.actor,
-		API:         &ocsf.API{Operation: shared.method, Service: shared.service},
+		ActivityID:  activityOf(op.Method),
+		AIAgent:     shared.agent,
+		AIModel:     shared.model,
 		SrcEndpoint: shared.source,
 	}
-	e.Metadata.CorrelationUID = shared.uid
-	if shared.trace == "" {
-		e.Metadata.Profiles = untraced
-	} else {
-		e.Metadata.Profiles = traced
+	e.Metadata.CorrelationUID, e.Metadata.Profiles = shared.uid, shared.profiles
+	if shared.trace != "" {
 		e.Trace = &ocsf.Trace{UID: shared.trace}
 	}
 	return e
 }
 
-// The profiles of events; nobody changes them.
-var (
-	untraced = []string{profileSecurityControl}
-	traced   = []string{profileSecurityControl, profileTrace}
-)
-
 // metadata returns the metadata of a new event.
 func (c *Config) metadata(kind, tenant string) ocsf.Metadata {
 	return ocsf.Metadata{
-		UID: c.NewUID(), EventCode: kind, TenantUID: or(text(tenant), profile.TenantDefault),
+		Version: c.Schema, UID: c.NewUID(), EventCode: kind, TenantUID: or(text(tenant), profile.TenantDefault),
 		Product: &ocsf.Product{Name: "docket", VendorName: "docket", Version: text(c.Version)},
 	}
 }
@@ -139,15 +148,14 @@ func own(e ocsf.Event, name string, value any) {
 func (w *writer) binding(e *ocsf.APIActivity, kind string) {
 	ev := w.fact.Evaluation
 	e.Metadata.EventCode = kind
-	e.Metadata.Tags = []ocsf.KeyValue{
+	e.Metadata.Tags = []ocsf.KeyValueObject{
 		{Name: profile.TagPhase, Value: ev.Phase.String()},
 		{Name: profile.TagBinding, Value: text(ev.Interceptor + "/" + ev.Binding)},
 	}
-	applied := kind != profile.KindFailure
 	e.Policy = w.policy(ev.Interceptor, ev.Binding, ev.Phase)
-	e.Policy.Version, e.Policy.IsApplied = w.digest, &applied
-	e.API.Request = &ocsf.APIRequest{UID: text(string(ev.UID))}
-	e.DstEndpoint = &ocsf.Endpoint{SvcName: or(text(ev.Interceptor), "unnamed"), UID: text(ev.Binding)}
+	e.Policy.Version, e.Policy.IsApplied = w.digest, new(kind != profile.KindFailure)
+	e.API.Request = &ocsf.Request{UID: text(string(ev.UID))}
+	e.DstEndpoint = &ocsf.NetworkEndpoint{SvcName: or(text(ev.Interceptor), "unnamed"), UID: text(ev.Binding)}
 }
 
 func (w *writer) policy(interceptorName, binding string, phase interceptor.Phase) *ocsf.Policy {
@@ -157,11 +165,11 @@ func (w *writer) policy(interceptorName, binding string, phase interceptor.Phase
 func (w *writer) evaluation(e *ocsf.APIActivity) {
 	ev := w.fact.Evaluation
 	w.binding(e, profile.KindEvaluation)
-	e.ActionID, e.DispositionID = actionObserved, dispositionLogged
+	e.ActionID, e.DispositionID = ocsf.ActionObserved, ocsf.DispositionLogged
 	e.StartTime = millis(ev.Start)
 	c := captured(ev, w.seen, w.config.CaptureMax)
 	e.API.Request.Data = c.data
-	e.Metadata.Tags = append(e.Metadata.Tags, ocsf.KeyValue{Name: profile.TagReplayGrade, Value: c.grade})
+	e.Metadata.Tags = append(e.Metadata.Tags, ocsf.KeyValueObject{Name: profile.TagReplayGrade, Value: c.grade})
 	if c.why != "" {
 		own(e, ownReplay, map[string]any{"grade": c.grade, "why": c.why})
 	}
@@ -188,8 +196,7 @@ func (w *writer) span(e *ocsf.APIActivity, uid, operation string, start, end tim
 		end = start // a clock that was set back
 	}
 	e.StartTime, e.EndTime = millis(start), millis(end)
-	duration := end.Sub(start).Milliseconds()
-	e.Duration = &duration
+	e.Duration = new(end.Sub(start).Milliseconds())
 	if e.Trace == nil {
 		return
 	}
@@ -202,11 +209,11 @@ func (w *writer) span(e *ocsf.APIActivity, uid, operation string, start, end tim
 func (w *writer) result(e *ocsf.APIActivity) {
 	r := w.fact.Result
 	e.ActionID, e.DispositionID = effect(r.Decision)
-	e.StatusID = statusSuccess
+	e.StatusID = ocsf.StatusSuccess
 	code := codes.OK
 	if r.Decision == interceptor.Deny {
 		code = denialCode(r.StatusCode)
-		e.StatusID, e.StatusCode, e.SeverityID = statusFailure, codeName(code), severityMedium
+		e.StatusID, e.StatusCode, e.SeverityID = ocsf.StatusFailure, codeName(code), ocsf.SeverityMedium
 		e.StatusDetail = clip(r.Reason)
 	}
 	e.API.Response = w.response(code, r.Decision, r.Patches)
@@ -240,19 +247,17 @@ func (w *writer) result(e *ocsf.APIActivity) {
 func (w *writer) failure(e *ocsf.APIActivity) {
 	f, phase := w.fact.Failure, w.fact.Evaluation.Phase
 	e.ActionID, _ = effect(f.Decision)
-	e.DispositionID, e.StatusID = dispositionError, statusFailure
+	e.DispositionID, e.StatusID = ocsf.DispositionError, ocsf.StatusFailure
 	code, name := failureCode(f.Kind)
-	number := int32(code)
 	e.StatusCode, e.StatusDetail = name, clip(f.Detail)
-	e.API.Response = &ocsf.APIResponse{Code: &number, Error: name, ErrorMessage: text(string(f.Kind))}
+	e.API.Response = &ocsf.Response{Code: new(int64(code)), Error: name, ErrorMessage: text(string(f.Kind))}
 	switch {
 	case f.Decision == interceptor.Deny:
-		e.SeverityID = severityMedium
+		e.SeverityID = ocsf.SeverityMedium
 	case f.Policy == interceptor.FailOpen && phase != interceptor.PostCommit:
-		bypassed := true
-		e.SeverityID, e.IsAlert = severityHigh, &bypassed
+		e.SeverityID, e.IsAlert = ocsf.SeverityHigh, new(true)
 	default:
-		e.SeverityID = severityLow
+		e.SeverityID = ocsf.SeverityLow
 	}
 	e.Authorizations = []ocsf.Authorization{{Decision: failedPrefix + f.Policy.String()}}
 	own(e, ownFailureKind, text(string(f.Kind)))
@@ -270,9 +275,11 @@ func truncated(e *ocsf.APIActivity, size int) {
 	if size == 0 {
 		return
 	}
-	yes := true
-	e.Metadata.IsTruncated = &yes
-	e.Metadata.UntruncatedSize += (int64(size) + 1023) / 1024
+	kilobytes := (int64(size) + 1023) / 1024
+	if before := e.Metadata.UntruncatedSize; before != nil {
+		kilobytes += *before
+	}
+	e.Metadata.IsTruncated, e.Metadata.UntruncatedSize = new(true), &kilobytes
 }
 
 func put(m map[string]any, name, value string) {

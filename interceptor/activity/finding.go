@@ -22,21 +22,20 @@ func (w *writer) finding(of *ocsf.APIActivity) ocsf.Event {
 	if f.Failure == nil || f.Failure.Policy != interceptor.FailOpen || f.Failure.Decision != interceptor.Allow || f.Evaluation.Phase == interceptor.PostCommit {
 		return nil
 	}
-	alert := true
 	title := fmt.Sprintf("%s passed %s/%s unchecked: the binding failed (%s) and its policy is fail_open",
 		of.API.Operation, of.Policy.Name, of.Policy.UID, text(string(f.Failure.Kind)))
 	e := &ocsf.DetectionFinding{
 		Base: ocsf.Base{
-			ActivityID: activityCreate, Time: of.Time, SeverityID: severityHigh, StatusID: statusSuccess, // of a finding: new
-			Message: title, Metadata: w.config.metadata(profile.KindFinding, f.Operation.Tenant),
-			ActionID: actionAllowed, DispositionID: dispositionAlert, IsAlert: &alert, Policy: of.Policy,
+			Time: of.Time, SeverityID: ocsf.SeverityHigh, Message: title, Metadata: w.config.metadata(profile.KindFinding, f.Operation.Tenant),
+			ActionID: ocsf.ActionAllowed, DispositionID: ocsf.DispositionAlert, IsAlert: new(true), Policy: of.Policy,
 		},
+		ActivityID: ocsf.DetectionFindingCreate, StatusID: ocsf.DetectionFindingStatusNew,
 		FindingInfo: &ocsf.FindingInfo{
 			Title: title, Types: []string{FindingFailOpen}, CreatedTime: of.Time,
-			RelatedEvents: []ocsf.RelatedEvent{{UID: of.Metadata.UID, TypeUID: apiActivityClass*100 + int64(of.ActivityID)}},
+			RelatedEvents: []ocsf.RelatedEvent{{UID: of.Metadata.UID, TypeUID: ocsf.TypeOf(of.Class(), of.Activity())}},
 		},
-		Evidences: []ocsf.Evidence{{
-			API:  &ocsf.API{Operation: of.API.Operation, Service: of.API.Service, Request: &ocsf.APIRequest{UID: of.API.Request.UID}},
+		Evidences: []ocsf.Evidences{{
+			API:  &ocsf.API{Operation: of.API.Operation, Service: of.API.Service, Request: &ocsf.Request{UID: of.API.Request.UID}},
 			Data: map[string]any{ownFailureKind: text(string(f.Failure.Kind)), "detail": of.StatusDetail},
 		}},
 	}
@@ -45,8 +44,6 @@ func (w *writer) finding(of *ocsf.APIActivity) ocsf.Event {
 	e.Metadata.Profiles = []string{profileSecurityControl}
 	return e
 }
-
-const apiActivityClass = 6003
 
 // PlanActivated returns the event that a plan is in force from now on: Entity
 // Management (3004), with the whole plan as entity.data in the canonical JSON
@@ -62,17 +59,17 @@ func PlanActivated(plan *interceptor.Plan, opts ...Option) ocsf.Event {
 	if err != nil {
 		raw = nil // such a plan has no digest either, and no chain runs it
 	}
-	id, applied := plan.Digest(), true
+	id := plan.Digest()
 	e := &ocsf.EntityManagement{
 		Base: ocsf.Base{
-			ActivityID: 10, // activate
-			Time:       millis(c.Now()), SeverityID: severityInformational, StatusID: statusSuccess,
+			Time: millis(c.Now()), SeverityID: ocsf.SeverityInformational,
 			Message:  fmt.Sprintf("plan %s is in force, with %s; what no binding governs is decided by unmatched = %q", id, counted(len(plan.Bindings), "binding"), plan.Unmatched),
 			Metadata: c.metadata(profile.KindLifecycle, profile.TenantDocket),
 		},
+		ActivityID: ocsf.EntityManagementActivate, StatusID: ocsf.StatusSuccess,
 		Entity: &ocsf.ManagedEntity{
-			Name: "plan", UID: id, TypeID: entityTypePolicy, Data: ocsf.Canonical(raw),
-			Policy: &ocsf.Policy{UID: id, Name: "plan", IsApplied: &applied},
+			Name: "plan", UID: id, TypeID: ocsf.ManagedEntityTypePolicy, Data: ocsf.Canonical(raw),
+			Policy: &ocsf.Policy{UID: id, Name: "plan", IsApplied: new(true)},
 		},
 	}
 	e.Message = text(e.Message)

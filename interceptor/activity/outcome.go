@@ -18,18 +18,18 @@ import (
 func (w *writer) outcome(e *ocsf.APIActivity) {
 	op, out := w.fact.Operation, w.fact.Outcome
 	e.Metadata.EventCode = profile.KindOutcome
-	e.API.Request = &ocsf.APIRequest{UID: w.shared.uid}
+	e.API.Request = &ocsf.Request{UID: w.shared.uid}
 	w.span(e, string(op.UID), w.shared.method, op.Start, out.End)
 	e.ActionID, e.DispositionID = effect(out.Decision)
 	code := codes.OK
 	if out.Status != nil {
 		code = out.Status.Code()
 	}
-	e.StatusID, e.StatusCode = statusSuccess, codeName(code)
+	e.StatusID, e.StatusCode = ocsf.StatusSuccess, codeName(code)
 	e.API.Response = w.response(code, out.Decision, out.Patches)
 	e.API.Response.Data = w.bounded(e, e.API.Response.Data, w.config.CaptureMax)
 	if code != codes.OK || out.Decision == interceptor.Deny {
-		e.StatusID = statusFailure
+		e.StatusID = ocsf.StatusFailure
 		e.StatusDetail = clip(out.Reason)
 		if out.Decision != interceptor.Deny {
 			e.StatusDetail = clip(out.Status.Message())
@@ -37,7 +37,7 @@ func (w *writer) outcome(e *ocsf.APIActivity) {
 		e.API.Response.Error, e.API.Response.ErrorMessage = e.StatusCode, e.StatusDetail
 	}
 	if out.Decision == interceptor.Deny {
-		e.SeverityID = severityMedium
+		e.SeverityID = ocsf.SeverityMedium
 	}
 	w.parts(e)
 	own(e, ownPlan, w.digest)
@@ -72,15 +72,13 @@ func (w *writer) parts(e *ocsf.APIActivity) {
 		e.Authorizations = append(e.Authorizations, ocsf.Authorization{Decision: decision, Policy: w.policy(p.Interceptor, p.Binding, p.Phase)})
 	}
 	if by := out.By; by != nil {
-		applied := by.Failure == nil
 		e.Policy = w.policy(by.Interceptor, by.Binding, by.Phase)
-		e.Policy.Version, e.Policy.IsApplied = w.digest, &applied
+		e.Policy.Version, e.Policy.IsApplied = w.digest, new(by.Failure == nil)
 	}
 }
 
 // response returns the response that says what was decided.
-func (w *writer) response(code codes.Code, d interceptor.Decision, patches []interceptor.Patch) *ocsf.APIResponse {
-	number := int32(code)
+func (w *writer) response(code codes.Code, d interceptor.Decision, patches []interceptor.Patch) *ocsf.Response {
 	data := map[string]any{"allowed": d != interceptor.Deny}
 	if len(patches) > 0 {
 		list := make([]any, len(patches))
@@ -89,7 +87,7 @@ func (w *writer) response(code codes.Code, d interceptor.Decision, patches []int
 		}
 		data["patches"] = list
 	}
-	return &ocsf.APIResponse{Code: &number, Data: data}
+	return &ocsf.Response{Code: new(int64(code)), Data: data}
 }
 
 // patch writes one patch. A value that is for a secret, which the chain refuses

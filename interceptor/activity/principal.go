@@ -22,31 +22,47 @@ const (
 	principalTrustDomain = "trust_domain"
 )
 
-// actorOf returns the actor that a principal is. It is never empty, as the
-// schema demands.
-func actorOf(p map[string]string) *ocsf.Actor {
+// actorOf returns the actor that a principal is, with the agent that acts for
+// it. It is never empty, as the schema demands. newer says that OCSF is one that
+// has an object for applications.
+func actorOf(p map[string]string, by agent, newer bool) *ocsf.Actor {
 	a := &ocsf.Actor{}
 	subject := text(p[principalSubject])
+	var app ocsf.Application
 	switch kind := text(p[principalKind]); {
 	case kind == "sandbox":
-		a.AppName, a.AppUID = "sandbox", or(text(p[principalSandboxID]), subject)
+		app.Name, app.UID = "sandbox", or(text(p[principalSandboxID]), subject)
+	case kind == kindAgent:
+		app.Name, app.UID = or(by.name, kind), by.uid
 	case subject != "":
-		a.User = &ocsf.User{UID: subject, Name: text(p[principalDisplayName]), TypeID: userTypeUser, Type: "User"}
-		if kind == "service" {
-			a.User.TypeID, a.User.Type = userTypeService, "Service"
-		}
-		for role := range strings.SplitSeq(text(p[principalRoles]), ",") {
-			if role = strings.TrimSpace(role); role != "" {
-				a.User.Groups = append(a.User.Groups, ocsf.Group{Name: role})
-			}
-		}
+		a.User = userOf(p, subject)
+		app.UID = by.uid
 	default:
-		a.AppName = or(kind, "unknown")
+		app.Name, app.UID = or(kind, "unknown"), by.uid
 	}
-	if issuer := or(text(p[principalProvider]), text(p[principalTrustDomain])); issuer != "" {
-		a.Session = &ocsf.Session{Issuer: issuer}
+	if issuer := or(text(p[principalProvider]), text(p[principalTrustDomain])); issuer != "" || by.session != "" {
+		a.Session = &ocsf.Session{Issuer: issuer, UID: by.session}
+	}
+	switch {
+	case !newer:
+		a.AppName, a.AppUID = app.Name, app.UID //nolint:staticcheck // deprecated in 1.9.0, the only ones before
+	case app.Name != "" || app.UID != "":
+		a.Application = &app
 	}
 	return a
+}
+
+func userOf(p map[string]string, subject string) *ocsf.User {
+	u := &ocsf.User{UID: subject, Name: text(p[principalDisplayName]), TypeID: ocsf.UserTypeUser}
+	if p[principalKind] == "service" {
+		u.TypeID = ocsf.UserTypeService
+	}
+	for role := range strings.SplitSeq(text(p[principalRoles]), ",") {
+		if role = strings.TrimSpace(role); role != "" {
+			u.Groups = append(u.Groups, ocsf.Group{Name: role})
+		}
+	}
+	return u
 }
 
 // sourceAddress is the attribute that src_endpoint is made of.
@@ -54,8 +70,8 @@ const sourceAddress = "source.address"
 
 // sourceOf returns the endpoint that an operation came from, as this gateway
 // saw it.
-func sourceOf(gateway, address string) *ocsf.Endpoint {
-	e := &ocsf.Endpoint{SvcName: or(text(gateway), defaultGateway)}
+func sourceOf(gateway, address string) *ocsf.NetworkEndpoint {
+	e := &ocsf.NetworkEndpoint{SvcName: or(text(gateway), defaultGateway)}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		host = address
@@ -66,7 +82,7 @@ func sourceOf(gateway, address string) *ocsf.Endpoint {
 		e.Hostname = text(host)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
-		e.Port = int32(n)
+		e.Port = int64(n)
 	}
 	return e
 }

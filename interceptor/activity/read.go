@@ -61,17 +61,34 @@ func read(raw []byte, h profile.Header) (*Recorded, error) {
 	default:
 		return nil, fmt.Errorf("read %s event %s: %w", h.Kind, h.MetadataUID, ErrNoFact)
 	}
-	if h.ClassUID != apiActivityClass {
+	if ocsf.ClassUID(h.ClassUID) != ocsf.ClassAPIActivity {
 		return nil, fmt.Errorf("read %s event %s: class %d: %w", h.Kind, h.MetadataUID, h.ClassUID, ErrNoFact)
 	}
-	// The class is known, and the header's pass has refused duplicate names.
-	e := new(ocsf.APIActivity)
-	if err := json.Unmarshal(raw, e, jsontext.AllowDuplicateNames(true)); err != nil {
+	event, err := ocsf.Decode(raw)
+	if err != nil {
 		return nil, fmt.Errorf("read event %s: %w", h.MetadataUID, err)
 	}
+	e, _ := event.(*ocsf.APIActivity)
 	r := &reading{APIActivity: e, header: h}
-	r.own, _ = e.Unmapped[profile.Unmapped].(map[string]any)
+	if r.own, err = membersOf(e.Unmapped[profile.Unmapped]); err != nil {
+		return nil, fmt.Errorf("read event %s: unmapped.%s: %w", h.MetadataUID, profile.Unmapped, err)
+	}
 	return r.fact()
+}
+
+// membersOf returns the members of a free-form object; nil when v is none.
+func membersOf(v any) (map[string]any, error) {
+	raw, ok := v.(ocsf.Raw)
+	if !ok {
+		return nil, nil
+	}
+	var value any
+	// Whoever decoded the event has refused duplicate names.
+	if err := json.Unmarshal(raw, &value, jsontext.AllowDuplicateNames(true)); err != nil {
+		return nil, err
+	}
+	m, _ := value.(map[string]any)
+	return m, nil
 }
 
 // A reading is an event being read.
@@ -147,13 +164,15 @@ func (r *reading) input(ev *interceptor.Evaluation) error {
 	if replay, ok := r.own[ownReplay].(map[string]any); ok {
 		r.out.Missing, _ = replay["why"].(string)
 	}
-	data := r.requestData()
+	data, err := r.requestData()
+	if err != nil {
+		return err
+	}
 	name := dataProposed
 	if ev.Phase == interceptor.PostCommit {
 		name = dataCommitted
 	}
 	r.out.SameAs, r.out.StateSameAs = uidAt(data, dataSameAs), uidAt(data, dataStateSameAs)
-	var err error
 	if ev.Payload, r.out.payload, err = payloadAt(data, name); err != nil {
 		return err
 	}
@@ -166,32 +185,33 @@ func (r *reading) input(ev *interceptor.Evaluation) error {
 	return nil
 }
 
-func (r *reading) requestData() map[string]any {
+func (r *reading) requestData() (map[string]any, error) {
 	if r.API == nil || r.API.Request == nil {
-		return nil
+		return nil, nil
 	}
-	data, _ := r.API.Request.Data.(map[string]any)
-	return data
+	return membersOf(r.API.Request.Data)
 }
 
-func (r *reading) responseData() map[string]any {
+func (r *reading) responseData() (map[string]any, error) {
 	if r.API == nil || r.API.Response == nil {
-		return nil
+		return nil, nil
 	}
-	data, _ := r.API.Response.Data.(map[string]any)
+	data, err := membersOf(r.API.Response.Data)
 	_, r.out.Truncated = data["digest"]
-	return data
+	return data, err
 }
 
 func (r *reading) result() error {
-	data := r.responseData()
+	data, err := r.responseData()
+	if err != nil {
+		return err
+	}
 	res := &interceptor.Result{Decision: decisionOf(r.ActionID), End: instant(r.EndTime)}
 	res.Reason, _ = data["reason"].(string)
 	res.StatusCode, _ = data["status_code"].(string)
 	if r.out.Truncated {
 		res.Reason, res.StatusCode = or(r.StatusDetail, r.API.Response.Message), r.StatusCode
 	}
-	var err error
 	if res.Patches, err = patchesAt(data); err != nil {
 		return err
 	}
@@ -221,7 +241,10 @@ func (r *reading) failure() error {
 }
 
 func (r *reading) outcome() (*interceptor.Outcome, error) {
-	data := r.responseData()
+	data, err := r.responseData()
+	if err != nil {
+		return nil, err
+	}
 	out := &interceptor.Outcome{Decision: decisionOf(r.ActionID), Ran: r.header.Ran, End: instant(r.EndTime)}
 	code, _ := codeNamed(r.StatusCode)
 	out.Status = status.New(code, r.StatusDetail)
@@ -237,7 +260,6 @@ func (r *reading) outcome() (*interceptor.Outcome, error) {
 			out.HandlerStatus = status.New(code, r.StatusDetail)
 		}
 	}
-	var err error
 	if out.Patches, err = patchesAt(data); err != nil {
 		return nil, err
 	}

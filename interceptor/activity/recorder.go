@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/docket-audit/docket/interceptor"
+	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/ocsf"
 )
 
@@ -29,6 +30,10 @@ type Config struct {
 	Gateway string
 	// Version is that of the product, metadata.product.version.
 	Version string
+	// Schema is the version of OCSF that events are written in, 1.8.0 or 1.9.0;
+	// default 1.8.0. [CheckSchema] tells whether a version is one of the two: of
+	// any other no event can be sealed, and what has to be durable is denied.
+	Schema string
 	// CaptureMax bounds what is captured of a payload, a state, or a result, in
 	// bytes of JSON; of anything larger only the digest is kept. Default 256 KiB.
 	CaptureMax int
@@ -52,6 +57,9 @@ func WithGateway(name string) Option { return func(c *Config) { c.Gateway = name
 // WithVersion sets the product's version.
 func WithVersion(v string) Option { return func(c *Config) { c.Version = v } }
 
+// WithSchema sets the version of OCSF that events are written in.
+func WithSchema(version string) Option { return func(c *Config) { c.Schema = version } }
+
 // WithCaptureMax bounds what is captured, in bytes.
 func WithCaptureMax(n int) Option { return func(c *Config) { c.CaptureMax = n } }
 
@@ -66,8 +74,20 @@ func newConfig(opts []Option) Config {
 	for _, o := range opts {
 		o(&c)
 	}
+	c.Schema = or(c.Schema, ocsf.DefaultVersion)
 	return c
 }
+
+// A SchemaError says that no events are written in a version of OCSF.
+type SchemaError = profile.VersionError
+
+// CheckSchema fails with a [*SchemaError] unless events can be written in the
+// version of OCSF; the empty one stands for the default.
+func CheckSchema(version string) error { return profile.CheckVersion(version) }
+
+// newer says whether events are of an OCSF that has attributes for what the
+// default version has none for.
+func (c *Config) newer() bool { return c.Schema != ocsf.DefaultVersion }
 
 func newUID() string {
 	// NewV7 fails only when the system has no randomness left to give.

@@ -9,47 +9,33 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/docket-audit/docket/interceptor"
-)
-
-// The values of OCSF's enumerations that the chain's facts come to.
-const (
-	activityUnknown, activityCreate, activityRead, activityUpdate, activityDelete, activityOther = 0, 1, 2, 3, 4, 99
-
-	actionAllowed, actionDenied, actionObserved, actionModified = 1, 2, 3, 4
-
-	dispositionAllowed, dispositionBlocked, dispositionCorrected, dispositionLogged, dispositionAlert, dispositionError = 1, 2, 11, 17, 19, 27
-
-	statusSuccess, statusFailure = 1, 2
-
-	severityInformational, severityLow, severityMedium, severityHigh = 1, 2, 3, 4
-
-	userTypeUser, userTypeService = 1, 4
-	entityTypePolicy              = 5
+	"github.com/docket-audit/docket/ocsf"
 )
 
 const (
 	profileSecurityControl = "security_control"
 	profileTrace           = "trace"
+	profileAIOperation     = "ai_operation"
 
 	// policyType begins policy.type; the phase follows.
 	policyType = "gateway_interceptor/"
 )
 
 // verbs are the words that names of methods begin with, by what they do.
-var verbs = map[string]int32{
-	"Create": activityCreate, "Add": activityCreate, "Insert": activityCreate, "Register": activityCreate, "Import": activityCreate,
-	"Issue": activityCreate, "Submit": activityCreate, "Upload": activityCreate, "Expose": activityCreate,
-	"Get": activityRead, "List": activityRead, "Watch": activityRead, "Read": activityRead, "Describe": activityRead,
-	"Search": activityRead, "Count": activityRead, "Check": activityRead, "Export": activityRead, "Query": activityRead,
-	"Update": activityUpdate, "Set": activityUpdate, "Patch": activityUpdate, "Replace": activityUpdate, "Put": activityUpdate,
-	"Attach": activityUpdate, "Detach": activityUpdate, "Rename": activityUpdate, "Start": activityUpdate, "Stop": activityUpdate,
-	"Approve": activityUpdate, "Reject": activityUpdate, "Edit": activityUpdate, "Undo": activityUpdate, "Rotate": activityUpdate, "Refresh": activityUpdate,
-	"Delete": activityDelete, "Remove": activityDelete, "Revoke": activityDelete, "Clear": activityDelete, "Purge": activityDelete, "Drop": activityDelete,
+var verbs = map[string]ocsf.APIActivityActivityID{
+	"Create": ocsf.APIActivityCreate, "Add": ocsf.APIActivityCreate, "Insert": ocsf.APIActivityCreate, "Register": ocsf.APIActivityCreate, "Import": ocsf.APIActivityCreate,
+	"Issue": ocsf.APIActivityCreate, "Submit": ocsf.APIActivityCreate, "Upload": ocsf.APIActivityCreate, "Expose": ocsf.APIActivityCreate,
+	"Get": ocsf.APIActivityRead, "List": ocsf.APIActivityRead, "Watch": ocsf.APIActivityRead, "Read": ocsf.APIActivityRead, "Describe": ocsf.APIActivityRead,
+	"Search": ocsf.APIActivityRead, "Count": ocsf.APIActivityRead, "Check": ocsf.APIActivityRead, "Export": ocsf.APIActivityRead, "Query": ocsf.APIActivityRead,
+	"Update": ocsf.APIActivityUpdate, "Set": ocsf.APIActivityUpdate, "Patch": ocsf.APIActivityUpdate, "Replace": ocsf.APIActivityUpdate, "Put": ocsf.APIActivityUpdate,
+	"Attach": ocsf.APIActivityUpdate, "Detach": ocsf.APIActivityUpdate, "Rename": ocsf.APIActivityUpdate, "Start": ocsf.APIActivityUpdate, "Stop": ocsf.APIActivityUpdate,
+	"Approve": ocsf.APIActivityUpdate, "Reject": ocsf.APIActivityUpdate, "Edit": ocsf.APIActivityUpdate, "Undo": ocsf.APIActivityUpdate, "Rotate": ocsf.APIActivityUpdate, "Refresh": ocsf.APIActivityUpdate,
+	"Delete": ocsf.APIActivityDelete, "Remove": ocsf.APIActivityDelete, "Revoke": ocsf.APIActivityDelete, "Clear": ocsf.APIActivityDelete, "Purge": ocsf.APIActivityDelete, "Drop": ocsf.APIActivityDelete,
 }
 
 // activityOf returns the activity_id of a method: that of the verb which its
 // name begins with. "CreateSandbox" creates, "Createsandbox" says nothing.
-func activityOf(method string) int32 {
+func activityOf(method string) ocsf.APIActivityActivityID {
 	end := len(method)
 	for i := 1; i < len(method); i++ {
 		if c := method[i]; c < 'a' || c > 'z' {
@@ -61,33 +47,33 @@ func activityOf(method string) int32 {
 		return id
 	}
 	if method == "" {
-		return activityUnknown
+		return ocsf.APIActivityUnknown
 	}
-	return activityOther
+	return ocsf.APIActivityOther
 }
 
-// effect returns action_id and disposition_id of a decision.
-func effect(d interceptor.Decision) (action, disposition int32) {
+// effect returns action_id and ocsf.Disposition_id of a decision.
+func effect(d interceptor.Decision) (ocsf.ActionID, ocsf.DispositionID) {
 	switch d {
 	case interceptor.Allow:
-		return actionAllowed, dispositionAllowed
+		return ocsf.ActionAllowed, ocsf.DispositionAllowed
 	case interceptor.Deny:
-		return actionDenied, dispositionBlocked
+		return ocsf.ActionDenied, ocsf.DispositionBlocked
 	case interceptor.Modify:
-		return actionModified, dispositionCorrected
+		return ocsf.ActionModified, ocsf.DispositionCorrected
 	default:
-		return actionObserved, dispositionLogged
+		return ocsf.ActionObserved, ocsf.DispositionLogged
 	}
 }
 
 // decisionOf is the inverse of effect.
-func decisionOf(action int32) interceptor.Decision {
+func decisionOf(action ocsf.ActionID) interceptor.Decision {
 	switch action {
-	case actionAllowed:
+	case ocsf.ActionAllowed:
 		return interceptor.Allow
-	case actionDenied:
+	case ocsf.ActionDenied:
 		return interceptor.Deny
-	case actionModified:
+	case ocsf.ActionModified:
 		return interceptor.Modify
 	default:
 		return interceptor.None
