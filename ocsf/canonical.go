@@ -4,6 +4,7 @@ package ocsf
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -144,11 +145,11 @@ func appendAny(b []byte, v any, depth int) ([]byte, error) {
 	case []any:
 		return appendSlice(b, v, depth, appendAny)
 	case []string:
-		return appendSlice(b, v, depth, appendText)
+		return appendSlice(b, v, depth, appendLeaf)
 	case map[string]any:
 		return appendMap(b, v, depth, appendAny)
 	case map[string]string:
-		return appendMap(b, v, depth, appendText)
+		return appendMap(b, v, depth, appendLeaf)
 	}
 	// Anything else takes the long way.
 	text, err := jsonv2.Marshal(v)
@@ -173,7 +174,7 @@ func appendRaw(b []byte, r Raw) ([]byte, error) {
 	return append(b, text...), nil
 }
 
-func appendText(b []byte, s string, _ int) ([]byte, error) { return appendString(b, s) }
+func appendLeaf(b []byte, s string, _ int) ([]byte, error) { return appendString(b, s) }
 
 // closing puts the closing bracket in place of the last comma, if there is one.
 func closing(b []byte, bracket byte) []byte {
@@ -240,45 +241,69 @@ func compareUTF16(x, y string) int {
 	return len(x) - len(y)
 }
 
-func appendString(b []byte, s string) ([]byte, error) {
-	b = append(b, '"')
-	n := plain(s)
-	b = append(b, s[:n]...)
-	if n < len(s) {
-		var err error
-		if b, err = appendEscaped(b, s[n:]); err != nil {
-			return nil, err
-		}
+func appendString(b []byte, s string) ([]byte, error) { return appendText(append(b, '"'), s) }
+
+// appendText writes a string behind its opening quote.
+func appendText(b []byte, s string) ([]byte, error) {
+	start := len(b)
+	b = slices.Grow(b, len(s)+1)
+	if copyPlain(b[start:start+len(s)], s) {
+		return append(b[:start+len(s)], '"'), nil
 	}
-	return append(b, '"'), nil
+	return appendEscaped(b, s)
 }
 
-// plain returns how many bytes of s, from its start, are ASCII that needs no
-// escape, give or take a word: it looks at eight bytes at a time.
-func plain(s string) int {
+// copyPlain copies s to to, eight bytes at a time, if all of it is ASCII that
+// needs no escape, as most text is. Else it says no, and to is spoilt.
+func copyPlain(to []byte, s string) bool {
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		w := load(s, i)
+		if special(w) != 0 {
+			return false
+		}
+		binary.LittleEndian.PutUint64(to[i:], w)
+	}
+	if i == len(s) {
+		return true
+	}
+	if i > 0 { // the last eight, some of which are there already
+		i = len(s) - 8
+		w := load(s, i)
+		binary.LittleEndian.PutUint64(to[i:], w)
+		return special(w) == 0
+	}
+	for ; i < len(s); i++ {
+		c := s[i]
+		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+		to[i] = c
+	}
+	return true
+}
+
+// load returns eight bytes of s from i on as one word.
+func load(s string, i int) uint64 {
+	_ = s[i+7]
+	return uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+		uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+}
+
+// special says which of the eight bytes of w are not ASCII or need an escape: it
+// is 0 if none is, else its lowest bit that is set is the highest of the first.
+func special(w uint64) uint64 {
 	const (
 		ones  = 0x0101010101010101
 		highs = 0x8080808080808080
 	)
-	i := 0
-	for ; i+8 <= len(s); i += 8 {
-		w := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
-			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
-		quote, slash := w^(ones*'"'), w^(ones*'\\')
-		// A byte's high bit is set if it is not ASCII, below a space, or one of the two.
-		if (w|(w-ones*' ')|(quote-ones)|(slash-ones))&highs != 0 {
-			return i
-		}
-	}
-	for ; i < len(s); i++ {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			return i
-		}
-	}
-	return i
+	quote, slash := w^(ones*'"'), w^(ones*'\\')
+	// The high bit of a byte is set if the byte is not ASCII, below a space, or one
+	// of the two; above such a byte a borrow may set others in vain.
+	return (w | (w - ones*' ') | (quote - ones) | (slash - ones)) & highs
 }
 
-// appendEscaped writes what stands between the quotes for s.
+// appendEscaped writes a string that may need escapes, and its closing quote.
 func appendEscaped(b []byte, s string) ([]byte, error) {
 	const hex = "0123456789abcdef"
 	if !utf8.ValidString(s) {
@@ -298,7 +323,7 @@ func appendEscaped(b []byte, s string) ([]byte, error) {
 			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		}
 	}
-	return append(b, s[start:]...), nil
+	return append(append(b, s[start:]...), '"'), nil
 }
 
 func appendInt(b []byte, n int64) ([]byte, error) {

@@ -968,8 +968,8 @@ type DNSActivity struct {
 	QueryAdditional     *DNSSection            `json:"query_additional,omitempty"`      // optional; OCSF 1.9.0
 	QueryTime           int64                  `json:"query_time,omitempty"`            // recommended
 	QueryTimeDT         string                 `json:"query_time_dt,omitempty"`         // optional; profile datetime
-	Rcode               string                 `json:"rcode,omitempty"`                 // recommended; derived
-	RcodeID             RcodeID                `json:"rcode_id,omitempty"`              // recommended
+	RCode               string                 `json:"rcode,omitempty"`                 // recommended; derived
+	RCodeID             RCodeID                `json:"rcode_id,omitempty"`              // recommended
 	ResponseAdditional  *DNSSection            `json:"response_additional,omitempty"`   // optional; OCSF 1.9.0
 	ResponseTime        int64                  `json:"response_time,omitempty"`         // recommended
 	ResponseTimeDT      string                 `json:"response_time_dt,omitempty"`      // optional; profile datetime
@@ -1150,7 +1150,7 @@ type SSHActivity struct {
 	AppProtocolName         string                 `json:"app_protocol_name,omitempty"`         // optional; OCSF 1.8.0 and later
 	AuthType                string                 `json:"auth_type,omitempty"`                 // recommended; derived
 	AuthTypeID              AuthTypeID             `json:"auth_type_id,omitempty"`              // recommended
-	ClientHassh             *Hassh                 `json:"client_hassh,omitempty"`              // recommended
+	ClientHASSH             *HASSH                 `json:"client_hassh,omitempty"`              // recommended
 	ConnectionInfo          *NetworkConnectionInfo `json:"connection_info,omitempty"`           // recommended
 	CumulativeTraffic       *NetworkTraffic        `json:"cumulative_traffic,omitempty"`        // optional; OCSF 1.7.0 and later
 	Delegation              *Delegation            `json:"delegation,omitempty"`                // optional; profile ai_operation; OCSF 1.9.0
@@ -1172,7 +1172,7 @@ type SSHActivity struct {
 	ProxyHTTPResponse   *HTTPResponse          `json:"proxy_http_response,omitempty"`   // optional; profile network_proxy
 	ProxyTLS            *TLS                   `json:"proxy_tls,omitempty"`             // recommended; profile network_proxy
 	ProxyTraffic        *NetworkTraffic        `json:"proxy_traffic,omitempty"`         // recommended; profile network_proxy
-	ServerHassh         *Hassh                 `json:"server_hassh,omitempty"`          // recommended
+	ServerHASSH         *HASSH                 `json:"server_hassh,omitempty"`          // recommended
 	SrcEndpoint         *NetworkEndpoint       `json:"src_endpoint,omitempty"`          // recommended
 	StatusID            StatusID               `json:"status_id,omitempty"`             // recommended
 	TLS                 *TLS                   `json:"tls,omitempty"`                   // optional

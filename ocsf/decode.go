@@ -91,12 +91,10 @@ func (d *decoder) pass() {
 	for c := d.peek(); d.i < len(d.s); c = d.peek() {
 		switch c {
 		case '"':
-			d.i++
-			for d.i < len(d.s) && d.s[d.i] != '"' {
+			for d.i = skipPlain(d.s, d.i+1); d.i < len(d.s) && d.s[d.i] != '"'; d.i = skipPlain(d.s, d.i+1) {
 				if d.s[d.i] == '\\' {
 					d.i++
 				}
-				d.i++
 			}
 			d.i++
 		case '{', '[':

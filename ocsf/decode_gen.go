@@ -1615,9 +1615,9 @@ func (o *DNSActivity) decode(d *decoder) {
 		case "query_time_dt":
 			d.str(&m, 85, &o.QueryTimeDT)
 		case "rcode":
-			d.str(&m, 86, &o.Rcode)
+			d.str(&m, 86, &o.RCode)
 		case "rcode_id":
-			d.int(&m, 87, (*int64)(&o.RcodeID))
+			d.int(&m, 87, (*int64)(&o.RCodeID))
 		case "response_additional":
 			decodeObject(d, &m, 88, &o.ResponseAdditional)
 		case "response_time":
@@ -1917,7 +1917,7 @@ func (o *SSHActivity) decode(d *decoder) {
 		case "auth_type_id":
 			d.int(&m, 59, (*int64)(&o.AuthTypeID))
 		case "client_hassh":
-			decodeObject(d, &m, 60, &o.ClientHassh)
+			decodeObject(d, &m, 60, &o.ClientHASSH)
 		case "connection_info":
 			decodeObject(d, &m, 61, &o.ConnectionInfo)
 		case "cumulative_traffic":
@@ -1959,7 +1959,7 @@ func (o *SSHActivity) decode(d *decoder) {
 		case "proxy_traffic":
 			decodeObject(d, &m, 80, &o.ProxyTraffic)
 		case "server_hassh":
-			decodeObject(d, &m, 81, &o.ServerHassh)
+			decodeObject(d, &m, 81, &o.ServerHASSH)
 		case "src_endpoint":
 			decodeObject(d, &m, 82, &o.SrcEndpoint)
 		case "status_id":
@@ -5503,7 +5503,7 @@ func (o *DNSAnswer) decode(d *decoder) {
 		case "packet_uid":
 			d.intp(&m, 4, &o.PacketUID)
 		case "rdata":
-			d.str(&m, 5, &o.Rdata)
+			d.str(&m, 5, &o.RData)
 		case "ttl":
 			d.intp(&m, 6, &o.TTL)
 		case "type":
@@ -5549,7 +5549,7 @@ func (o *DNSResourceRecord) decode(d *decoder) {
 		case "hostname":
 			d.str(&m, 1, &o.Hostname)
 		case "rdata":
-			d.str(&m, 2, &o.Rdata)
+			d.str(&m, 2, &o.RData)
 		case "ttl":
 			d.intp(&m, 3, &o.TTL)
 		case "type":
@@ -6437,7 +6437,7 @@ func (o *Group) decode(d *decoder) {
 	o.Extra = m.extra
 }
 
-func (o *Hassh) decode(d *decoder) {
+func (o *HASSH) decode(d *decoder) {
 	var m members
 	d.open()
 	for d.next(&m) {
@@ -8343,7 +8343,7 @@ func (o *Process) decode(d *decoder) {
 		case "container":
 			decodeObject(d, &m, 4, &o.Container)
 		case "cpid":
-			d.str(&m, 5, &o.Cpid)
+			d.str(&m, 5, &o.CPID)
 		case "created_time":
 			d.int(&m, 6, &o.CreatedTime)
 		case "created_time_dt":
@@ -8417,7 +8417,7 @@ func (o *ProcessEntity) decode(d *decoder) {
 		case "cmd_line":
 			d.str(&m, 0, &o.CmdLine)
 		case "cpid":
-			d.str(&m, 1, &o.Cpid)
+			d.str(&m, 1, &o.CPID)
 		case "created_time":
 			d.int(&m, 2, &o.CreatedTime)
 		case "created_time_dt":

@@ -5,6 +5,7 @@ package ocsf
 import (
 	"bytes"
 	"math"
+	"math/bits"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -331,7 +332,7 @@ func (d *decoder) string() string {
 	d.i++
 	start := d.i
 	ascii := true
-	for d.i < len(d.s) {
+	for d.i = skipPlain(d.s, d.i); d.i < len(d.s); d.i = skipPlain(d.s, d.i+1) {
 		c := d.s[d.i]
 		switch {
 		case c == '"':
@@ -350,10 +351,26 @@ func (d *decoder) string() string {
 		case c >= utf8.RuneSelf:
 			ascii = false
 		}
-		d.i++
 	}
 	d.syntax("unexpected end in a string")
 	return ""
+}
+
+// skipPlain returns the index, from i on, up to which s is ASCII that needs no
+// escape: that of the first byte which is not, or the end.
+func skipPlain(s string, i int) int {
+	for ; i+8 <= len(s); i += 8 {
+		if at := special(load(s, i)); at != 0 {
+			return i + bits.TrailingZeros64(at)/8
+		}
+	}
+	for i < len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			break
+		}
+		i++
+	}
+	return i
 }
 
 // escaped reads a string that has escapes; start is behind its quote.

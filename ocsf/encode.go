@@ -4,6 +4,7 @@ package ocsf
 
 import (
 	"math/bits"
+	"strings"
 	"sync"
 )
 
@@ -47,11 +48,11 @@ func appendEvent(dst []byte, event Event, pure bool) ([]byte, error) {
 	*e = encoder{b: dst, pure: pure}
 	e.begin(event.Common())
 	event.encode(e)
-	b, err := e.b, e.err
+	b, err, at := e.b, e.err, e.at
 	*e = encoder{}
 	encoders.Put(e)
 	if err != nil {
-		return dst, &EncodeError{Path: pathAt(b[len(dst):]), Err: err}
+		return dst, &EncodeError{Path: pathAt(b[len(dst):at]), Err: err}
 	}
 	return b, nil
 }
@@ -59,10 +60,12 @@ func appendEvent(dst []byte, event Event, pure bool) ([]byte, error) {
 var encoders = sync.Pool{New: func() any { return new(encoder) }}
 
 // An encoder writes one event. Its methods are what the generated encode
-// methods are made of. The first error is kept, and nothing is written after it.
+// methods are made of. The first error is kept, and what is written after it is
+// thrown away in the end, so that nobody has to ask.
 type encoder struct {
 	b   []byte
 	err error
+	at  int // len(b) when err came up
 
 	// pure says that RFC 8785 has no exceptions.
 	pure bool
@@ -97,7 +100,7 @@ func (e *encoder) begin(b *Base) {
 
 func (e *encoder) fail(err error) {
 	if e.err == nil {
-		e.err = err
+		e.err, e.at = err, len(e.b)
 	}
 }
 
@@ -141,11 +144,10 @@ func (e *encoder) derive(c *class, activity, status int64) {
 func (e *encoder) open(x Extra) (outer Extra) {
 	e.b = append(e.b, '{')
 	outer = e.extra
-	if len(x) == 0 {
-		e.extra = nil
-	} else {
-		e.extra = x.sorted()
+	if len(x) > 1 {
+		x = x.sorted()
 	}
+	e.extra = x
 	return outer
 }
 
@@ -157,33 +159,26 @@ func (e *encoder) close(outer Extra) {
 	e.end('}')
 }
 
-// end puts the closing bracket in place of the last comma, if there is one, and
-// a comma behind it. The event's own last comma is cut off in the end.
-func (e *encoder) end(bracket byte) {
-	if e.err != nil {
-		return
-	}
-	if last := len(e.b) - 1; e.b[last] == ',' {
-		e.b[last] = bracket
-	} else {
-		e.b = append(e.b, bracket)
-	}
-}
+// end puts the closing bracket in place of the last comma, if there is one.
+func (e *encoder) end(bracket byte) { e.b = closing(e.b, bracket) }
 
-// key writes a member's name, which comes quoted and with the colon, after the
-// extra members that sort before it.
+// key writes a member's name, which comes quoted and with the colon and perhaps
+// the quote of a string behind it, after the extra members that sort before it.
 func (e *encoder) key(k string) {
 	if len(e.extra) > 0 {
-		name := k[1 : len(k)-2]
-		for len(e.extra) > 0 && compareUTF16(e.extra[0].Name, name) < 0 {
-			e.member()
-		}
-		for len(e.extra) > 0 && e.extra[0].Name == name {
-			e.extra = e.extra[1:] // the field wins
-		}
+		e.merge(k)
 	}
-	if e.err == nil {
-		e.b = append(e.b, k...)
+	e.b = append(e.b, k...)
+}
+
+// merge writes the extra members that sort before the member with key k.
+func (e *encoder) merge(k string) {
+	name := k[1 : 1+strings.IndexByte(k[1:], '"')]
+	for len(e.extra) > 0 && compareUTF16(e.extra[0].Name, name) < 0 {
+		e.member()
+	}
+	for len(e.extra) > 0 && e.extra[0].Name == name {
+		e.extra = e.extra[1:] // the field wins
 	}
 }
 
@@ -194,6 +189,7 @@ func (e *encoder) member() {
 	if len(e.extra) > 0 && e.extra[0].Name == m.Name {
 		return
 	}
+	e.sign('"')
 	e.text(m.Name)
 	e.sign(':')
 	e.free(m.Value)
@@ -201,11 +197,7 @@ func (e *encoder) member() {
 }
 
 // sign writes one byte of punctuation.
-func (e *encoder) sign(c byte) {
-	if e.err == nil {
-		e.b = append(e.b, c)
-	}
-}
+func (e *encoder) sign(c byte) { e.b = append(e.b, c) }
 
 // upTo writes those members of set whose index is below i, and returns the rest.
 func (b *Base) upTo(e *encoder, set uint64, i int) uint64 {

@@ -154,11 +154,11 @@ func (b *Base) present(e *encoder) (set uint64) {
 func (b *Base) member(e *encoder, i int) {
 	switch i {
 	case 0:
-		e.caption(`"action":`, b.Action, int64(b.ActionID), captionsActionID, e.always(0))
+		e.caption(`"action":"`, b.Action, int64(b.ActionID), captionsActionID, e.always(0))
 	case 1:
 		e.int(`"action_id":`, int64(b.ActionID))
 	case 2:
-		e.name(`"activity_name":`, b.ActivityName, e.activityName)
+		e.name(`"activity_name":"`, b.ActivityName, e.activityName)
 	case 3:
 		encodeObject(e, `"actor":`, b.Actor)
 	case 4:
@@ -172,17 +172,17 @@ func (b *Base) member(e *encoder, i int) {
 	case 7:
 		encodeList(e, `"authorizations":`, b.Authorizations)
 	case 8:
-		e.name(`"category_name":`, b.CategoryName, e.categoryName)
+		e.name(`"category_name":"`, b.CategoryName, e.categoryName)
 	case 9:
 		e.uid(`"category_uid":`, int64(b.CategoryUID), e.category)
 	case 10:
-		e.name(`"class_name":`, b.ClassName, e.className)
+		e.name(`"class_name":"`, b.ClassName, e.className)
 	case 11:
 		e.uid(`"class_uid":`, int64(b.ClassUID), e.class)
 	case 12:
 		encodeObject(e, `"cloud":`, b.Cloud)
 	case 13:
-		e.caption(`"confidence":`, b.Confidence, int64(b.ConfidenceID), captionsConfidenceID, e.always(0))
+		e.caption(`"confidence":"`, b.Confidence, int64(b.ConfidenceID), captionsConfidenceID, e.always(0))
 	case 14:
 		e.int(`"confidence_id":`, int64(b.ConfidenceID))
 	case 15:
@@ -192,7 +192,7 @@ func (b *Base) member(e *encoder, i int) {
 	case 17:
 		encodeObject(e, `"device":`, b.Device)
 	case 18:
-		e.caption(`"disposition":`, b.Disposition, int64(b.DispositionID), captionsDispositionID, e.always(0))
+		e.caption(`"disposition":"`, b.Disposition, int64(b.DispositionID), captionsDispositionID, e.always(0))
 	case 19:
 		e.int(`"disposition_id":`, int64(b.DispositionID))
 	case 20:
@@ -200,7 +200,7 @@ func (b *Base) member(e *encoder, i int) {
 	case 21:
 		e.int(`"end_time":`, b.EndTime)
 	case 22:
-		e.str(`"end_time_dt":`, b.EndTimeDT)
+		e.str(`"end_time_dt":"`, b.EndTimeDT)
 	case 23:
 		encodeList(e, `"enrichments":`, b.Enrichments)
 	case 24:
@@ -212,7 +212,7 @@ func (b *Base) member(e *encoder, i int) {
 	case 27:
 		encodeObject(e, `"malware_scan_info":`, b.MalwareScanInfo)
 	case 28:
-		e.str(`"message":`, b.Message)
+		e.str(`"message":"`, b.Message)
 	case 29:
 		encodeInPlace(e, `"metadata":`, &b.Metadata)
 	case 30:
@@ -222,41 +222,41 @@ func (b *Base) member(e *encoder, i int) {
 	case 32:
 		encodeObject(e, `"policy":`, b.Policy)
 	case 33:
-		e.str(`"raw_data":`, b.RawData)
+		e.str(`"raw_data":"`, b.RawData)
 	case 34:
 		encodeObject(e, `"raw_data_hash":`, b.RawDataHash)
 	case 35:
 		e.int(`"raw_data_size":`, *b.RawDataSize)
 	case 36:
-		e.str(`"risk_details":`, b.RiskDetails)
+		e.str(`"risk_details":"`, b.RiskDetails)
 	case 37:
-		e.caption(`"risk_level":`, b.RiskLevel, int64(b.RiskLevelID), captionsRiskLevelID, e.always(0))
+		e.caption(`"risk_level":"`, b.RiskLevel, int64(b.RiskLevelID), captionsRiskLevelID, e.always(0))
 	case 38:
 		e.int(`"risk_level_id":`, int64(b.RiskLevelID))
 	case 39:
 		e.int(`"risk_score":`, *b.RiskScore)
 	case 40:
-		e.caption(`"severity":`, b.Severity, int64(b.SeverityID), captionsSeverityID, e.always(15))
+		e.caption(`"severity":"`, b.Severity, int64(b.SeverityID), captionsSeverityID, e.always(15))
 	case 41:
 		e.int(`"severity_id":`, int64(b.SeverityID))
 	case 42:
 		e.int(`"start_time":`, b.StartTime)
 	case 43:
-		e.str(`"start_time_dt":`, b.StartTimeDT)
+		e.str(`"start_time_dt":"`, b.StartTimeDT)
 	case 44:
-		e.name(`"status":`, b.Status, e.statusName)
+		e.name(`"status":"`, b.Status, e.statusName)
 	case 45:
-		e.str(`"status_code":`, b.StatusCode)
+		e.str(`"status_code":"`, b.StatusCode)
 	case 46:
-		e.str(`"status_detail":`, b.StatusDetail)
+		e.str(`"status_detail":"`, b.StatusDetail)
 	case 47:
 		e.int(`"time":`, b.Time)
 	case 48:
-		e.str(`"time_dt":`, b.TimeDT)
+		e.str(`"time_dt":"`, b.TimeDT)
 	case 49:
 		e.int(`"timezone_offset":`, *b.TimezoneOffset)
 	case 50:
-		e.typed(`"type_name":`, b.TypeName)
+		e.typed(`"type_name":"`, b.TypeName)
 	case 51:
 		e.uid(`"type_uid":`, int64(b.TypeUID), e.class*100+e.activity)
 	case 52:
@@ -265,8 +265,8 @@ func (b *Base) member(e *encoder, i int) {
 }
 
 func (o *BaseEvent) encode(e *encoder) {
-	e.derive(&classBaseEvent, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classBaseEvent, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -282,8 +282,8 @@ func (o *BaseEvent) encode(e *encoder) {
 }
 
 func (o *FileActivity) encode(e *encoder) {
-	e.derive(&classFileActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classFileActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	if o.AccessMask != nil {
@@ -302,15 +302,15 @@ func (o *FileActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 13)
 	if o.Component != "" {
-		e.str(`"component":`, o.Component)
+		e.str(`"component":"`, o.Component)
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionUID != "" {
-		e.str(`"connection_uid":`, o.ConnectionUID)
+		e.str(`"connection_uid":"`, o.ConnectionUID)
 	}
 	set = b.upTo(e, set, 17)
 	if o.CreateMask != "" {
-		e.str(`"create_mask":`, o.CreateMask)
+		e.str(`"create_mask":"`, o.CreateMask)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
 		encodeObject(e, `"delegation":`, o.Delegation)
@@ -320,7 +320,7 @@ func (o *FileActivity) encode(e *encoder) {
 		encodeObject(e, `"file":`, o.File)
 	}
 	if o.FileDiff != "" {
-		e.str(`"file_diff":`, o.FileDiff)
+		e.str(`"file_diff":"`, o.FileDiff)
 	}
 	if o.FileResult != nil {
 		encodeObject(e, `"file_result":`, o.FileResult)
@@ -338,8 +338,8 @@ func (o *FileActivity) encode(e *encoder) {
 }
 
 func (o *KernelExtensionActivity) encode(e *encoder) {
-	e.derive(&classKernelExtensionActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classKernelExtensionActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -374,8 +374,8 @@ func (o *KernelExtensionActivity) encode(e *encoder) {
 }
 
 func (o *KernelActivity) encode(e *encoder) {
-	e.derive(&classKernelActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classKernelActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -410,8 +410,8 @@ func (o *KernelActivity) encode(e *encoder) {
 }
 
 func (o *MemoryActivity) encode(e *encoder) {
-	e.derive(&classMemoryActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classMemoryActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -430,7 +430,7 @@ func (o *MemoryActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 8)
 	if o.BaseAddress != "" {
-		e.str(`"base_address":`, o.BaseAddress)
+		e.str(`"base_address":"`, o.BaseAddress)
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
@@ -461,8 +461,8 @@ func (o *MemoryActivity) encode(e *encoder) {
 }
 
 func (o *ModuleActivity) encode(e *encoder) {
-	e.derive(&classModuleActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classModuleActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -497,8 +497,8 @@ func (o *ModuleActivity) encode(e *encoder) {
 }
 
 func (o *ScheduledJobActivity) encode(e *encoder) {
-	e.derive(&classScheduledJobActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classScheduledJobActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -537,8 +537,8 @@ func (o *ScheduledJobActivity) encode(e *encoder) {
 }
 
 func (o *ProcessActivity) encode(e *encoder) {
-	e.derive(&classProcessActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classProcessActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -565,14 +565,14 @@ func (o *ProcessActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 25)
 	if o.InjectionType != "" || o.InjectionTypeID != 0 {
-		e.caption(`"injection_type":`, o.InjectionType, int64(o.InjectionTypeID), captionsInjectionTypeID, e.always(0))
+		e.caption(`"injection_type":"`, o.InjectionType, int64(o.InjectionTypeID), captionsInjectionTypeID, e.always(0))
 	}
 	if o.InjectionTypeID != 0 {
 		e.int(`"injection_type_id":`, int64(o.InjectionTypeID))
 	}
 	set = b.upTo(e, set, 26)
 	if (o.LaunchType != "" || o.LaunchTypeID != 0) && e.in(14, "launch_type") {
-		e.caption(`"launch_type":`, o.LaunchType, int64(o.LaunchTypeID), captionsLaunchTypeID, e.always(0))
+		e.caption(`"launch_type":"`, o.LaunchType, int64(o.LaunchTypeID), captionsLaunchTypeID, e.always(0))
 	}
 	if (o.LaunchTypeID != 0) && e.in(14, "launch_type_id") {
 		e.int(`"launch_type_id":`, int64(o.LaunchTypeID))
@@ -602,8 +602,8 @@ func (o *ProcessActivity) encode(e *encoder) {
 }
 
 func (o *EventLogActivity) encode(e *encoder) {
-	e.derive(&classEventLogActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classEventLogActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -631,13 +631,13 @@ func (o *EventLogActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 26)
 	if o.LogName != "" {
-		e.str(`"log_name":`, o.LogName)
+		e.str(`"log_name":"`, o.LogName)
 	}
 	if o.LogProvider != "" {
-		e.str(`"log_provider":`, o.LogProvider)
+		e.str(`"log_provider":"`, o.LogProvider)
 	}
 	if o.LogType != "" || o.LogTypeID != 0 {
-		e.caption(`"log_type":`, o.LogType, int64(o.LogTypeID), captionsLogTypeID, e.always(0))
+		e.caption(`"log_type":"`, o.LogType, int64(o.LogTypeID), captionsLogTypeID, e.always(0))
 	}
 	if o.LogTypeID != 0 {
 		e.int(`"log_type_id":`, int64(o.LogTypeID))
@@ -659,8 +659,8 @@ func (o *EventLogActivity) encode(e *encoder) {
 }
 
 func (o *ScriptActivity) encode(e *encoder) {
-	e.derive(&classScriptActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classScriptActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -695,8 +695,8 @@ func (o *ScriptActivity) encode(e *encoder) {
 }
 
 func (o *PeripheralActivity) encode(e *encoder) {
-	e.derive(&classPeripheralActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classPeripheralActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -731,8 +731,8 @@ func (o *PeripheralActivity) encode(e *encoder) {
 }
 
 func (o *DevicePowerStateActivity) encode(e *encoder) {
-	e.derive(&classDevicePowerStateActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classDevicePowerStateActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -763,8 +763,8 @@ func (o *DevicePowerStateActivity) encode(e *encoder) {
 }
 
 func (o *ClipboardActivity) encode(e *encoder) {
-	e.derive(&classClipboardActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classClipboardActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -803,8 +803,8 @@ func (o *ClipboardActivity) encode(e *encoder) {
 }
 
 func (o *SecurityFinding) encode(e *encoder) {
-	e.derive(&classSecurityFinding, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classSecurityFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -836,7 +836,7 @@ func (o *SecurityFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
-		e.caption(`"impact":`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
+		e.caption(`"impact":"`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
 	}
 	if o.ImpactID != 0 {
 		e.int(`"impact_id":`, int64(o.ImpactID))
@@ -862,7 +862,7 @@ func (o *SecurityFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 44)
 	if o.State != "" || o.StateID != 0 || e.always(15) {
-		e.caption(`"state":`, o.State, int64(o.StateID), captionsSecurityFindingStateID, e.always(15))
+		e.caption(`"state":"`, o.State, int64(o.StateID), captionsSecurityFindingStateID, e.always(15))
 	}
 	if o.StateID != 0 || e.always(15) {
 		e.int(`"state_id":`, int64(o.StateID))
@@ -880,8 +880,8 @@ func (o *SecurityFinding) encode(e *encoder) {
 }
 
 func (o *VulnerabilityFinding) encode(e *encoder) {
-	e.derive(&classVulnerabilityFinding, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classVulnerabilityFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -897,7 +897,7 @@ func (o *VulnerabilityFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 13)
 	if o.Comment != "" {
-		e.str(`"comment":`, o.Comment)
+		e.str(`"comment":"`, o.Comment)
 	}
 	set = b.upTo(e, set, 24)
 	if o.FindingInfo != nil {
@@ -905,7 +905,7 @@ func (o *VulnerabilityFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
-		e.caption(`"impact":`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
+		e.caption(`"impact":"`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
 	}
 	if o.ImpactID != 0 {
 		e.int(`"impact_id":`, int64(o.ImpactID))
@@ -923,7 +923,7 @@ func (o *VulnerabilityFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.Priority != "" || o.PriorityID != 0 {
-		e.caption(`"priority":`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
+		e.caption(`"priority":"`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
 	}
 	if o.PriorityID != 0 {
 		e.int(`"priority_id":`, int64(o.PriorityID))
@@ -937,7 +937,7 @@ func (o *VulnerabilityFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -954,7 +954,7 @@ func (o *VulnerabilityFinding) encode(e *encoder) {
 		encodeObject(e, `"vendor_attributes":`, o.VendorAttributes)
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
-		e.caption(`"verdict":`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
+		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
 	}
 	if o.VerdictID != 0 {
 		e.int(`"verdict_id":`, int64(o.VerdictID))
@@ -967,8 +967,8 @@ func (o *VulnerabilityFinding) encode(e *encoder) {
 }
 
 func (o *ComplianceFinding) encode(e *encoder) {
-	e.derive(&classComplianceFinding, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classComplianceFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -984,7 +984,7 @@ func (o *ComplianceFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 13)
 	if o.Comment != "" {
-		e.str(`"comment":`, o.Comment)
+		e.str(`"comment":"`, o.Comment)
 	}
 	if o.Compliance != nil {
 		encodeObject(e, `"compliance":`, o.Compliance)
@@ -998,7 +998,7 @@ func (o *ComplianceFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
-		e.caption(`"impact":`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
+		e.caption(`"impact":"`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
 	}
 	if o.ImpactID != 0 {
 		e.int(`"impact_id":`, int64(o.ImpactID))
@@ -1016,7 +1016,7 @@ func (o *ComplianceFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.Priority != "" || o.PriorityID != 0 {
-		e.caption(`"priority":`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
+		e.caption(`"priority":"`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
 	}
 	if o.PriorityID != 0 {
 		e.int(`"priority_id":`, int64(o.PriorityID))
@@ -1033,7 +1033,7 @@ func (o *ComplianceFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -1050,7 +1050,7 @@ func (o *ComplianceFinding) encode(e *encoder) {
 		encodeObject(e, `"vendor_attributes":`, o.VendorAttributes)
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
-		e.caption(`"verdict":`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
+		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
 	}
 	if o.VerdictID != 0 {
 		e.int(`"verdict_id":`, int64(o.VerdictID))
@@ -1060,8 +1060,8 @@ func (o *ComplianceFinding) encode(e *encoder) {
 }
 
 func (o *DetectionFinding) encode(e *encoder) {
-	e.derive(&classDetectionFinding, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classDetectionFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -1081,7 +1081,7 @@ func (o *DetectionFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 13)
 	if o.Comment != "" {
-		e.str(`"comment":`, o.Comment)
+		e.str(`"comment":"`, o.Comment)
 	}
 	set = b.upTo(e, set, 24)
 	if o.Evidences != nil {
@@ -1092,7 +1092,7 @@ func (o *DetectionFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
-		e.caption(`"impact":`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
+		e.caption(`"impact":"`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
 	}
 	if o.ImpactID != 0 {
 		e.int(`"impact_id":`, int64(o.ImpactID))
@@ -1110,7 +1110,7 @@ func (o *DetectionFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.Priority != "" || o.PriorityID != 0 {
-		e.caption(`"priority":`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
+		e.caption(`"priority":"`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
 	}
 	if o.PriorityID != 0 {
 		e.int(`"priority_id":`, int64(o.PriorityID))
@@ -1124,7 +1124,7 @@ func (o *DetectionFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -1141,7 +1141,7 @@ func (o *DetectionFinding) encode(e *encoder) {
 		encodeObject(e, `"vendor_attributes":`, o.VendorAttributes)
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
-		e.caption(`"verdict":`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
+		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
 	}
 	if o.VerdictID != 0 {
 		e.int(`"verdict_id":`, int64(o.VerdictID))
@@ -1154,8 +1154,8 @@ func (o *DetectionFinding) encode(e *encoder) {
 }
 
 func (o *IncidentFinding) encode(e *encoder) {
-	e.derive(&classIncidentFinding, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classIncidentFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -1171,11 +1171,11 @@ func (o *IncidentFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 13)
 	if o.Comment != "" {
-		e.str(`"comment":`, o.Comment)
+		e.str(`"comment":"`, o.Comment)
 	}
 	set = b.upTo(e, set, 17)
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	set = b.upTo(e, set, 24)
 	if o.FindingInfoList != nil {
@@ -1183,7 +1183,7 @@ func (o *IncidentFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
-		e.caption(`"impact":`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
+		e.caption(`"impact":"`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
 	}
 	if o.ImpactID != 0 {
 		e.int(`"impact_id":`, int64(o.ImpactID))
@@ -1201,14 +1201,14 @@ func (o *IncidentFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.Priority != "" || o.PriorityID != 0 {
-		e.caption(`"priority":`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
+		e.caption(`"priority":"`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
 	}
 	if o.PriorityID != 0 {
 		e.int(`"priority_id":`, int64(o.PriorityID))
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 || e.always(15) {
@@ -1225,7 +1225,7 @@ func (o *IncidentFinding) encode(e *encoder) {
 		encodeObject(e, `"vendor_attributes":`, o.VendorAttributes)
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
-		e.caption(`"verdict":`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
+		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
 	}
 	if o.VerdictID != 0 {
 		e.int(`"verdict_id":`, int64(o.VerdictID))
@@ -1235,8 +1235,8 @@ func (o *IncidentFinding) encode(e *encoder) {
 }
 
 func (o *DataSecurityFinding) encode(e *encoder) {
-	e.derive(&classDataSecurityFinding, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classDataSecurityFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -1252,7 +1252,7 @@ func (o *DataSecurityFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 13)
 	if o.Comment != "" {
-		e.str(`"comment":`, o.Comment)
+		e.str(`"comment":"`, o.Comment)
 	}
 	set = b.upTo(e, set, 17)
 	if o.DataSecurity != nil {
@@ -1277,7 +1277,7 @@ func (o *DataSecurityFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
-		e.caption(`"impact":`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
+		e.caption(`"impact":"`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
 	}
 	if o.ImpactID != 0 {
 		e.int(`"impact_id":`, int64(o.ImpactID))
@@ -1295,7 +1295,7 @@ func (o *DataSecurityFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.Priority != "" || o.PriorityID != 0 {
-		e.caption(`"priority":`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
+		e.caption(`"priority":"`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
 	}
 	if o.PriorityID != 0 {
 		e.int(`"priority_id":`, int64(o.PriorityID))
@@ -1309,7 +1309,7 @@ func (o *DataSecurityFinding) encode(e *encoder) {
 		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -1329,7 +1329,7 @@ func (o *DataSecurityFinding) encode(e *encoder) {
 		encodeObject(e, `"vendor_attributes":`, o.VendorAttributes)
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
-		e.caption(`"verdict":`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
+		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
 	}
 	if o.VerdictID != 0 {
 		e.int(`"verdict_id":`, int64(o.VerdictID))
@@ -1339,8 +1339,8 @@ func (o *DataSecurityFinding) encode(e *encoder) {
 }
 
 func (o *ApplicationSecurityPostureFinding) encode(e *encoder) {
-	e.derive(&classApplicationSecurityPostureFinding, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classApplicationSecurityPostureFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -1359,7 +1359,7 @@ func (o *ApplicationSecurityPostureFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 13)
 	if o.Comment != "" {
-		e.str(`"comment":`, o.Comment)
+		e.str(`"comment":"`, o.Comment)
 	}
 	if o.Compliance != nil {
 		encodeObject(e, `"compliance":`, o.Compliance)
@@ -1370,7 +1370,7 @@ func (o *ApplicationSecurityPostureFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
-		e.caption(`"impact":`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
+		e.caption(`"impact":"`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
 	}
 	if o.ImpactID != 0 {
 		e.int(`"impact_id":`, int64(o.ImpactID))
@@ -1388,7 +1388,7 @@ func (o *ApplicationSecurityPostureFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.Priority != "" || o.PriorityID != 0 {
-		e.caption(`"priority":`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
+		e.caption(`"priority":"`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
 	}
 	if o.PriorityID != 0 {
 		e.int(`"priority_id":`, int64(o.PriorityID))
@@ -1402,7 +1402,7 @@ func (o *ApplicationSecurityPostureFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -1419,7 +1419,7 @@ func (o *ApplicationSecurityPostureFinding) encode(e *encoder) {
 		encodeObject(e, `"vendor_attributes":`, o.VendorAttributes)
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
-		e.caption(`"verdict":`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
+		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
 	}
 	if o.VerdictID != 0 {
 		e.int(`"verdict_id":`, int64(o.VerdictID))
@@ -1432,8 +1432,8 @@ func (o *ApplicationSecurityPostureFinding) encode(e *encoder) {
 }
 
 func (o *IAMAnalysisFinding) encode(e *encoder) {
-	e.derive(&classIAMAnalysisFinding, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classIAMAnalysisFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	if o.AccessAnalysisResult != nil {
@@ -1455,7 +1455,7 @@ func (o *IAMAnalysisFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 13)
 	if o.Comment != "" {
-		e.str(`"comment":`, o.Comment)
+		e.str(`"comment":"`, o.Comment)
 	}
 	set = b.upTo(e, set, 24)
 	if o.FindingInfo != nil {
@@ -1466,7 +1466,7 @@ func (o *IAMAnalysisFinding) encode(e *encoder) {
 		encodeObject(e, `"identity_activity_metrics":`, o.IdentityActivityMetrics)
 	}
 	if o.Impact != "" || o.ImpactID != 0 {
-		e.caption(`"impact":`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
+		e.caption(`"impact":"`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
 	}
 	if o.ImpactID != 0 {
 		e.int(`"impact_id":`, int64(o.ImpactID))
@@ -1488,7 +1488,7 @@ func (o *IAMAnalysisFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.Priority != "" || o.PriorityID != 0 {
-		e.caption(`"priority":`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
+		e.caption(`"priority":"`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
 	}
 	if o.PriorityID != 0 {
 		e.int(`"priority_id":`, int64(o.PriorityID))
@@ -1502,7 +1502,7 @@ func (o *IAMAnalysisFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -1522,7 +1522,7 @@ func (o *IAMAnalysisFinding) encode(e *encoder) {
 		encodeObject(e, `"vendor_attributes":`, o.VendorAttributes)
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
-		e.caption(`"verdict":`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
+		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
 	}
 	if o.VerdictID != 0 {
 		e.int(`"verdict_id":`, int64(o.VerdictID))
@@ -1532,8 +1532,8 @@ func (o *IAMAnalysisFinding) encode(e *encoder) {
 }
 
 func (o *AccountChange) encode(e *encoder) {
-	e.derive(&classAccountChange, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classAccountChange, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -1590,12 +1590,12 @@ func (o *AccountChange) encode(e *encoder) {
 }
 
 func (o *Authentication) encode(e *encoder) {
-	e.derive(&classAuthentication, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classAuthentication, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	if o.AccountSwitchType != "" || o.AccountSwitchTypeID != 0 {
-		e.caption(`"account_switch_type":`, o.AccountSwitchType, int64(o.AccountSwitchTypeID), captionsAccountSwitchTypeID, e.always(0))
+		e.caption(`"account_switch_type":"`, o.AccountSwitchType, int64(o.AccountSwitchTypeID), captionsAccountSwitchTypeID, e.always(0))
 	}
 	if o.AccountSwitchTypeID != 0 {
 		e.int(`"account_switch_type_id":`, int64(o.AccountSwitchTypeID))
@@ -1616,7 +1616,7 @@ func (o *Authentication) encode(e *encoder) {
 		encodeList(e, `"auth_factors":`, o.AuthFactors)
 	}
 	if o.AuthProtocol != "" || o.AuthProtocolID != 0 {
-		e.caption(`"auth_protocol":`, o.AuthProtocol, int64(o.AuthProtocolID), captionsAuthProtocolID, e.always(0))
+		e.caption(`"auth_protocol":"`, o.AuthProtocol, int64(o.AuthProtocolID), captionsAuthProtocolID, e.always(0))
 	}
 	if o.AuthProtocolID != 0 {
 		e.int(`"auth_protocol_id":`, int64(o.AuthProtocolID))
@@ -1660,7 +1660,7 @@ func (o *Authentication) encode(e *encoder) {
 		encodeObject(e, `"logon_process":`, o.LogonProcess)
 	}
 	if o.LogonType != "" || o.LogonTypeID != 0 {
-		e.caption(`"logon_type":`, o.LogonType, int64(o.LogonTypeID), captionsLogonTypeID, e.always(0))
+		e.caption(`"logon_type":"`, o.LogonType, int64(o.LogonTypeID), captionsLogonTypeID, e.always(0))
 	}
 	if o.LogonTypeID != 0 {
 		e.int(`"logon_type_id":`, int64(o.LogonTypeID))
@@ -1693,8 +1693,8 @@ func (o *Authentication) encode(e *encoder) {
 }
 
 func (o *AuthorizeSession) encode(e *encoder) {
-	e.derive(&classAuthorizeSession, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classAuthorizeSession, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -1761,8 +1761,8 @@ func (o *AuthorizeSession) encode(e *encoder) {
 }
 
 func (o *EntityManagement) encode(e *encoder) {
-	e.derive(&classEntityManagement, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classEntityManagement, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	if o.AccessList != nil {
@@ -1784,7 +1784,7 @@ func (o *EntityManagement) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 13)
 	if o.Comment != "" {
-		e.str(`"comment":`, o.Comment)
+		e.str(`"comment":"`, o.Comment)
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
@@ -1825,8 +1825,8 @@ func (o *EntityManagement) encode(e *encoder) {
 }
 
 func (o *UserAccess) encode(e *encoder) {
-	e.derive(&classUserAccess, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classUserAccess, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -1886,8 +1886,8 @@ func (o *UserAccess) encode(e *encoder) {
 }
 
 func (o *GroupManagement) encode(e *encoder) {
-	e.derive(&classGroupManagement, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classGroupManagement, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -1963,8 +1963,8 @@ func (o *GroupManagement) encode(e *encoder) {
 }
 
 func (o *UserManagement) encode(e *encoder) {
-	e.derive(&classUserManagement, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classUserManagement, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -2032,8 +2032,8 @@ func (o *UserManagement) encode(e *encoder) {
 }
 
 func (o *RoleManagement) encode(e *encoder) {
-	e.derive(&classRoleManagement, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classRoleManagement, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -2097,8 +2097,8 @@ func (o *RoleManagement) encode(e *encoder) {
 }
 
 func (o *NetworkActivity) encode(e *encoder) {
-	e.derive(&classNetworkActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classNetworkActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -2114,10 +2114,10 @@ func (o *NetworkActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":`, o.AppName)
+		e.str(`"app_name":"`, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":`, o.AppProtocolName)
+		e.str(`"app_protocol_name":"`, o.AppProtocolName)
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
@@ -2136,7 +2136,7 @@ func (o *NetworkActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 25)
 	if (o.Initiator != "" || o.InitiatorID != 0) && e.in(8, "initiator") {
-		e.caption(`"initiator":`, o.Initiator, int64(o.InitiatorID), captionsInitiatorID, e.always(0))
+		e.caption(`"initiator":"`, o.Initiator, int64(o.InitiatorID), captionsInitiatorID, e.always(0))
 	}
 	if (o.InitiatorID != 0) && e.in(8, "initiator_id") {
 		e.int(`"initiator_id":`, int64(o.InitiatorID))
@@ -2161,7 +2161,7 @@ func (o *NetworkActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
 		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
@@ -2216,8 +2216,8 @@ func (o *NetworkActivity) encode(e *encoder) {
 }
 
 func (o *HTTPActivity) encode(e *encoder) {
-	e.derive(&classHTTPActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classHTTPActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -2233,10 +2233,10 @@ func (o *HTTPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":`, o.AppName)
+		e.str(`"app_name":"`, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":`, o.AppProtocolName)
+		e.str(`"app_protocol_name":"`, o.AppProtocolName)
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
@@ -2287,7 +2287,7 @@ func (o *HTTPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
 		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
@@ -2341,8 +2341,8 @@ func (o *HTTPActivity) encode(e *encoder) {
 }
 
 func (o *DNSActivity) encode(e *encoder) {
-	e.derive(&classDNSActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classDNSActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -2361,10 +2361,10 @@ func (o *DNSActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":`, o.AppName)
+		e.str(`"app_name":"`, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":`, o.AppProtocolName)
+		e.str(`"app_protocol_name":"`, o.AppProtocolName)
 	}
 	set = b.upTo(e, set, 7)
 	if (o.Authority != nil) && e.in(8, "authority") {
@@ -2389,7 +2389,7 @@ func (o *DNSActivity) encode(e *encoder) {
 	if (o.FlagIDs != nil) && e.in(8, "flag_ids") {
 		encodeInts(e, `"flag_ids":`, o.FlagIDs)
 	}
-	if (o.Flags != nil) && e.in(8, "flags") {
+	if (o.Flags != nil || o.FlagIDs != nil) && e.in(8, "flags") {
 		encodeCaptions(e, `"flags":`, o.Flags, o.FlagIDs, captionsFlagID)
 	}
 	set = b.upTo(e, set, 26)
@@ -2409,13 +2409,13 @@ func (o *DNSActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
 		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
 	}
 	if (o.Opcode != "") && e.in(8, "opcode") {
-		e.str(`"opcode":`, o.Opcode)
+		e.str(`"opcode":"`, o.Opcode)
 	}
 	if (o.OpcodeID != 0) && e.in(8, "opcode_id") {
 		e.int(`"opcode_id":`, int64(o.OpcodeID))
@@ -2456,14 +2456,14 @@ func (o *DNSActivity) encode(e *encoder) {
 		e.int(`"query_time":`, o.QueryTime)
 	}
 	if o.QueryTimeDT != "" {
-		e.str(`"query_time_dt":`, o.QueryTimeDT)
+		e.str(`"query_time_dt":"`, o.QueryTimeDT)
 	}
 	set = b.upTo(e, set, 36)
-	if o.Rcode != "" || o.RcodeID != 0 {
-		e.caption(`"rcode":`, o.Rcode, int64(o.RcodeID), captionsRcodeID, e.always(0))
+	if o.RCode != "" || o.RCodeID != 0 {
+		e.caption(`"rcode":"`, o.RCode, int64(o.RCodeID), captionsRCodeID, e.always(0))
 	}
-	if o.RcodeID != 0 {
-		e.int(`"rcode_id":`, int64(o.RcodeID))
+	if o.RCodeID != 0 {
+		e.int(`"rcode_id":`, int64(o.RCodeID))
 	}
 	if (o.ResponseAdditional != nil) && e.in(8, "response_additional") {
 		encodeObject(e, `"response_additional":`, o.ResponseAdditional)
@@ -2472,7 +2472,7 @@ func (o *DNSActivity) encode(e *encoder) {
 		e.int(`"response_time":`, o.ResponseTime)
 	}
 	if o.ResponseTimeDT != "" {
-		e.str(`"response_time_dt":`, o.ResponseTimeDT)
+		e.str(`"response_time_dt":"`, o.ResponseTimeDT)
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
@@ -2497,8 +2497,8 @@ func (o *DNSActivity) encode(e *encoder) {
 }
 
 func (o *DHCPActivity) encode(e *encoder) {
-	e.derive(&classDHCPActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classDHCPActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -2514,10 +2514,10 @@ func (o *DHCPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":`, o.AppName)
+		e.str(`"app_name":"`, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":`, o.AppProtocolName)
+		e.str(`"app_protocol_name":"`, o.AppProtocolName)
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
@@ -2557,7 +2557,7 @@ func (o *DHCPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
 		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
@@ -2608,15 +2608,15 @@ func (o *DHCPActivity) encode(e *encoder) {
 		encodeObject(e, `"traffic":`, o.Traffic)
 	}
 	if o.TransactionUID != "" {
-		e.str(`"transaction_uid":`, o.TransactionUID)
+		e.str(`"transaction_uid":"`, o.TransactionUID)
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
 }
 
 func (o *RDPActivity) encode(e *encoder) {
-	e.derive(&classRDPActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classRDPActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -2632,10 +2632,10 @@ func (o *RDPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":`, o.AppName)
+		e.str(`"app_name":"`, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":`, o.AppProtocolName)
+		e.str(`"app_protocol_name":"`, o.AppProtocolName)
 	}
 	set = b.upTo(e, set, 8)
 	if o.Capabilities != nil {
@@ -2666,7 +2666,7 @@ func (o *RDPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 25)
 	if o.IdentifierCookie != "" {
-		e.str(`"identifier_cookie":`, o.IdentifierCookie)
+		e.str(`"identifier_cookie":"`, o.IdentifierCookie)
 	}
 	set = b.upTo(e, set, 26)
 	if o.JA4FingerprintList != nil {
@@ -2688,7 +2688,7 @@ func (o *RDPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
 		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
@@ -2699,7 +2699,7 @@ func (o *RDPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.ProtocolVer != "" {
-		e.str(`"protocol_ver":`, o.ProtocolVer)
+		e.str(`"protocol_ver":"`, o.ProtocolVer)
 	}
 	if o.Proxy != nil {
 		encodeObject(e, `"proxy":`, o.Proxy)
@@ -2756,8 +2756,8 @@ func (o *RDPActivity) encode(e *encoder) {
 }
 
 func (o *SMBActivity) encode(e *encoder) {
-	e.derive(&classSMBActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classSMBActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -2773,10 +2773,10 @@ func (o *SMBActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":`, o.AppName)
+		e.str(`"app_name":"`, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":`, o.AppProtocolName)
+		e.str(`"app_protocol_name":"`, o.AppProtocolName)
 	}
 	set = b.upTo(e, set, 12)
 	if o.ClientDialects != nil {
@@ -2784,7 +2784,7 @@ func (o *SMBActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 13)
 	if o.Command != "" {
-		e.str(`"command":`, o.Command)
+		e.str(`"command":"`, o.Command)
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
@@ -2802,7 +2802,7 @@ func (o *SMBActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 18)
 	if o.Dialect != "" {
-		e.str(`"dialect":`, o.Dialect)
+		e.str(`"dialect":"`, o.Dialect)
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
@@ -2829,13 +2829,13 @@ func (o *SMBActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
 		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
 	}
 	if o.OpenType != "" {
-		e.str(`"open_type":`, o.OpenType)
+		e.str(`"open_type":"`, o.OpenType)
 	}
 	set = b.upTo(e, set, 32)
 	if (o.PacketList != nil) && e.in(12, "packet_list") {
@@ -2869,10 +2869,10 @@ func (o *SMBActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 42)
 	if o.Share != "" {
-		e.str(`"share":`, o.Share)
+		e.str(`"share":"`, o.Share)
 	}
 	if o.ShareType != "" || o.ShareTypeID != 0 {
-		e.caption(`"share_type":`, o.ShareType, int64(o.ShareTypeID), captionsShareTypeID, e.always(0))
+		e.caption(`"share_type":"`, o.ShareType, int64(o.ShareTypeID), captionsShareTypeID, e.always(0))
 	}
 	if o.ShareTypeID != 0 {
 		e.int(`"share_type_id":`, int64(o.ShareTypeID))
@@ -2892,15 +2892,15 @@ func (o *SMBActivity) encode(e *encoder) {
 		encodeObject(e, `"traffic":`, o.Traffic)
 	}
 	if o.TreeUID != "" {
-		e.str(`"tree_uid":`, o.TreeUID)
+		e.str(`"tree_uid":"`, o.TreeUID)
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
 }
 
 func (o *SSHActivity) encode(e *encoder) {
-	e.derive(&classSSHActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classSSHActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -2916,21 +2916,21 @@ func (o *SSHActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":`, o.AppName)
+		e.str(`"app_name":"`, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":`, o.AppProtocolName)
+		e.str(`"app_protocol_name":"`, o.AppProtocolName)
 	}
 	set = b.upTo(e, set, 7)
 	if o.AuthType != "" || o.AuthTypeID != 0 {
-		e.caption(`"auth_type":`, o.AuthType, int64(o.AuthTypeID), captionsAuthTypeID, e.always(0))
+		e.caption(`"auth_type":"`, o.AuthType, int64(o.AuthTypeID), captionsAuthTypeID, e.always(0))
 	}
 	if o.AuthTypeID != 0 {
 		e.int(`"auth_type_id":`, int64(o.AuthTypeID))
 	}
 	set = b.upTo(e, set, 12)
-	if o.ClientHassh != nil {
-		encodeObject(e, `"client_hassh":`, o.ClientHassh)
+	if o.ClientHASSH != nil {
+		encodeObject(e, `"client_hassh":`, o.ClientHASSH)
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
@@ -2968,7 +2968,7 @@ func (o *SSHActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
 		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
@@ -2979,7 +2979,7 @@ func (o *SSHActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.ProtocolVer != "" {
-		e.str(`"protocol_ver":`, o.ProtocolVer)
+		e.str(`"protocol_ver":"`, o.ProtocolVer)
 	}
 	if o.Proxy != nil {
 		encodeObject(e, `"proxy":`, o.Proxy)
@@ -3003,8 +3003,8 @@ func (o *SSHActivity) encode(e *encoder) {
 		encodeObject(e, `"proxy_traffic":`, o.ProxyTraffic)
 	}
 	set = b.upTo(e, set, 40)
-	if o.ServerHassh != nil {
-		encodeObject(e, `"server_hassh":`, o.ServerHassh)
+	if o.ServerHASSH != nil {
+		encodeObject(e, `"server_hassh":`, o.ServerHASSH)
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
@@ -3026,8 +3026,8 @@ func (o *SSHActivity) encode(e *encoder) {
 }
 
 func (o *FTPActivity) encode(e *encoder) {
-	e.derive(&classFTPActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classFTPActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3043,17 +3043,17 @@ func (o *FTPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":`, o.AppName)
+		e.str(`"app_name":"`, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":`, o.AppProtocolName)
+		e.str(`"app_protocol_name":"`, o.AppProtocolName)
 	}
 	set = b.upTo(e, set, 13)
 	if o.Codes != nil {
 		encodeInts(e, `"codes":`, o.Codes)
 	}
 	if o.Command != "" {
-		e.str(`"command":`, o.Command)
+		e.str(`"command":"`, o.Command)
 	}
 	if o.CommandResponses != nil {
 		encodeTexts(e, `"command_responses":`, o.CommandResponses)
@@ -3090,14 +3090,14 @@ func (o *FTPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 30)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
 		encodeObject(e, `"network_observation_point":`, o.NetworkObservationPoint)
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
 		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
@@ -3147,15 +3147,15 @@ func (o *FTPActivity) encode(e *encoder) {
 		encodeObject(e, `"traffic":`, o.Traffic)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
 }
 
 func (o *EmailActivity) encode(e *encoder) {
-	e.derive(&classEmailActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classEmailActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3175,11 +3175,11 @@ func (o *EmailActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 8)
 	if o.Banner != "" {
-		e.str(`"banner":`, o.Banner)
+		e.str(`"banner":"`, o.Banner)
 	}
 	set = b.upTo(e, set, 13)
 	if o.Command != "" {
-		e.str(`"command":`, o.Command)
+		e.str(`"command":"`, o.Command)
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
@@ -3187,7 +3187,7 @@ func (o *EmailActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 18)
 	if o.Direction != "" || o.DirectionID != 0 || e.always(15) {
-		e.caption(`"direction":`, o.Direction, int64(o.DirectionID), captionsEmailActivityDirectionID, e.always(15))
+		e.caption(`"direction":"`, o.Direction, int64(o.DirectionID), captionsEmailActivityDirectionID, e.always(15))
 	}
 	if o.DirectionID != 0 || e.always(15) {
 		e.int(`"direction_id":`, int64(o.DirectionID))
@@ -3205,22 +3205,22 @@ func (o *EmailActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 25)
 	if o.From != "" {
-		e.str(`"from":`, o.From)
+		e.str(`"from":"`, o.From)
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
 		encodeObject(e, `"message_context":`, o.MessageContext)
 	}
 	if o.MessageTraceUID != "" {
-		e.str(`"message_trace_uid":`, o.MessageTraceUID)
+		e.str(`"message_trace_uid":"`, o.MessageTraceUID)
 	}
 	set = b.upTo(e, set, 33)
 	if o.ProtocolName != "" {
-		e.str(`"protocol_name":`, o.ProtocolName)
+		e.str(`"protocol_name":"`, o.ProtocolName)
 	}
 	set = b.upTo(e, set, 42)
 	if o.SMTPHello != "" {
-		e.str(`"smtp_hello":`, o.SMTPHello)
+		e.str(`"smtp_hello":"`, o.SMTPHello)
 	}
 	if o.SrcEndpoint != nil {
 		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
@@ -3238,8 +3238,8 @@ func (o *EmailActivity) encode(e *encoder) {
 }
 
 func (o *NetworkFileActivity) encode(e *encoder) {
-	e.derive(&classNetworkFileActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classNetworkFileActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3255,10 +3255,10 @@ func (o *NetworkFileActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":`, o.AppName)
+		e.str(`"app_name":"`, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":`, o.AppProtocolName)
+		e.str(`"app_protocol_name":"`, o.AppProtocolName)
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
@@ -3280,7 +3280,7 @@ func (o *NetworkFileActivity) encode(e *encoder) {
 		e.int(`"expiration_time":`, o.ExpirationTime)
 	}
 	if o.ExpirationTimeDT != "" {
-		e.str(`"expiration_time_dt":`, o.ExpirationTimeDT)
+		e.str(`"expiration_time_dt":"`, o.ExpirationTimeDT)
 	}
 	if o.File != nil {
 		encodeObject(e, `"file":`, o.File)
@@ -3302,7 +3302,7 @@ func (o *NetworkFileActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
 		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
@@ -3353,8 +3353,8 @@ func (o *NetworkFileActivity) encode(e *encoder) {
 }
 
 func (o *EmailFileActivity) encode(e *encoder) {
-	e.derive(&classEmailFileActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classEmailFileActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3363,7 +3363,7 @@ func (o *EmailFileActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 21)
 	if o.EmailUID != "" {
-		e.str(`"email_uid":`, o.EmailUID)
+		e.str(`"email_uid":"`, o.EmailUID)
 	}
 	set = b.upTo(e, set, 24)
 	if o.File != nil {
@@ -3378,8 +3378,8 @@ func (o *EmailFileActivity) encode(e *encoder) {
 }
 
 func (o *EmailURLActivity) encode(e *encoder) {
-	e.derive(&classEmailURLActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classEmailURLActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3388,7 +3388,7 @@ func (o *EmailURLActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 21)
 	if o.EmailUID != "" {
-		e.str(`"email_uid":`, o.EmailUID)
+		e.str(`"email_uid":"`, o.EmailUID)
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -3403,8 +3403,8 @@ func (o *EmailURLActivity) encode(e *encoder) {
 }
 
 func (o *NTPActivity) encode(e *encoder) {
-	e.derive(&classNTPActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classNTPActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3420,10 +3420,10 @@ func (o *NTPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":`, o.AppName)
+		e.str(`"app_name":"`, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":`, o.AppProtocolName)
+		e.str(`"app_protocol_name":"`, o.AppProtocolName)
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
@@ -3464,7 +3464,7 @@ func (o *NTPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
 		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
@@ -3507,7 +3507,7 @@ func (o *NTPActivity) encode(e *encoder) {
 		e.int(`"status_id":`, int64(o.StatusID))
 	}
 	if o.Stratum != "" || o.StratumID != 0 {
-		e.caption(`"stratum":`, o.Stratum, int64(o.StratumID), captionsStratumID, e.always(0))
+		e.caption(`"stratum":"`, o.Stratum, int64(o.StratumID), captionsStratumID, e.always(0))
 	}
 	if o.StratumID != 0 {
 		e.int(`"stratum_id":`, int64(o.StratumID))
@@ -3521,15 +3521,15 @@ func (o *NTPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 53)
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
 }
 
 func (o *TunnelActivity) encode(e *encoder) {
-	e.derive(&classTunnelActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classTunnelActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3545,10 +3545,10 @@ func (o *TunnelActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":`, o.AppName)
+		e.str(`"app_name":"`, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":`, o.AppProtocolName)
+		e.str(`"app_protocol_name":"`, o.AppProtocolName)
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
@@ -3582,7 +3582,7 @@ func (o *TunnelActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
 		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
@@ -3593,7 +3593,7 @@ func (o *TunnelActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.ProtocolName != "" {
-		e.str(`"protocol_name":`, o.ProtocolName)
+		e.str(`"protocol_name":"`, o.ProtocolName)
 	}
 	if o.Proxy != nil {
 		encodeObject(e, `"proxy":`, o.Proxy)
@@ -3639,7 +3639,7 @@ func (o *TunnelActivity) encode(e *encoder) {
 		encodeObject(e, `"tunnel_interface":`, o.TunnelInterface)
 	}
 	if o.TunnelType != "" || o.TunnelTypeID != 0 {
-		e.caption(`"tunnel_type":`, o.TunnelType, int64(o.TunnelTypeID), captionsTunnelTypeID, e.always(0))
+		e.caption(`"tunnel_type":"`, o.TunnelType, int64(o.TunnelTypeID), captionsTunnelTypeID, e.always(0))
 	}
 	if o.TunnelTypeID != 0 {
 		e.int(`"tunnel_type_id":`, int64(o.TunnelTypeID))
@@ -3653,8 +3653,8 @@ func (o *TunnelActivity) encode(e *encoder) {
 }
 
 func (o *InventoryInfo) encode(e *encoder) {
-	e.derive(&classInventoryInfo, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classInventoryInfo, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3670,8 +3670,8 @@ func (o *InventoryInfo) encode(e *encoder) {
 }
 
 func (o *ConfigState) encode(e *encoder) {
-	e.derive(&classConfigState, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classConfigState, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3695,8 +3695,8 @@ func (o *ConfigState) encode(e *encoder) {
 }
 
 func (o *UserInventory) encode(e *encoder) {
-	e.derive(&classUserInventory, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classUserInventory, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3716,8 +3716,8 @@ func (o *UserInventory) encode(e *encoder) {
 }
 
 func (o *PatchState) encode(e *encoder) {
-	e.derive(&classPatchState, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classPatchState, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3737,8 +3737,8 @@ func (o *PatchState) encode(e *encoder) {
 }
 
 func (o *KernelObjectQuery) encode(e *encoder) {
-	e.derive(&classKernelObjectQuery, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classKernelObjectQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3754,7 +3754,7 @@ func (o *KernelObjectQuery) encode(e *encoder) {
 		encodeObject(e, `"query_info":`, o.QueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
 		e.int(`"query_result_id":`, int64(o.QueryResultID))
@@ -3768,8 +3768,8 @@ func (o *KernelObjectQuery) encode(e *encoder) {
 }
 
 func (o *FileQuery) encode(e *encoder) {
-	e.derive(&classFileQuery, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classFileQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3785,7 +3785,7 @@ func (o *FileQuery) encode(e *encoder) {
 		encodeObject(e, `"query_info":`, o.QueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
 		e.int(`"query_result_id":`, int64(o.QueryResultID))
@@ -3799,8 +3799,8 @@ func (o *FileQuery) encode(e *encoder) {
 }
 
 func (o *FolderQuery) encode(e *encoder) {
-	e.derive(&classFolderQuery, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classFolderQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3816,7 +3816,7 @@ func (o *FolderQuery) encode(e *encoder) {
 		encodeObject(e, `"query_info":`, o.QueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
 		e.int(`"query_result_id":`, int64(o.QueryResultID))
@@ -3830,8 +3830,8 @@ func (o *FolderQuery) encode(e *encoder) {
 }
 
 func (o *AdminGroupQuery) encode(e *encoder) {
-	e.derive(&classAdminGroupQuery, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classAdminGroupQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3847,7 +3847,7 @@ func (o *AdminGroupQuery) encode(e *encoder) {
 		encodeObject(e, `"query_info":`, o.QueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
 		e.int(`"query_result_id":`, int64(o.QueryResultID))
@@ -3865,8 +3865,8 @@ func (o *AdminGroupQuery) encode(e *encoder) {
 }
 
 func (o *JobQuery) encode(e *encoder) {
-	e.derive(&classJobQuery, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classJobQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3882,7 +3882,7 @@ func (o *JobQuery) encode(e *encoder) {
 		encodeObject(e, `"query_info":`, o.QueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
 		e.int(`"query_result_id":`, int64(o.QueryResultID))
@@ -3896,8 +3896,8 @@ func (o *JobQuery) encode(e *encoder) {
 }
 
 func (o *ModuleQuery) encode(e *encoder) {
-	e.derive(&classModuleQuery, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classModuleQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3916,7 +3916,7 @@ func (o *ModuleQuery) encode(e *encoder) {
 		encodeObject(e, `"query_info":`, o.QueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
 		e.int(`"query_result_id":`, int64(o.QueryResultID))
@@ -3930,8 +3930,8 @@ func (o *ModuleQuery) encode(e *encoder) {
 }
 
 func (o *NetworkConnectionQuery) encode(e *encoder) {
-	e.derive(&classNetworkConnectionQuery, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classNetworkConnectionQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3950,14 +3950,14 @@ func (o *NetworkConnectionQuery) encode(e *encoder) {
 		encodeObject(e, `"query_info":`, o.QueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
 		e.int(`"query_result_id":`, int64(o.QueryResultID))
 	}
 	set = b.upTo(e, set, 44)
 	if o.State != "" || o.StateID != 0 || e.always(15) {
-		e.caption(`"state":`, o.State, int64(o.StateID), captionsNetworkConnectionQueryStateID, e.always(15))
+		e.caption(`"state":"`, o.State, int64(o.StateID), captionsNetworkConnectionQueryStateID, e.always(15))
 	}
 	if o.StateID != 0 || e.always(15) {
 		e.int(`"state_id":`, int64(o.StateID))
@@ -3971,8 +3971,8 @@ func (o *NetworkConnectionQuery) encode(e *encoder) {
 }
 
 func (o *NetworksQuery) encode(e *encoder) {
-	e.derive(&classNetworksQuery, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classNetworksQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -3988,7 +3988,7 @@ func (o *NetworksQuery) encode(e *encoder) {
 		encodeObject(e, `"query_info":`, o.QueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
 		e.int(`"query_result_id":`, int64(o.QueryResultID))
@@ -4002,8 +4002,8 @@ func (o *NetworksQuery) encode(e *encoder) {
 }
 
 func (o *PeripheralDeviceQuery) encode(e *encoder) {
-	e.derive(&classPeripheralDeviceQuery, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classPeripheralDeviceQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4019,7 +4019,7 @@ func (o *PeripheralDeviceQuery) encode(e *encoder) {
 		encodeObject(e, `"query_info":`, o.QueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
 		e.int(`"query_result_id":`, int64(o.QueryResultID))
@@ -4033,8 +4033,8 @@ func (o *PeripheralDeviceQuery) encode(e *encoder) {
 }
 
 func (o *ProcessQuery) encode(e *encoder) {
-	e.derive(&classProcessQuery, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classProcessQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4049,7 +4049,7 @@ func (o *ProcessQuery) encode(e *encoder) {
 		encodeObject(e, `"query_info":`, o.QueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
 		e.int(`"query_result_id":`, int64(o.QueryResultID))
@@ -4063,8 +4063,8 @@ func (o *ProcessQuery) encode(e *encoder) {
 }
 
 func (o *ServiceQuery) encode(e *encoder) {
-	e.derive(&classServiceQuery, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classServiceQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4076,7 +4076,7 @@ func (o *ServiceQuery) encode(e *encoder) {
 		encodeObject(e, `"query_info":`, o.QueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
 		e.int(`"query_result_id":`, int64(o.QueryResultID))
@@ -4094,8 +4094,8 @@ func (o *ServiceQuery) encode(e *encoder) {
 }
 
 func (o *SessionQuery) encode(e *encoder) {
-	e.derive(&classSessionQuery, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classSessionQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4107,7 +4107,7 @@ func (o *SessionQuery) encode(e *encoder) {
 		encodeObject(e, `"query_info":`, o.QueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
 		e.int(`"query_result_id":`, int64(o.QueryResultID))
@@ -4125,8 +4125,8 @@ func (o *SessionQuery) encode(e *encoder) {
 }
 
 func (o *UserQuery) encode(e *encoder) {
-	e.derive(&classUserQuery, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classUserQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4138,7 +4138,7 @@ func (o *UserQuery) encode(e *encoder) {
 		encodeObject(e, `"query_info":`, o.QueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
 		e.int(`"query_result_id":`, int64(o.QueryResultID))
@@ -4156,8 +4156,8 @@ func (o *UserQuery) encode(e *encoder) {
 }
 
 func (o *DeviceConfigStateChange) encode(e *encoder) {
-	e.derive(&classDeviceConfigStateChange, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classDeviceConfigStateChange, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4166,7 +4166,7 @@ func (o *DeviceConfigStateChange) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.PrevSecurityLevel != "" || o.PrevSecurityLevelID != 0 {
-		e.caption(`"prev_security_level":`, o.PrevSecurityLevel, int64(o.PrevSecurityLevelID), captionsPrevSecurityLevelID, e.always(0))
+		e.caption(`"prev_security_level":"`, o.PrevSecurityLevel, int64(o.PrevSecurityLevelID), captionsPrevSecurityLevelID, e.always(0))
 	}
 	if o.PrevSecurityLevelID != 0 {
 		e.int(`"prev_security_level_id":`, int64(o.PrevSecurityLevelID))
@@ -4176,7 +4176,7 @@ func (o *DeviceConfigStateChange) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 40)
 	if o.SecurityLevel != "" || o.SecurityLevelID != 0 {
-		e.caption(`"security_level":`, o.SecurityLevel, int64(o.SecurityLevelID), captionsSecurityLevelID, e.always(0))
+		e.caption(`"security_level":"`, o.SecurityLevel, int64(o.SecurityLevelID), captionsSecurityLevelID, e.always(0))
 	}
 	if o.SecurityLevelID != 0 {
 		e.int(`"security_level_id":`, int64(o.SecurityLevelID))
@@ -4186,7 +4186,7 @@ func (o *DeviceConfigStateChange) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 44)
 	if o.State != "" || o.StateID != 0 {
-		e.caption(`"state":`, o.State, int64(o.StateID), captionsDeviceConfigStateChangeStateID, e.always(0))
+		e.caption(`"state":"`, o.State, int64(o.StateID), captionsDeviceConfigStateChangeStateID, e.always(0))
 	}
 	if o.StateID != 0 {
 		e.int(`"state_id":`, int64(o.StateID))
@@ -4200,8 +4200,8 @@ func (o *DeviceConfigStateChange) encode(e *encoder) {
 }
 
 func (o *SoftwareInfo) encode(e *encoder) {
-	e.derive(&classSoftwareInfo, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classSoftwareInfo, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4229,8 +4229,8 @@ func (o *SoftwareInfo) encode(e *encoder) {
 }
 
 func (o *OSINTInventoryInfo) encode(e *encoder) {
-	e.derive(&classOSINTInventoryInfo, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classOSINTInventoryInfo, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4246,8 +4246,8 @@ func (o *OSINTInventoryInfo) encode(e *encoder) {
 }
 
 func (o *StartupItemQuery) encode(e *encoder) {
-	e.derive(&classStartupItemQuery, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classStartupItemQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4259,7 +4259,7 @@ func (o *StartupItemQuery) encode(e *encoder) {
 		encodeObject(e, `"query_info":`, o.QueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
 		e.int(`"query_result_id":`, int64(o.QueryResultID))
@@ -4277,8 +4277,8 @@ func (o *StartupItemQuery) encode(e *encoder) {
 }
 
 func (o *CloudResourcesInventoryInfo) encode(e *encoder) {
-	e.derive(&classCloudResourcesInventoryInfo, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classCloudResourcesInventoryInfo, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4302,7 +4302,7 @@ func (o *CloudResourcesInventoryInfo) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 36)
 	if o.Region != "" {
-		e.str(`"region":`, o.Region)
+		e.str(`"region":"`, o.Region)
 	}
 	if o.Resources != nil {
 		encodeList(e, `"resources":`, o.Resources)
@@ -4319,8 +4319,8 @@ func (o *CloudResourcesInventoryInfo) encode(e *encoder) {
 }
 
 func (o *EvidenceInfo) encode(e *encoder) {
-	e.derive(&classEvidenceInfo, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classEvidenceInfo, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4335,7 +4335,7 @@ func (o *EvidenceInfo) encode(e *encoder) {
 		encodeObject(e, `"query_info":`, o.QueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
 		e.int(`"query_result_id":`, int64(o.QueryResultID))
@@ -4349,8 +4349,8 @@ func (o *EvidenceInfo) encode(e *encoder) {
 }
 
 func (o *WebResourcesActivity) encode(e *encoder) {
-	e.derive(&classWebResourcesActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classWebResourcesActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4429,8 +4429,8 @@ func (o *WebResourcesActivity) encode(e *encoder) {
 }
 
 func (o *ApplicationLifecycle) encode(e *encoder) {
-	e.derive(&classApplicationLifecycle, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classApplicationLifecycle, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4468,8 +4468,8 @@ func (o *ApplicationLifecycle) encode(e *encoder) {
 }
 
 func (o *APIActivity) encode(e *encoder) {
-	e.derive(&classAPIActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classAPIActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4523,8 +4523,8 @@ func (o *APIActivity) encode(e *encoder) {
 }
 
 func (o *WebResourceAccessActivity) encode(e *encoder) {
-	e.derive(&classWebResourceAccessActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classWebResourceAccessActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4596,8 +4596,8 @@ func (o *WebResourceAccessActivity) encode(e *encoder) {
 }
 
 func (o *DatastoreActivity) encode(e *encoder) {
-	e.derive(&classDatastoreActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classDatastoreActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4653,7 +4653,7 @@ func (o *DatastoreActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 50)
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsDatastoreActivityTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsDatastoreActivityTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
@@ -4663,8 +4663,8 @@ func (o *DatastoreActivity) encode(e *encoder) {
 }
 
 func (o *FileHosting) encode(e *encoder) {
-	e.derive(&classFileHosting, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classFileHosting, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	if o.AccessList != nil {
@@ -4704,7 +4704,7 @@ func (o *FileHosting) encode(e *encoder) {
 		e.int(`"expiration_time":`, o.ExpirationTime)
 	}
 	if o.ExpirationTimeDT != "" {
-		e.str(`"expiration_time_dt":`, o.ExpirationTimeDT)
+		e.str(`"expiration_time_dt":"`, o.ExpirationTimeDT)
 	}
 	if o.File != nil {
 		encodeObject(e, `"file":`, o.File)
@@ -4725,10 +4725,10 @@ func (o *FileHosting) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 42)
 	if o.Share != "" {
-		e.str(`"share":`, o.Share)
+		e.str(`"share":"`, o.Share)
 	}
 	if o.ShareType != "" || o.ShareTypeID != 0 {
-		e.caption(`"share_type":`, o.ShareType, int64(o.ShareTypeID), captionsShareTypeID, e.always(0))
+		e.caption(`"share_type":"`, o.ShareType, int64(o.ShareTypeID), captionsShareTypeID, e.always(0))
 	}
 	if o.ShareTypeID != 0 {
 		e.int(`"share_type_id":`, int64(o.ShareTypeID))
@@ -4745,8 +4745,8 @@ func (o *FileHosting) encode(e *encoder) {
 }
 
 func (o *ScanActivity) encode(e *encoder) {
-	e.derive(&classScanActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classScanActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4762,7 +4762,7 @@ func (o *ScanActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 13)
 	if o.CommandUID != "" {
-		e.str(`"command_uid":`, o.CommandUID)
+		e.str(`"command_uid":"`, o.CommandUID)
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
@@ -4805,7 +4805,7 @@ func (o *ScanActivity) encode(e *encoder) {
 		encodeObject(e, `"scan":`, o.Scan)
 	}
 	if o.ScheduleUID != "" {
-		e.str(`"schedule_uid":`, o.ScheduleUID)
+		e.str(`"schedule_uid":"`, o.ScheduleUID)
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -4820,8 +4820,8 @@ func (o *ScanActivity) encode(e *encoder) {
 }
 
 func (o *ApplicationError) encode(e *encoder) {
-	e.derive(&classApplicationError, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classApplicationError, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4852,8 +4852,8 @@ func (o *ApplicationError) encode(e *encoder) {
 }
 
 func (o *RemediationActivity) encode(e *encoder) {
-	e.derive(&classRemediationActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classRemediationActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4862,7 +4862,7 @@ func (o *RemediationActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 13)
 	if o.CommandUID != "" {
-		e.str(`"command_uid":`, o.CommandUID)
+		e.str(`"command_uid":"`, o.CommandUID)
 	}
 	set = b.upTo(e, set, 17)
 	if o.Countermeasures != nil {
@@ -4885,8 +4885,8 @@ func (o *RemediationActivity) encode(e *encoder) {
 }
 
 func (o *FileRemediationActivity) encode(e *encoder) {
-	e.derive(&classFileRemediationActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classFileRemediationActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4895,7 +4895,7 @@ func (o *FileRemediationActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 13)
 	if o.CommandUID != "" {
-		e.str(`"command_uid":`, o.CommandUID)
+		e.str(`"command_uid":"`, o.CommandUID)
 	}
 	set = b.upTo(e, set, 17)
 	if o.Countermeasures != nil {
@@ -4922,8 +4922,8 @@ func (o *FileRemediationActivity) encode(e *encoder) {
 }
 
 func (o *ProcessRemediationActivity) encode(e *encoder) {
-	e.derive(&classProcessRemediationActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classProcessRemediationActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4932,7 +4932,7 @@ func (o *ProcessRemediationActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 13)
 	if o.CommandUID != "" {
-		e.str(`"command_uid":`, o.CommandUID)
+		e.str(`"command_uid":"`, o.CommandUID)
 	}
 	set = b.upTo(e, set, 17)
 	if o.Countermeasures != nil {
@@ -4959,8 +4959,8 @@ func (o *ProcessRemediationActivity) encode(e *encoder) {
 }
 
 func (o *NetworkRemediationActivity) encode(e *encoder) {
-	e.derive(&classNetworkRemediationActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classNetworkRemediationActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -4969,7 +4969,7 @@ func (o *NetworkRemediationActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 13)
 	if o.CommandUID != "" {
-		e.str(`"command_uid":`, o.CommandUID)
+		e.str(`"command_uid":"`, o.CommandUID)
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
@@ -4996,8 +4996,8 @@ func (o *NetworkRemediationActivity) encode(e *encoder) {
 }
 
 func (o *DroneFlightsActivity) encode(e *encoder) {
-	e.derive(&classDroneFlightsActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classDroneFlightsActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -5006,18 +5006,18 @@ func (o *DroneFlightsActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 7)
 	if o.AuthProtocol != "" || o.AuthProtocolID != 0 {
-		e.caption(`"auth_protocol":`, o.AuthProtocol, int64(o.AuthProtocolID), captionsDroneFlightsActivityAuthProtocolID, e.always(0))
+		e.caption(`"auth_protocol":"`, o.AuthProtocol, int64(o.AuthProtocolID), captionsDroneFlightsActivityAuthProtocolID, e.always(0))
 	}
 	if o.AuthProtocolID != 0 {
 		e.int(`"auth_protocol_id":`, int64(o.AuthProtocolID))
 	}
 	set = b.upTo(e, set, 12)
 	if o.Classification != "" {
-		e.str(`"classification":`, o.Classification)
+		e.str(`"classification":"`, o.Classification)
 	}
 	set = b.upTo(e, set, 13)
 	if o.Comment != "" {
-		e.str(`"comment":`, o.Comment)
+		e.str(`"comment":"`, o.Comment)
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
@@ -5029,7 +5029,7 @@ func (o *DroneFlightsActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.ProtocolName != "" {
-		e.str(`"protocol_name":`, o.ProtocolName)
+		e.str(`"protocol_name":"`, o.ProtocolName)
 	}
 	if o.ProxyEndpoint != nil {
 		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
@@ -5064,8 +5064,8 @@ func (o *DroneFlightsActivity) encode(e *encoder) {
 }
 
 func (o *AirborneBroadcastActivity) encode(e *encoder) {
-	e.derive(&classAirborneBroadcastActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classAirborneBroadcastActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -5086,7 +5086,7 @@ func (o *AirborneBroadcastActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.ProtocolName != "" {
-		e.str(`"protocol_name":`, o.ProtocolName)
+		e.str(`"protocol_name":"`, o.ProtocolName)
 	}
 	if o.ProxyEndpoint != nil {
 		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
@@ -5125,8 +5125,8 @@ func (o *AirborneBroadcastActivity) encode(e *encoder) {
 }
 
 func (o *RegistryKeyActivity) encode(e *encoder) {
-	e.derive(&classRegistryKeyActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classRegistryKeyActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	if o.AccessMask != nil {
@@ -5145,7 +5145,7 @@ func (o *RegistryKeyActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 17)
 	if o.CreateMask != "" {
-		e.str(`"create_mask":`, o.CreateMask)
+		e.str(`"create_mask":"`, o.CreateMask)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
 		encodeObject(e, `"delegation":`, o.Delegation)
@@ -5175,8 +5175,8 @@ func (o *RegistryKeyActivity) encode(e *encoder) {
 }
 
 func (o *RegistryValueActivity) encode(e *encoder) {
-	e.derive(&classRegistryValueActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classRegistryValueActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -5215,8 +5215,8 @@ func (o *RegistryValueActivity) encode(e *encoder) {
 }
 
 func (o *WindowsResourceActivity) encode(e *encoder) {
-	e.derive(&classWindowsResourceActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classWindowsResourceActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -5251,8 +5251,8 @@ func (o *WindowsResourceActivity) encode(e *encoder) {
 }
 
 func (o *WindowsServiceActivity) encode(e *encoder) {
-	e.derive(&classWindowsServiceActivity, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classWindowsServiceActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -5291,8 +5291,8 @@ func (o *WindowsServiceActivity) encode(e *encoder) {
 }
 
 func (o *RegistryKeyQuery) encode(e *encoder) {
-	e.derive(&classRegistryKeyQuery, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classRegistryKeyQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -5304,7 +5304,7 @@ func (o *RegistryKeyQuery) encode(e *encoder) {
 		encodeObject(e, `"query_info":`, o.QueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
 		e.int(`"query_result_id":`, int64(o.QueryResultID))
@@ -5322,8 +5322,8 @@ func (o *RegistryKeyQuery) encode(e *encoder) {
 }
 
 func (o *RegistryValueQuery) encode(e *encoder) {
-	e.derive(&classRegistryValueQuery, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classRegistryValueQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -5335,7 +5335,7 @@ func (o *RegistryValueQuery) encode(e *encoder) {
 		encodeObject(e, `"query_info":`, o.QueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
 		e.int(`"query_result_id":`, int64(o.QueryResultID))
@@ -5353,8 +5353,8 @@ func (o *RegistryValueQuery) encode(e *encoder) {
 }
 
 func (o *PrefetchQuery) encode(e *encoder) {
-	e.derive(&classPrefetchQuery, int64(o.ActivityID), int64(o.StatusID))
 	outer := e.open(o.Extra)
+	e.derive(&classPrefetchQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
 	set = b.upTo(e, set, 2)
@@ -5366,18 +5366,18 @@ func (o *PrefetchQuery) encode(e *encoder) {
 		e.int(`"last_run_time":`, o.LastRunTime)
 	}
 	if o.LastRunTimeDT != "" {
-		e.str(`"last_run_time_dt":`, o.LastRunTimeDT)
+		e.str(`"last_run_time_dt":"`, o.LastRunTimeDT)
 	}
 	set = b.upTo(e, set, 30)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	set = b.upTo(e, set, 33)
 	if o.QueryInfo != nil {
 		encodeObject(e, `"query_info":`, o.QueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
 		e.int(`"query_result_id":`, int64(o.QueryResultID))
@@ -5397,10 +5397,10 @@ func (o *PrefetchQuery) encode(e *encoder) {
 func (o *AccessAnalysisResult) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.AccessLevel != "" {
-		e.str(`"access_level":`, o.AccessLevel)
+		e.str(`"access_level":"`, o.AccessLevel)
 	}
 	if o.AccessType != "" {
-		e.str(`"access_type":`, o.AccessType)
+		e.str(`"access_type":"`, o.AccessType)
 	}
 	if o.Accessors != nil {
 		encodeList(e, `"accessors":`, o.Accessors)
@@ -5432,19 +5432,19 @@ func (o *Account) encode(e *encoder) {
 		encodeTexts(e, `"labels":`, o.Labels)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Tags != nil {
 		encodeList(e, `"tags":`, o.Tags)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsAccountTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsAccountTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -5455,10 +5455,10 @@ func (o *Account) encode(e *encoder) {
 func (o *Actor) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.AppName != "" {
-		e.str(`"app_name":`, o.AppName)
+		e.str(`"app_name":"`, o.AppName)
 	}
 	if o.AppUID != "" {
-		e.str(`"app_uid":`, o.AppUID)
+		e.str(`"app_uid":"`, o.AppUID)
 	}
 	if (o.Application != nil) && e.in(8, "application") {
 		encodeObject(e, `"application":`, o.Application)
@@ -5473,7 +5473,7 @@ func (o *Actor) encode(e *encoder) {
 		encodeObject(e, `"idp":`, o.IDP)
 	}
 	if o.InvokedBy != "" {
-		e.str(`"invoked_by":`, o.InvokedBy)
+		e.str(`"invoked_by":"`, o.InvokedBy)
 	}
 	if o.Process != nil {
 		encodeObject(e, `"process":`, o.Process)
@@ -5493,7 +5493,7 @@ func (o *AdditionalRestriction) encode(e *encoder) {
 		encodeObject(e, `"policy":`, o.Policy)
 	}
 	if o.Status != "" || o.StatusID != 0 {
-		e.caption(`"status":`, o.Status, int64(o.StatusID), captionsAdditionalRestrictionStatusID, e.always(0))
+		e.caption(`"status":"`, o.Status, int64(o.StatusID), captionsAdditionalRestrictionStatusID, e.always(0))
 	}
 	if o.StatusID != 0 {
 		e.int(`"status_id":`, int64(o.StatusID))
@@ -5507,22 +5507,22 @@ func (o *Advisory) encode(e *encoder) {
 		encodeObject(e, `"avg_timespan":`, o.AvgTimespan)
 	}
 	if o.Bulletin != "" {
-		e.str(`"bulletin":`, o.Bulletin)
+		e.str(`"bulletin":"`, o.Bulletin)
 	}
 	if o.Classification != "" {
-		e.str(`"classification":`, o.Classification)
+		e.str(`"classification":"`, o.Classification)
 	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.InstallState != "" || o.InstallStateID != 0 {
-		e.caption(`"install_state":`, o.InstallState, int64(o.InstallStateID), captionsInstallStateID, e.always(0))
+		e.caption(`"install_state":"`, o.InstallState, int64(o.InstallStateID), captionsInstallStateID, e.always(0))
 	}
 	if o.InstallStateID != 0 {
 		e.int(`"install_state_id":`, int64(o.InstallStateID))
@@ -5534,7 +5534,7 @@ func (o *Advisory) encode(e *encoder) {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.OS != nil {
 		encodeObject(e, `"os":`, o.OS)
@@ -5555,13 +5555,13 @@ func (o *Advisory) encode(e *encoder) {
 		e.int(`"size":`, *o.Size)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.Title != "" {
-		e.str(`"title":`, o.Title)
+		e.str(`"title":"`, o.Title)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -5598,64 +5598,64 @@ func (o *AffectedCode) encode(e *encoder) {
 func (o *AffectedPackage) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Architecture != "" {
-		e.str(`"architecture":`, o.Architecture)
+		e.str(`"architecture":"`, o.Architecture)
 	}
 	if o.CPEName != "" {
-		e.str(`"cpe_name":`, o.CPEName)
+		e.str(`"cpe_name":"`, o.CPEName)
 	}
 	if o.Epoch != nil {
 		e.int(`"epoch":`, *o.Epoch)
 	}
 	if o.FixedInVersion != "" {
-		e.str(`"fixed_in_version":`, o.FixedInVersion)
+		e.str(`"fixed_in_version":"`, o.FixedInVersion)
 	}
 	if o.Hash != nil {
 		encodeObject(e, `"hash":`, o.Hash)
 	}
 	if o.License != "" {
-		e.str(`"license":`, o.License)
+		e.str(`"license":"`, o.License)
 	}
 	if o.LicenseURL != "" {
-		e.str(`"license_url":`, o.LicenseURL)
+		e.str(`"license_url":"`, o.LicenseURL)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.PackageManager != "" {
-		e.str(`"package_manager":`, o.PackageManager)
+		e.str(`"package_manager":"`, o.PackageManager)
 	}
 	if o.PackageManagerURL != "" {
-		e.str(`"package_manager_url":`, o.PackageManagerURL)
+		e.str(`"package_manager_url":"`, o.PackageManagerURL)
 	}
 	if o.Path != "" {
-		e.str(`"path":`, o.Path)
+		e.str(`"path":"`, o.Path)
 	}
 	if o.PURL != "" {
-		e.str(`"purl":`, o.PURL)
+		e.str(`"purl":"`, o.PURL)
 	}
 	if o.Release != "" {
-		e.str(`"release":`, o.Release)
+		e.str(`"release":"`, o.Release)
 	}
 	if o.Remediation != nil {
 		encodeObject(e, `"remediation":`, o.Remediation)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsPackageTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsPackageTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":`, o.VendorName)
+		e.str(`"vendor_name":"`, o.VendorName)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -5663,28 +5663,28 @@ func (o *AffectedPackage) encode(e *encoder) {
 func (o *Agent) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Policies != nil {
 		encodeList(e, `"policies":`, o.Policies)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsAgentTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsAgentTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":`, o.UIDAlt)
+		e.str(`"uid_alt":"`, o.UIDAlt)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":`, o.VendorName)
+		e.str(`"vendor_name":"`, o.VendorName)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -5698,25 +5698,25 @@ func (o *AIAgent) encode(e *encoder) {
 		encodeObject(e, `"charter":`, o.Charter)
 	}
 	if o.InstanceUID != "" {
-		e.str(`"instance_uid":`, o.InstanceUID)
+		e.str(`"instance_uid":"`, o.InstanceUID)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsAIAgentTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsAIAgentTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.UIDNumeric != nil {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -5724,19 +5724,19 @@ func (o *AIAgent) encode(e *encoder) {
 func (o *AIModel) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.AIProvider != "" {
-		e.str(`"ai_provider":`, o.AIProvider)
+		e.str(`"ai_provider":"`, o.AIProvider)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -5747,34 +5747,34 @@ func (o *Aircraft) encode(e *encoder) {
 		encodeObject(e, `"location":`, o.Location)
 	}
 	if o.Model != "" {
-		e.str(`"model":`, o.Model)
+		e.str(`"model":"`, o.Model)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.SerialNumber != "" {
-		e.str(`"serial_number":`, o.SerialNumber)
+		e.str(`"serial_number":"`, o.SerialNumber)
 	}
 	if o.Speed != "" {
-		e.str(`"speed":`, o.Speed)
+		e.str(`"speed":"`, o.Speed)
 	}
 	if o.SpeedAccuracy != "" {
-		e.str(`"speed_accuracy":`, o.SpeedAccuracy)
+		e.str(`"speed_accuracy":"`, o.SpeedAccuracy)
 	}
 	if o.TrackDirection != "" {
-		e.str(`"track_direction":`, o.TrackDirection)
+		e.str(`"track_direction":"`, o.TrackDirection)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":`, o.UIDAlt)
+		e.str(`"uid_alt":"`, o.UIDAlt)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.VerticalSpeed != "" {
-		e.str(`"vertical_speed":`, o.VerticalSpeed)
+		e.str(`"vertical_speed":"`, o.VerticalSpeed)
 	}
 	e.close(outer)
 }
@@ -5782,10 +5782,10 @@ func (o *Aircraft) encode(e *encoder) {
 func (o *AnalysisTarget) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	e.close(outer)
 }
@@ -5793,16 +5793,16 @@ func (o *AnalysisTarget) encode(e *encoder) {
 func (o *Analytic) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Algorithm != "" {
-		e.str(`"algorithm":`, o.Algorithm)
+		e.str(`"algorithm":"`, o.Algorithm)
 	}
 	if o.Category != "" {
-		e.str(`"category":`, o.Category)
+		e.str(`"category":"`, o.Category)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.RelatedAnalytics != nil {
 		encodeList(e, `"related_analytics":`, o.RelatedAnalytics)
@@ -5811,25 +5811,25 @@ func (o *Analytic) encode(e *encoder) {
 		encodeList(e, `"sensor_info_list":`, o.SensorInfoList)
 	}
 	if o.State != "" || o.StateID != 0 {
-		e.caption(`"state":`, o.State, int64(o.StateID), captionsAnalyticStateID, e.always(0))
+		e.caption(`"state":"`, o.State, int64(o.StateID), captionsAnalyticStateID, e.always(0))
 	}
 	if o.StateID != 0 {
 		e.int(`"state_id":`, int64(o.StateID))
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsAnalyticTypeID, e.always(15))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsAnalyticTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -5837,16 +5837,16 @@ func (o *Analytic) encode(e *encoder) {
 func (o *Anomaly) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.ObservationParameter != "" {
-		e.str(`"observation_parameter":`, o.ObservationParameter)
+		e.str(`"observation_parameter":"`, o.ObservationParameter)
 	}
 	if o.ObservationType != "" {
-		e.str(`"observation_type":`, o.ObservationType)
+		e.str(`"observation_type":"`, o.ObservationType)
 	}
 	if o.Observations != nil {
 		encodeList(e, `"observations":`, o.Observations)
 	}
 	if o.ObservedPattern != "" {
-		e.str(`"observed_pattern":`, o.ObservedPattern)
+		e.str(`"observed_pattern":"`, o.ObservedPattern)
 	}
 	e.close(outer)
 }
@@ -5871,7 +5871,7 @@ func (o *API) encode(e *encoder) {
 		encodeObject(e, `"group":`, o.Group)
 	}
 	if o.Operation != "" {
-		e.str(`"operation":`, o.Operation)
+		e.str(`"operation":"`, o.Operation)
 	}
 	if o.Request != nil {
 		encodeObject(e, `"request":`, o.Request)
@@ -5886,7 +5886,7 @@ func (o *API) encode(e *encoder) {
 		encodeObject(e, `"token":`, o.Token)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -5894,25 +5894,25 @@ func (o *API) encode(e *encoder) {
 func (o *Application) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Criticality != "" {
-		e.str(`"criticality":`, o.Criticality)
+		e.str(`"criticality":"`, o.Criticality)
 	}
 	if o.Data != nil {
 		e.json(`"data":`, o.Data)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Group != nil {
 		encodeObject(e, `"group":`, o.Group)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":`, o.Hostname)
+		e.str(`"hostname":"`, o.Hostname)
 	}
 	if o.Labels != nil {
 		encodeTexts(e, `"labels":`, o.Labels)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Owner != nil {
 		encodeObject(e, `"owner":`, o.Owner)
@@ -5921,13 +5921,13 @@ func (o *Application) encode(e *encoder) {
 		encodeObject(e, `"product":`, o.Product)
 	}
 	if o.Region != "" {
-		e.str(`"region":`, o.Region)
+		e.str(`"region":"`, o.Region)
 	}
 	if o.ResourceRelationship != nil {
 		encodeObject(e, `"resource_relationship":`, o.ResourceRelationship)
 	}
 	if o.RiskLevel != "" || o.RiskLevelID != 0 {
-		e.caption(`"risk_level":`, o.RiskLevel, int64(o.RiskLevelID), captionsRiskLevelID, e.always(0))
+		e.caption(`"risk_level":"`, o.RiskLevel, int64(o.RiskLevelID), captionsRiskLevelID, e.always(0))
 	}
 	if o.RiskLevelID != 0 {
 		e.int(`"risk_level_id":`, int64(o.RiskLevelID))
@@ -5942,19 +5942,19 @@ func (o *Application) encode(e *encoder) {
 		encodeList(e, `"tags":`, o.Tags)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":`, o.UIDAlt)
+		e.str(`"uid_alt":"`, o.UIDAlt)
 	}
 	if o.URL != nil {
 		encodeObject(e, `"url":`, o.URL)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -5962,22 +5962,22 @@ func (o *Application) encode(e *encoder) {
 func (o *Assessment) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Category != "" {
-		e.str(`"category":`, o.Category)
+		e.str(`"category":"`, o.Category)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.MeetsCriteria || e.always(15) {
 		e.bool(`"meets_criteria":`, o.MeetsCriteria)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Policy != nil {
 		encodeObject(e, `"policy":`, o.Policy)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -6003,7 +6003,7 @@ func (o *Attack) encode(e *encoder) {
 		encodeObject(e, `"technique":`, o.Technique)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -6011,10 +6011,10 @@ func (o *Attack) encode(e *encoder) {
 func (o *Attestation) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.AuthorityUID != "" {
-		e.str(`"authority_uid":`, o.AuthorityUID)
+		e.str(`"authority_uid":"`, o.AuthorityUID)
 	}
 	if o.ChainUID != "" {
-		e.str(`"chain_uid":`, o.ChainUID)
+		e.str(`"chain_uid":"`, o.ChainUID)
 	}
 	if o.Fingerprint != nil {
 		encodeObject(e, `"fingerprint":`, o.Fingerprint)
@@ -6026,7 +6026,7 @@ func (o *Attestation) encode(e *encoder) {
 		encodeList(e, `"signatures":`, o.Signatures)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -6037,10 +6037,10 @@ func (o *AuthFactor) encode(e *encoder) {
 		encodeObject(e, `"device":`, o.Device)
 	}
 	if o.EmailAddr != "" {
-		e.str(`"email_addr":`, o.EmailAddr)
+		e.str(`"email_addr":"`, o.EmailAddr)
 	}
 	if o.FactorType != "" || o.FactorTypeID != 0 || e.always(15) {
-		e.caption(`"factor_type":`, o.FactorType, int64(o.FactorTypeID), captionsFactorTypeID, e.always(15))
+		e.caption(`"factor_type":"`, o.FactorType, int64(o.FactorTypeID), captionsFactorTypeID, e.always(15))
 	}
 	if o.FactorTypeID != 0 || e.always(15) {
 		e.int(`"factor_type_id":`, int64(o.FactorTypeID))
@@ -6052,10 +6052,10 @@ func (o *AuthFactor) encode(e *encoder) {
 		e.bool(`"is_totp":`, *o.IsTOTP)
 	}
 	if o.PhoneNumber != "" {
-		e.str(`"phone_number":`, o.PhoneNumber)
+		e.str(`"phone_number":"`, o.PhoneNumber)
 	}
 	if o.Provider != "" {
-		e.str(`"provider":`, o.Provider)
+		e.str(`"provider":"`, o.Provider)
 	}
 	if o.SecurityQuestions != nil {
 		encodeTexts(e, `"security_questions":`, o.SecurityQuestions)
@@ -6069,7 +6069,7 @@ func (o *AuthenticationToken) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.EncryptionDetails != nil {
 		encodeObject(e, `"encryption_details":`, o.EncryptionDetails)
@@ -6078,37 +6078,37 @@ func (o *AuthenticationToken) encode(e *encoder) {
 		e.int(`"expiration_time":`, o.ExpirationTime)
 	}
 	if o.ExpirationTimeDT != "" {
-		e.str(`"expiration_time_dt":`, o.ExpirationTimeDT)
+		e.str(`"expiration_time_dt":"`, o.ExpirationTimeDT)
 	}
 	if o.IsRenewable != nil {
 		e.bool(`"is_renewable":`, *o.IsRenewable)
 	}
 	if o.KerberosFlags != "" {
-		e.str(`"kerberos_flags":`, o.KerberosFlags)
+		e.str(`"kerberos_flags":"`, o.KerberosFlags)
 	}
 	if (o.ModifiedTime != 0) && e.in(12, "modified_time") {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if (o.ModifiedTimeDT != "") && e.in(12, "modified_time_dt") {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if (o.Name != "") && e.in(12, "name") {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if (o.TenantUID != "") && e.in(12, "tenant_uid") {
-		e.str(`"tenant_uid":`, o.TenantUID)
+		e.str(`"tenant_uid":"`, o.TenantUID)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsTokenTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsTokenTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if (o.UID != "") && e.in(12, "uid") {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.Zone != "") && e.in(12, "zone") {
-		e.str(`"zone":`, o.Zone)
+		e.str(`"zone":"`, o.Zone)
 	}
 	e.close(outer)
 }
@@ -6116,7 +6116,7 @@ func (o *AuthenticationToken) encode(e *encoder) {
 func (o *Authorization) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Decision != "" {
-		e.str(`"decision":`, o.Decision)
+		e.str(`"decision":"`, o.Decision)
 	}
 	if o.Policy != nil {
 		encodeObject(e, `"policy":`, o.Policy)
@@ -6127,7 +6127,7 @@ func (o *Authorization) encode(e *encoder) {
 func (o *AutonomousSystem) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Number != nil {
 		e.int(`"number":`, *o.Number)
@@ -6138,16 +6138,16 @@ func (o *AutonomousSystem) encode(e *encoder) {
 func (o *Baseline) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.ObservationParameter != "" {
-		e.str(`"observation_parameter":`, o.ObservationParameter)
+		e.str(`"observation_parameter":"`, o.ObservationParameter)
 	}
 	if o.ObservationType != "" {
-		e.str(`"observation_type":`, o.ObservationType)
+		e.str(`"observation_type":"`, o.ObservationType)
 	}
 	if o.Observations != nil {
 		encodeList(e, `"observations":`, o.Observations)
 	}
 	if o.ObservedPattern != "" {
-		e.str(`"observed_pattern":`, o.ObservedPattern)
+		e.str(`"observed_pattern":"`, o.ObservedPattern)
 	}
 	e.close(outer)
 }
@@ -6155,7 +6155,7 @@ func (o *Baseline) encode(e *encoder) {
 func (o *Campaign) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	e.close(outer)
 }
@@ -6166,13 +6166,13 @@ func (o *Certificate) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.ExpirationTime != 0 {
 		e.int(`"expiration_time":`, o.ExpirationTime)
 	}
 	if o.ExpirationTimeDT != "" {
-		e.str(`"expiration_time_dt":`, o.ExpirationTimeDT)
+		e.str(`"expiration_time_dt":"`, o.ExpirationTimeDT)
 	}
 	if o.Fingerprints != nil {
 		encodeList(e, `"fingerprints":`, o.Fingerprints)
@@ -6181,22 +6181,22 @@ func (o *Certificate) encode(e *encoder) {
 		e.bool(`"is_self_signed":`, *o.IsSelfSigned)
 	}
 	if o.Issuer != "" {
-		e.str(`"issuer":`, o.Issuer)
+		e.str(`"issuer":"`, o.Issuer)
 	}
 	if o.SANs != nil {
 		encodeList(e, `"sans":`, o.SANs)
 	}
 	if o.SerialNumber != "" {
-		e.str(`"serial_number":`, o.SerialNumber)
+		e.str(`"serial_number":"`, o.SerialNumber)
 	}
 	if o.Subject != "" {
-		e.str(`"subject":`, o.Subject)
+		e.str(`"subject":"`, o.Subject)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -6204,16 +6204,16 @@ func (o *Certificate) encode(e *encoder) {
 func (o *Check) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if (o.Resource != nil) && e.in(12, "resource") {
 		encodeObject(e, `"resource":`, o.Resource)
 	}
 	if o.Severity != "" || o.SeverityID != 0 {
-		e.caption(`"severity":`, o.Severity, int64(o.SeverityID), captionsSeverityID, e.always(0))
+		e.caption(`"severity":"`, o.Severity, int64(o.SeverityID), captionsSeverityID, e.always(0))
 	}
 	if o.SeverityID != 0 {
 		e.int(`"severity_id":`, int64(o.SeverityID))
@@ -6222,16 +6222,16 @@ func (o *Check) encode(e *encoder) {
 		encodeTexts(e, `"standards":`, o.Standards)
 	}
 	if o.Status != "" || o.StatusID != 0 {
-		e.caption(`"status":`, o.Status, int64(o.StatusID), captionsCheckStatusID, e.always(0))
+		e.caption(`"status":"`, o.Status, int64(o.StatusID), captionsCheckStatusID, e.always(0))
 	}
 	if o.StatusID != 0 {
 		e.int(`"status_id":`, int64(o.StatusID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -6242,10 +6242,10 @@ func (o *CISBenchmark) encode(e *encoder) {
 		encodeList(e, `"cis_controls":`, o.CISControls)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	e.close(outer)
 }
@@ -6253,10 +6253,10 @@ func (o *CISBenchmark) encode(e *encoder) {
 func (o *CISBenchmarkResult) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Remediation != nil {
 		encodeObject(e, `"remediation":`, o.Remediation)
@@ -6270,13 +6270,13 @@ func (o *CISBenchmarkResult) encode(e *encoder) {
 func (o *CISControl) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -6284,10 +6284,10 @@ func (o *CISControl) encode(e *encoder) {
 func (o *CISCSC) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Control != "" {
-		e.str(`"control":`, o.Control)
+		e.str(`"control":"`, o.Control)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -6295,13 +6295,13 @@ func (o *CISCSC) encode(e *encoder) {
 func (o *ClassifierDetails) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -6312,7 +6312,7 @@ func (o *Clipboard) encode(e *encoder) {
 		encodeList(e, `"contents":`, o.Contents)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	e.close(outer)
 }
@@ -6320,16 +6320,16 @@ func (o *Clipboard) encode(e *encoder) {
 func (o *ClipboardItem) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.BinaryData != "" {
-		e.str(`"binary_data":`, o.BinaryData)
+		e.str(`"binary_data":"`, o.BinaryData)
 	}
 	if o.ClipboardNativeType != "" {
-		e.str(`"clipboard_native_type":`, o.ClipboardNativeType)
+		e.str(`"clipboard_native_type":"`, o.ClipboardNativeType)
 	}
 	if o.MIMEType != "" {
-		e.str(`"mime_type":`, o.MIMEType)
+		e.str(`"mime_type":"`, o.MIMEType)
 	}
 	if o.StringData != "" {
-		e.str(`"string_data":`, o.StringData)
+		e.str(`"string_data":"`, o.StringData)
 	}
 	e.close(outer)
 }
@@ -6340,22 +6340,22 @@ func (o *Cloud) encode(e *encoder) {
 		encodeObject(e, `"account":`, o.Account)
 	}
 	if o.CloudPartition != "" {
-		e.str(`"cloud_partition":`, o.CloudPartition)
+		e.str(`"cloud_partition":"`, o.CloudPartition)
 	}
 	if o.Org != nil {
 		encodeObject(e, `"org":`, o.Org)
 	}
 	if o.ProjectUID != "" {
-		e.str(`"project_uid":`, o.ProjectUID)
+		e.str(`"project_uid":"`, o.ProjectUID)
 	}
 	if o.Provider != "" {
-		e.str(`"provider":`, o.Provider)
+		e.str(`"provider":"`, o.Provider)
 	}
 	if o.Region != "" {
-		e.str(`"region":`, o.Region)
+		e.str(`"region":"`, o.Region)
 	}
 	if o.Zone != "" {
-		e.str(`"zone":`, o.Zone)
+		e.str(`"zone":"`, o.Zone)
 	}
 	e.close(outer)
 }
@@ -6366,7 +6366,7 @@ func (o *Compliance) encode(e *encoder) {
 		encodeList(e, `"assessments":`, o.Assessments)
 	}
 	if o.Category != "" {
-		e.str(`"category":`, o.Category)
+		e.str(`"category":"`, o.Category)
 	}
 	if o.Checks != nil {
 		encodeList(e, `"checks":`, o.Checks)
@@ -6378,13 +6378,13 @@ func (o *Compliance) encode(e *encoder) {
 		encodeList(e, `"compliance_standards":`, o.ComplianceStandards)
 	}
 	if o.Control != "" {
-		e.str(`"control":`, o.Control)
+		e.str(`"control":"`, o.Control)
 	}
 	if o.ControlParameters != nil {
 		encodeList(e, `"control_parameters":`, o.ControlParameters)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Requirements != nil {
 		encodeTexts(e, `"requirements":`, o.Requirements)
@@ -6393,13 +6393,13 @@ func (o *Compliance) encode(e *encoder) {
 		encodeTexts(e, `"standards":`, o.Standards)
 	}
 	if o.Status != "" || o.StatusID != 0 {
-		e.caption(`"status":`, o.Status, int64(o.StatusID), captionsComplianceStatusID, e.always(0))
+		e.caption(`"status":"`, o.Status, int64(o.StatusID), captionsComplianceStatusID, e.always(0))
 	}
 	if o.StatusCode != "" {
-		e.str(`"status_code":`, o.StatusCode)
+		e.str(`"status_code":"`, o.StatusCode)
 	}
 	if o.StatusDetail != "" {
-		e.str(`"status_detail":`, o.StatusDetail)
+		e.str(`"status_detail":"`, o.StatusDetail)
 	}
 	if o.StatusDetails != nil {
 		encodeTexts(e, `"status_details":`, o.StatusDetails)
@@ -6422,31 +6422,31 @@ func (o *Container) encode(e *encoder) {
 		encodeTexts(e, `"labels":`, o.Labels)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.NetworkDriver != "" {
-		e.str(`"network_driver":`, o.NetworkDriver)
+		e.str(`"network_driver":"`, o.NetworkDriver)
 	}
 	if o.Orchestrator != "" {
-		e.str(`"orchestrator":`, o.Orchestrator)
+		e.str(`"orchestrator":"`, o.Orchestrator)
 	}
 	if o.PodUUID != "" {
-		e.str(`"pod_uuid":`, o.PodUUID)
+		e.str(`"pod_uuid":"`, o.PodUUID)
 	}
 	if o.Runtime != "" {
-		e.str(`"runtime":`, o.Runtime)
+		e.str(`"runtime":"`, o.Runtime)
 	}
 	if o.Size != nil {
 		e.int(`"size":`, *o.Size)
 	}
 	if o.Tag != "" {
-		e.str(`"tag":`, o.Tag)
+		e.str(`"tag":"`, o.Tag)
 	}
 	if o.Tags != nil {
 		encodeList(e, `"tags":`, o.Tags)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -6457,7 +6457,7 @@ func (o *CPUInfo) encode(e *encoder) {
 		e.int(`"cores":`, *o.Cores)
 	}
 	if o.CPUArchitecture != "" || o.CPUArchitectureID != 0 {
-		e.caption(`"cpu_architecture":`, o.CPUArchitecture, int64(o.CPUArchitectureID), captionsCPUArchitectureID, e.always(0))
+		e.caption(`"cpu_architecture":"`, o.CPUArchitecture, int64(o.CPUArchitectureID), captionsCPUArchitectureID, e.always(0))
 	}
 	if o.CPUArchitectureID != 0 {
 		e.int(`"cpu_architecture_id":`, int64(o.CPUArchitectureID))
@@ -6466,13 +6466,13 @@ func (o *CPUInfo) encode(e *encoder) {
 		e.int(`"cpu_bits":`, *o.CPUBits)
 	}
 	if o.Model != "" {
-		e.str(`"model":`, o.Model)
+		e.str(`"model":"`, o.Model)
 	}
 	if o.SpeedMHz != nil {
 		e.int(`"speed_mhz":`, *o.SpeedMHz)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":`, o.VendorName)
+		e.str(`"vendor_name":"`, o.VendorName)
 	}
 	e.close(outer)
 }
@@ -6483,7 +6483,7 @@ func (o *CVE) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.CVSS != nil {
 		encodeList(e, `"cvss":`, o.CVSS)
@@ -6492,13 +6492,13 @@ func (o *CVE) encode(e *encoder) {
 		encodeObject(e, `"cwe":`, o.CWE)
 	}
 	if o.CWEUID != "" {
-		e.str(`"cwe_uid":`, o.CWEUID)
+		e.str(`"cwe_uid":"`, o.CWEUID)
 	}
 	if o.CWEURL != "" {
-		e.str(`"cwe_url":`, o.CWEURL)
+		e.str(`"cwe_url":"`, o.CWEURL)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.EPSS != nil {
 		encodeObject(e, `"epss":`, o.EPSS)
@@ -6507,7 +6507,7 @@ func (o *CVE) encode(e *encoder) {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Product != nil {
 		encodeObject(e, `"product":`, o.Product)
@@ -6519,13 +6519,13 @@ func (o *CVE) encode(e *encoder) {
 		encodeList(e, `"related_cwes":`, o.RelatedCWEs)
 	}
 	if o.Title != "" {
-		e.str(`"title":`, o.Title)
+		e.str(`"title":"`, o.Title)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -6536,7 +6536,7 @@ func (o *CVSS) encode(e *encoder) {
 		e.float(`"base_score":`, o.BaseScore)
 	}
 	if o.Depth != "" {
-		e.str(`"depth":`, string(o.Depth))
+		e.str(`"depth":"`, string(o.Depth))
 	}
 	if o.Metrics != nil {
 		encodeList(e, `"metrics":`, o.Metrics)
@@ -6545,19 +6545,19 @@ func (o *CVSS) encode(e *encoder) {
 		e.float(`"overall_score":`, *o.OverallScore)
 	}
 	if o.Severity != "" {
-		e.str(`"severity":`, o.Severity)
+		e.str(`"severity":"`, o.Severity)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.VectorString != "" {
-		e.str(`"vector_string":`, o.VectorString)
+		e.str(`"vector_string":"`, o.VectorString)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":`, o.VendorName)
+		e.str(`"vendor_name":"`, o.VendorName)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -6565,13 +6565,13 @@ func (o *CVSS) encode(e *encoder) {
 func (o *CWE) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Caption != "" {
-		e.str(`"caption":`, o.Caption)
+		e.str(`"caption":"`, o.Caption)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -6579,13 +6579,13 @@ func (o *CWE) encode(e *encoder) {
 func (o *D3FTactic) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -6596,13 +6596,13 @@ func (o *D3FTactic) encode(e *encoder) {
 func (o *D3FTechnique) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -6619,7 +6619,7 @@ func (o *D3FEND) encode(e *encoder) {
 		encodeObject(e, `"d3f_technique":`, o.D3FTechnique)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -6627,7 +6627,7 @@ func (o *D3FEND) encode(e *encoder) {
 func (o *DataClassification) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Category != "" || o.CategoryID != 0 {
-		e.caption(`"category":`, o.Category, int64(o.CategoryID), captionsCategoryID, e.always(0))
+		e.caption(`"category":"`, o.Category, int64(o.CategoryID), captionsCategoryID, e.always(0))
 	}
 	if o.CategoryID != 0 {
 		e.int(`"category_id":`, int64(o.CategoryID))
@@ -6636,7 +6636,7 @@ func (o *DataClassification) encode(e *encoder) {
 		encodeObject(e, `"classifier_details":`, o.ClassifierDetails)
 	}
 	if o.Confidentiality != "" || o.ConfidentialityID != 0 {
-		e.caption(`"confidentiality":`, o.Confidentiality, int64(o.ConfidentialityID), captionsConfidentialityID, e.always(0))
+		e.caption(`"confidentiality":"`, o.Confidentiality, int64(o.ConfidentialityID), captionsConfidentialityID, e.always(0))
 	}
 	if o.ConfidentialityID != 0 {
 		e.int(`"confidentiality_id":`, int64(o.ConfidentialityID))
@@ -6651,10 +6651,10 @@ func (o *DataClassification) encode(e *encoder) {
 		e.int(`"size":`, *o.Size)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.Status != "" || o.StatusID != 0 {
-		e.caption(`"status":`, o.Status, int64(o.StatusID), captionsDataClassificationStatusID, e.always(0))
+		e.caption(`"status":"`, o.Status, int64(o.StatusID), captionsDataClassificationStatusID, e.always(0))
 	}
 	if o.StatusDetails != nil {
 		encodeTexts(e, `"status_details":`, o.StatusDetails)
@@ -6666,7 +6666,7 @@ func (o *DataClassification) encode(e *encoder) {
 		e.int(`"total":`, *o.Total)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -6674,7 +6674,7 @@ func (o *DataClassification) encode(e *encoder) {
 func (o *DataSecurity) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Category != "" || o.CategoryID != 0 {
-		e.caption(`"category":`, o.Category, int64(o.CategoryID), captionsCategoryID, e.always(0))
+		e.caption(`"category":"`, o.Category, int64(o.CategoryID), captionsCategoryID, e.always(0))
 	}
 	if o.CategoryID != 0 {
 		e.int(`"category_id":`, int64(o.CategoryID))
@@ -6683,22 +6683,22 @@ func (o *DataSecurity) encode(e *encoder) {
 		encodeObject(e, `"classifier_details":`, o.ClassifierDetails)
 	}
 	if o.Confidentiality != "" || o.ConfidentialityID != 0 {
-		e.caption(`"confidentiality":`, o.Confidentiality, int64(o.ConfidentialityID), captionsConfidentialityID, e.always(0))
+		e.caption(`"confidentiality":"`, o.Confidentiality, int64(o.ConfidentialityID), captionsConfidentialityID, e.always(0))
 	}
 	if o.ConfidentialityID != 0 {
 		e.int(`"confidentiality_id":`, int64(o.ConfidentialityID))
 	}
 	if o.DataLifecycleState != "" || o.DataLifecycleStateID != 0 {
-		e.caption(`"data_lifecycle_state":`, o.DataLifecycleState, int64(o.DataLifecycleStateID), captionsDataLifecycleStateID, e.always(0))
+		e.caption(`"data_lifecycle_state":"`, o.DataLifecycleState, int64(o.DataLifecycleStateID), captionsDataLifecycleStateID, e.always(0))
 	}
 	if o.DataLifecycleStateID != 0 {
 		e.int(`"data_lifecycle_state_id":`, int64(o.DataLifecycleStateID))
 	}
 	if o.DetectionPattern != "" {
-		e.str(`"detection_pattern":`, o.DetectionPattern)
+		e.str(`"detection_pattern":"`, o.DetectionPattern)
 	}
 	if o.DetectionSystem != "" || o.DetectionSystemID != 0 {
-		e.caption(`"detection_system":`, o.DetectionSystem, int64(o.DetectionSystemID), captionsDetectionSystemID, e.always(0))
+		e.caption(`"detection_system":"`, o.DetectionSystem, int64(o.DetectionSystemID), captionsDetectionSystemID, e.always(0))
 	}
 	if o.DetectionSystemID != 0 {
 		e.int(`"detection_system_id":`, int64(o.DetectionSystemID))
@@ -6707,7 +6707,7 @@ func (o *DataSecurity) encode(e *encoder) {
 		encodeList(e, `"discovery_details":`, o.DiscoveryDetails)
 	}
 	if o.PatternMatch != "" {
-		e.str(`"pattern_match":`, o.PatternMatch)
+		e.str(`"pattern_match":"`, o.PatternMatch)
 	}
 	if o.Policy != nil {
 		encodeObject(e, `"policy":`, o.Policy)
@@ -6716,10 +6716,10 @@ func (o *DataSecurity) encode(e *encoder) {
 		e.int(`"size":`, *o.Size)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.Status != "" || o.StatusID != 0 {
-		e.caption(`"status":`, o.Status, int64(o.StatusID), captionsDataClassificationStatusID, e.always(0))
+		e.caption(`"status":"`, o.Status, int64(o.StatusID), captionsDataClassificationStatusID, e.always(0))
 	}
 	if o.StatusDetails != nil {
 		encodeTexts(e, `"status_details":`, o.StatusDetails)
@@ -6731,7 +6731,7 @@ func (o *DataSecurity) encode(e *encoder) {
 		e.int(`"total":`, *o.Total)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -6742,7 +6742,7 @@ func (o *Database) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.DataClassification != nil {
 		encodeObject(e, `"data_classification":`, o.DataClassification)
@@ -6751,10 +6751,10 @@ func (o *Database) encode(e *encoder) {
 		encodeList(e, `"data_classifications":`, o.DataClassifications)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if (o.EmbeddingModel != "") && e.in(12, "embedding_model") {
-		e.str(`"embedding_model":`, o.EmbeddingModel)
+		e.str(`"embedding_model":"`, o.EmbeddingModel)
 	}
 	if o.Groups != nil {
 		encodeList(e, `"groups":`, o.Groups)
@@ -6763,22 +6763,22 @@ func (o *Database) encode(e *encoder) {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Size != nil {
 		e.int(`"size":`, *o.Size)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsDatabaseTypeID, e.always(15))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsDatabaseTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -6792,16 +6792,16 @@ func (o *Databucket) encode(e *encoder) {
 		encodeList(e, `"agent_list":`, o.AgentList)
 	}
 	if o.CloudPartition != "" {
-		e.str(`"cloud_partition":`, o.CloudPartition)
+		e.str(`"cloud_partition":"`, o.CloudPartition)
 	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Criticality != "" {
-		e.str(`"criticality":`, o.Criticality)
+		e.str(`"criticality":"`, o.Criticality)
 	}
 	if o.Data != nil {
 		e.json(`"data":`, o.Data)
@@ -6813,7 +6813,7 @@ func (o *Databucket) encode(e *encoder) {
 		encodeList(e, `"data_classifications":`, o.DataClassifications)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.EncryptionDetails != nil {
 		encodeObject(e, `"encryption_details":`, o.EncryptionDetails)
@@ -6828,10 +6828,10 @@ func (o *Databucket) encode(e *encoder) {
 		encodeList(e, `"groups":`, o.Groups)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":`, o.Hostname)
+		e.str(`"hostname":"`, o.Hostname)
 	}
 	if o.IP != "" {
-		e.str(`"ip":`, o.IP)
+		e.str(`"ip":"`, o.IP)
 	}
 	if o.IsBackedUp != nil {
 		e.bool(`"is_backed_up":`, *o.IsBackedUp)
@@ -6849,19 +6849,19 @@ func (o *Databucket) encode(e *encoder) {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Namespace != "" {
-		e.str(`"namespace":`, o.Namespace)
+		e.str(`"namespace":"`, o.Namespace)
 	}
 	if o.Owner != nil {
 		encodeObject(e, `"owner":`, o.Owner)
 	}
 	if o.Region != "" {
-		e.str(`"region":`, o.Region)
+		e.str(`"region":"`, o.Region)
 	}
 	if o.ResourceRelationship != nil {
 		encodeObject(e, `"resource_relationship":`, o.ResourceRelationship)
@@ -6873,25 +6873,25 @@ func (o *Databucket) encode(e *encoder) {
 		encodeList(e, `"tags":`, o.Tags)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsDatabucketTypeID, e.always(15))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsDatabucketTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":`, o.UIDAlt)
+		e.str(`"uid_alt":"`, o.UIDAlt)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	if o.Zone != "" {
-		e.str(`"zone":`, o.Zone)
+		e.str(`"zone":"`, o.Zone)
 	}
 	e.close(outer)
 }
@@ -6899,10 +6899,10 @@ func (o *Databucket) encode(e *encoder) {
 func (o *DCERPC) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Command != "" {
-		e.str(`"command":`, o.Command)
+		e.str(`"command":"`, o.Command)
 	}
 	if o.CommandResponse != "" {
-		e.str(`"command_response":`, o.CommandResponse)
+		e.str(`"command_response":"`, o.CommandResponse)
 	}
 	if o.Flags != nil {
 		encodeTexts(e, `"flags":`, o.Flags)
@@ -6922,16 +6922,16 @@ func (o *Delegation) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.IssuerUID != "" {
-		e.str(`"issuer_uid":`, o.IssuerUID)
+		e.str(`"issuer_uid":"`, o.IssuerUID)
 	}
 	if o.ParentUID != "" {
-		e.str(`"parent_uid":`, o.ParentUID)
+		e.str(`"parent_uid":"`, o.ParentUID)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -6942,16 +6942,16 @@ func (o *Device) encode(e *encoder) {
 		encodeList(e, `"agent_list":`, o.AgentList)
 	}
 	if o.AutoscaleUID != "" {
-		e.str(`"autoscale_uid":`, o.AutoscaleUID)
+		e.str(`"autoscale_uid":"`, o.AutoscaleUID)
 	}
 	if o.BootTime != 0 {
 		e.int(`"boot_time":`, o.BootTime)
 	}
 	if o.BootTimeDT != "" {
-		e.str(`"boot_time_dt":`, o.BootTimeDT)
+		e.str(`"boot_time_dt":"`, o.BootTimeDT)
 	}
 	if o.BootUID != "" {
-		e.str(`"boot_uid":`, o.BootUID)
+		e.str(`"boot_uid":"`, o.BootUID)
 	}
 	if o.Container != nil {
 		encodeObject(e, `"container":`, o.Container)
@@ -6960,58 +6960,58 @@ func (o *Device) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Domain != "" {
-		e.str(`"domain":`, o.Domain)
+		e.str(`"domain":"`, o.Domain)
 	}
 	if o.EID != "" {
-		e.str(`"eid":`, o.EID)
+		e.str(`"eid":"`, o.EID)
 	}
 	if o.FirstSeenTime != 0 {
 		e.int(`"first_seen_time":`, o.FirstSeenTime)
 	}
 	if o.FirstSeenTimeDT != "" {
-		e.str(`"first_seen_time_dt":`, o.FirstSeenTimeDT)
+		e.str(`"first_seen_time_dt":"`, o.FirstSeenTimeDT)
 	}
 	if o.Groups != nil {
 		encodeList(e, `"groups":`, o.Groups)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":`, o.Hostname)
+		e.str(`"hostname":"`, o.Hostname)
 	}
 	if o.HWInfo != nil {
 		encodeObject(e, `"hw_info":`, o.HWInfo)
 	}
 	if o.Hypervisor != "" {
-		e.str(`"hypervisor":`, o.Hypervisor)
+		e.str(`"hypervisor":"`, o.Hypervisor)
 	}
 	if o.ICCID != "" {
-		e.str(`"iccid":`, o.ICCID)
+		e.str(`"iccid":"`, o.ICCID)
 	}
 	if o.Image != nil {
 		encodeObject(e, `"image":`, o.Image)
 	}
 	if o.IMEI != "" {
-		e.str(`"imei":`, o.IMEI)
+		e.str(`"imei":"`, o.IMEI)
 	}
 	if o.IMEIList != nil {
 		encodeTexts(e, `"imei_list":`, o.IMEIList)
 	}
 	if o.InstanceUID != "" {
-		e.str(`"instance_uid":`, o.InstanceUID)
+		e.str(`"instance_uid":"`, o.InstanceUID)
 	}
 	if o.InterfaceName != "" {
-		e.str(`"interface_name":`, o.InterfaceName)
+		e.str(`"interface_name":"`, o.InterfaceName)
 	}
 	if o.InterfaceUID != "" {
-		e.str(`"interface_uid":`, o.InterfaceUID)
+		e.str(`"interface_uid":"`, o.InterfaceUID)
 	}
 	if o.IP != "" {
-		e.str(`"ip":`, o.IP)
+		e.str(`"ip":"`, o.IP)
 	}
 	if o.IsBackedUp != nil {
 		e.bool(`"is_backed_up":`, *o.IsBackedUp)
@@ -7041,31 +7041,31 @@ func (o *Device) encode(e *encoder) {
 		e.int(`"last_seen_time":`, o.LastSeenTime)
 	}
 	if o.LastSeenTimeDT != "" {
-		e.str(`"last_seen_time_dt":`, o.LastSeenTimeDT)
+		e.str(`"last_seen_time_dt":"`, o.LastSeenTimeDT)
 	}
 	if o.Location != nil {
 		encodeObject(e, `"location":`, o.Location)
 	}
 	if o.MAC != "" {
-		e.str(`"mac":`, o.MAC)
+		e.str(`"mac":"`, o.MAC)
 	}
 	if (o.MACVendor != "") && e.in(12, "mac_vendor") {
-		e.str(`"mac_vendor":`, o.MACVendor)
+		e.str(`"mac_vendor":"`, o.MACVendor)
 	}
 	if o.MEID != "" {
-		e.str(`"meid":`, o.MEID)
+		e.str(`"meid":"`, o.MEID)
 	}
 	if o.Model != "" {
-		e.str(`"model":`, o.Model)
+		e.str(`"model":"`, o.Model)
 	}
 	if o.ModifiedTime != 0 {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.NamespacePID != nil {
 		e.int(`"namespace_pid":`, *o.NamespacePID)
@@ -7080,7 +7080,7 @@ func (o *Device) encode(e *encoder) {
 		encodeObject(e, `"os":`, o.OS)
 	}
 	if o.OSMachineUUID != "" {
-		e.str(`"os_machine_uuid":`, o.OSMachineUUID)
+		e.str(`"os_machine_uuid":"`, o.OSMachineUUID)
 	}
 	if o.Owner != nil {
 		encodeObject(e, `"owner":`, o.Owner)
@@ -7092,10 +7092,10 @@ func (o *Device) encode(e *encoder) {
 		encodeObject(e, `"pool":`, o.Pool)
 	}
 	if o.Region != "" {
-		e.str(`"region":`, o.Region)
+		e.str(`"region":"`, o.Region)
 	}
 	if o.RiskLevel != "" || o.RiskLevelID != 0 {
-		e.caption(`"risk_level":`, o.RiskLevel, int64(o.RiskLevelID), captionsRiskLevelID, e.always(0))
+		e.caption(`"risk_level":"`, o.RiskLevel, int64(o.RiskLevelID), captionsRiskLevelID, e.always(0))
 	}
 	if o.RiskLevelID != 0 {
 		e.int(`"risk_level_id":`, int64(o.RiskLevelID))
@@ -7104,40 +7104,40 @@ func (o *Device) encode(e *encoder) {
 		e.int(`"risk_score":`, *o.RiskScore)
 	}
 	if o.Subnet != "" {
-		e.str(`"subnet":`, o.Subnet)
+		e.str(`"subnet":"`, o.Subnet)
 	}
 	if o.SubnetUID != "" {
-		e.str(`"subnet_uid":`, o.SubnetUID)
+		e.str(`"subnet_uid":"`, o.SubnetUID)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsEndpointTypeID, e.always(15))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsEndpointTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UDID != "" {
-		e.str(`"udid":`, o.UDID)
+		e.str(`"udid":"`, o.UDID)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":`, o.UIDAlt)
+		e.str(`"uid_alt":"`, o.UIDAlt)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":`, o.VendorName)
+		e.str(`"vendor_name":"`, o.VendorName)
 	}
 	if o.VLANUID != "" {
-		e.str(`"vlan_uid":`, o.VLANUID)
+		e.str(`"vlan_uid":"`, o.VLANUID)
 	}
 	if o.VPCUID != "" {
-		e.str(`"vpc_uid":`, o.VPCUID)
+		e.str(`"vpc_uid":"`, o.VPCUID)
 	}
 	if o.Zone != "" {
-		e.str(`"zone":`, o.Zone)
+		e.str(`"zone":"`, o.Zone)
 	}
 	e.close(outer)
 }
@@ -7145,22 +7145,22 @@ func (o *Device) encode(e *encoder) {
 func (o *DeviceHWInfo) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.BIOSDate != "" {
-		e.str(`"bios_date":`, o.BIOSDate)
+		e.str(`"bios_date":"`, o.BIOSDate)
 	}
 	if o.BIOSManufacturer != "" {
-		e.str(`"bios_manufacturer":`, o.BIOSManufacturer)
+		e.str(`"bios_manufacturer":"`, o.BIOSManufacturer)
 	}
 	if o.BIOSVer != "" {
-		e.str(`"bios_ver":`, o.BIOSVer)
+		e.str(`"bios_ver":"`, o.BIOSVer)
 	}
 	if o.Chassis != "" {
-		e.str(`"chassis":`, o.Chassis)
+		e.str(`"chassis":"`, o.Chassis)
 	}
 	if (o.Cores != nil) && e.in(8, "cores") {
 		e.int(`"cores":`, *o.Cores)
 	}
 	if o.CPUArchitecture != "" || o.CPUArchitectureID != 0 {
-		e.caption(`"cpu_architecture":`, o.CPUArchitecture, int64(o.CPUArchitectureID), captionsCPUArchitectureID, e.always(0))
+		e.caption(`"cpu_architecture":"`, o.CPUArchitecture, int64(o.CPUArchitectureID), captionsCPUArchitectureID, e.always(0))
 	}
 	if o.CPUArchitectureID != 0 {
 		e.int(`"cpu_architecture_id":`, int64(o.CPUArchitectureID))
@@ -7181,7 +7181,7 @@ func (o *DeviceHWInfo) encode(e *encoder) {
 		e.int(`"cpu_speed":`, *o.CPUSpeed)
 	}
 	if o.CPUType != "" {
-		e.str(`"cpu_type":`, o.CPUType)
+		e.str(`"cpu_type":"`, o.CPUType)
 	}
 	if o.DesktopDisplay != nil {
 		encodeObject(e, `"desktop_display":`, o.DesktopDisplay)
@@ -7199,13 +7199,13 @@ func (o *DeviceHWInfo) encode(e *encoder) {
 		e.int(`"ram_size":`, *o.RAMSize)
 	}
 	if o.SerialNumber != "" {
-		e.str(`"serial_number":`, o.SerialNumber)
+		e.str(`"serial_number":"`, o.SerialNumber)
 	}
 	if o.UUID != "" {
-		e.str(`"uuid":`, o.UUID)
+		e.str(`"uuid":"`, o.UUID)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":`, o.VendorName)
+		e.str(`"vendor_name":"`, o.VendorName)
 	}
 	e.close(outer)
 }
@@ -7213,7 +7213,7 @@ func (o *DeviceHWInfo) encode(e *encoder) {
 func (o *DigitalSignature) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Algorithm != "" || o.AlgorithmID != 0 || e.always(15) {
-		e.caption(`"algorithm":`, o.Algorithm, int64(o.AlgorithmID), captionsDigitalSignatureAlgorithmID, e.always(15))
+		e.caption(`"algorithm":"`, o.Algorithm, int64(o.AlgorithmID), captionsDigitalSignatureAlgorithmID, e.always(15))
 	}
 	if o.AlgorithmID != 0 || e.always(15) {
 		e.int(`"algorithm_id":`, int64(o.AlgorithmID))
@@ -7225,22 +7225,22 @@ func (o *DigitalSignature) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.DeveloperUID != "" {
-		e.str(`"developer_uid":`, o.DeveloperUID)
+		e.str(`"developer_uid":"`, o.DeveloperUID)
 	}
 	if o.Digest != nil {
 		encodeObject(e, `"digest":`, o.Digest)
 	}
 	if (o.Serialization != "" || o.SerializationID != 0) && e.in(8, "serialization") {
-		e.caption(`"serialization":`, o.Serialization, int64(o.SerializationID), captionsSerializationID, e.always(0))
+		e.caption(`"serialization":"`, o.Serialization, int64(o.SerializationID), captionsSerializationID, e.always(0))
 	}
 	if (o.SerializationID != 0) && e.in(8, "serialization_id") {
 		e.int(`"serialization_id":`, int64(o.SerializationID))
 	}
 	if o.State != "" || o.StateID != 0 {
-		e.caption(`"state":`, o.State, int64(o.StateID), captionsDigitalSignatureStateID, e.always(0))
+		e.caption(`"state":"`, o.State, int64(o.StateID), captionsDigitalSignatureStateID, e.always(0))
 	}
 	if o.StateID != 0 {
 		e.int(`"state_id":`, int64(o.StateID))
@@ -7263,10 +7263,10 @@ func (o *DiscoveryDetails) encode(e *encoder) {
 		encodeObject(e, `"rule":`, o.Rule)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	if o.Value != "" {
-		e.str(`"value":`, o.Value)
+		e.str(`"value":"`, o.Value)
 	}
 	e.close(outer)
 }
@@ -7294,28 +7294,28 @@ func (o *Display) encode(e *encoder) {
 func (o *DNSAnswer) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Class != "" {
-		e.str(`"class":`, o.Class)
+		e.str(`"class":"`, o.Class)
 	}
 	if o.FlagIDs != nil {
 		encodeInts(e, `"flag_ids":`, o.FlagIDs)
 	}
-	if o.Flags != nil {
+	if o.Flags != nil || o.FlagIDs != nil {
 		encodeCaptions(e, `"flags":`, o.Flags, o.FlagIDs, captionsFlagID)
 	}
 	if (o.Hostname != "") && e.in(8, "hostname") {
-		e.str(`"hostname":`, o.Hostname)
+		e.str(`"hostname":"`, o.Hostname)
 	}
 	if o.PacketUID != nil {
 		e.int(`"packet_uid":`, *o.PacketUID)
 	}
-	if o.Rdata != "" {
-		e.str(`"rdata":`, o.Rdata)
+	if o.RData != "" {
+		e.str(`"rdata":"`, o.RData)
 	}
 	if o.TTL != nil {
 		e.int(`"ttl":`, *o.TTL)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	e.close(outer)
 }
@@ -7323,13 +7323,13 @@ func (o *DNSAnswer) encode(e *encoder) {
 func (o *DNSQuery) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Class != "" {
-		e.str(`"class":`, o.Class)
+		e.str(`"class":"`, o.Class)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":`, o.Hostname)
+		e.str(`"hostname":"`, o.Hostname)
 	}
 	if o.Opcode != "" {
-		e.str(`"opcode":`, o.Opcode)
+		e.str(`"opcode":"`, o.Opcode)
 	}
 	if o.OpcodeID != 0 {
 		e.int(`"opcode_id":`, int64(o.OpcodeID))
@@ -7338,7 +7338,7 @@ func (o *DNSQuery) encode(e *encoder) {
 		e.int(`"packet_uid":`, *o.PacketUID)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	e.close(outer)
 }
@@ -7346,19 +7346,19 @@ func (o *DNSQuery) encode(e *encoder) {
 func (o *DNSResourceRecord) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Class != "" {
-		e.str(`"class":`, o.Class)
+		e.str(`"class":"`, o.Class)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":`, o.Hostname)
+		e.str(`"hostname":"`, o.Hostname)
 	}
-	if o.Rdata != "" {
-		e.str(`"rdata":`, o.Rdata)
+	if o.RData != "" {
+		e.str(`"rdata":"`, o.RData)
 	}
 	if o.TTL != nil {
 		e.int(`"ttl":`, *o.TTL)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	e.close(outer)
 }
@@ -7377,25 +7377,25 @@ func (o *DNSSection) encode(e *encoder) {
 func (o *DomainContact) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.EmailAddr != "" {
-		e.str(`"email_addr":`, o.EmailAddr)
+		e.str(`"email_addr":"`, o.EmailAddr)
 	}
 	if o.Location != nil {
 		encodeObject(e, `"location":`, o.Location)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.PhoneNumber != "" {
-		e.str(`"phone_number":`, o.PhoneNumber)
+		e.str(`"phone_number":"`, o.PhoneNumber)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsDomainContactTypeID, e.always(15))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsDomainContactTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -7403,16 +7403,16 @@ func (o *DomainContact) encode(e *encoder) {
 func (o *DownloadInfo) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Referrer != "" {
-		e.str(`"referrer":`, o.Referrer)
+		e.str(`"referrer":"`, o.Referrer)
 	}
 	if o.SrcEndpoint != nil {
 		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsDownloadInfoTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsDownloadInfoTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
@@ -7429,19 +7429,19 @@ func (o *Edge) encode(e *encoder) {
 		e.bool(`"is_directed":`, *o.IsDirected)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Relation != "" {
-		e.str(`"relation":`, o.Relation)
+		e.str(`"relation":"`, o.Relation)
 	}
 	if o.Source != "" {
-		e.str(`"source":`, o.Source)
+		e.str(`"source":"`, o.Source)
 	}
 	if o.Target != "" {
-		e.str(`"target":`, o.Target)
+		e.str(`"target":"`, o.Target)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -7470,7 +7470,7 @@ func (o *Email) encode(e *encoder) {
 		encodeList(e, `"data_classifications":`, o.DataClassifications)
 	}
 	if o.DeliveredTo != "" {
-		e.str(`"delivered_to":`, o.DeliveredTo)
+		e.str(`"delivered_to":"`, o.DeliveredTo)
 	}
 	if o.DeliveredToList != nil {
 		encodeTexts(e, `"delivered_to_list":`, o.DeliveredToList)
@@ -7479,13 +7479,13 @@ func (o *Email) encode(e *encoder) {
 		encodeList(e, `"files":`, o.Files)
 	}
 	if o.From != "" {
-		e.str(`"from":`, o.From)
+		e.str(`"from":"`, o.From)
 	}
 	if o.FromList != nil {
 		encodeTexts(e, `"from_list":`, o.FromList)
 	}
 	if o.FromMailbox != "" {
-		e.str(`"from_mailbox":`, o.FromMailbox)
+		e.str(`"from_mailbox":"`, o.FromMailbox)
 	}
 	if o.FromMailboxes != nil {
 		encodeTexts(e, `"from_mailboxes":`, o.FromMailboxes)
@@ -7497,13 +7497,13 @@ func (o *Email) encode(e *encoder) {
 		e.bool(`"is_read":`, *o.IsRead)
 	}
 	if o.MessageUID != "" {
-		e.str(`"message_uid":`, o.MessageUID)
+		e.str(`"message_uid":"`, o.MessageUID)
 	}
 	if o.RawHeader != "" {
-		e.str(`"raw_header":`, o.RawHeader)
+		e.str(`"raw_header":"`, o.RawHeader)
 	}
 	if o.ReplyTo != "" {
-		e.str(`"reply_to":`, o.ReplyTo)
+		e.str(`"reply_to":"`, o.ReplyTo)
 	}
 	if o.ReplyToList != nil {
 		encodeTexts(e, `"reply_to_list":`, o.ReplyToList)
@@ -7512,25 +7512,25 @@ func (o *Email) encode(e *encoder) {
 		encodeTexts(e, `"reply_to_mailboxes":`, o.ReplyToMailboxes)
 	}
 	if o.ReturnPath != "" {
-		e.str(`"return_path":`, o.ReturnPath)
+		e.str(`"return_path":"`, o.ReturnPath)
 	}
 	if o.Sender != "" {
-		e.str(`"sender":`, o.Sender)
+		e.str(`"sender":"`, o.Sender)
 	}
 	if o.SenderMailbox != "" {
-		e.str(`"sender_mailbox":`, o.SenderMailbox)
+		e.str(`"sender_mailbox":"`, o.SenderMailbox)
 	}
 	if o.Size != nil {
 		e.int(`"size":`, *o.Size)
 	}
 	if o.SMTPFrom != "" {
-		e.str(`"smtp_from":`, o.SMTPFrom)
+		e.str(`"smtp_from":"`, o.SMTPFrom)
 	}
 	if o.SMTPTo != nil {
 		encodeTexts(e, `"smtp_to":`, o.SMTPTo)
 	}
 	if o.Subject != "" {
-		e.str(`"subject":`, o.Subject)
+		e.str(`"subject":"`, o.Subject)
 	}
 	if o.To != nil {
 		encodeTexts(e, `"to":`, o.To)
@@ -7539,7 +7539,7 @@ func (o *Email) encode(e *encoder) {
 		encodeTexts(e, `"to_mailboxes":`, o.ToMailboxes)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.URLs != nil {
 		encodeList(e, `"urls":`, o.URLs)
@@ -7553,25 +7553,25 @@ func (o *Email) encode(e *encoder) {
 func (o *EmailAuth) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.DKIM != "" {
-		e.str(`"dkim":`, o.DKIM)
+		e.str(`"dkim":"`, o.DKIM)
 	}
 	if o.DKIMDomain != "" {
-		e.str(`"dkim_domain":`, o.DKIMDomain)
+		e.str(`"dkim_domain":"`, o.DKIMDomain)
 	}
 	if o.DKIMSignature != "" {
-		e.str(`"dkim_signature":`, o.DKIMSignature)
+		e.str(`"dkim_signature":"`, o.DKIMSignature)
 	}
 	if o.DMARC != "" {
-		e.str(`"dmarc":`, o.DMARC)
+		e.str(`"dmarc":"`, o.DMARC)
 	}
 	if o.DMARCOverride != "" {
-		e.str(`"dmarc_override":`, o.DMARCOverride)
+		e.str(`"dmarc_override":"`, o.DMARCOverride)
 	}
 	if o.DMARCPolicy != "" {
-		e.str(`"dmarc_policy":`, o.DMARCPolicy)
+		e.str(`"dmarc_policy":"`, o.DMARCPolicy)
 	}
 	if o.SPF != "" {
-		e.str(`"spf":`, o.SPF)
+		e.str(`"spf":"`, o.SPF)
 	}
 	e.close(outer)
 }
@@ -7579,7 +7579,7 @@ func (o *EmailAuth) encode(e *encoder) {
 func (o *EncryptionDetails) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Algorithm != "" || o.AlgorithmID != 0 {
-		e.caption(`"algorithm":`, o.Algorithm, int64(o.AlgorithmID), captionsEncryptionDetailsAlgorithmID, e.always(0))
+		e.caption(`"algorithm":"`, o.Algorithm, int64(o.AlgorithmID), captionsEncryptionDetailsAlgorithmID, e.always(0))
 	}
 	if o.AlgorithmID != 0 {
 		e.int(`"algorithm_id":`, int64(o.AlgorithmID))
@@ -7588,10 +7588,10 @@ func (o *EncryptionDetails) encode(e *encoder) {
 		e.int(`"key_length":`, *o.KeyLength)
 	}
 	if o.KeyUID != "" {
-		e.str(`"key_uid":`, o.KeyUID)
+		e.str(`"key_uid":"`, o.KeyUID)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	e.close(outer)
 }
@@ -7605,37 +7605,37 @@ func (o *Endpoint) encode(e *encoder) {
 		encodeObject(e, `"container":`, o.Container)
 	}
 	if o.Domain != "" {
-		e.str(`"domain":`, o.Domain)
+		e.str(`"domain":"`, o.Domain)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":`, o.Hostname)
+		e.str(`"hostname":"`, o.Hostname)
 	}
 	if o.HWInfo != nil {
 		encodeObject(e, `"hw_info":`, o.HWInfo)
 	}
 	if o.InstanceUID != "" {
-		e.str(`"instance_uid":`, o.InstanceUID)
+		e.str(`"instance_uid":"`, o.InstanceUID)
 	}
 	if o.InterfaceName != "" {
-		e.str(`"interface_name":`, o.InterfaceName)
+		e.str(`"interface_name":"`, o.InterfaceName)
 	}
 	if o.InterfaceUID != "" {
-		e.str(`"interface_uid":`, o.InterfaceUID)
+		e.str(`"interface_uid":"`, o.InterfaceUID)
 	}
 	if o.IP != "" {
-		e.str(`"ip":`, o.IP)
+		e.str(`"ip":"`, o.IP)
 	}
 	if o.Location != nil {
 		encodeObject(e, `"location":`, o.Location)
 	}
 	if o.MAC != "" {
-		e.str(`"mac":`, o.MAC)
+		e.str(`"mac":"`, o.MAC)
 	}
 	if (o.MACVendor != "") && e.in(12, "mac_vendor") {
-		e.str(`"mac_vendor":`, o.MACVendor)
+		e.str(`"mac_vendor":"`, o.MACVendor)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.NamespacePID != nil {
 		e.int(`"namespace_pid":`, *o.NamespacePID)
@@ -7650,28 +7650,28 @@ func (o *Endpoint) encode(e *encoder) {
 		encodeObject(e, `"pool":`, o.Pool)
 	}
 	if o.SubnetUID != "" {
-		e.str(`"subnet_uid":`, o.SubnetUID)
+		e.str(`"subnet_uid":"`, o.SubnetUID)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsEndpointTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsEndpointTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.VLANUID != "" {
-		e.str(`"vlan_uid":`, o.VLANUID)
+		e.str(`"vlan_uid":"`, o.VLANUID)
 	}
 	if o.VPCUID != "" {
-		e.str(`"vpc_uid":`, o.VPCUID)
+		e.str(`"vpc_uid":"`, o.VPCUID)
 	}
 	if o.Zone != "" {
-		e.str(`"zone":`, o.Zone)
+		e.str(`"zone":"`, o.Zone)
 	}
 	e.close(outer)
 }
@@ -7693,34 +7693,34 @@ func (o *Enrichment) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Data != nil {
 		e.json(`"data":`, o.Data)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Provider != "" {
-		e.str(`"provider":`, o.Provider)
+		e.str(`"provider":"`, o.Provider)
 	}
 	if o.Reputation != nil {
 		encodeObject(e, `"reputation":`, o.Reputation)
 	}
 	if o.ShortDesc != "" {
-		e.str(`"short_desc":`, o.ShortDesc)
+		e.str(`"short_desc":"`, o.ShortDesc)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	if o.Value != "" {
-		e.str(`"value":`, o.Value)
+		e.str(`"value":"`, o.Value)
 	}
 	e.close(outer)
 }
@@ -7728,10 +7728,10 @@ func (o *Enrichment) encode(e *encoder) {
 func (o *EnvironmentVariable) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Value != "" {
-		e.str(`"value":`, o.Value)
+		e.str(`"value":"`, o.Value)
 	}
 	e.close(outer)
 }
@@ -7742,16 +7742,16 @@ func (o *EPSS) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Percentile != nil {
 		e.float(`"percentile":`, *o.Percentile)
 	}
 	if o.Score != "" {
-		e.str(`"score":`, o.Score)
+		e.str(`"score":"`, o.Score)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -7807,7 +7807,7 @@ func (o *Evidences) encode(e *encoder) {
 		encodeObject(e, `"job":`, o.Job)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Process != nil {
 		encodeObject(e, `"process":`, o.Process)
@@ -7834,7 +7834,7 @@ func (o *Evidences) encode(e *encoder) {
 		encodeObject(e, `"tls":`, o.TLS)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -7846,7 +7846,7 @@ func (o *Evidences) encode(e *encoder) {
 		encodeObject(e, `"user":`, o.User)
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
-		e.caption(`"verdict":`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
+		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
 	}
 	if o.VerdictID != 0 {
 		e.int(`"verdict_id":`, int64(o.VerdictID))
@@ -7860,16 +7860,16 @@ func (o *Evidences) encode(e *encoder) {
 func (o *Extension) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -7877,16 +7877,16 @@ func (o *Extension) encode(e *encoder) {
 func (o *Feature) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -7897,7 +7897,7 @@ func (o *File) encode(e *encoder) {
 		e.int(`"accessed_time":`, o.AccessedTime)
 	}
 	if o.AccessedTimeDT != "" {
-		e.str(`"accessed_time_dt":`, o.AccessedTimeDT)
+		e.str(`"accessed_time_dt":"`, o.AccessedTimeDT)
 	}
 	if o.Accessor != nil {
 		encodeObject(e, `"accessor":`, o.Accessor)
@@ -7906,10 +7906,10 @@ func (o *File) encode(e *encoder) {
 		e.int(`"attributes":`, *o.Attributes)
 	}
 	if o.CompanyName != "" {
-		e.str(`"company_name":`, o.CompanyName)
+		e.str(`"company_name":"`, o.CompanyName)
 	}
 	if o.Confidentiality != "" || o.ConfidentialityID != 0 {
-		e.caption(`"confidentiality":`, o.Confidentiality, int64(o.ConfidentialityID), captionsConfidentialityID, e.always(0))
+		e.caption(`"confidentiality":"`, o.Confidentiality, int64(o.ConfidentialityID), captionsConfidentialityID, e.always(0))
 	}
 	if o.ConfidentialityID != 0 {
 		e.int(`"confidentiality_id":`, int64(o.ConfidentialityID))
@@ -7918,7 +7918,7 @@ func (o *File) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Creator != nil {
 		encodeObject(e, `"creator":`, o.Creator)
@@ -7930,13 +7930,13 @@ func (o *File) encode(e *encoder) {
 		encodeList(e, `"data_classifications":`, o.DataClassifications)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if (o.DownloadInfo != nil) && e.in(8, "download_info") {
 		encodeObject(e, `"download_info":`, o.DownloadInfo)
 	}
 	if o.DriveType != "" || o.DriveTypeID != 0 {
-		e.caption(`"drive_type":`, o.DriveType, int64(o.DriveTypeID), captionsDriveTypeID, e.always(0))
+		e.caption(`"drive_type":"`, o.DriveType, int64(o.DriveTypeID), captionsDriveTypeID, e.always(0))
 	}
 	if o.DriveTypeID != 0 {
 		e.int(`"drive_type_id":`, int64(o.DriveTypeID))
@@ -7945,7 +7945,7 @@ func (o *File) encode(e *encoder) {
 		encodeObject(e, `"encryption_details":`, o.EncryptionDetails)
 	}
 	if o.Ext != "" {
-		e.str(`"ext":`, o.Ext)
+		e.str(`"ext":"`, o.Ext)
 	}
 	if o.Hashes != nil {
 		encodeList(e, `"hashes":`, o.Hashes)
@@ -7954,7 +7954,7 @@ func (o *File) encode(e *encoder) {
 		encodeTexts(e, `"imported_symbols":`, o.ImportedSymbols)
 	}
 	if o.InternalName != "" {
-		e.str(`"internal_name":`, o.InternalName)
+		e.str(`"internal_name":"`, o.InternalName)
 	}
 	if o.IsDeleted != nil {
 		e.bool(`"is_deleted":`, *o.IsDeleted)
@@ -7972,34 +7972,34 @@ func (o *File) encode(e *encoder) {
 		e.bool(`"is_system":`, *o.IsSystem)
 	}
 	if o.MIMEType != "" {
-		e.str(`"mime_type":`, o.MIMEType)
+		e.str(`"mime_type":"`, o.MIMEType)
 	}
 	if o.ModifiedTime != 0 {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Modifier != nil {
 		encodeObject(e, `"modifier":`, o.Modifier)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Owner != nil {
 		encodeObject(e, `"owner":`, o.Owner)
 	}
 	if o.ParentFolder != "" {
-		e.str(`"parent_folder":`, o.ParentFolder)
+		e.str(`"parent_folder":"`, o.ParentFolder)
 	}
 	if o.Path != "" {
-		e.str(`"path":`, o.Path)
+		e.str(`"path":"`, o.Path)
 	}
 	if o.Product != nil {
 		encodeObject(e, `"product":`, o.Product)
 	}
 	if o.SecurityDescriptor != "" {
-		e.str(`"security_descriptor":`, o.SecurityDescriptor)
+		e.str(`"security_descriptor":"`, o.SecurityDescriptor)
 	}
 	if o.Signature != nil {
 		encodeObject(e, `"signature":`, o.Signature)
@@ -8011,34 +8011,34 @@ func (o *File) encode(e *encoder) {
 		e.int(`"size":`, *o.Size)
 	}
 	if o.StorageClass != "" {
-		e.str(`"storage_class":`, o.StorageClass)
+		e.str(`"storage_class":"`, o.StorageClass)
 	}
 	if o.Tags != nil {
 		encodeList(e, `"tags":`, o.Tags)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsFileTypeID, e.always(15))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsFileTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.URI != "" {
-		e.str(`"uri":`, o.URI)
+		e.str(`"uri":"`, o.URI)
 	}
 	if o.URL != nil {
 		encodeObject(e, `"url":`, o.URL)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	if o.Volume != "" {
-		e.str(`"volume":`, o.Volume)
+		e.str(`"volume":"`, o.Volume)
 	}
 	if o.Xattributes != nil {
 		e.json(`"xattributes":`, o.Xattributes)
@@ -8052,34 +8052,34 @@ func (o *Finding) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.FirstSeenTime != 0 {
 		e.int(`"first_seen_time":`, o.FirstSeenTime)
 	}
 	if o.FirstSeenTimeDT != "" {
-		e.str(`"first_seen_time_dt":`, o.FirstSeenTimeDT)
+		e.str(`"first_seen_time_dt":"`, o.FirstSeenTimeDT)
 	}
 	if o.LastSeenTime != 0 {
 		e.int(`"last_seen_time":`, o.LastSeenTime)
 	}
 	if o.LastSeenTimeDT != "" {
-		e.str(`"last_seen_time_dt":`, o.LastSeenTimeDT)
+		e.str(`"last_seen_time_dt":"`, o.LastSeenTimeDT)
 	}
 	if o.ModifiedTime != 0 {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Product != nil {
 		encodeObject(e, `"product":`, o.Product)
 	}
 	if o.ProductUID != "" {
-		e.str(`"product_uid":`, o.ProductUID)
+		e.str(`"product_uid":"`, o.ProductUID)
 	}
 	if o.RelatedEvents != nil {
 		encodeList(e, `"related_events":`, o.RelatedEvents)
@@ -8088,19 +8088,19 @@ func (o *Finding) encode(e *encoder) {
 		encodeObject(e, `"remediation":`, o.Remediation)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.SupportingData != nil {
 		e.json(`"supporting_data":`, o.SupportingData)
 	}
 	if o.Title != "" {
-		e.str(`"title":`, o.Title)
+		e.str(`"title":"`, o.Title)
 	}
 	if o.Types != nil {
 		encodeTexts(e, `"types":`, o.Types)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -8120,19 +8120,19 @@ func (o *FindingInfo) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.DataSources != nil {
 		encodeTexts(e, `"data_sources":`, o.DataSources)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.FirstSeenTime != 0 {
 		e.int(`"first_seen_time":`, o.FirstSeenTime)
 	}
 	if o.FirstSeenTimeDT != "" {
-		e.str(`"first_seen_time_dt":`, o.FirstSeenTimeDT)
+		e.str(`"first_seen_time_dt":"`, o.FirstSeenTimeDT)
 	}
 	if o.KillChain != nil {
 		encodeList(e, `"kill_chain":`, o.KillChain)
@@ -8141,19 +8141,19 @@ func (o *FindingInfo) encode(e *encoder) {
 		e.int(`"last_seen_time":`, o.LastSeenTime)
 	}
 	if o.LastSeenTimeDT != "" {
-		e.str(`"last_seen_time_dt":`, o.LastSeenTimeDT)
+		e.str(`"last_seen_time_dt":"`, o.LastSeenTimeDT)
 	}
 	if o.ModifiedTime != 0 {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Product != nil {
 		encodeObject(e, `"product":`, o.Product)
 	}
 	if o.ProductUID != "" {
-		e.str(`"product_uid":`, o.ProductUID)
+		e.str(`"product_uid":"`, o.ProductUID)
 	}
 	if o.RelatedAnalytics != nil {
 		encodeList(e, `"related_analytics":`, o.RelatedAnalytics)
@@ -8165,13 +8165,13 @@ func (o *FindingInfo) encode(e *encoder) {
 		e.int(`"related_events_count":`, *o.RelatedEventsCount)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.Tags != nil {
 		encodeList(e, `"tags":`, o.Tags)
 	}
 	if o.Title != "" {
-		e.str(`"title":`, o.Title)
+		e.str(`"title":"`, o.Title)
 	}
 	if o.Traits != nil {
 		encodeList(e, `"traits":`, o.Traits)
@@ -8180,10 +8180,10 @@ func (o *FindingInfo) encode(e *encoder) {
 		encodeTexts(e, `"types":`, o.Types)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":`, o.UIDAlt)
+		e.str(`"uid_alt":"`, o.UIDAlt)
 	}
 	e.close(outer)
 }
@@ -8191,25 +8191,25 @@ func (o *FindingInfo) encode(e *encoder) {
 func (o *Fingerprint) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Algorithm != "" || o.AlgorithmID != 0 || e.always(15) {
-		e.caption(`"algorithm":`, o.Algorithm, int64(o.AlgorithmID), captionsFingerprintAlgorithmID, e.always(15))
+		e.caption(`"algorithm":"`, o.Algorithm, int64(o.AlgorithmID), captionsFingerprintAlgorithmID, e.always(15))
 	}
 	if o.AlgorithmID != 0 || e.always(15) {
 		e.int(`"algorithm_id":`, int64(o.AlgorithmID))
 	}
 	if (o.Encoding != "" || o.EncodingID != 0) && e.in(8, "encoding") {
-		e.caption(`"encoding":`, o.Encoding, int64(o.EncodingID), captionsFingerprintEncodingID, e.always(0))
+		e.caption(`"encoding":"`, o.Encoding, int64(o.EncodingID), captionsFingerprintEncodingID, e.always(0))
 	}
 	if (o.EncodingID != 0) && e.in(8, "encoding_id") {
 		e.int(`"encoding_id":`, int64(o.EncodingID))
 	}
 	if (o.Serialization != "" || o.SerializationID != 0) && e.in(8, "serialization") {
-		e.caption(`"serialization":`, o.Serialization, int64(o.SerializationID), captionsSerializationID, e.always(0))
+		e.caption(`"serialization":"`, o.Serialization, int64(o.SerializationID), captionsSerializationID, e.always(0))
 	}
 	if (o.SerializationID != 0) && e.in(8, "serialization_id") {
 		e.int(`"serialization_id":`, int64(o.SerializationID))
 	}
 	if o.Value != "" {
-		e.str(`"value":`, o.Value)
+		e.str(`"value":"`, o.Value)
 	}
 	e.close(outer)
 }
@@ -8217,13 +8217,13 @@ func (o *Fingerprint) encode(e *encoder) {
 func (o *FirewallRule) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Category != "" {
-		e.str(`"category":`, o.Category)
+		e.str(`"category":"`, o.Category)
 	}
 	if o.Condition != "" {
-		e.str(`"condition":`, o.Condition)
+		e.str(`"condition":"`, o.Condition)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Duration != nil {
 		e.int(`"duration":`, *o.Duration)
@@ -8232,28 +8232,28 @@ func (o *FirewallRule) encode(e *encoder) {
 		encodeTexts(e, `"match_details":`, o.MatchDetails)
 	}
 	if o.MatchLocation != "" {
-		e.str(`"match_location":`, o.MatchLocation)
+		e.str(`"match_location":"`, o.MatchLocation)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.RateLimit != nil {
 		e.int(`"rate_limit":`, *o.RateLimit)
 	}
 	if o.Sensitivity != "" {
-		e.str(`"sensitivity":`, o.Sensitivity)
+		e.str(`"sensitivity":"`, o.Sensitivity)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -8261,13 +8261,13 @@ func (o *FirewallRule) encode(e *encoder) {
 func (o *FunctionInvocation) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Error != "" {
-		e.str(`"error":`, o.Error)
+		e.str(`"error":"`, o.Error)
 	}
 	if o.Parameters != nil {
 		encodeList(e, `"parameters":`, o.Parameters)
 	}
 	if o.ReturnValue != "" {
-		e.str(`"return_value":`, o.ReturnValue)
+		e.str(`"return_value":"`, o.ReturnValue)
 	}
 	e.close(outer)
 }
@@ -8275,7 +8275,7 @@ func (o *FunctionInvocation) encode(e *encoder) {
 func (o *GPUInfo) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.BusType != "" || o.BusTypeID != 0 {
-		e.caption(`"bus_type":`, o.BusType, int64(o.BusTypeID), captionsBusTypeID, e.always(0))
+		e.caption(`"bus_type":"`, o.BusType, int64(o.BusTypeID), captionsBusTypeID, e.always(0))
 	}
 	if o.BusTypeID != 0 {
 		e.int(`"bus_type_id":`, int64(o.BusTypeID))
@@ -8284,13 +8284,13 @@ func (o *GPUInfo) encode(e *encoder) {
 		e.int(`"cores":`, *o.Cores)
 	}
 	if o.Model != "" {
-		e.str(`"model":`, o.Model)
+		e.str(`"model":"`, o.Model)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":`, o.VendorName)
+		e.str(`"vendor_name":"`, o.VendorName)
 	}
 	if o.VRAMMode != "" || o.VRAMModeID != 0 {
-		e.caption(`"vram_mode":`, o.VRAMMode, int64(o.VRAMModeID), captionsVRAMModeID, e.always(0))
+		e.caption(`"vram_mode":"`, o.VRAMMode, int64(o.VRAMModeID), captionsVRAMModeID, e.always(0))
 	}
 	if o.VRAMModeID != 0 {
 		e.int(`"vram_mode_id":`, int64(o.VRAMModeID))
@@ -8304,7 +8304,7 @@ func (o *GPUInfo) encode(e *encoder) {
 func (o *Graph) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Edges != nil {
 		encodeList(e, `"edges":`, o.Edges)
@@ -8313,22 +8313,22 @@ func (o *Graph) encode(e *encoder) {
 		e.bool(`"is_directed":`, *o.IsDirected)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Nodes != nil {
 		encodeList(e, `"nodes":`, o.Nodes)
 	}
 	if o.QueryLanguage != "" || o.QueryLanguageID != 0 {
-		e.caption(`"query_language":`, o.QueryLanguage, int64(o.QueryLanguageID), captionsQueryLanguageID, e.always(0))
+		e.caption(`"query_language":"`, o.QueryLanguage, int64(o.QueryLanguageID), captionsQueryLanguageID, e.always(0))
 	}
 	if o.QueryLanguageID != 0 {
 		e.int(`"query_language_id":`, int64(o.QueryLanguageID))
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -8339,25 +8339,25 @@ func (o *Graph) encode(e *encoder) {
 func (o *Group) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Domain != "" {
-		e.str(`"domain":`, o.Domain)
+		e.str(`"domain":"`, o.Domain)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Privileges != nil {
 		encodeTexts(e, `"privileges":`, o.Privileges)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDAlt != "") && e.in(12, "uid_alt") {
-		e.str(`"uid_alt":`, o.UIDAlt)
+		e.str(`"uid_alt":"`, o.UIDAlt)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -8365,10 +8365,10 @@ func (o *Group) encode(e *encoder) {
 	e.close(outer)
 }
 
-func (o *Hassh) encode(e *encoder) {
+func (o *HASSH) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Algorithm != "" {
-		e.str(`"algorithm":`, o.Algorithm)
+		e.str(`"algorithm":"`, o.Algorithm)
 	}
 	if o.Fingerprint != nil {
 		encodeObject(e, `"fingerprint":`, o.Fingerprint)
@@ -8379,13 +8379,13 @@ func (o *Hassh) encode(e *encoder) {
 func (o *HTTPCookie) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Domain != "" {
-		e.str(`"domain":`, o.Domain)
+		e.str(`"domain":"`, o.Domain)
 	}
 	if o.ExpirationTime != 0 {
 		e.int(`"expiration_time":`, o.ExpirationTime)
 	}
 	if o.ExpirationTimeDT != "" {
-		e.str(`"expiration_time_dt":`, o.ExpirationTimeDT)
+		e.str(`"expiration_time_dt":"`, o.ExpirationTimeDT)
 	}
 	if o.HTTPOnly != nil {
 		e.bool(`"http_only":`, *o.HTTPOnly)
@@ -8397,19 +8397,19 @@ func (o *HTTPCookie) encode(e *encoder) {
 		e.bool(`"is_secure":`, *o.IsSecure)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Path != "" {
-		e.str(`"path":`, o.Path)
+		e.str(`"path":"`, o.Path)
 	}
 	if o.SameSite != "" {
-		e.str(`"samesite":`, o.SameSite)
+		e.str(`"samesite":"`, o.SameSite)
 	}
 	if o.Secure != nil {
 		e.bool(`"secure":`, *o.Secure)
 	}
 	if o.Value != "" {
-		e.str(`"value":`, o.Value)
+		e.str(`"value":"`, o.Value)
 	}
 	e.close(outer)
 }
@@ -8417,10 +8417,10 @@ func (o *HTTPCookie) encode(e *encoder) {
 func (o *HTTPHeader) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Value != "" {
-		e.str(`"value":`, o.Value)
+		e.str(`"value":"`, o.Value)
 	}
 	e.close(outer)
 }
@@ -8428,7 +8428,7 @@ func (o *HTTPHeader) encode(e *encoder) {
 func (o *HTTPRequest) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Args != "" {
-		e.str(`"args":`, o.Args)
+		e.str(`"args":"`, o.Args)
 	}
 	if o.BodyLength != nil {
 		e.int(`"body_length":`, *o.BodyLength)
@@ -8437,25 +8437,25 @@ func (o *HTTPRequest) encode(e *encoder) {
 		encodeList(e, `"http_headers":`, o.HTTPHeaders)
 	}
 	if o.HTTPMethod != "" {
-		e.str(`"http_method":`, string(o.HTTPMethod))
+		e.str(`"http_method":"`, string(o.HTTPMethod))
 	}
 	if o.Length != nil {
 		e.int(`"length":`, *o.Length)
 	}
 	if o.Referrer != "" {
-		e.str(`"referrer":`, o.Referrer)
+		e.str(`"referrer":"`, o.Referrer)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.URL != nil {
 		encodeObject(e, `"url":`, o.URL)
 	}
 	if o.UserAgent != "" {
-		e.str(`"user_agent":`, o.UserAgent)
+		e.str(`"user_agent":"`, o.UserAgent)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	if o.XForwardedFor != nil {
 		encodeTexts(e, `"x_forwarded_for":`, o.XForwardedFor)
@@ -8472,7 +8472,7 @@ func (o *HTTPResponse) encode(e *encoder) {
 		e.int(`"code":`, o.Code)
 	}
 	if o.ContentType != "" {
-		e.str(`"content_type":`, o.ContentType)
+		e.str(`"content_type":"`, o.ContentType)
 	}
 	if o.HTTPHeaders != nil {
 		encodeList(e, `"http_headers":`, o.HTTPHeaders)
@@ -8484,10 +8484,10 @@ func (o *HTTPResponse) encode(e *encoder) {
 		e.int(`"length":`, *o.Length)
 	}
 	if o.Message != "" {
-		e.str(`"message":`, o.Message)
+		e.str(`"message":"`, o.Message)
 	}
 	if o.Status != "" {
-		e.str(`"status":`, o.Status)
+		e.str(`"status":"`, o.Status)
 	}
 	e.close(outer)
 }
@@ -8498,7 +8498,7 @@ func (o *IAMRole) encode(e *encoder) {
 		encodeObject(e, `"account":`, o.Account)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Policies != nil {
 		encodeList(e, `"policies":`, o.Policies)
@@ -8516,10 +8516,10 @@ func (o *IAMRole) encode(e *encoder) {
 		encodeObject(e, `"session":`, o.Session)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":`, o.UIDAlt)
+		e.str(`"uid_alt":"`, o.UIDAlt)
 	}
 	if o.UIDNumeric != nil {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -8533,25 +8533,25 @@ func (o *IdentityActivityMetrics) encode(e *encoder) {
 		e.int(`"first_seen_time":`, o.FirstSeenTime)
 	}
 	if o.FirstSeenTimeDT != "" {
-		e.str(`"first_seen_time_dt":`, o.FirstSeenTimeDT)
+		e.str(`"first_seen_time_dt":"`, o.FirstSeenTimeDT)
 	}
 	if o.LastAuthenticationTime != 0 {
 		e.int(`"last_authentication_time":`, o.LastAuthenticationTime)
 	}
 	if o.LastAuthenticationTimeDT != "" {
-		e.str(`"last_authentication_time_dt":`, o.LastAuthenticationTimeDT)
+		e.str(`"last_authentication_time_dt":"`, o.LastAuthenticationTimeDT)
 	}
 	if o.LastSeenTime != 0 {
 		e.int(`"last_seen_time":`, o.LastSeenTime)
 	}
 	if o.LastSeenTimeDT != "" {
-		e.str(`"last_seen_time_dt":`, o.LastSeenTimeDT)
+		e.str(`"last_seen_time_dt":"`, o.LastSeenTimeDT)
 	}
 	if o.PasswordLastUsedTime != 0 {
 		e.int(`"password_last_used_time":`, o.PasswordLastUsedTime)
 	}
 	if o.PasswordLastUsedTimeDT != "" {
-		e.str(`"password_last_used_time_dt":`, o.PasswordLastUsedTimeDT)
+		e.str(`"password_last_used_time_dt":"`, o.PasswordLastUsedTimeDT)
 	}
 	if o.ProgrammaticCredentials != nil {
 		encodeList(e, `"programmatic_credentials":`, o.ProgrammaticCredentials)
@@ -8565,7 +8565,7 @@ func (o *IDP) encode(e *encoder) {
 		encodeList(e, `"auth_factors":`, o.AuthFactors)
 	}
 	if o.Domain != "" {
-		e.str(`"domain":`, o.Domain)
+		e.str(`"domain":"`, o.Domain)
 	}
 	if o.Fingerprint != nil {
 		encodeObject(e, `"fingerprint":`, o.Fingerprint)
@@ -8574,13 +8574,13 @@ func (o *IDP) encode(e *encoder) {
 		e.bool(`"has_mfa":`, *o.HasMFA)
 	}
 	if o.Issuer != "" {
-		e.str(`"issuer":`, o.Issuer)
+		e.str(`"issuer":"`, o.Issuer)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.ProtocolName != "" {
-		e.str(`"protocol_name":`, o.ProtocolName)
+		e.str(`"protocol_name":"`, o.ProtocolName)
 	}
 	if o.SCIM != nil {
 		encodeObject(e, `"scim":`, o.SCIM)
@@ -8589,22 +8589,22 @@ func (o *IDP) encode(e *encoder) {
 		encodeObject(e, `"sso":`, o.SSO)
 	}
 	if o.State != "" || o.StateID != 0 {
-		e.caption(`"state":`, o.State, int64(o.StateID), captionsIDPStateID, e.always(0))
+		e.caption(`"state":"`, o.State, int64(o.StateID), captionsIDPStateID, e.always(0))
 	}
 	if o.StateID != 0 {
 		e.int(`"state_id":`, int64(o.StateID))
 	}
 	if o.TenantUID != "" {
-		e.str(`"tenant_uid":`, o.TenantUID)
+		e.str(`"tenant_uid":"`, o.TenantUID)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.URLString != "" {
-		e.str(`"url_string":`, o.URLString)
+		e.str(`"url_string":"`, o.URLString)
 	}
 	e.close(outer)
 }
@@ -8615,19 +8615,19 @@ func (o *Image) encode(e *encoder) {
 		encodeTexts(e, `"labels":`, o.Labels)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Path != "" {
-		e.str(`"path":`, o.Path)
+		e.str(`"path":"`, o.Path)
 	}
 	if o.Tag != "" {
-		e.str(`"tag":`, o.Tag)
+		e.str(`"tag":"`, o.Tag)
 	}
 	if o.Tags != nil {
 		encodeList(e, `"tags":`, o.Tags)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -8638,25 +8638,25 @@ func (o *Image) encode(e *encoder) {
 func (o *JA4Fingerprint) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.SectionA != "" {
-		e.str(`"section_a":`, o.SectionA)
+		e.str(`"section_a":"`, o.SectionA)
 	}
 	if o.SectionB != "" {
-		e.str(`"section_b":`, o.SectionB)
+		e.str(`"section_b":"`, o.SectionB)
 	}
 	if o.SectionC != "" {
-		e.str(`"section_c":`, o.SectionC)
+		e.str(`"section_c":"`, o.SectionC)
 	}
 	if o.SectionD != "" {
-		e.str(`"section_d":`, o.SectionD)
+		e.str(`"section_d":"`, o.SectionD)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsJA4FingerprintTypeID, e.always(15))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsJA4FingerprintTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.Value != "" {
-		e.str(`"value":`, o.Value)
+		e.str(`"value":"`, o.Value)
 	}
 	e.close(outer)
 }
@@ -8664,16 +8664,16 @@ func (o *JA4Fingerprint) encode(e *encoder) {
 func (o *Job) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.CmdLine != "" {
-		e.str(`"cmd_line":`, o.CmdLine)
+		e.str(`"cmd_line":"`, o.CmdLine)
 	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.File != nil {
 		encodeObject(e, `"file":`, o.File)
@@ -8688,31 +8688,31 @@ func (o *Job) encode(e *encoder) {
 		e.int(`"last_run_time":`, o.LastRunTime)
 	}
 	if o.LastRunTimeDT != "" {
-		e.str(`"last_run_time_dt":`, o.LastRunTimeDT)
+		e.str(`"last_run_time_dt":"`, o.LastRunTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.NextRunTime != 0 {
 		e.int(`"next_run_time":`, o.NextRunTime)
 	}
 	if o.NextRunTimeDT != "" {
-		e.str(`"next_run_time_dt":`, o.NextRunTimeDT)
+		e.str(`"next_run_time_dt":"`, o.NextRunTimeDT)
 	}
 	if o.RunState != "" || o.RunStateID != 0 {
-		e.caption(`"run_state":`, o.RunState, int64(o.RunStateID), captionsJobRunStateID, e.always(0))
+		e.caption(`"run_state":"`, o.RunState, int64(o.RunStateID), captionsJobRunStateID, e.always(0))
 	}
 	if o.RunStateID != 0 {
 		e.int(`"run_state_id":`, int64(o.RunStateID))
 	}
 	if (o.Type != "" || o.TypeID != 0) && e.in(8, "type") {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsJobTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsJobTypeID, e.always(0))
 	}
 	if (o.TypeID != 0) && e.in(8, "type_id") {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if (o.UID != "") && e.in(8, "uid") {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.User != nil {
 		encodeObject(e, `"user":`, o.User)
@@ -8723,10 +8723,10 @@ func (o *Job) encode(e *encoder) {
 func (o *JobAction) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.CmdLine != "" {
-		e.str(`"cmd_line":`, o.CmdLine)
+		e.str(`"cmd_line":"`, o.CmdLine)
 	}
 	if o.ComClassUUID != "" {
-		e.str(`"com_class_uuid":`, o.ComClassUUID)
+		e.str(`"com_class_uuid":"`, o.ComClassUUID)
 	}
 	if o.File != nil {
 		encodeObject(e, `"file":`, o.File)
@@ -8735,13 +8735,13 @@ func (o *JobAction) encode(e *encoder) {
 		encodeList(e, `"properties":`, o.Properties)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(8) {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsJobActionTypeID, e.always(8))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsJobActionTypeID, e.always(8))
 	}
 	if o.TypeID != 0 || e.always(8) {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.WorkingDirectory != "" {
-		e.str(`"working_directory":`, o.WorkingDirectory)
+		e.str(`"working_directory":"`, o.WorkingDirectory)
 	}
 	e.close(outer)
 }
@@ -8755,7 +8755,7 @@ func (o *JobTrigger) encode(e *encoder) {
 		e.int(`"last_run_time":`, o.LastRunTime)
 	}
 	if o.LastRunTimeDT != "" {
-		e.str(`"last_run_time_dt":`, o.LastRunTimeDT)
+		e.str(`"last_run_time_dt":"`, o.LastRunTimeDT)
 	}
 	if o.LogSources != nil {
 		encodeTexts(e, `"log_sources":`, o.LogSources)
@@ -8764,13 +8764,13 @@ func (o *JobTrigger) encode(e *encoder) {
 		e.int(`"next_run_time":`, o.NextRunTime)
 	}
 	if o.NextRunTimeDT != "" {
-		e.str(`"next_run_time_dt":`, o.NextRunTimeDT)
+		e.str(`"next_run_time_dt":"`, o.NextRunTimeDT)
 	}
 	if o.Properties != nil {
 		encodeList(e, `"properties":`, o.Properties)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(8) {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsJobTriggerTypeID, e.always(8))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsJobTriggerTypeID, e.always(8))
 	}
 	if o.TypeID != 0 || e.always(8) {
 		e.int(`"type_id":`, int64(o.TypeID))
@@ -8787,19 +8787,19 @@ func (o *KBArticle) encode(e *encoder) {
 		encodeObject(e, `"avg_timespan":`, o.AvgTimespan)
 	}
 	if o.Bulletin != "" {
-		e.str(`"bulletin":`, o.Bulletin)
+		e.str(`"bulletin":"`, o.Bulletin)
 	}
 	if o.Classification != "" {
-		e.str(`"classification":`, o.Classification)
+		e.str(`"classification":"`, o.Classification)
 	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.InstallState != "" || o.InstallStateID != 0 {
-		e.caption(`"install_state":`, o.InstallState, int64(o.InstallStateID), captionsInstallStateID, e.always(0))
+		e.caption(`"install_state":"`, o.InstallState, int64(o.InstallStateID), captionsInstallStateID, e.always(0))
 	}
 	if o.InstallStateID != 0 {
 		e.int(`"install_state_id":`, int64(o.InstallStateID))
@@ -8814,19 +8814,19 @@ func (o *KBArticle) encode(e *encoder) {
 		encodeObject(e, `"product":`, o.Product)
 	}
 	if o.Severity != "" {
-		e.str(`"severity":`, o.Severity)
+		e.str(`"severity":"`, o.Severity)
 	}
 	if o.Size != nil {
 		e.int(`"size":`, *o.Size)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.Title != "" {
-		e.str(`"title":`, o.Title)
+		e.str(`"title":"`, o.Title)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -8837,16 +8837,16 @@ func (o *Kernel) encode(e *encoder) {
 		e.bool(`"is_system":`, *o.IsSystem)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Path != "" {
-		e.str(`"path":`, o.Path)
+		e.str(`"path":"`, o.Path)
 	}
 	if o.SystemCall != "" {
-		e.str(`"system_call":`, o.SystemCall)
+		e.str(`"system_call":"`, o.SystemCall)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsKernelTypeID, e.always(15))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsKernelTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
 		e.int(`"type_id":`, int64(o.TypeID))
@@ -8865,10 +8865,10 @@ func (o *KernelDriver) encode(e *encoder) {
 func (o *KeyValueObject) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Value != "" {
-		e.str(`"value":`, o.Value)
+		e.str(`"value":"`, o.Value)
 	}
 	if o.Values != nil {
 		encodeTexts(e, `"values":`, o.Values)
@@ -8882,16 +8882,16 @@ func (o *KeyboardInfo) encode(e *encoder) {
 		e.int(`"function_keys":`, *o.FunctionKeys)
 	}
 	if o.IME != "" {
-		e.str(`"ime":`, o.IME)
+		e.str(`"ime":"`, o.IME)
 	}
 	if o.KeyboardLayout != "" {
-		e.str(`"keyboard_layout":`, o.KeyboardLayout)
+		e.str(`"keyboard_layout":"`, o.KeyboardLayout)
 	}
 	if o.KeyboardSubtype != nil {
 		e.int(`"keyboard_subtype":`, *o.KeyboardSubtype)
 	}
 	if o.KeyboardType != "" {
-		e.str(`"keyboard_type":`, o.KeyboardType)
+		e.str(`"keyboard_type":"`, o.KeyboardType)
 	}
 	e.close(outer)
 }
@@ -8899,7 +8899,7 @@ func (o *KeyboardInfo) encode(e *encoder) {
 func (o *KillChainPhase) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Phase != "" || o.PhaseID != 0 || e.always(15) {
-		e.caption(`"phase":`, o.Phase, int64(o.PhaseID), captionsPhaseID, e.always(15))
+		e.caption(`"phase":"`, o.Phase, int64(o.PhaseID), captionsPhaseID, e.always(15))
 	}
 	if o.PhaseID != 0 || e.always(15) {
 		e.int(`"phase_id":`, int64(o.PhaseID))
@@ -8910,43 +8910,43 @@ func (o *KillChainPhase) encode(e *encoder) {
 func (o *LDAPPerson) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.CostCenter != "" {
-		e.str(`"cost_center":`, o.CostCenter)
+		e.str(`"cost_center":"`, o.CostCenter)
 	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.DeletedTime != 0 {
 		e.int(`"deleted_time":`, o.DeletedTime)
 	}
 	if o.DeletedTimeDT != "" {
-		e.str(`"deleted_time_dt":`, o.DeletedTimeDT)
+		e.str(`"deleted_time_dt":"`, o.DeletedTimeDT)
 	}
 	if (o.Department != "") && e.in(12, "department") {
-		e.str(`"department":`, o.Department)
+		e.str(`"department":"`, o.Department)
 	}
 	if o.DisplayName != "" {
-		e.str(`"display_name":`, o.DisplayName)
+		e.str(`"display_name":"`, o.DisplayName)
 	}
 	if o.EmailAddrs != nil {
 		encodeTexts(e, `"email_addrs":`, o.EmailAddrs)
 	}
 	if o.EmployeeUID != "" {
-		e.str(`"employee_uid":`, o.EmployeeUID)
+		e.str(`"employee_uid":"`, o.EmployeeUID)
 	}
 	if o.GivenName != "" {
-		e.str(`"given_name":`, o.GivenName)
+		e.str(`"given_name":"`, o.GivenName)
 	}
 	if o.HireTime != 0 {
 		e.int(`"hire_time":`, o.HireTime)
 	}
 	if o.HireTimeDT != "" {
-		e.str(`"hire_time_dt":`, o.HireTimeDT)
+		e.str(`"hire_time_dt":"`, o.HireTimeDT)
 	}
 	if o.JobTitle != "" {
-		e.str(`"job_title":`, o.JobTitle)
+		e.str(`"job_title":"`, o.JobTitle)
 	}
 	if o.Labels != nil {
 		encodeTexts(e, `"labels":`, o.Labels)
@@ -8955,19 +8955,19 @@ func (o *LDAPPerson) encode(e *encoder) {
 		e.int(`"last_login_time":`, o.LastLoginTime)
 	}
 	if o.LastLoginTimeDT != "" {
-		e.str(`"last_login_time_dt":`, o.LastLoginTimeDT)
+		e.str(`"last_login_time_dt":"`, o.LastLoginTimeDT)
 	}
 	if o.LDAPCn != "" {
-		e.str(`"ldap_cn":`, o.LDAPCn)
+		e.str(`"ldap_cn":"`, o.LDAPCn)
 	}
 	if o.LDAPDN != "" {
-		e.str(`"ldap_dn":`, o.LDAPDN)
+		e.str(`"ldap_dn":"`, o.LDAPDN)
 	}
 	if o.LeaveTime != 0 {
 		e.int(`"leave_time":`, o.LeaveTime)
 	}
 	if o.LeaveTimeDT != "" {
-		e.str(`"leave_time_dt":`, o.LeaveTimeDT)
+		e.str(`"leave_time_dt":"`, o.LeaveTimeDT)
 	}
 	if o.Location != nil {
 		encodeObject(e, `"location":`, o.Location)
@@ -8979,16 +8979,16 @@ func (o *LDAPPerson) encode(e *encoder) {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.OfficeLocation != "" {
-		e.str(`"office_location":`, o.OfficeLocation)
+		e.str(`"office_location":"`, o.OfficeLocation)
 	}
 	if o.PhoneNumber != "" {
-		e.str(`"phone_number":`, o.PhoneNumber)
+		e.str(`"phone_number":"`, o.PhoneNumber)
 	}
 	if o.Surname != "" {
-		e.str(`"surname":`, o.Surname)
+		e.str(`"surname":"`, o.Surname)
 	}
 	if o.Tags != nil {
 		encodeList(e, `"tags":`, o.Tags)
@@ -8999,7 +8999,7 @@ func (o *LDAPPerson) encode(e *encoder) {
 func (o *LoadBalancer) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Classification != "" {
-		e.str(`"classification":`, o.Classification)
+		e.str(`"classification":"`, o.Classification)
 	}
 	if o.Code != nil {
 		e.int(`"code":`, *o.Code)
@@ -9011,25 +9011,25 @@ func (o *LoadBalancer) encode(e *encoder) {
 		encodeList(e, `"endpoint_connections":`, o.EndpointConnections)
 	}
 	if o.ErrorMessage != "" {
-		e.str(`"error_message":`, o.ErrorMessage)
+		e.str(`"error_message":"`, o.ErrorMessage)
 	}
 	if o.IP != "" {
-		e.str(`"ip":`, o.IP)
+		e.str(`"ip":"`, o.IP)
 	}
 	if o.Message != "" {
-		e.str(`"message":`, o.Message)
+		e.str(`"message":"`, o.Message)
 	}
 	if o.Metrics != nil {
 		encodeList(e, `"metrics":`, o.Metrics)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.StatusDetail != "" {
-		e.str(`"status_detail":`, o.StatusDetail)
+		e.str(`"status_detail":"`, o.StatusDetail)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -9040,40 +9040,40 @@ func (o *LoadBalancer) encode(e *encoder) {
 func (o *Location) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.AerialHeight != "" {
-		e.str(`"aerial_height":`, o.AerialHeight)
+		e.str(`"aerial_height":"`, o.AerialHeight)
 	}
 	if o.City != "" {
-		e.str(`"city":`, o.City)
+		e.str(`"city":"`, o.City)
 	}
 	if o.Continent != "" {
-		e.str(`"continent":`, o.Continent)
+		e.str(`"continent":"`, o.Continent)
 	}
 	if o.Coordinates != nil {
 		encodeFloats(e, `"coordinates":`, o.Coordinates)
 	}
 	if o.Country != "" {
-		e.str(`"country":`, o.Country)
+		e.str(`"country":"`, o.Country)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.GeodeticAltitude != "" {
-		e.str(`"geodetic_altitude":`, o.GeodeticAltitude)
+		e.str(`"geodetic_altitude":"`, o.GeodeticAltitude)
 	}
 	if o.GeodeticVerticalAccuracy != "" {
-		e.str(`"geodetic_vertical_accuracy":`, o.GeodeticVerticalAccuracy)
+		e.str(`"geodetic_vertical_accuracy":"`, o.GeodeticVerticalAccuracy)
 	}
 	if o.Geohash != "" {
-		e.str(`"geohash":`, o.Geohash)
+		e.str(`"geohash":"`, o.Geohash)
 	}
 	if o.HorizontalAccuracy != "" {
-		e.str(`"horizontal_accuracy":`, o.HorizontalAccuracy)
+		e.str(`"horizontal_accuracy":"`, o.HorizontalAccuracy)
 	}
 	if o.IsOnPremises != nil {
 		e.bool(`"is_on_premises":`, *o.IsOnPremises)
 	}
 	if o.ISP != "" {
-		e.str(`"isp":`, o.ISP)
+		e.str(`"isp":"`, o.ISP)
 	}
 	if o.Lat != nil {
 		e.float(`"lat":`, *o.Lat)
@@ -9082,16 +9082,16 @@ func (o *Location) encode(e *encoder) {
 		e.float(`"long":`, *o.Long)
 	}
 	if o.PostalCode != "" {
-		e.str(`"postal_code":`, o.PostalCode)
+		e.str(`"postal_code":"`, o.PostalCode)
 	}
 	if o.PressureAltitude != "" {
-		e.str(`"pressure_altitude":`, o.PressureAltitude)
+		e.str(`"pressure_altitude":"`, o.PressureAltitude)
 	}
 	if o.Provider != "" {
-		e.str(`"provider":`, o.Provider)
+		e.str(`"provider":"`, o.Provider)
 	}
 	if o.Region != "" {
-		e.str(`"region":`, o.Region)
+		e.str(`"region":"`, o.Region)
 	}
 	e.close(outer)
 }
@@ -9102,34 +9102,34 @@ func (o *Logger) encode(e *encoder) {
 		encodeObject(e, `"device":`, o.Device)
 	}
 	if o.EventUID != "" {
-		e.str(`"event_uid":`, o.EventUID)
+		e.str(`"event_uid":"`, o.EventUID)
 	}
 	if o.IsTruncated != nil {
 		e.bool(`"is_truncated":`, *o.IsTruncated)
 	}
 	if (o.LogFormat != "") && e.in(14, "log_format") {
-		e.str(`"log_format":`, o.LogFormat)
+		e.str(`"log_format":"`, o.LogFormat)
 	}
 	if o.LogLevel != "" {
-		e.str(`"log_level":`, o.LogLevel)
+		e.str(`"log_level":"`, o.LogLevel)
 	}
 	if o.LogName != "" {
-		e.str(`"log_name":`, o.LogName)
+		e.str(`"log_name":"`, o.LogName)
 	}
 	if o.LogProvider != "" {
-		e.str(`"log_provider":`, o.LogProvider)
+		e.str(`"log_provider":"`, o.LogProvider)
 	}
 	if o.LogVersion != "" {
-		e.str(`"log_version":`, o.LogVersion)
+		e.str(`"log_version":"`, o.LogVersion)
 	}
 	if o.LoggedTime != 0 {
 		e.int(`"logged_time":`, o.LoggedTime)
 	}
 	if o.LoggedTimeDT != "" {
-		e.str(`"logged_time_dt":`, o.LoggedTimeDT)
+		e.str(`"logged_time_dt":"`, o.LoggedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Product != nil {
 		encodeObject(e, `"product":`, o.Product)
@@ -9138,10 +9138,10 @@ func (o *Logger) encode(e *encoder) {
 		e.int(`"transmit_time":`, o.TransmitTime)
 	}
 	if o.TransmitTimeDT != "" {
-		e.str(`"transmit_time_dt":`, o.TransmitTimeDT)
+		e.str(`"transmit_time_dt":"`, o.TransmitTimeDT)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -9150,7 +9150,7 @@ func (o *Logger) encode(e *encoder) {
 		e.int(`"untruncated_size":`, *o.UntruncatedSize)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -9164,7 +9164,7 @@ func (o *LongString) encode(e *encoder) {
 		e.int(`"untruncated_size":`, *o.UntruncatedSize)
 	}
 	if o.Value != "" {
-		e.str(`"value":`, o.Value)
+		e.str(`"value":"`, o.Value)
 	}
 	e.close(outer)
 }
@@ -9174,7 +9174,7 @@ func (o *Malware) encode(e *encoder) {
 	if o.ClassificationIDs != nil {
 		encodeInts(e, `"classification_ids":`, o.ClassificationIDs)
 	}
-	if o.Classifications != nil {
+	if o.Classifications != nil || o.ClassificationIDs != nil {
 		encodeCaptions(e, `"classifications":`, o.Classifications, o.ClassificationIDs, captionsClassificationID)
 	}
 	if o.CVEs != nil {
@@ -9184,25 +9184,25 @@ func (o *Malware) encode(e *encoder) {
 		encodeList(e, `"files":`, o.Files)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.NumInfected != nil {
 		e.int(`"num_infected":`, *o.NumInfected)
 	}
 	if o.Path != "" {
-		e.str(`"path":`, o.Path)
+		e.str(`"path":"`, o.Path)
 	}
 	if o.Provider != "" {
-		e.str(`"provider":`, o.Provider)
+		e.str(`"provider":"`, o.Provider)
 	}
 	if o.Severity != "" || o.SeverityID != 0 {
-		e.caption(`"severity":`, o.Severity, int64(o.SeverityID), captionsSeverityID, e.always(0))
+		e.caption(`"severity":"`, o.Severity, int64(o.SeverityID), captionsSeverityID, e.always(0))
 	}
 	if o.SeverityID != 0 {
 		e.int(`"severity_id":`, int64(o.SeverityID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -9216,10 +9216,10 @@ func (o *MalwareScanInfo) encode(e *encoder) {
 		e.int(`"end_time":`, o.EndTime)
 	}
 	if o.EndTimeDT != "" {
-		e.str(`"end_time_dt":`, o.EndTimeDT)
+		e.str(`"end_time_dt":"`, o.EndTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.NumFiles != nil {
 		e.int(`"num_files":`, *o.NumFiles)
@@ -9237,16 +9237,16 @@ func (o *MalwareScanInfo) encode(e *encoder) {
 		e.int(`"start_time":`, o.StartTime)
 	}
 	if o.StartTimeDT != "" {
-		e.str(`"start_time_dt":`, o.StartTimeDT)
+		e.str(`"start_time_dt":"`, o.StartTimeDT)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsScanTypeID, e.always(15))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsScanTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -9275,7 +9275,7 @@ func (o *ManagedEntity) encode(e *encoder) {
 		encodeObject(e, `"location":`, o.Location)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Org != nil {
 		encodeObject(e, `"org":`, o.Org)
@@ -9284,13 +9284,13 @@ func (o *ManagedEntity) encode(e *encoder) {
 		encodeObject(e, `"policy":`, o.Policy)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsManagedEntityTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsManagedEntityTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -9299,7 +9299,7 @@ func (o *ManagedEntity) encode(e *encoder) {
 		encodeObject(e, `"user":`, o.User)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -9307,7 +9307,7 @@ func (o *ManagedEntity) encode(e *encoder) {
 func (o *MessageContext) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.AIRole != "" || o.AIRoleID != 0 {
-		e.caption(`"ai_role":`, o.AIRole, int64(o.AIRoleID), captionsAIRoleID, e.always(0))
+		e.caption(`"ai_role":"`, o.AIRole, int64(o.AIRoleID), captionsAIRoleID, e.always(0))
 	}
 	if o.AIRoleID != 0 {
 		e.int(`"ai_role_id":`, int64(o.AIRoleID))
@@ -9319,16 +9319,16 @@ func (o *MessageContext) encode(e *encoder) {
 		e.int(`"completion_tokens":`, *o.CompletionTokens)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if (o.PromptText != "") && e.in(8, "prompt_text") {
-		e.str(`"prompt_text":`, o.PromptText)
+		e.str(`"prompt_text":"`, o.PromptText)
 	}
 	if o.PromptTokens != nil {
 		e.int(`"prompt_tokens":`, *o.PromptTokens)
 	}
 	if (o.ResponseText != "") && e.in(8, "response_text") {
-		e.str(`"response_text":`, o.ResponseText)
+		e.str(`"response_text":"`, o.ResponseText)
 	}
 	if o.Service != nil {
 		encodeObject(e, `"service":`, o.Service)
@@ -9337,7 +9337,7 @@ func (o *MessageContext) encode(e *encoder) {
 		e.int(`"total_tokens":`, *o.TotalTokens)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -9348,7 +9348,7 @@ func (o *MessageContext) encode(e *encoder) {
 func (o *Metadata) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.CorrelationUID != "" {
-		e.str(`"correlation_uid":`, o.CorrelationUID)
+		e.str(`"correlation_uid":"`, o.CorrelationUID)
 	}
 	if o.DataClassification != nil {
 		encodeObject(e, `"data_classification":`, o.DataClassification)
@@ -9360,7 +9360,7 @@ func (o *Metadata) encode(e *encoder) {
 		encodeTexts(e, `"debug":`, o.Debug)
 	}
 	if o.EventCode != "" {
-		e.str(`"event_code":`, o.EventCode)
+		e.str(`"event_code":"`, o.EventCode)
 	}
 	if o.Extension != nil {
 		encodeObject(e, `"extension":`, o.Extension)
@@ -9375,28 +9375,28 @@ func (o *Metadata) encode(e *encoder) {
 		encodeTexts(e, `"labels":`, o.Labels)
 	}
 	if (o.LogFormat != "") && e.in(14, "log_format") {
-		e.str(`"log_format":`, o.LogFormat)
+		e.str(`"log_format":"`, o.LogFormat)
 	}
 	if o.LogLevel != "" {
-		e.str(`"log_level":`, o.LogLevel)
+		e.str(`"log_level":"`, o.LogLevel)
 	}
 	if o.LogName != "" {
-		e.str(`"log_name":`, o.LogName)
+		e.str(`"log_name":"`, o.LogName)
 	}
 	if o.LogProvider != "" {
-		e.str(`"log_provider":`, o.LogProvider)
+		e.str(`"log_provider":"`, o.LogProvider)
 	}
 	if (o.LogSource != "") && e.in(14, "log_source") {
-		e.str(`"log_source":`, o.LogSource)
+		e.str(`"log_source":"`, o.LogSource)
 	}
 	if o.LogVersion != "" {
-		e.str(`"log_version":`, o.LogVersion)
+		e.str(`"log_version":"`, o.LogVersion)
 	}
 	if o.LoggedTime != 0 {
 		e.int(`"logged_time":`, o.LoggedTime)
 	}
 	if o.LoggedTimeDT != "" {
-		e.str(`"logged_time_dt":`, o.LoggedTimeDT)
+		e.str(`"logged_time_dt":"`, o.LoggedTimeDT)
 	}
 	if o.Loggers != nil {
 		encodeList(e, `"loggers":`, o.Loggers)
@@ -9405,19 +9405,19 @@ func (o *Metadata) encode(e *encoder) {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if (o.OriginalEventUID != "") && e.in(14, "original_event_uid") {
-		e.str(`"original_event_uid":`, o.OriginalEventUID)
+		e.str(`"original_event_uid":"`, o.OriginalEventUID)
 	}
 	if o.OriginalTime != "" {
-		e.str(`"original_time":`, o.OriginalTime)
+		e.str(`"original_time":"`, o.OriginalTime)
 	}
 	if o.ProcessedTime != 0 {
 		e.int(`"processed_time":`, o.ProcessedTime)
 	}
 	if o.ProcessedTimeDT != "" {
-		e.str(`"processed_time_dt":`, o.ProcessedTimeDT)
+		e.str(`"processed_time_dt":"`, o.ProcessedTimeDT)
 	}
 	if o.Product != nil {
 		encodeObject(e, `"product":`, o.Product)
@@ -9432,13 +9432,13 @@ func (o *Metadata) encode(e *encoder) {
 		e.int(`"sequence":`, *o.Sequence)
 	}
 	if (o.Source != "") && e.in(14, "source") {
-		e.str(`"source":`, o.Source)
+		e.str(`"source":"`, o.Source)
 	}
 	if o.Tags != nil {
 		encodeList(e, `"tags":`, o.Tags)
 	}
 	if o.TenantUID != "" {
-		e.str(`"tenant_uid":`, o.TenantUID)
+		e.str(`"tenant_uid":"`, o.TenantUID)
 	}
 	if (o.TotalQueuedDuration != nil) && e.in(12, "total_queued_duration") {
 		encodeObject(e, `"total_queued_duration":`, o.TotalQueuedDuration)
@@ -9450,28 +9450,28 @@ func (o *Metadata) encode(e *encoder) {
 		e.int(`"transmit_time":`, o.TransmitTime)
 	}
 	if (o.TransmitTimeDT != "") && e.in(14, "transmit_time_dt") {
-		e.str(`"transmit_time_dt":`, o.TransmitTimeDT)
+		e.str(`"transmit_time_dt":"`, o.TransmitTimeDT)
 	}
 	if (o.Type != "") && e.in(14, "type") {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.UntruncatedSize != nil {
 		e.int(`"untruncated_size":`, *o.UntruncatedSize)
 	}
-	e.name(`"version":`, o.Version, e.version.String())
+	e.name(`"version":"`, o.Version, e.version.String())
 	e.close(outer)
 }
 
 func (o *Metric) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Value != "" {
-		e.str(`"value":`, o.Value)
+		e.str(`"value":"`, o.Value)
 	}
 	e.close(outer)
 }
@@ -9482,13 +9482,13 @@ func (o *Mitigation) encode(e *encoder) {
 		encodeList(e, `"countermeasures":`, o.Countermeasures)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -9499,7 +9499,7 @@ func (o *Mitigation) encode(e *encoder) {
 func (o *Module) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.BaseAddress != "" {
-		e.str(`"base_address":`, o.BaseAddress)
+		e.str(`"base_address":"`, o.BaseAddress)
 	}
 	if o.File != nil {
 		encodeObject(e, `"file":`, o.File)
@@ -9508,19 +9508,19 @@ func (o *Module) encode(e *encoder) {
 		encodeObject(e, `"function_invocation":`, o.FunctionInvocation)
 	}
 	if o.FunctionName != "" {
-		e.str(`"function_name":`, o.FunctionName)
+		e.str(`"function_name":"`, o.FunctionName)
 	}
 	if o.LoadType != "" || o.LoadTypeID != 0 || e.always(1) {
-		e.caption(`"load_type":`, o.LoadType, int64(o.LoadTypeID), captionsLoadTypeID, e.always(1))
+		e.caption(`"load_type":"`, o.LoadType, int64(o.LoadTypeID), captionsLoadTypeID, e.always(1))
 	}
 	if o.LoadTypeID != 0 || e.always(1) {
 		e.int(`"load_type_id":`, int64(o.LoadTypeID))
 	}
 	if o.StartAddress != "" {
-		e.str(`"start_address":`, o.StartAddress)
+		e.str(`"start_address":"`, o.StartAddress)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	e.close(outer)
 }
@@ -9528,31 +9528,31 @@ func (o *Module) encode(e *encoder) {
 func (o *NetworkConnectionInfo) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Boundary != "" || o.BoundaryID != 0 {
-		e.caption(`"boundary":`, o.Boundary, int64(o.BoundaryID), captionsBoundaryID, e.always(0))
+		e.caption(`"boundary":"`, o.Boundary, int64(o.BoundaryID), captionsBoundaryID, e.always(0))
 	}
 	if o.BoundaryID != 0 {
 		e.int(`"boundary_id":`, int64(o.BoundaryID))
 	}
 	if o.CommunityUID != "" {
-		e.str(`"community_uid":`, o.CommunityUID)
+		e.str(`"community_uid":"`, o.CommunityUID)
 	}
 	if o.Direction != "" || o.DirectionID != 0 || e.always(15) {
-		e.caption(`"direction":`, o.Direction, int64(o.DirectionID), captionsNetworkConnectionInfoDirectionID, e.always(15))
+		e.caption(`"direction":"`, o.Direction, int64(o.DirectionID), captionsNetworkConnectionInfoDirectionID, e.always(15))
 	}
 	if o.DirectionID != 0 || e.always(15) {
 		e.int(`"direction_id":`, int64(o.DirectionID))
 	}
 	if o.FlagHistory != "" {
-		e.str(`"flag_history":`, o.FlagHistory)
+		e.str(`"flag_history":"`, o.FlagHistory)
 	}
 	if o.ProtocolName != "" {
-		e.str(`"protocol_name":`, o.ProtocolName)
+		e.str(`"protocol_name":"`, o.ProtocolName)
 	}
 	if o.ProtocolNum != nil {
 		e.int(`"protocol_num":`, *o.ProtocolNum)
 	}
 	if o.ProtocolVer != "" || o.ProtocolVerID != 0 {
-		e.caption(`"protocol_ver":`, o.ProtocolVer, int64(o.ProtocolVerID), captionsProtocolVerID, e.always(0))
+		e.caption(`"protocol_ver":"`, o.ProtocolVer, int64(o.ProtocolVerID), captionsProtocolVerID, e.always(0))
 	}
 	if o.ProtocolVerID != 0 {
 		e.int(`"protocol_ver_id":`, int64(o.ProtocolVerID))
@@ -9564,7 +9564,7 @@ func (o *NetworkConnectionInfo) encode(e *encoder) {
 		e.int(`"tcp_flags":`, *o.TCPFlags)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -9581,55 +9581,55 @@ func (o *NetworkEndpoint) encode(e *encoder) {
 		encodeObject(e, `"container":`, o.Container)
 	}
 	if o.Domain != "" {
-		e.str(`"domain":`, o.Domain)
+		e.str(`"domain":"`, o.Domain)
 	}
 	if (o.Fingerprints != nil) && e.in(12, "fingerprints") {
 		encodeList(e, `"fingerprints":`, o.Fingerprints)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":`, o.Hostname)
+		e.str(`"hostname":"`, o.Hostname)
 	}
 	if o.HWInfo != nil {
 		encodeObject(e, `"hw_info":`, o.HWInfo)
 	}
 	if o.InstanceUID != "" {
-		e.str(`"instance_uid":`, o.InstanceUID)
+		e.str(`"instance_uid":"`, o.InstanceUID)
 	}
 	if o.InterfaceName != "" {
-		e.str(`"interface_name":`, o.InterfaceName)
+		e.str(`"interface_name":"`, o.InterfaceName)
 	}
 	if o.InterfaceUID != "" {
-		e.str(`"interface_uid":`, o.InterfaceUID)
+		e.str(`"interface_uid":"`, o.InterfaceUID)
 	}
 	if o.IntermediateIPs != nil {
 		encodeTexts(e, `"intermediate_ips":`, o.IntermediateIPs)
 	}
 	if o.IP != "" {
-		e.str(`"ip":`, o.IP)
+		e.str(`"ip":"`, o.IP)
 	}
 	if o.ISP != "" {
-		e.str(`"isp":`, o.ISP)
+		e.str(`"isp":"`, o.ISP)
 	}
 	if o.ISPOrg != "" {
-		e.str(`"isp_org":`, o.ISPOrg)
+		e.str(`"isp_org":"`, o.ISPOrg)
 	}
 	if o.Location != nil {
 		encodeObject(e, `"location":`, o.Location)
 	}
 	if o.MAC != "" {
-		e.str(`"mac":`, o.MAC)
+		e.str(`"mac":"`, o.MAC)
 	}
 	if (o.MACVendor != "") && e.in(12, "mac_vendor") {
-		e.str(`"mac_vendor":`, o.MACVendor)
+		e.str(`"mac_vendor":"`, o.MACVendor)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.NamespacePID != nil {
 		e.int(`"namespace_pid":`, *o.NamespacePID)
 	}
 	if (o.NetworkScope != "" || o.NetworkScopeID != 0) && e.in(14, "network_scope") {
-		e.caption(`"network_scope":`, o.NetworkScope, int64(o.NetworkScopeID), captionsNetworkScopeID, e.always(0))
+		e.caption(`"network_scope":"`, o.NetworkScope, int64(o.NetworkScopeID), captionsNetworkScopeID, e.always(0))
 	}
 	if (o.NetworkScopeID != 0) && e.in(14, "network_scope_id") {
 		e.int(`"network_scope_id":`, int64(o.NetworkScopeID))
@@ -9650,31 +9650,31 @@ func (o *NetworkEndpoint) encode(e *encoder) {
 		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
 	}
 	if o.SubnetUID != "" {
-		e.str(`"subnet_uid":`, o.SubnetUID)
+		e.str(`"subnet_uid":"`, o.SubnetUID)
 	}
 	if o.SvcName != "" {
-		e.str(`"svc_name":`, o.SvcName)
+		e.str(`"svc_name":"`, o.SvcName)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsEndpointTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsEndpointTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.VLANUID != "" {
-		e.str(`"vlan_uid":`, o.VLANUID)
+		e.str(`"vlan_uid":"`, o.VLANUID)
 	}
 	if o.VPCUID != "" {
-		e.str(`"vpc_uid":`, o.VPCUID)
+		e.str(`"vpc_uid":"`, o.VPCUID)
 	}
 	if o.Zone != "" {
-		e.str(`"zone":`, o.Zone)
+		e.str(`"zone":"`, o.Zone)
 	}
 	e.close(outer)
 }
@@ -9682,19 +9682,19 @@ func (o *NetworkEndpoint) encode(e *encoder) {
 func (o *NetworkInterface) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Hostname != "" {
-		e.str(`"hostname":`, o.Hostname)
+		e.str(`"hostname":"`, o.Hostname)
 	}
 	if o.IP != "" {
-		e.str(`"ip":`, o.IP)
+		e.str(`"ip":"`, o.IP)
 	}
 	if o.MAC != "" {
-		e.str(`"mac":`, o.MAC)
+		e.str(`"mac":"`, o.MAC)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Namespace != "" {
-		e.str(`"namespace":`, o.Namespace)
+		e.str(`"namespace":"`, o.Namespace)
 	}
 	if o.OpenPorts != nil {
 		encodeList(e, `"open_ports":`, o.OpenPorts)
@@ -9703,13 +9703,13 @@ func (o *NetworkInterface) encode(e *encoder) {
 		e.int(`"subnet_prefix":`, *o.SubnetPrefix)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsNetworkInterfaceTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsNetworkInterfaceTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -9729,55 +9729,55 @@ func (o *NetworkProxy) encode(e *encoder) {
 		encodeObject(e, `"container":`, o.Container)
 	}
 	if o.Domain != "" {
-		e.str(`"domain":`, o.Domain)
+		e.str(`"domain":"`, o.Domain)
 	}
 	if (o.Fingerprints != nil) && e.in(12, "fingerprints") {
 		encodeList(e, `"fingerprints":`, o.Fingerprints)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":`, o.Hostname)
+		e.str(`"hostname":"`, o.Hostname)
 	}
 	if o.HWInfo != nil {
 		encodeObject(e, `"hw_info":`, o.HWInfo)
 	}
 	if o.InstanceUID != "" {
-		e.str(`"instance_uid":`, o.InstanceUID)
+		e.str(`"instance_uid":"`, o.InstanceUID)
 	}
 	if o.InterfaceName != "" {
-		e.str(`"interface_name":`, o.InterfaceName)
+		e.str(`"interface_name":"`, o.InterfaceName)
 	}
 	if o.InterfaceUID != "" {
-		e.str(`"interface_uid":`, o.InterfaceUID)
+		e.str(`"interface_uid":"`, o.InterfaceUID)
 	}
 	if o.IntermediateIPs != nil {
 		encodeTexts(e, `"intermediate_ips":`, o.IntermediateIPs)
 	}
 	if o.IP != "" {
-		e.str(`"ip":`, o.IP)
+		e.str(`"ip":"`, o.IP)
 	}
 	if o.ISP != "" {
-		e.str(`"isp":`, o.ISP)
+		e.str(`"isp":"`, o.ISP)
 	}
 	if o.ISPOrg != "" {
-		e.str(`"isp_org":`, o.ISPOrg)
+		e.str(`"isp_org":"`, o.ISPOrg)
 	}
 	if o.Location != nil {
 		encodeObject(e, `"location":`, o.Location)
 	}
 	if o.MAC != "" {
-		e.str(`"mac":`, o.MAC)
+		e.str(`"mac":"`, o.MAC)
 	}
 	if (o.MACVendor != "") && e.in(12, "mac_vendor") {
-		e.str(`"mac_vendor":`, o.MACVendor)
+		e.str(`"mac_vendor":"`, o.MACVendor)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.NamespacePID != nil {
 		e.int(`"namespace_pid":`, *o.NamespacePID)
 	}
 	if (o.NetworkScope != "" || o.NetworkScopeID != 0) && e.in(14, "network_scope") {
-		e.caption(`"network_scope":`, o.NetworkScope, int64(o.NetworkScopeID), captionsNetworkScopeID, e.always(0))
+		e.caption(`"network_scope":"`, o.NetworkScope, int64(o.NetworkScopeID), captionsNetworkScopeID, e.always(0))
 	}
 	if (o.NetworkScopeID != 0) && e.in(14, "network_scope_id") {
 		e.int(`"network_scope_id":`, int64(o.NetworkScopeID))
@@ -9798,31 +9798,31 @@ func (o *NetworkProxy) encode(e *encoder) {
 		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
 	}
 	if o.SubnetUID != "" {
-		e.str(`"subnet_uid":`, o.SubnetUID)
+		e.str(`"subnet_uid":"`, o.SubnetUID)
 	}
 	if o.SvcName != "" {
-		e.str(`"svc_name":`, o.SvcName)
+		e.str(`"svc_name":"`, o.SvcName)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsEndpointTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsEndpointTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.VLANUID != "" {
-		e.str(`"vlan_uid":`, o.VLANUID)
+		e.str(`"vlan_uid":"`, o.VLANUID)
 	}
 	if o.VPCUID != "" {
-		e.str(`"vpc_uid":`, o.VPCUID)
+		e.str(`"vpc_uid":"`, o.VPCUID)
 	}
 	if o.Zone != "" {
-		e.str(`"zone":`, o.Zone)
+		e.str(`"zone":"`, o.Zone)
 	}
 	e.close(outer)
 }
@@ -9854,7 +9854,7 @@ func (o *NetworkTraffic) encode(e *encoder) {
 		e.int(`"end_time":`, o.EndTime)
 	}
 	if (o.EndTimeDT != "") && e.in(14, "end_time_dt") {
-		e.str(`"end_time_dt":`, o.EndTimeDT)
+		e.str(`"end_time_dt":"`, o.EndTimeDT)
 	}
 	if o.Packets != nil {
 		e.int(`"packets":`, *o.Packets)
@@ -9869,7 +9869,7 @@ func (o *NetworkTraffic) encode(e *encoder) {
 		e.int(`"start_time":`, o.StartTime)
 	}
 	if (o.StartTimeDT != "") && e.in(14, "start_time_dt") {
-		e.str(`"start_time_dt":`, o.StartTimeDT)
+		e.str(`"start_time_dt":"`, o.StartTimeDT)
 	}
 	if (o.Timespan != nil) && e.in(14, "timespan") {
 		encodeObject(e, `"timespan":`, o.Timespan)
@@ -9883,16 +9883,16 @@ func (o *Node) encode(e *encoder) {
 		e.json(`"data":`, o.Data)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -9900,28 +9900,28 @@ func (o *Node) encode(e *encoder) {
 func (o *Note) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Comment != "" {
-		e.str(`"comment":`, o.Comment)
+		e.str(`"comment":"`, o.Comment)
 	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.ModifiedTime != 0 {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Owner != nil {
 		encodeObject(e, `"owner":`, o.Owner)
 	}
 	if o.Title != "" {
-		e.str(`"title":`, o.Title)
+		e.str(`"title":"`, o.Title)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -9929,16 +9929,16 @@ func (o *Note) encode(e *encoder) {
 func (o *Observable) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if (o.EventUID != "") && e.in(14, "event_uid") {
-		e.str(`"event_uid":`, o.EventUID)
+		e.str(`"event_uid":"`, o.EventUID)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Reputation != nil {
 		encodeObject(e, `"reputation":`, o.Reputation)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsObservableTypeID, e.always(15))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsObservableTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
 		e.int(`"type_id":`, int64(o.TypeID))
@@ -9947,7 +9947,7 @@ func (o *Observable) encode(e *encoder) {
 		e.int(`"type_uid":`, int64(o.TypeUID))
 	}
 	if o.Value != "" {
-		e.str(`"value":`, o.Value)
+		e.str(`"value":"`, o.Value)
 	}
 	e.close(outer)
 }
@@ -9961,7 +9961,7 @@ func (o *Observation) encode(e *encoder) {
 		encodeObject(e, `"timespan":`, o.Timespan)
 	}
 	if o.Value != "" {
-		e.str(`"value":`, o.Value)
+		e.str(`"value":"`, o.Value)
 	}
 	e.close(outer)
 }
@@ -9969,10 +9969,10 @@ func (o *Observation) encode(e *encoder) {
 func (o *OccurrenceDetails) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.CellName != "" {
-		e.str(`"cell_name":`, o.CellName)
+		e.str(`"cell_name":"`, o.CellName)
 	}
 	if o.ColumnName != "" {
-		e.str(`"column_name":`, o.ColumnName)
+		e.str(`"column_name":"`, o.ColumnName)
 	}
 	if o.ColumnNumber != nil {
 		e.int(`"column_number":`, *o.ColumnNumber)
@@ -9981,7 +9981,7 @@ func (o *OccurrenceDetails) encode(e *encoder) {
 		e.int(`"end_line":`, *o.EndLine)
 	}
 	if o.JSONPath != "" {
-		e.str(`"json_path":`, o.JSONPath)
+		e.str(`"json_path":"`, o.JSONPath)
 	}
 	if o.PageNumber != nil {
 		e.int(`"page_number":`, *o.PageNumber)
@@ -10001,16 +10001,16 @@ func (o *OccurrenceDetails) encode(e *encoder) {
 func (o *Organization) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.OUName != "" {
-		e.str(`"ou_name":`, o.OUName)
+		e.str(`"ou_name":"`, o.OUName)
 	}
 	if o.OUUID != "" {
-		e.str(`"ou_uid":`, o.OUUID)
+		e.str(`"ou_uid":"`, o.OUUID)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -10021,43 +10021,43 @@ func (o *Organization) encode(e *encoder) {
 func (o *OS) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Build != "" {
-		e.str(`"build":`, o.Build)
+		e.str(`"build":"`, o.Build)
 	}
 	if o.Country != "" {
-		e.str(`"country":`, o.Country)
+		e.str(`"country":"`, o.Country)
 	}
 	if o.CPEName != "" {
-		e.str(`"cpe_name":`, o.CPEName)
+		e.str(`"cpe_name":"`, o.CPEName)
 	}
 	if o.CPUBits != nil {
 		e.int(`"cpu_bits":`, *o.CPUBits)
 	}
 	if o.Edition != "" {
-		e.str(`"edition":`, o.Edition)
+		e.str(`"edition":"`, o.Edition)
 	}
 	if o.KernelRelease != "" {
-		e.str(`"kernel_release":`, o.KernelRelease)
+		e.str(`"kernel_release":"`, o.KernelRelease)
 	}
 	if o.Lang != "" {
-		e.str(`"lang":`, o.Lang)
+		e.str(`"lang":"`, o.Lang)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.SPName != "" {
-		e.str(`"sp_name":`, o.SPName)
+		e.str(`"sp_name":"`, o.SPName)
 	}
 	if o.SPVer != nil {
 		e.int(`"sp_ver":`, *o.SPVer)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsOSTypeID, e.always(15))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsOSTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -10077,13 +10077,13 @@ func (o *OSINT) encode(e *encoder) {
 		encodeObject(e, `"campaign":`, o.Campaign)
 	}
 	if o.Category != "" {
-		e.str(`"category":`, o.Category)
+		e.str(`"category":"`, o.Category)
 	}
 	if o.Comment != "" {
-		e.str(`"comment":`, o.Comment)
+		e.str(`"comment":"`, o.Comment)
 	}
 	if o.Confidence != "" || o.ConfidenceID != 0 {
-		e.caption(`"confidence":`, o.Confidence, int64(o.ConfidenceID), captionsConfidenceID, e.always(0))
+		e.caption(`"confidence":"`, o.Confidence, int64(o.ConfidenceID), captionsConfidenceID, e.always(0))
 	}
 	if o.ConfidenceID != 0 {
 		e.int(`"confidence_id":`, int64(o.ConfidenceID))
@@ -10092,19 +10092,19 @@ func (o *OSINT) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Creator != nil {
 		encodeObject(e, `"creator":`, o.Creator)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.DetectionPattern != "" {
-		e.str(`"detection_pattern":`, o.DetectionPattern)
+		e.str(`"detection_pattern":"`, o.DetectionPattern)
 	}
 	if o.DetectionPatternType != "" || o.DetectionPatternTypeID != 0 {
-		e.caption(`"detection_pattern_type":`, o.DetectionPatternType, int64(o.DetectionPatternTypeID), captionsDetectionPatternTypeID, e.always(0))
+		e.caption(`"detection_pattern_type":"`, o.DetectionPatternType, int64(o.DetectionPatternTypeID), captionsDetectionPatternTypeID, e.always(0))
 	}
 	if o.DetectionPatternTypeID != 0 {
 		e.int(`"detection_pattern_type_id":`, int64(o.DetectionPatternTypeID))
@@ -10119,10 +10119,10 @@ func (o *OSINT) encode(e *encoder) {
 		e.int(`"expiration_time":`, o.ExpirationTime)
 	}
 	if o.ExpirationTimeDT != "" {
-		e.str(`"expiration_time_dt":`, o.ExpirationTimeDT)
+		e.str(`"expiration_time_dt":"`, o.ExpirationTimeDT)
 	}
 	if o.ExternalUID != "" {
-		e.str(`"external_uid":`, o.ExternalUID)
+		e.str(`"external_uid":"`, o.ExternalUID)
 	}
 	if o.File != nil {
 		encodeObject(e, `"file":`, o.File)
@@ -10146,10 +10146,10 @@ func (o *OSINT) encode(e *encoder) {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.References != nil {
 		encodeTexts(e, `"references":`, o.References)
@@ -10167,7 +10167,7 @@ func (o *OSINT) encode(e *encoder) {
 		encodeObject(e, `"script":`, o.Script)
 	}
 	if o.Severity != "" || o.SeverityID != 0 {
-		e.caption(`"severity":`, o.Severity, int64(o.SeverityID), captionsSeverityID, e.always(0))
+		e.caption(`"severity":"`, o.Severity, int64(o.SeverityID), captionsSeverityID, e.always(0))
 	}
 	if o.SeverityID != 0 {
 		e.int(`"severity_id":`, int64(o.SeverityID))
@@ -10176,40 +10176,40 @@ func (o *OSINT) encode(e *encoder) {
 		encodeList(e, `"signatures":`, o.Signatures)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.Subdomains != nil {
 		encodeTexts(e, `"subdomains":`, o.Subdomains)
 	}
 	if o.Subnet != "" {
-		e.str(`"subnet":`, o.Subnet)
+		e.str(`"subnet":"`, o.Subnet)
 	}
 	if o.ThreatActor != nil {
 		encodeObject(e, `"threat_actor":`, o.ThreatActor)
 	}
 	if o.TLP != "" {
-		e.str(`"tlp":`, string(o.TLP))
+		e.str(`"tlp":"`, string(o.TLP))
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsOSINTTypeID, e.always(15))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsOSINTTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.UploadedTime != 0 {
 		e.int(`"uploaded_time":`, o.UploadedTime)
 	}
 	if o.UploadedTimeDT != "" {
-		e.str(`"uploaded_time_dt":`, o.UploadedTimeDT)
+		e.str(`"uploaded_time_dt":"`, o.UploadedTimeDT)
 	}
 	if o.Value != "" {
-		e.str(`"value":`, o.Value)
+		e.str(`"value":"`, o.Value)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":`, o.VendorName)
+		e.str(`"vendor_name":"`, o.VendorName)
 	}
 	if o.Vulnerabilities != nil {
 		encodeList(e, `"vulnerabilities":`, o.Vulnerabilities)
@@ -10223,10 +10223,10 @@ func (o *OSINT) encode(e *encoder) {
 func (o *Package) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Architecture != "" {
-		e.str(`"architecture":`, o.Architecture)
+		e.str(`"architecture":"`, o.Architecture)
 	}
 	if o.CPEName != "" {
-		e.str(`"cpe_name":`, o.CPEName)
+		e.str(`"cpe_name":"`, o.CPEName)
 	}
 	if o.Epoch != nil {
 		e.int(`"epoch":`, *o.Epoch)
@@ -10235,43 +10235,43 @@ func (o *Package) encode(e *encoder) {
 		encodeObject(e, `"hash":`, o.Hash)
 	}
 	if o.License != "" {
-		e.str(`"license":`, o.License)
+		e.str(`"license":"`, o.License)
 	}
 	if o.LicenseURL != "" {
-		e.str(`"license_url":`, o.LicenseURL)
+		e.str(`"license_url":"`, o.LicenseURL)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.PackageManager != "" {
-		e.str(`"package_manager":`, o.PackageManager)
+		e.str(`"package_manager":"`, o.PackageManager)
 	}
 	if o.PackageManagerURL != "" {
-		e.str(`"package_manager_url":`, o.PackageManagerURL)
+		e.str(`"package_manager_url":"`, o.PackageManagerURL)
 	}
 	if o.PURL != "" {
-		e.str(`"purl":`, o.PURL)
+		e.str(`"purl":"`, o.PURL)
 	}
 	if o.Release != "" {
-		e.str(`"release":`, o.Release)
+		e.str(`"release":"`, o.Release)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsPackageTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsPackageTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":`, o.VendorName)
+		e.str(`"vendor_name":"`, o.VendorName)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -10279,7 +10279,7 @@ func (o *Package) encode(e *encoder) {
 func (o *Packet) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Encoding != "" || o.EncodingID != 0 {
-		e.caption(`"encoding":`, o.Encoding, int64(o.EncodingID), captionsPacketEncodingID, e.always(0))
+		e.caption(`"encoding":"`, o.Encoding, int64(o.EncodingID), captionsPacketEncodingID, e.always(0))
 	}
 	if o.EncodingID != 0 {
 		e.int(`"encoding_id":`, int64(o.EncodingID))
@@ -10288,7 +10288,7 @@ func (o *Packet) encode(e *encoder) {
 		e.int(`"end_offset":`, *o.EndOffset)
 	}
 	if o.Format != "" || o.FormatID != 0 {
-		e.caption(`"format":`, o.Format, int64(o.FormatID), captionsFormatID, e.always(0))
+		e.caption(`"format":"`, o.Format, int64(o.FormatID), captionsFormatID, e.always(0))
 	}
 	if o.FormatID != 0 {
 		e.int(`"format_id":`, int64(o.FormatID))
@@ -10297,7 +10297,7 @@ func (o *Packet) encode(e *encoder) {
 		e.int(`"sequence_number":`, *o.SequenceNumber)
 	}
 	if o.Source != "" || o.SourceID != 0 {
-		e.caption(`"source":`, o.Source, int64(o.SourceID), captionsSourceID, e.always(0))
+		e.caption(`"source":"`, o.Source, int64(o.SourceID), captionsSourceID, e.always(0))
 	}
 	if o.SourceID != 0 {
 		e.int(`"source_id":`, int64(o.SourceID))
@@ -10306,7 +10306,7 @@ func (o *Packet) encode(e *encoder) {
 		e.int(`"start_offset":`, *o.StartOffset)
 	}
 	if o.Value != "" {
-		e.str(`"value":`, o.Value)
+		e.str(`"value":"`, o.Value)
 	}
 	e.close(outer)
 }
@@ -10314,13 +10314,13 @@ func (o *Packet) encode(e *encoder) {
 func (o *Parameter) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.PostValue != "" {
-		e.str(`"post_value":`, o.PostValue)
+		e.str(`"post_value":"`, o.PostValue)
 	}
 	if o.PreValue != "" {
-		e.str(`"pre_value":`, o.PreValue)
+		e.str(`"pre_value":"`, o.PreValue)
 	}
 	e.close(outer)
 }
@@ -10328,25 +10328,25 @@ func (o *Parameter) encode(e *encoder) {
 func (o *PeripheralDevice) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Class != "" {
-		e.str(`"class":`, o.Class)
+		e.str(`"class":"`, o.Class)
 	}
 	if o.Model != "" {
-		e.str(`"model":`, o.Model)
+		e.str(`"model":"`, o.Model)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.SerialNumber != "" {
-		e.str(`"serial_number":`, o.SerialNumber)
+		e.str(`"serial_number":"`, o.SerialNumber)
 	}
 	if (o.Type != "" || o.TypeID != 0) && e.in(14, "type") {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsPeripheralDeviceTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsPeripheralDeviceTypeID, e.always(0))
 	}
 	if (o.TypeID != 0) && e.in(14, "type_id") {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -10355,7 +10355,7 @@ func (o *PeripheralDevice) encode(e *encoder) {
 		encodeTexts(e, `"vendor_id_list":`, o.VendorIDList)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":`, o.VendorName)
+		e.str(`"vendor_name":"`, o.VendorName)
 	}
 	e.close(outer)
 }
@@ -10395,7 +10395,7 @@ func (o *Policy) encode(e *encoder) {
 		e.json(`"data":`, o.Data)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Group != nil {
 		encodeObject(e, `"group":`, o.Group)
@@ -10404,19 +10404,19 @@ func (o *Policy) encode(e *encoder) {
 		e.bool(`"is_applied":`, *o.IsApplied)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -10427,7 +10427,7 @@ func (o *PortInfo) encode(e *encoder) {
 		e.int(`"port":`, o.Port)
 	}
 	if o.ProtocolName != "" {
-		e.str(`"protocol_name":`, o.ProtocolName)
+		e.str(`"protocol_name":"`, o.ProtocolName)
 	}
 	if o.ProtocolNum != nil {
 		e.int(`"protocol_num":`, *o.ProtocolNum)
@@ -10444,7 +10444,7 @@ func (o *PrevEvent) encode(e *encoder) {
 		e.int(`"type_uid":`, int64(o.TypeUID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -10469,13 +10469,13 @@ func (o *PrivilegeInfo) encode(e *encoder) {
 		e.int(`"last_used_time":`, o.LastUsedTime)
 	}
 	if o.LastUsedTimeDT != "" {
-		e.str(`"last_used_time_dt":`, o.LastUsedTimeDT)
+		e.str(`"last_used_time_dt":"`, o.LastUsedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsPrivilegeInfoTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsPrivilegeInfoTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
@@ -10495,19 +10495,19 @@ func (o *Process) encode(e *encoder) {
 		e.int(`"auid":`, *o.AUID)
 	}
 	if o.CmdLine != "" {
-		e.str(`"cmd_line":`, o.CmdLine)
+		e.str(`"cmd_line":"`, o.CmdLine)
 	}
 	if o.Container != nil {
 		encodeObject(e, `"container":`, o.Container)
 	}
-	if o.Cpid != "" {
-		e.str(`"cpid":`, o.Cpid)
+	if o.CPID != "" {
+		e.str(`"cpid":"`, o.CPID)
 	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.EGID != nil {
 		e.int(`"egid":`, *o.EGID)
@@ -10531,7 +10531,7 @@ func (o *Process) encode(e *encoder) {
 		encodeList(e, `"hosted_services":`, o.HostedServices)
 	}
 	if o.Integrity != "" || o.IntegrityID != 0 {
-		e.caption(`"integrity":`, o.Integrity, int64(o.IntegrityID), captionsIntegrityID, e.always(0))
+		e.caption(`"integrity":"`, o.Integrity, int64(o.IntegrityID), captionsIntegrityID, e.always(0))
 	}
 	if o.IntegrityID != 0 {
 		e.int(`"integrity_id":`, int64(o.IntegrityID))
@@ -10543,7 +10543,7 @@ func (o *Process) encode(e *encoder) {
 		encodeTexts(e, `"loaded_modules":`, o.LoadedModules)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.NamespacePID != nil {
 		e.int(`"namespace_pid":`, *o.NamespacePID)
@@ -10552,7 +10552,7 @@ func (o *Process) encode(e *encoder) {
 		encodeObject(e, `"parent_process":`, o.ParentProcess)
 	}
 	if o.Path != "" {
-		e.str(`"path":`, o.Path)
+		e.str(`"path":"`, o.Path)
 	}
 	if o.PID != nil {
 		e.int(`"pid":`, *o.PID)
@@ -10561,7 +10561,7 @@ func (o *Process) encode(e *encoder) {
 		e.int(`"ptid":`, *o.PTID)
 	}
 	if o.Sandbox != "" {
-		e.str(`"sandbox":`, o.Sandbox)
+		e.str(`"sandbox":"`, o.Sandbox)
 	}
 	if o.Session != nil {
 		encodeObject(e, `"session":`, o.Session)
@@ -10570,13 +10570,13 @@ func (o *Process) encode(e *encoder) {
 		e.int(`"terminated_time":`, o.TerminatedTime)
 	}
 	if o.TerminatedTimeDT != "" {
-		e.str(`"terminated_time_dt":`, o.TerminatedTimeDT)
+		e.str(`"terminated_time_dt":"`, o.TerminatedTimeDT)
 	}
 	if o.TID != nil {
 		e.int(`"tid":`, *o.TID)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -10585,7 +10585,7 @@ func (o *Process) encode(e *encoder) {
 		encodeObject(e, `"user":`, o.User)
 	}
 	if o.WorkingDirectory != "" {
-		e.str(`"working_directory":`, o.WorkingDirectory)
+		e.str(`"working_directory":"`, o.WorkingDirectory)
 	}
 	if o.Xattributes != nil {
 		e.json(`"xattributes":`, o.Xattributes)
@@ -10596,28 +10596,28 @@ func (o *Process) encode(e *encoder) {
 func (o *ProcessEntity) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.CmdLine != "" {
-		e.str(`"cmd_line":`, o.CmdLine)
+		e.str(`"cmd_line":"`, o.CmdLine)
 	}
-	if o.Cpid != "" {
-		e.str(`"cpid":`, o.Cpid)
+	if o.CPID != "" {
+		e.str(`"cpid":"`, o.CPID)
 	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Path != "" {
-		e.str(`"path":`, o.Path)
+		e.str(`"path":"`, o.Path)
 	}
 	if o.PID != nil {
 		e.int(`"pid":`, *o.PID)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -10628,7 +10628,7 @@ func (o *ProcessEntity) encode(e *encoder) {
 func (o *Product) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.CPEName != "" {
-		e.str(`"cpe_name":`, o.CPEName)
+		e.str(`"cpe_name":"`, o.CPEName)
 	}
 	if o.DataClassification != nil {
 		encodeObject(e, `"data_classification":`, o.DataClassification)
@@ -10640,28 +10640,28 @@ func (o *Product) encode(e *encoder) {
 		encodeObject(e, `"feature":`, o.Feature)
 	}
 	if o.Lang != "" {
-		e.str(`"lang":`, o.Lang)
+		e.str(`"lang":"`, o.Lang)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Path != "" {
-		e.str(`"path":`, o.Path)
+		e.str(`"path":"`, o.Path)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.URLString != "" {
-		e.str(`"url_string":`, o.URLString)
+		e.str(`"url_string":"`, o.URLString)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":`, o.VendorName)
+		e.str(`"vendor_name":"`, o.VendorName)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -10672,13 +10672,13 @@ func (o *ProgrammaticCredential) encode(e *encoder) {
 		e.int(`"last_used_time":`, o.LastUsedTime)
 	}
 	if o.LastUsedTimeDT != "" {
-		e.str(`"last_used_time_dt":`, o.LastUsedTimeDT)
+		e.str(`"last_used_time_dt":"`, o.LastUsedTimeDT)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -10716,7 +10716,7 @@ func (o *QueryEvidence) encode(e *encoder) {
 		encodeObject(e, `"process":`, o.Process)
 	}
 	if o.QueryType != "" || o.QueryTypeID != 0 || e.always(15) {
-		e.caption(`"query_type":`, o.QueryType, int64(o.QueryTypeID), captionsQueryTypeID, e.always(15))
+		e.caption(`"query_type":"`, o.QueryType, int64(o.QueryTypeID), captionsQueryTypeID, e.always(15))
 	}
 	if o.QueryTypeID != 0 || e.always(15) {
 		e.int(`"query_type_id":`, int64(o.QueryTypeID))
@@ -10737,7 +10737,7 @@ func (o *QueryEvidence) encode(e *encoder) {
 		encodeObject(e, `"startup_item":`, o.StartupItem)
 	}
 	if o.State != "" {
-		e.str(`"state":`, o.State)
+		e.str(`"state":"`, o.State)
 	}
 	if o.TCPStateID != 0 {
 		e.int(`"tcp_state_id":`, int64(o.TCPStateID))
@@ -10760,19 +10760,19 @@ func (o *QueryInfo) encode(e *encoder) {
 		e.json(`"data":`, o.Data)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.QueryString != "" {
-		e.str(`"query_string":`, o.QueryString)
+		e.str(`"query_string":"`, o.QueryString)
 	}
 	if o.QueryTime != 0 {
 		e.int(`"query_time":`, o.QueryTime)
 	}
 	if o.QueryTimeDT != "" {
-		e.str(`"query_time_dt":`, o.QueryTimeDT)
+		e.str(`"query_time_dt":"`, o.QueryTimeDT)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -10789,13 +10789,13 @@ func (o *RegKey) encode(e *encoder) {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Path != "" {
-		e.str(`"path":`, o.Path)
+		e.str(`"path":"`, o.Path)
 	}
 	if o.SecurityDescriptor != "" {
-		e.str(`"security_descriptor":`, o.SecurityDescriptor)
+		e.str(`"security_descriptor":"`, o.SecurityDescriptor)
 	}
 	e.close(outer)
 }
@@ -10815,28 +10815,28 @@ func (o *RegValue) encode(e *encoder) {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Path != "" {
-		e.str(`"path":`, o.Path)
+		e.str(`"path":"`, o.Path)
 	}
 	if o.RegBinaryData != "" {
-		e.str(`"reg_binary_data":`, o.RegBinaryData)
+		e.str(`"reg_binary_data":"`, o.RegBinaryData)
 	}
 	if o.RegIntegerData != nil {
 		e.int(`"reg_integer_data":`, *o.RegIntegerData)
 	}
 	if o.RegStringData != "" {
-		e.str(`"reg_string_data":`, o.RegStringData)
+		e.str(`"reg_string_data":"`, o.RegStringData)
 	}
 	if o.RegStringListData != nil {
 		encodeTexts(e, `"reg_string_list_data":`, o.RegStringListData)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsRegValueTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsRegValueTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
@@ -10856,16 +10856,16 @@ func (o *RelatedEvent) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.FirstSeenTime != 0 {
 		e.int(`"first_seen_time":`, o.FirstSeenTime)
 	}
 	if o.FirstSeenTimeDT != "" {
-		e.str(`"first_seen_time_dt":`, o.FirstSeenTimeDT)
+		e.str(`"first_seen_time_dt":"`, o.FirstSeenTimeDT)
 	}
 	if o.KillChain != nil {
 		encodeList(e, `"kill_chain":`, o.KillChain)
@@ -10874,13 +10874,13 @@ func (o *RelatedEvent) encode(e *encoder) {
 		e.int(`"last_seen_time":`, o.LastSeenTime)
 	}
 	if o.LastSeenTimeDT != "" {
-		e.str(`"last_seen_time_dt":`, o.LastSeenTimeDT)
+		e.str(`"last_seen_time_dt":"`, o.LastSeenTimeDT)
 	}
 	if o.ModifiedTime != 0 {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Observables != nil {
 		encodeList(e, `"observables":`, o.Observables)
@@ -10889,37 +10889,37 @@ func (o *RelatedEvent) encode(e *encoder) {
 		encodeObject(e, `"product":`, o.Product)
 	}
 	if o.ProductUID != "" {
-		e.str(`"product_uid":`, o.ProductUID)
+		e.str(`"product_uid":"`, o.ProductUID)
 	}
 	if o.Severity != "" || o.SeverityID != 0 {
-		e.caption(`"severity":`, o.Severity, int64(o.SeverityID), captionsSeverityID, e.always(0))
+		e.caption(`"severity":"`, o.Severity, int64(o.SeverityID), captionsSeverityID, e.always(0))
 	}
 	if o.SeverityID != 0 {
 		e.int(`"severity_id":`, int64(o.SeverityID))
 	}
 	if o.Status != "" {
-		e.str(`"status":`, o.Status)
+		e.str(`"status":"`, o.Status)
 	}
 	if o.Tags != nil {
 		encodeList(e, `"tags":`, o.Tags)
 	}
 	if o.Title != "" {
-		e.str(`"title":`, o.Title)
+		e.str(`"title":"`, o.Title)
 	}
 	if o.Traits != nil {
 		encodeList(e, `"traits":`, o.Traits)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	if o.TypeName != "" {
-		e.str(`"type_name":`, o.TypeName)
+		e.str(`"type_name":"`, o.TypeName)
 	}
 	if o.TypeUID != 0 {
 		e.int(`"type_uid":`, int64(o.TypeUID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -10930,7 +10930,7 @@ func (o *Remediation) encode(e *encoder) {
 		encodeList(e, `"cis_controls":`, o.CISControls)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.KBArticleList != nil {
 		encodeList(e, `"kb_article_list":`, o.KBArticleList)
@@ -10947,19 +10947,19 @@ func (o *Remediation) encode(e *encoder) {
 func (o *Reporter) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Hostname != "" {
-		e.str(`"hostname":`, o.Hostname)
+		e.str(`"hostname":"`, o.Hostname)
 	}
 	if o.IP != "" {
-		e.str(`"ip":`, o.IP)
+		e.str(`"ip":"`, o.IP)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Org != nil {
 		encodeObject(e, `"org":`, o.Org)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -10973,10 +10973,10 @@ func (o *Reputation) encode(e *encoder) {
 		e.float(`"base_score":`, o.BaseScore)
 	}
 	if o.Provider != "" {
-		e.str(`"provider":`, o.Provider)
+		e.str(`"provider":"`, o.Provider)
 	}
 	if o.Score != "" || o.ScoreID != 0 || e.always(15) {
-		e.caption(`"score":`, o.Score, int64(o.ScoreID), captionsScoreID, e.always(15))
+		e.caption(`"score":"`, o.Score, int64(o.ScoreID), captionsScoreID, e.always(15))
 	}
 	if o.ScoreID != 0 || e.always(15) {
 		e.int(`"score_id":`, int64(o.ScoreID))
@@ -10996,7 +10996,7 @@ func (o *Request) encode(e *encoder) {
 		encodeTexts(e, `"flags":`, o.Flags)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -11007,16 +11007,16 @@ func (o *ResourceDetails) encode(e *encoder) {
 		encodeList(e, `"agent_list":`, o.AgentList)
 	}
 	if o.CloudPartition != "" {
-		e.str(`"cloud_partition":`, o.CloudPartition)
+		e.str(`"cloud_partition":"`, o.CloudPartition)
 	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Criticality != "" || o.CriticalityID != 0 {
-		e.caption(`"criticality":`, o.Criticality, int64(o.CriticalityID), captionsCriticalityID, e.always(0))
+		e.caption(`"criticality":"`, o.Criticality, int64(o.CriticalityID), captionsCriticalityID, e.always(0))
 	}
 	if (o.CriticalityID != 0) && e.in(8, "criticality_id") {
 		e.int(`"criticality_id":`, int64(o.CriticalityID))
@@ -11037,10 +11037,10 @@ func (o *ResourceDetails) encode(e *encoder) {
 		encodeObject(e, `"group":`, o.Group)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":`, o.Hostname)
+		e.str(`"hostname":"`, o.Hostname)
 	}
 	if o.IP != "" {
-		e.str(`"ip":`, o.IP)
+		e.str(`"ip":"`, o.IP)
 	}
 	if o.IsBackedUp != nil {
 		e.bool(`"is_backed_up":`, *o.IsBackedUp)
@@ -11052,28 +11052,28 @@ func (o *ResourceDetails) encode(e *encoder) {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Namespace != "" {
-		e.str(`"namespace":`, o.Namespace)
+		e.str(`"namespace":"`, o.Namespace)
 	}
 	if o.Owner != nil {
 		encodeObject(e, `"owner":`, o.Owner)
 	}
 	if (o.Provider != "") && e.in(12, "provider") {
-		e.str(`"provider":`, o.Provider)
+		e.str(`"provider":"`, o.Provider)
 	}
 	if o.Region != "" {
-		e.str(`"region":`, o.Region)
+		e.str(`"region":"`, o.Region)
 	}
 	if o.ResourceRelationship != nil {
 		encodeObject(e, `"resource_relationship":`, o.ResourceRelationship)
 	}
 	if o.Role != "" || o.RoleID != 0 {
-		e.caption(`"role":`, o.Role, int64(o.RoleID), captionsRoleID, e.always(0))
+		e.caption(`"role":"`, o.Role, int64(o.RoleID), captionsRoleID, e.always(0))
 	}
 	if o.RoleID != 0 {
 		e.int(`"role_id":`, int64(o.RoleID))
@@ -11082,13 +11082,13 @@ func (o *ResourceDetails) encode(e *encoder) {
 		encodeList(e, `"tags":`, o.Tags)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":`, o.UIDAlt)
+		e.str(`"uid_alt":"`, o.UIDAlt)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -11097,10 +11097,10 @@ func (o *ResourceDetails) encode(e *encoder) {
 		encodeObject(e, `"user":`, o.User)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	if o.Zone != "" {
-		e.str(`"zone":`, o.Zone)
+		e.str(`"zone":"`, o.Zone)
 	}
 	e.close(outer)
 }
@@ -11117,16 +11117,16 @@ func (o *Response) encode(e *encoder) {
 		e.json(`"data":`, o.Data)
 	}
 	if o.Error != "" {
-		e.str(`"error":`, o.Error)
+		e.str(`"error":"`, o.Error)
 	}
 	if o.ErrorMessage != "" {
-		e.str(`"error_message":`, o.ErrorMessage)
+		e.str(`"error_message":"`, o.ErrorMessage)
 	}
 	if o.Flags != nil {
 		encodeTexts(e, `"flags":`, o.Flags)
 	}
 	if o.Message != "" {
-		e.str(`"message":`, o.Message)
+		e.str(`"message":"`, o.Message)
 	}
 	e.close(outer)
 }
@@ -11140,10 +11140,10 @@ func (o *RPCInterface) encode(e *encoder) {
 		e.int(`"ack_result":`, *o.AckResult)
 	}
 	if o.UUID != "" {
-		e.str(`"uuid":`, o.UUID)
+		e.str(`"uuid":"`, o.UUID)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -11151,25 +11151,25 @@ func (o *RPCInterface) encode(e *encoder) {
 func (o *Rule) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Category != "" {
-		e.str(`"category":`, o.Category)
+		e.str(`"category":"`, o.Category)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -11177,10 +11177,10 @@ func (o *Rule) encode(e *encoder) {
 func (o *SAN) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	e.close(outer)
 }
@@ -11191,7 +11191,7 @@ func (o *SBOM) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Package != nil {
 		encodeObject(e, `"package":`, o.Package)
@@ -11203,16 +11203,16 @@ func (o *SBOM) encode(e *encoder) {
 		encodeList(e, `"software_components":`, o.SoftwareComponents)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsSBOMTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsSBOMTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -11220,16 +11220,16 @@ func (o *SBOM) encode(e *encoder) {
 func (o *Scan) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsScanTypeID, e.always(15))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsScanTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -11240,7 +11240,7 @@ func (o *Scan) encode(e *encoder) {
 func (o *SCIM) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.AuthProtocol != "" || o.AuthProtocolID != 0 {
-		e.caption(`"auth_protocol":`, o.AuthProtocol, int64(o.AuthProtocolID), captionsAuthProtocolID, e.always(0))
+		e.caption(`"auth_protocol":"`, o.AuthProtocol, int64(o.AuthProtocolID), captionsAuthProtocolID, e.always(0))
 	}
 	if o.AuthProtocolID != 0 {
 		e.int(`"auth_protocol_id":`, int64(o.AuthProtocolID))
@@ -11249,10 +11249,10 @@ func (o *SCIM) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.ErrorMessage != "" {
-		e.str(`"error_message":`, o.ErrorMessage)
+		e.str(`"error_message":"`, o.ErrorMessage)
 	}
 	if o.IsGroupProvisioningEnabled != nil {
 		e.bool(`"is_group_provisioning_enabled":`, *o.IsGroupProvisioningEnabled)
@@ -11264,19 +11264,19 @@ func (o *SCIM) encode(e *encoder) {
 		e.int(`"last_run_time":`, o.LastRunTime)
 	}
 	if o.LastRunTimeDT != "" {
-		e.str(`"last_run_time_dt":`, o.LastRunTimeDT)
+		e.str(`"last_run_time_dt":"`, o.LastRunTimeDT)
 	}
 	if o.ModifiedTime != 0 {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.ProtocolName != "" {
-		e.str(`"protocol_name":`, o.ProtocolName)
+		e.str(`"protocol_name":"`, o.ProtocolName)
 	}
 	if o.RateLimit != nil {
 		e.int(`"rate_limit":`, *o.RateLimit)
@@ -11288,25 +11288,25 @@ func (o *SCIM) encode(e *encoder) {
 		e.json(`"scim_user_schema":`, o.SCIMUserSchema)
 	}
 	if o.State != "" || o.StateID != 0 {
-		e.caption(`"state":`, o.State, int64(o.StateID), captionsSCIMStateID, e.always(0))
+		e.caption(`"state":"`, o.State, int64(o.StateID), captionsSCIMStateID, e.always(0))
 	}
 	if o.StateID != 0 {
 		e.int(`"state_id":`, int64(o.StateID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":`, o.UIDAlt)
+		e.str(`"uid_alt":"`, o.UIDAlt)
 	}
 	if o.URLString != "" {
-		e.str(`"url_string":`, o.URLString)
+		e.str(`"url_string":"`, o.URLString)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":`, o.VendorName)
+		e.str(`"vendor_name":"`, o.VendorName)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -11320,22 +11320,22 @@ func (o *Script) encode(e *encoder) {
 		encodeList(e, `"hashes":`, o.Hashes)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.ParentUID != "" {
-		e.str(`"parent_uid":`, o.ParentUID)
+		e.str(`"parent_uid":"`, o.ParentUID)
 	}
 	if o.ScriptContent != nil {
 		encodeObject(e, `"script_content":`, o.ScriptContent)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsScriptTypeID, e.always(15))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsScriptTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -11343,7 +11343,7 @@ func (o *Script) encode(e *encoder) {
 func (o *SecurityState) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.State != "" || o.StateID != 0 {
-		e.caption(`"state":`, o.State, int64(o.StateID), captionsSecurityStateStateID, e.always(0))
+		e.caption(`"state":"`, o.State, int64(o.StateID), captionsSecurityStateStateID, e.always(0))
 	}
 	if o.StateID != 0 {
 		e.int(`"state_id":`, int64(o.StateID))
@@ -11354,16 +11354,16 @@ func (o *SecurityState) encode(e *encoder) {
 func (o *SensorInfo) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.SensorLayer != "" || o.SensorLayerID != 0 || e.always(8) {
-		e.caption(`"sensor_layer":`, o.SensorLayer, int64(o.SensorLayerID), captionsSensorLayerID, e.always(8))
+		e.caption(`"sensor_layer":"`, o.SensorLayer, int64(o.SensorLayerID), captionsSensorLayerID, e.always(8))
 	}
 	if o.SensorLayerID != 0 || e.always(8) {
 		e.int(`"sensor_layer_id":`, int64(o.SensorLayerID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.UIDNumeric != nil {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -11377,19 +11377,19 @@ func (o *Service) encode(e *encoder) {
 		encodeTexts(e, `"labels":`, o.Labels)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Tags != nil {
 		encodeList(e, `"tags":`, o.Tags)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -11409,10 +11409,10 @@ func (o *ServicePrivilegeAnalysis) encode(e *encoder) {
 		e.int(`"last_used_time":`, o.LastUsedTime)
 	}
 	if o.LastUsedTimeDT != "" {
-		e.str(`"last_used_time_dt":`, o.LastUsedTimeDT)
+		e.str(`"last_used_time_dt":"`, o.LastUsedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.PrivilegeAttackInfoList != nil {
 		encodeList(e, `"privilege_attack_info_list":`, o.PrivilegeAttackInfoList)
@@ -11438,19 +11438,19 @@ func (o *Session) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.CredentialUID != "" {
-		e.str(`"credential_uid":`, o.CredentialUID)
+		e.str(`"credential_uid":"`, o.CredentialUID)
 	}
 	if o.ExpirationReason != "" {
-		e.str(`"expiration_reason":`, o.ExpirationReason)
+		e.str(`"expiration_reason":"`, o.ExpirationReason)
 	}
 	if o.ExpirationTime != 0 {
 		e.int(`"expiration_time":`, o.ExpirationTime)
 	}
 	if o.ExpirationTimeDT != "" {
-		e.str(`"expiration_time_dt":`, o.ExpirationTimeDT)
+		e.str(`"expiration_time_dt":"`, o.ExpirationTimeDT)
 	}
 	if o.IsMFA != nil {
 		e.bool(`"is_mfa":`, *o.IsMFA)
@@ -11462,19 +11462,19 @@ func (o *Session) encode(e *encoder) {
 		e.bool(`"is_vpn":`, *o.IsVPN)
 	}
 	if o.Issuer != "" {
-		e.str(`"issuer":`, o.Issuer)
+		e.str(`"issuer":"`, o.Issuer)
 	}
 	if o.Terminal != "" {
-		e.str(`"terminal":`, o.Terminal)
+		e.str(`"terminal":"`, o.Terminal)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":`, o.UIDAlt)
+		e.str(`"uid_alt":"`, o.UIDAlt)
 	}
 	if o.UUID != "" {
-		e.str(`"uuid":`, o.UUID)
+		e.str(`"uuid":"`, o.UUID)
 	}
 	e.close(outer)
 }
@@ -11482,37 +11482,37 @@ func (o *Session) encode(e *encoder) {
 func (o *SoftwareComponent) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Author != "" {
-		e.str(`"author":`, o.Author)
+		e.str(`"author":"`, o.Author)
 	}
 	if o.Hash != nil {
 		encodeObject(e, `"hash":`, o.Hash)
 	}
 	if o.License != "" {
-		e.str(`"license":`, o.License)
+		e.str(`"license":"`, o.License)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.PURL != "" {
-		e.str(`"purl":`, o.PURL)
+		e.str(`"purl":"`, o.PURL)
 	}
 	if o.RelatedComponent != "" {
-		e.str(`"related_component":`, o.RelatedComponent)
+		e.str(`"related_component":"`, o.RelatedComponent)
 	}
 	if o.Relationship != "" || o.RelationshipID != 0 {
-		e.caption(`"relationship":`, o.Relationship, int64(o.RelationshipID), captionsRelationshipID, e.always(0))
+		e.caption(`"relationship":"`, o.Relationship, int64(o.RelationshipID), captionsRelationshipID, e.always(0))
 	}
 	if o.RelationshipID != 0 {
 		e.int(`"relationship_id":`, int64(o.RelationshipID))
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsSoftwareComponentTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsSoftwareComponentTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -11526,16 +11526,16 @@ func (o *Span) encode(e *encoder) {
 		e.int(`"end_time":`, o.EndTime)
 	}
 	if o.EndTimeDT != "" {
-		e.str(`"end_time_dt":`, o.EndTimeDT)
+		e.str(`"end_time_dt":"`, o.EndTimeDT)
 	}
 	if o.Message != "" {
-		e.str(`"message":`, o.Message)
+		e.str(`"message":"`, o.Message)
 	}
 	if o.Operation != "" {
-		e.str(`"operation":`, o.Operation)
+		e.str(`"operation":"`, o.Operation)
 	}
 	if o.ParentUID != "" {
-		e.str(`"parent_uid":`, o.ParentUID)
+		e.str(`"parent_uid":"`, o.ParentUID)
 	}
 	if o.Service != nil {
 		encodeObject(e, `"service":`, o.Service)
@@ -11544,13 +11544,13 @@ func (o *Span) encode(e *encoder) {
 		e.int(`"start_time":`, o.StartTime)
 	}
 	if o.StartTimeDT != "" {
-		e.str(`"start_time_dt":`, o.StartTimeDT)
+		e.str(`"start_time_dt":"`, o.StartTimeDT)
 	}
 	if o.StatusCode != "" {
-		e.str(`"status_code":`, o.StatusCode)
+		e.str(`"status_code":"`, o.StatusCode)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -11558,7 +11558,7 @@ func (o *Span) encode(e *encoder) {
 func (o *SSO) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.AuthProtocol != "" || o.AuthProtocolID != 0 {
-		e.caption(`"auth_protocol":`, o.AuthProtocol, int64(o.AuthProtocolID), captionsAuthProtocolID, e.always(0))
+		e.caption(`"auth_protocol":"`, o.AuthProtocol, int64(o.AuthProtocolID), captionsAuthProtocolID, e.always(0))
 	}
 	if o.AuthProtocolID != 0 {
 		e.int(`"auth_protocol_id":`, int64(o.AuthProtocolID))
@@ -11570,7 +11570,7 @@ func (o *SSO) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.DurationMins != nil {
 		e.int(`"duration_mins":`, *o.DurationMins)
@@ -11579,34 +11579,34 @@ func (o *SSO) encode(e *encoder) {
 		e.int(`"idle_timeout":`, *o.IdleTimeout)
 	}
 	if o.LoginEndpoint != "" {
-		e.str(`"login_endpoint":`, o.LoginEndpoint)
+		e.str(`"login_endpoint":"`, o.LoginEndpoint)
 	}
 	if o.LogoutEndpoint != "" {
-		e.str(`"logout_endpoint":`, o.LogoutEndpoint)
+		e.str(`"logout_endpoint":"`, o.LogoutEndpoint)
 	}
 	if o.MetadataEndpoint != "" {
-		e.str(`"metadata_endpoint":`, o.MetadataEndpoint)
+		e.str(`"metadata_endpoint":"`, o.MetadataEndpoint)
 	}
 	if o.ModifiedTime != 0 {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.ProtocolName != "" {
-		e.str(`"protocol_name":`, o.ProtocolName)
+		e.str(`"protocol_name":"`, o.ProtocolName)
 	}
 	if o.Scopes != nil {
 		encodeTexts(e, `"scopes":`, o.Scopes)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":`, o.VendorName)
+		e.str(`"vendor_name":"`, o.VendorName)
 	}
 	e.close(outer)
 }
@@ -11620,7 +11620,7 @@ func (o *StartupItem) encode(e *encoder) {
 		encodeObject(e, `"job":`, o.Job)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Process != nil {
 		encodeObject(e, `"process":`, o.Process)
@@ -11628,23 +11628,23 @@ func (o *StartupItem) encode(e *encoder) {
 	if o.RunModeIDs != nil {
 		encodeInts(e, `"run_mode_ids":`, o.RunModeIDs)
 	}
-	if o.RunModes != nil {
+	if o.RunModes != nil || o.RunModeIDs != nil {
 		encodeCaptions(e, `"run_modes":`, o.RunModes, o.RunModeIDs, captionsRunModeID)
 	}
 	if o.RunState != "" || o.RunStateID != 0 {
-		e.caption(`"run_state":`, o.RunState, int64(o.RunStateID), captionsStartupItemRunStateID, e.always(0))
+		e.caption(`"run_state":"`, o.RunState, int64(o.RunStateID), captionsStartupItemRunStateID, e.always(0))
 	}
 	if o.RunStateID != 0 {
 		e.int(`"run_state_id":`, int64(o.RunStateID))
 	}
 	if o.StartType != "" || o.StartTypeID != 0 || e.always(15) {
-		e.caption(`"start_type":`, o.StartType, int64(o.StartTypeID), captionsStartTypeID, e.always(15))
+		e.caption(`"start_type":"`, o.StartType, int64(o.StartTypeID), captionsStartTypeID, e.always(15))
 	}
 	if o.StartTypeID != 0 || e.always(15) {
 		e.int(`"start_type_id":`, int64(o.StartTypeID))
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsStartupItemTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsStartupItemTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
@@ -11658,13 +11658,13 @@ func (o *StartupItem) encode(e *encoder) {
 func (o *SubTechnique) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -11678,10 +11678,10 @@ func (o *Table) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Groups != nil {
 		encodeList(e, `"groups":`, o.Groups)
@@ -11690,16 +11690,16 @@ func (o *Table) encode(e *encoder) {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Size != nil {
 		e.int(`"size":`, *o.Size)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -11710,13 +11710,13 @@ func (o *Table) encode(e *encoder) {
 func (o *Tactic) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -11727,13 +11727,13 @@ func (o *Tactic) encode(e *encoder) {
 func (o *Technique) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -11744,10 +11744,10 @@ func (o *Technique) encode(e *encoder) {
 func (o *ThreatActor) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsThreatActorTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsThreatActorTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
@@ -11758,10 +11758,10 @@ func (o *ThreatActor) encode(e *encoder) {
 func (o *Ticket) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.SrcURL != "" {
-		e.str(`"src_url":`, o.SrcURL)
+		e.str(`"src_url":"`, o.SrcURL)
 	}
 	if o.Status != "" || o.StatusID != 0 {
-		e.caption(`"status":`, o.Status, int64(o.StatusID), captionsTicketStatusID, e.always(0))
+		e.caption(`"status":"`, o.Status, int64(o.StatusID), captionsTicketStatusID, e.always(0))
 	}
 	if o.StatusDetails != nil {
 		encodeTexts(e, `"status_details":`, o.StatusDetails)
@@ -11770,16 +11770,16 @@ func (o *Ticket) encode(e *encoder) {
 		e.int(`"status_id":`, int64(o.StatusID))
 	}
 	if o.Title != "" {
-		e.str(`"title":`, o.Title)
+		e.str(`"title":"`, o.Title)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsTicketTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsTicketTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -11814,16 +11814,16 @@ func (o *Timespan) encode(e *encoder) {
 		e.int(`"end_time":`, o.EndTime)
 	}
 	if o.EndTimeDT != "" {
-		e.str(`"end_time_dt":`, o.EndTimeDT)
+		e.str(`"end_time_dt":"`, o.EndTimeDT)
 	}
 	if o.StartTime != 0 {
 		e.int(`"start_time":`, o.StartTime)
 	}
 	if o.StartTimeDT != "" {
-		e.str(`"start_time_dt":`, o.StartTimeDT)
+		e.str(`"start_time_dt":"`, o.StartTimeDT)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsTimespanTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsTimespanTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
@@ -11843,7 +11843,7 @@ func (o *TLS) encode(e *encoder) {
 		encodeTexts(e, `"certificate_chain":`, o.CertificateChain)
 	}
 	if o.Cipher != "" {
-		e.str(`"cipher":`, o.Cipher)
+		e.str(`"cipher":"`, o.Cipher)
 	}
 	if o.ClientCiphers != nil {
 		encodeTexts(e, `"client_ciphers":`, o.ClientCiphers)
@@ -11870,13 +11870,13 @@ func (o *TLS) encode(e *encoder) {
 		encodeTexts(e, `"server_ciphers":`, o.ServerCiphers)
 	}
 	if o.SNI != "" {
-		e.str(`"sni":`, o.SNI)
+		e.str(`"sni":"`, o.SNI)
 	}
 	if o.TLSExtensionList != nil {
 		encodeList(e, `"tls_extension_list":`, o.TLSExtensionList)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }
@@ -11887,7 +11887,7 @@ func (o *TLSExtension) encode(e *encoder) {
 		e.json(`"data":`, o.Data)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsTLSExtensionTypeID, e.always(15))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsTLSExtensionTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
 		e.int(`"type_id":`, int64(o.TypeID))
@@ -11901,13 +11901,13 @@ func (o *Token) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.ExpirationTime != 0 {
 		e.int(`"expiration_time":`, o.ExpirationTime)
 	}
 	if o.ExpirationTimeDT != "" {
-		e.str(`"expiration_time_dt":`, o.ExpirationTimeDT)
+		e.str(`"expiration_time_dt":"`, o.ExpirationTimeDT)
 	}
 	if o.IsRenewable != nil {
 		e.bool(`"is_renewable":`, *o.IsRenewable)
@@ -11916,25 +11916,25 @@ func (o *Token) encode(e *encoder) {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.TenantUID != "" {
-		e.str(`"tenant_uid":`, o.TenantUID)
+		e.str(`"tenant_uid":"`, o.TenantUID)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsTokenTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsTokenTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.Zone != "" {
-		e.str(`"zone":`, o.Zone)
+		e.str(`"zone":"`, o.Zone)
 	}
 	e.close(outer)
 }
@@ -11948,7 +11948,7 @@ func (o *Trace) encode(e *encoder) {
 		e.int(`"end_time":`, o.EndTime)
 	}
 	if o.EndTimeDT != "" {
-		e.str(`"end_time_dt":`, o.EndTimeDT)
+		e.str(`"end_time_dt":"`, o.EndTimeDT)
 	}
 	if o.Flags != nil {
 		encodeTexts(e, `"flags":`, o.Flags)
@@ -11963,10 +11963,10 @@ func (o *Trace) encode(e *encoder) {
 		e.int(`"start_time":`, o.StartTime)
 	}
 	if o.StartTimeDT != "" {
-		e.str(`"start_time_dt":`, o.StartTimeDT)
+		e.str(`"start_time_dt":"`, o.StartTimeDT)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	e.close(outer)
 }
@@ -11974,16 +11974,16 @@ func (o *Trace) encode(e *encoder) {
 func (o *Trait) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Category != "" {
-		e.str(`"category":`, o.Category)
+		e.str(`"category":"`, o.Category)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -11997,10 +11997,10 @@ func (o *Trait) encode(e *encoder) {
 func (o *TransformationInfo) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Lang != "" {
-		e.str(`"lang":`, o.Lang)
+		e.str(`"lang":"`, o.Lang)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Product != nil {
 		encodeObject(e, `"product":`, o.Product)
@@ -12009,16 +12009,16 @@ func (o *TransformationInfo) encode(e *encoder) {
 		e.int(`"time":`, o.Time)
 	}
 	if o.TimeDT != "" {
-		e.str(`"time_dt":`, o.TimeDT)
+		e.str(`"time_dt":"`, o.TimeDT)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.URLString != "" {
-		e.str(`"url_string":`, o.URLString)
+		e.str(`"url_string":"`, o.URLString)
 	}
 	e.close(outer)
 }
@@ -12026,16 +12026,16 @@ func (o *TransformationInfo) encode(e *encoder) {
 func (o *TSIG) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Algorithm != "" {
-		e.str(`"algorithm":`, o.Algorithm)
+		e.str(`"algorithm":"`, o.Algorithm)
 	}
 	if o.Error != "" || o.ErrorID != 0 {
-		e.caption(`"error":`, o.Error, int64(o.ErrorID), captionsErrorID, e.always(0))
+		e.caption(`"error":"`, o.Error, int64(o.ErrorID), captionsErrorID, e.always(0))
 	}
 	if o.ErrorID != 0 {
 		e.int(`"error_id":`, int64(o.ErrorID))
 	}
 	if o.KeyName != "" {
-		e.str(`"key_name":`, o.KeyName)
+		e.str(`"key_name":"`, o.KeyName)
 	}
 	e.close(outer)
 }
@@ -12049,43 +12049,43 @@ func (o *UnmannedAerialSystem) encode(e *encoder) {
 		encodeObject(e, `"location":`, o.Location)
 	}
 	if o.Model != "" {
-		e.str(`"model":`, o.Model)
+		e.str(`"model":"`, o.Model)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.SerialNumber != "" {
-		e.str(`"serial_number":`, o.SerialNumber)
+		e.str(`"serial_number":"`, o.SerialNumber)
 	}
 	if o.Speed != "" {
-		e.str(`"speed":`, o.Speed)
+		e.str(`"speed":"`, o.Speed)
 	}
 	if o.SpeedAccuracy != "" {
-		e.str(`"speed_accuracy":`, o.SpeedAccuracy)
+		e.str(`"speed_accuracy":"`, o.SpeedAccuracy)
 	}
 	if o.TrackDirection != "" {
-		e.str(`"track_direction":`, o.TrackDirection)
+		e.str(`"track_direction":"`, o.TrackDirection)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsUnmannedAerialSystemTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsUnmannedAerialSystemTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":`, o.UIDAlt)
+		e.str(`"uid_alt":"`, o.UIDAlt)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.UUID != "" {
-		e.str(`"uuid":`, o.UUID)
+		e.str(`"uuid":"`, o.UUID)
 	}
 	if o.VerticalSpeed != "" {
-		e.str(`"vertical_speed":`, o.VerticalSpeed)
+		e.str(`"vertical_speed":"`, o.VerticalSpeed)
 	}
 	e.close(outer)
 }
@@ -12093,19 +12093,19 @@ func (o *UnmannedAerialSystem) encode(e *encoder) {
 func (o *UnmannedSystemOperatingArea) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.AerialHeight != "" {
-		e.str(`"aerial_height":`, o.AerialHeight)
+		e.str(`"aerial_height":"`, o.AerialHeight)
 	}
 	if o.AltitudeCeiling != "" {
-		e.str(`"altitude_ceiling":`, o.AltitudeCeiling)
+		e.str(`"altitude_ceiling":"`, o.AltitudeCeiling)
 	}
 	if o.AltitudeFloor != "" {
-		e.str(`"altitude_floor":`, o.AltitudeFloor)
+		e.str(`"altitude_floor":"`, o.AltitudeFloor)
 	}
 	if o.City != "" {
-		e.str(`"city":`, o.City)
+		e.str(`"city":"`, o.City)
 	}
 	if o.Continent != "" {
-		e.str(`"continent":`, o.Continent)
+		e.str(`"continent":"`, o.Continent)
 	}
 	if o.Coordinates != nil {
 		encodeFloats(e, `"coordinates":`, o.Coordinates)
@@ -12114,34 +12114,34 @@ func (o *UnmannedSystemOperatingArea) encode(e *encoder) {
 		e.int(`"count":`, *o.Count)
 	}
 	if o.Country != "" {
-		e.str(`"country":`, o.Country)
+		e.str(`"country":"`, o.Country)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.EndTime != 0 {
 		e.int(`"end_time":`, o.EndTime)
 	}
 	if o.EndTimeDT != "" {
-		e.str(`"end_time_dt":`, o.EndTimeDT)
+		e.str(`"end_time_dt":"`, o.EndTimeDT)
 	}
 	if o.GeodeticAltitude != "" {
-		e.str(`"geodetic_altitude":`, o.GeodeticAltitude)
+		e.str(`"geodetic_altitude":"`, o.GeodeticAltitude)
 	}
 	if o.GeodeticVerticalAccuracy != "" {
-		e.str(`"geodetic_vertical_accuracy":`, o.GeodeticVerticalAccuracy)
+		e.str(`"geodetic_vertical_accuracy":"`, o.GeodeticVerticalAccuracy)
 	}
 	if o.Geohash != "" {
-		e.str(`"geohash":`, o.Geohash)
+		e.str(`"geohash":"`, o.Geohash)
 	}
 	if o.HorizontalAccuracy != "" {
-		e.str(`"horizontal_accuracy":`, o.HorizontalAccuracy)
+		e.str(`"horizontal_accuracy":"`, o.HorizontalAccuracy)
 	}
 	if o.IsOnPremises != nil {
 		e.bool(`"is_on_premises":`, *o.IsOnPremises)
 	}
 	if o.ISP != "" {
-		e.str(`"isp":`, o.ISP)
+		e.str(`"isp":"`, o.ISP)
 	}
 	if o.Lat != nil {
 		e.float(`"lat":`, *o.Lat)
@@ -12153,28 +12153,28 @@ func (o *UnmannedSystemOperatingArea) encode(e *encoder) {
 		e.float(`"long":`, *o.Long)
 	}
 	if o.PostalCode != "" {
-		e.str(`"postal_code":`, o.PostalCode)
+		e.str(`"postal_code":"`, o.PostalCode)
 	}
 	if o.PressureAltitude != "" {
-		e.str(`"pressure_altitude":`, o.PressureAltitude)
+		e.str(`"pressure_altitude":"`, o.PressureAltitude)
 	}
 	if o.Provider != "" {
-		e.str(`"provider":`, o.Provider)
+		e.str(`"provider":"`, o.Provider)
 	}
 	if o.Radius != "" {
-		e.str(`"radius":`, o.Radius)
+		e.str(`"radius":"`, o.Radius)
 	}
 	if o.Region != "" {
-		e.str(`"region":`, o.Region)
+		e.str(`"region":"`, o.Region)
 	}
 	if o.StartTime != 0 {
 		e.int(`"start_time":`, o.StartTime)
 	}
 	if o.StartTimeDT != "" {
-		e.str(`"start_time_dt":`, o.StartTimeDT)
+		e.str(`"start_time_dt":"`, o.StartTimeDT)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsUnmannedSystemOperatingAreaTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsUnmannedSystemOperatingAreaTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
@@ -12184,38 +12184,38 @@ func (o *UnmannedSystemOperatingArea) encode(e *encoder) {
 
 func (o *URL) encode(e *encoder) {
 	outer := e.open(o.Extra)
-	if o.Categories != nil {
+	if o.Categories != nil || o.CategoryIDs != nil {
 		encodeCaptions(e, `"categories":`, o.Categories, o.CategoryIDs, captionsURLCategoryID)
 	}
 	if o.CategoryIDs != nil {
 		encodeInts(e, `"category_ids":`, o.CategoryIDs)
 	}
 	if o.Domain != "" {
-		e.str(`"domain":`, o.Domain)
+		e.str(`"domain":"`, o.Domain)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":`, o.Hostname)
+		e.str(`"hostname":"`, o.Hostname)
 	}
 	if o.Path != "" {
-		e.str(`"path":`, o.Path)
+		e.str(`"path":"`, o.Path)
 	}
 	if o.Port != 0 {
 		e.int(`"port":`, o.Port)
 	}
 	if o.QueryString != "" {
-		e.str(`"query_string":`, o.QueryString)
+		e.str(`"query_string":"`, o.QueryString)
 	}
 	if o.ResourceType != "" {
-		e.str(`"resource_type":`, o.ResourceType)
+		e.str(`"resource_type":"`, o.ResourceType)
 	}
 	if o.Scheme != "" {
-		e.str(`"scheme":`, o.Scheme)
+		e.str(`"scheme":"`, o.Scheme)
 	}
 	if o.Subdomain != "" {
-		e.str(`"subdomain":`, o.Subdomain)
+		e.str(`"subdomain":"`, o.Subdomain)
 	}
 	if o.URLString != "" {
-		e.str(`"url_string":`, o.URLString)
+		e.str(`"url_string":"`, o.URLString)
 	}
 	e.close(outer)
 }
@@ -12226,22 +12226,22 @@ func (o *User) encode(e *encoder) {
 		encodeObject(e, `"account":`, o.Account)
 	}
 	if o.CredentialUID != "" {
-		e.str(`"credential_uid":`, o.CredentialUID)
+		e.str(`"credential_uid":"`, o.CredentialUID)
 	}
 	if o.DisplayName != "" {
-		e.str(`"display_name":`, o.DisplayName)
+		e.str(`"display_name":"`, o.DisplayName)
 	}
 	if o.Domain != "" {
-		e.str(`"domain":`, o.Domain)
+		e.str(`"domain":"`, o.Domain)
 	}
 	if o.EmailAddr != "" {
-		e.str(`"email_addr":`, o.EmailAddr)
+		e.str(`"email_addr":"`, o.EmailAddr)
 	}
 	if o.ForwardAddr != "" {
-		e.str(`"forward_addr":`, o.ForwardAddr)
+		e.str(`"forward_addr":"`, o.ForwardAddr)
 	}
 	if o.FullName != "" {
-		e.str(`"full_name":`, o.FullName)
+		e.str(`"full_name":"`, o.FullName)
 	}
 	if o.Groups != nil {
 		encodeList(e, `"groups":`, o.Groups)
@@ -12253,19 +12253,19 @@ func (o *User) encode(e *encoder) {
 		encodeObject(e, `"ldap_person":`, o.LDAPPerson)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Org != nil {
 		encodeObject(e, `"org":`, o.Org)
 	}
 	if o.PhoneNumber != "" {
-		e.str(`"phone_number":`, o.PhoneNumber)
+		e.str(`"phone_number":"`, o.PhoneNumber)
 	}
 	if o.ProgrammaticCredentials != nil {
 		encodeList(e, `"programmatic_credentials":`, o.ProgrammaticCredentials)
 	}
 	if o.RiskLevel != "" || o.RiskLevelID != 0 {
-		e.caption(`"risk_level":`, o.RiskLevel, int64(o.RiskLevelID), captionsRiskLevelID, e.always(0))
+		e.caption(`"risk_level":"`, o.RiskLevel, int64(o.RiskLevelID), captionsRiskLevelID, e.always(0))
 	}
 	if o.RiskLevelID != 0 {
 		e.int(`"risk_level_id":`, int64(o.RiskLevelID))
@@ -12274,16 +12274,16 @@ func (o *User) encode(e *encoder) {
 		e.int(`"risk_score":`, *o.RiskScore)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsUserTypeID, e.always(0))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsUserTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":`, o.UIDAlt)
+		e.str(`"uid_alt":"`, o.UIDAlt)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -12294,7 +12294,7 @@ func (o *User) encode(e *encoder) {
 func (o *VendorAttributes) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Severity != "" || o.SeverityID != 0 {
-		e.caption(`"severity":`, o.Severity, int64(o.SeverityID), captionsSeverityID, e.always(0))
+		e.caption(`"severity":"`, o.Severity, int64(o.SeverityID), captionsSeverityID, e.always(0))
 	}
 	if o.SeverityID != 0 {
 		e.int(`"severity_id":`, int64(o.SeverityID))
@@ -12314,7 +12314,7 @@ func (o *Vulnerability) encode(e *encoder) {
 		encodeList(e, `"affected_packages":`, o.AffectedPackages)
 	}
 	if o.Category != "" {
-		e.str(`"category":`, o.Category)
+		e.str(`"category":"`, o.Category)
 	}
 	if o.CVE != nil {
 		encodeObject(e, `"cve":`, o.CVE)
@@ -12323,37 +12323,37 @@ func (o *Vulnerability) encode(e *encoder) {
 		encodeObject(e, `"cwe":`, o.CWE)
 	}
 	if o.DependencyChain != "" {
-		e.str(`"dependency_chain":`, o.DependencyChain)
+		e.str(`"dependency_chain":"`, o.DependencyChain)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.ExploitLastSeenTime != 0 {
 		e.int(`"exploit_last_seen_time":`, o.ExploitLastSeenTime)
 	}
 	if o.ExploitLastSeenTimeDT != "" {
-		e.str(`"exploit_last_seen_time_dt":`, o.ExploitLastSeenTimeDT)
+		e.str(`"exploit_last_seen_time_dt":"`, o.ExploitLastSeenTimeDT)
 	}
 	if o.ExploitRefURL != "" {
-		e.str(`"exploit_ref_url":`, o.ExploitRefURL)
+		e.str(`"exploit_ref_url":"`, o.ExploitRefURL)
 	}
 	if o.ExploitRequirement != "" {
-		e.str(`"exploit_requirement":`, o.ExploitRequirement)
+		e.str(`"exploit_requirement":"`, o.ExploitRequirement)
 	}
 	if o.ExploitType != "" {
-		e.str(`"exploit_type":`, o.ExploitType)
+		e.str(`"exploit_type":"`, o.ExploitType)
 	}
 	if o.FirstSeenTime != 0 {
 		e.int(`"first_seen_time":`, o.FirstSeenTime)
 	}
 	if o.FirstSeenTimeDT != "" {
-		e.str(`"first_seen_time_dt":`, o.FirstSeenTimeDT)
+		e.str(`"first_seen_time_dt":"`, o.FirstSeenTimeDT)
 	}
 	if o.FixAvailable != nil {
 		e.bool(`"fix_available":`, *o.FixAvailable)
 	}
 	if o.FixCoverage != "" || o.FixCoverageID != 0 {
-		e.caption(`"fix_coverage":`, o.FixCoverage, int64(o.FixCoverageID), captionsFixCoverageID, e.always(0))
+		e.caption(`"fix_coverage":"`, o.FixCoverage, int64(o.FixCoverageID), captionsFixCoverageID, e.always(0))
 	}
 	if o.FixCoverageID != 0 {
 		e.int(`"fix_coverage_id":`, int64(o.FixCoverageID))
@@ -12374,7 +12374,7 @@ func (o *Vulnerability) encode(e *encoder) {
 		e.int(`"last_seen_time":`, o.LastSeenTime)
 	}
 	if o.LastSeenTimeDT != "" {
-		e.str(`"last_seen_time_dt":`, o.LastSeenTimeDT)
+		e.str(`"last_seen_time_dt":"`, o.LastSeenTimeDT)
 	}
 	if o.Packages != nil {
 		encodeList(e, `"packages":`, o.Packages)
@@ -12389,13 +12389,13 @@ func (o *Vulnerability) encode(e *encoder) {
 		encodeObject(e, `"remediation":`, o.Remediation)
 	}
 	if o.Severity != "" {
-		e.str(`"severity":`, o.Severity)
+		e.str(`"severity":"`, o.Severity)
 	}
 	if o.Title != "" {
-		e.str(`"title":`, o.Title)
+		e.str(`"title":"`, o.Title)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":`, o.VendorName)
+		e.str(`"vendor_name":"`, o.VendorName)
 	}
 	e.close(outer)
 }
@@ -12406,7 +12406,7 @@ func (o *WebResource) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Data != nil {
 		e.json(`"data":`, o.Data)
@@ -12418,7 +12418,7 @@ func (o *WebResource) encode(e *encoder) {
 		encodeList(e, `"data_classifications":`, o.DataClassifications)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":`, o.Desc)
+		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Labels != nil {
 		encodeTexts(e, `"labels":`, o.Labels)
@@ -12427,28 +12427,28 @@ func (o *WebResource) encode(e *encoder) {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.Tags != nil {
 		encodeList(e, `"tags":`, o.Tags)
 	}
 	if o.Type != "" {
-		e.str(`"type":`, o.Type)
+		e.str(`"type":"`, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":`, o.UIDAlt)
+		e.str(`"uid_alt":"`, o.UIDAlt)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.URLString != "" {
-		e.str(`"url_string":`, o.URLString)
+		e.str(`"url_string":"`, o.URLString)
 	}
 	e.close(outer)
 }
@@ -12462,52 +12462,52 @@ func (o *Whois) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.DNSSECStatus != "" || o.DNSSECStatusID != 0 {
-		e.caption(`"dnssec_status":`, o.DNSSECStatus, int64(o.DNSSECStatusID), captionsDNSSECStatusID, e.always(0))
+		e.caption(`"dnssec_status":"`, o.DNSSECStatus, int64(o.DNSSECStatusID), captionsDNSSECStatusID, e.always(0))
 	}
 	if o.DNSSECStatusID != 0 {
 		e.int(`"dnssec_status_id":`, int64(o.DNSSECStatusID))
 	}
 	if o.Domain != "" {
-		e.str(`"domain":`, o.Domain)
+		e.str(`"domain":"`, o.Domain)
 	}
 	if o.DomainContacts != nil {
 		encodeList(e, `"domain_contacts":`, o.DomainContacts)
 	}
 	if o.EmailAddr != "" {
-		e.str(`"email_addr":`, o.EmailAddr)
+		e.str(`"email_addr":"`, o.EmailAddr)
 	}
 	if o.ISP != "" {
-		e.str(`"isp":`, o.ISP)
+		e.str(`"isp":"`, o.ISP)
 	}
 	if o.ISPOrg != "" {
-		e.str(`"isp_org":`, o.ISPOrg)
+		e.str(`"isp_org":"`, o.ISPOrg)
 	}
 	if o.LastSeenTime != 0 {
 		e.int(`"last_seen_time":`, o.LastSeenTime)
 	}
 	if o.LastSeenTimeDT != "" {
-		e.str(`"last_seen_time_dt":`, o.LastSeenTimeDT)
+		e.str(`"last_seen_time_dt":"`, o.LastSeenTimeDT)
 	}
 	if o.NameServers != nil {
 		encodeTexts(e, `"name_servers":`, o.NameServers)
 	}
 	if o.PhoneNumber != "" {
-		e.str(`"phone_number":`, o.PhoneNumber)
+		e.str(`"phone_number":"`, o.PhoneNumber)
 	}
 	if o.Registrar != "" {
-		e.str(`"registrar":`, o.Registrar)
+		e.str(`"registrar":"`, o.Registrar)
 	}
 	if o.Status != "" {
-		e.str(`"status":`, o.Status)
+		e.str(`"status":"`, o.Status)
 	}
 	if o.Subdomains != nil {
 		encodeTexts(e, `"subdomains":`, o.Subdomains)
 	}
 	if o.Subnet != "" {
-		e.str(`"subnet":`, o.Subnet)
+		e.str(`"subnet":"`, o.Subnet)
 	}
 	e.close(outer)
 }
@@ -12518,7 +12518,7 @@ func (o *WinResource) encode(e *encoder) {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":`, o.CreatedTimeDT)
+		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Data != nil {
 		e.json(`"data":`, o.Data)
@@ -12530,7 +12530,7 @@ func (o *WinResource) encode(e *encoder) {
 		encodeList(e, `"data_classifications":`, o.DataClassifications)
 	}
 	if o.Details != "" {
-		e.str(`"details":`, o.Details)
+		e.str(`"details":"`, o.Details)
 	}
 	if o.Labels != nil {
 		encodeTexts(e, `"labels":`, o.Labels)
@@ -12539,28 +12539,28 @@ func (o *WinResource) encode(e *encoder) {
 		e.int(`"modified_time":`, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":`, o.ModifiedTimeDT)
+		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.SvcName != "" {
-		e.str(`"svc_name":`, o.SvcName)
+		e.str(`"svc_name":"`, o.SvcName)
 	}
 	if o.Tags != nil {
 		encodeList(e, `"tags":`, o.Tags)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":`, o.Type, int64(o.TypeID), captionsWinResourceTypeID, e.always(15))
+		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsWinResourceTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":`, o.UIDAlt)
+		e.str(`"uid_alt":"`, o.UIDAlt)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
@@ -12571,7 +12571,7 @@ func (o *WinResource) encode(e *encoder) {
 func (o *WinService) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.CmdLine != "" {
-		e.str(`"cmd_line":`, o.CmdLine)
+		e.str(`"cmd_line":"`, o.CmdLine)
 	}
 	if (o.HostingProcess != nil) && e.in(14, "hosting_process") {
 		encodeObject(e, `"hosting_process":`, o.HostingProcess)
@@ -12580,13 +12580,13 @@ func (o *WinService) encode(e *encoder) {
 		encodeTexts(e, `"labels":`, o.Labels)
 	}
 	if o.LoadOrderGroup != "" {
-		e.str(`"load_order_group":`, o.LoadOrderGroup)
+		e.str(`"load_order_group":"`, o.LoadOrderGroup)
 	}
 	if o.Name != "" {
-		e.str(`"name":`, o.Name)
+		e.str(`"name":"`, o.Name)
 	}
 	if o.ServiceCategory != "" || o.ServiceCategoryID != 0 {
-		e.caption(`"service_category":`, o.ServiceCategory, int64(o.ServiceCategoryID), captionsServiceCategoryID, e.always(0))
+		e.caption(`"service_category":"`, o.ServiceCategory, int64(o.ServiceCategoryID), captionsServiceCategoryID, e.always(0))
 	}
 	if o.ServiceCategoryID != 0 {
 		e.int(`"service_category_id":`, int64(o.ServiceCategoryID))
@@ -12598,7 +12598,7 @@ func (o *WinService) encode(e *encoder) {
 		encodeObject(e, `"service_dll_file":`, o.ServiceDLLFile)
 	}
 	if o.ServiceErrorControl != "" || o.ServiceErrorControlID != 0 {
-		e.caption(`"service_error_control":`, o.ServiceErrorControl, int64(o.ServiceErrorControlID), captionsServiceErrorControlID, e.always(0))
+		e.caption(`"service_error_control":"`, o.ServiceErrorControl, int64(o.ServiceErrorControlID), captionsServiceErrorControlID, e.always(0))
 	}
 	if o.ServiceErrorControlID != 0 {
 		e.int(`"service_error_control_id":`, int64(o.ServiceErrorControlID))
@@ -12607,16 +12607,16 @@ func (o *WinService) encode(e *encoder) {
 		encodeObject(e, `"service_file":`, o.ServiceFile)
 	}
 	if o.ServiceStartName != "" {
-		e.str(`"service_start_name":`, o.ServiceStartName)
+		e.str(`"service_start_name":"`, o.ServiceStartName)
 	}
 	if o.ServiceStartType != "" || o.ServiceStartTypeID != 0 {
-		e.caption(`"service_start_type":`, o.ServiceStartType, int64(o.ServiceStartTypeID), captionsServiceStartTypeID, e.always(0))
+		e.caption(`"service_start_type":"`, o.ServiceStartType, int64(o.ServiceStartTypeID), captionsServiceStartTypeID, e.always(0))
 	}
 	if o.ServiceStartTypeID != 0 {
 		e.int(`"service_start_type_id":`, int64(o.ServiceStartTypeID))
 	}
 	if o.ServiceType != "" || o.ServiceTypeID != 0 {
-		e.caption(`"service_type":`, o.ServiceType, int64(o.ServiceTypeID), captionsServiceTypeID, e.always(0))
+		e.caption(`"service_type":"`, o.ServiceType, int64(o.ServiceTypeID), captionsServiceTypeID, e.always(0))
 	}
 	if o.ServiceTypeID != 0 {
 		e.int(`"service_type_id":`, int64(o.ServiceTypeID))
@@ -12625,13 +12625,13 @@ func (o *WinService) encode(e *encoder) {
 		encodeList(e, `"tags":`, o.Tags)
 	}
 	if o.UID != "" {
-		e.str(`"uid":`, o.UID)
+		e.str(`"uid":"`, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":`, o.Version)
+		e.str(`"version":"`, o.Version)
 	}
 	e.close(outer)
 }

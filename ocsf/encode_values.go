@@ -2,14 +2,34 @@
 
 package ocsf
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
 // other is the enum value that says: see the sibling.
 const other = 99
 
-// str writes a string attribute.
+// str writes a string attribute. Its key comes with the opening quote, here as
+// in everything that writes a string. It is most of what an event consists of,
+// hence key and text in one go: room is made once.
 func (e *encoder) str(k, s string) {
-	e.key(k)
+	if len(e.extra) > 0 {
+		e.merge(k)
+	}
+	start, more := len(e.b), len(k)+len(s)+len(`",`)
+	if cap(e.b)-start < more {
+		e.b = slices.Grow(e.b, more)
+	}
+	to := e.b[start : start+more]
+	n := copy(to, k)
+	if copyPlain(to[n:], s) {
+		n += len(s)
+		to[n], to[n+1] = '"', ','
+		e.b = e.b[:start+more]
+		return
+	}
+	e.b = e.b[:start+n]
 	e.text(s)
 	e.sign(',')
 }
@@ -44,6 +64,7 @@ func encodeCaptions[T ~int64](e *encoder, k string, texts []string, values []T, 
 		if text == "" {
 			text = strconv.FormatInt(int64(v), 10)
 		}
+		e.sign('"')
 		e.text(text)
 		e.sign(',')
 	}
@@ -82,9 +103,6 @@ func (e *encoder) typed(k, text string) {
 	}
 	e.key(k)
 	e.text(e.className)
-	if e.err != nil {
-		return
-	}
 	e.b = append(e.b[:len(e.b)-1], ": "...)
 	e.b = append(e.b, e.typeName...) // captions need no escapes; a test says so
 	e.b = append(e.b, `",`...)
@@ -92,8 +110,15 @@ func (e *encoder) typed(k, text string) {
 
 func (e *encoder) int(k string, n int64) {
 	e.key(k)
-	e.integer(n)
-	e.sign(',')
+	switch {
+	case 0 <= n && n < 10: // most enums
+		e.b = append(e.b, byte('0'+n), ',')
+	case e.pure:
+		e.integer(n)
+		e.sign(',')
+	default:
+		e.b = append(strconv.AppendInt(e.b, n, 10), ',')
+	}
 }
 
 func (e *encoder) float(k string, f float64) {
@@ -104,9 +129,7 @@ func (e *encoder) float(k string, f float64) {
 
 func (e *encoder) bool(k string, v bool) {
 	e.key(k)
-	if e.err == nil {
-		e.b = strconv.AppendBool(e.b, v)
-	}
+	e.b = strconv.AppendBool(e.b, v)
 	e.sign(',')
 }
 
@@ -117,11 +140,9 @@ func (e *encoder) json(k string, v any) {
 	e.sign(',')
 }
 
+// text writes a string behind its opening quote.
 func (e *encoder) text(s string) {
-	if e.err != nil {
-		return
-	}
-	b, err := appendString(e.b, s)
+	b, err := appendText(e.b, s)
 	if err != nil {
 		e.fail(err)
 		return
@@ -130,9 +151,6 @@ func (e *encoder) text(s string) {
 }
 
 func (e *encoder) integer(n int64) {
-	if e.err != nil {
-		return
-	}
 	if !e.pure {
 		e.b = strconv.AppendInt(e.b, n, 10)
 		return
@@ -146,9 +164,6 @@ func (e *encoder) integer(n int64) {
 }
 
 func (e *encoder) number(f float64) {
-	if e.err != nil {
-		return
-	}
 	start := len(e.b)
 	b, err := appendFloat(e.b, f)
 	if err != nil {
@@ -172,9 +187,6 @@ func isInteger(n []byte) bool {
 }
 
 func (e *encoder) free(v any) {
-	if e.err != nil {
-		return
-	}
 	b, err := appendAny(e.b, v, 0)
 	if err != nil {
 		e.fail(err)
@@ -203,7 +215,7 @@ func encodeInPlace[T any, P object[T]](e *encoder, k string, o P) {
 	e.key(k)
 	value := len(e.b)
 	o.encode(e)
-	if e.verbatim && e.err == nil && len(e.b)-value == len("{}") {
+	if e.verbatim && len(e.b)-value == len("{}") {
 		e.b, e.extra = e.b[:start], extra
 		return
 	}
@@ -225,6 +237,7 @@ func encodeTexts[T ~string](e *encoder, k string, list []T) {
 	e.key(k)
 	e.sign('[')
 	for _, s := range list {
+		e.sign('"')
 		e.text(string(s))
 		e.sign(',')
 	}

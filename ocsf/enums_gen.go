@@ -4885,6 +4885,66 @@ var captionsQueryTypeID = captions{
 	{99, "Other", 15},
 }
 
+// RCodeID holds the values of dns_activity.rcode_id.
+type RCodeID int64
+
+// The values of [RCodeID].
+const (
+	RCodeNoError    RCodeID = 0
+	RCodeFormError  RCodeID = 1
+	RCodeServError  RCodeID = 2
+	RCodeNXDomain   RCodeID = 3
+	RCodeNotImp     RCodeID = 4
+	RCodeRefused    RCodeID = 5
+	RCodeYXDomain   RCodeID = 6
+	RCodeYXRRSet    RCodeID = 7
+	RCodeNXRRSet    RCodeID = 8
+	RCodeNotAuth    RCodeID = 9
+	RCodeNotZone    RCodeID = 10
+	RCodeDSOTYPENI  RCodeID = 11
+	RCodeBADVERS    RCodeID = 16 // OCSF 1.9.0
+	RCodeBADKEY     RCodeID = 17
+	RCodeBADTIME    RCodeID = 18
+	RCodeBADMODE    RCodeID = 19
+	RCodeBADNAME    RCodeID = 20
+	RCodeBADALG     RCodeID = 21
+	RCodeBADTRUNC   RCodeID = 22
+	RCodeBADCOOKIE  RCodeID = 23
+	RCodeUnassigned RCodeID = 24
+	RCodeReserved   RCodeID = 25
+	RCodeOther      RCodeID = 99
+)
+
+// String returns the value's caption, or the digits of a value that has none.
+func (v RCodeID) String() string { return captionsRCodeID.latest(int64(v)) }
+
+var captionsRCodeID = captions{
+	{0, "NoError", 15},
+	{1, "FormError", 15},
+	{2, "ServError", 15},
+	{3, "NXDomain", 15},
+	{4, "NotImp", 15},
+	{5, "Refused", 15},
+	{6, "YXDomain", 15},
+	{7, "YXRRSet", 15},
+	{8, "NXRRSet", 15},
+	{9, "NotAuth", 15},
+	{10, "NotZone", 15},
+	{11, "DSOTYPENI", 15},
+	{16, "BADVERS", 8},
+	{16, "BADSIG_VERS", 7},
+	{17, "BADKEY", 15},
+	{18, "BADTIME", 15},
+	{19, "BADMODE", 15},
+	{20, "BADNAME", 15},
+	{21, "BADALG", 15},
+	{22, "BADTRUNC", 15},
+	{23, "BADCOOKIE", 15},
+	{24, "Unassigned", 15},
+	{25, "Reserved", 15},
+	{99, "Other", 15},
+}
+
 // RDPActivityActivityID holds the values of rdp_activity.activity_id.
 type RDPActivityActivityID int64
 
@@ -4915,66 +4975,6 @@ var captionsRDPActivityActivityID = captions{
 	{6, "Traffic", 15},
 	{7, "Disconnect", 15},
 	{8, "Reconnect", 15},
-	{99, "Other", 15},
-}
-
-// RcodeID holds the values of dns_activity.rcode_id.
-type RcodeID int64
-
-// The values of [RcodeID].
-const (
-	RcodeNoError    RcodeID = 0
-	RcodeFormError  RcodeID = 1
-	RcodeServError  RcodeID = 2
-	RcodeNXDomain   RcodeID = 3
-	RcodeNotImp     RcodeID = 4
-	RcodeRefused    RcodeID = 5
-	RcodeYXDomain   RcodeID = 6
-	RcodeYXRRSet    RcodeID = 7
-	RcodeNXRRSet    RcodeID = 8
-	RcodeNotAuth    RcodeID = 9
-	RcodeNotZone    RcodeID = 10
-	RcodeDSOTYPENI  RcodeID = 11
-	RcodeBADVERS    RcodeID = 16 // OCSF 1.9.0
-	RcodeBADKEY     RcodeID = 17
-	RcodeBADTIME    RcodeID = 18
-	RcodeBADMODE    RcodeID = 19
-	RcodeBADNAME    RcodeID = 20
-	RcodeBADALG     RcodeID = 21
-	RcodeBADTRUNC   RcodeID = 22
-	RcodeBADCOOKIE  RcodeID = 23
-	RcodeUnassigned RcodeID = 24
-	RcodeReserved   RcodeID = 25
-	RcodeOther      RcodeID = 99
-)
-
-// String returns the value's caption, or the digits of a value that has none.
-func (v RcodeID) String() string { return captionsRcodeID.latest(int64(v)) }
-
-var captionsRcodeID = captions{
-	{0, "NoError", 15},
-	{1, "FormError", 15},
-	{2, "ServError", 15},
-	{3, "NXDomain", 15},
-	{4, "NotImp", 15},
-	{5, "Refused", 15},
-	{6, "YXDomain", 15},
-	{7, "YXRRSet", 15},
-	{8, "NXRRSet", 15},
-	{9, "NotAuth", 15},
-	{10, "NotZone", 15},
-	{11, "DSOTYPENI", 15},
-	{16, "BADVERS", 8},
-	{16, "BADSIG_VERS", 7},
-	{17, "BADKEY", 15},
-	{18, "BADTIME", 15},
-	{19, "BADMODE", 15},
-	{20, "BADNAME", 15},
-	{21, "BADALG", 15},
-	{22, "BADTRUNC", 15},
-	{23, "BADCOOKIE", 15},
-	{24, "Unassigned", 15},
-	{25, "Reserved", 15},
 	{99, "Other", 15},
 }
 

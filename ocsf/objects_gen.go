@@ -1024,7 +1024,7 @@ type DNSAnswer struct {
 	Hostname string   `json:"hostname,omitempty"` // recommended; OCSF 1.9.0
 	// Deprecated: since OCSF 1.9.0.
 	PacketUID *int64 `json:"packet_uid,omitempty"` // recommended
-	Rdata     string `json:"rdata"`                // required
+	RData     string `json:"rdata"`                // required
 	TTL       *int64 `json:"ttl,omitempty"`        // recommended
 	Type      string `json:"type,omitempty"`       // recommended
 
@@ -1053,7 +1053,7 @@ type DNSQuery struct {
 type DNSResourceRecord struct {
 	Class    string `json:"class,omitempty"`    // recommended
 	Hostname string `json:"hostname,omitempty"` // recommended
-	Rdata    string `json:"rdata"`              // required
+	RData    string `json:"rdata"`              // required
 	TTL      *int64 `json:"ttl,omitempty"`      // recommended
 	Type     string `json:"type,omitempty"`     // recommended
 
@@ -1562,8 +1562,8 @@ type Group struct {
 	Extra Extra `json:"-"`
 }
 
-// Hassh is the hassh object.
-type Hassh struct {
+// HASSH is the hassh object.
+type HASSH struct {
 	Algorithm   string       `json:"algorithm,omitempty"` // recommended
 	Fingerprint *Fingerprint `json:"fingerprint"`         // required
 
@@ -2639,7 +2639,7 @@ type Process struct {
 	AUID                 *int64                `json:"auid,omitempty"`                  // optional; profile linux/linux_users
 	CmdLine              string                `json:"cmd_line,omitempty"`              // recommended
 	Container            *Container            `json:"container,omitempty"`             // recommended; profile container
-	Cpid                 string                `json:"cpid,omitempty"`                  // recommended
+	CPID                 string                `json:"cpid,omitempty"`                  // recommended
 	CreatedTime          int64                 `json:"created_time,omitempty"`          // recommended
 	CreatedTimeDT        string                `json:"created_time_dt,omitempty"`       // optional; profile datetime
 	EGID                 *int64                `json:"egid,omitempty"`                  // optional; profile linux/linux_users, macos/macos_users
@@ -2681,7 +2681,7 @@ type Process struct {
 // At least one of cmd_line, name, path, pid, uid, cpid MUST be set.
 type ProcessEntity struct {
 	CmdLine       string `json:"cmd_line,omitempty"`        // recommended
-	Cpid          string `json:"cpid,omitempty"`            // recommended
+	CPID          string `json:"cpid,omitempty"`            // recommended
 	CreatedTime   int64  `json:"created_time,omitempty"`    // recommended
 	CreatedTimeDT string `json:"created_time_dt,omitempty"` // optional; profile datetime
 	Name          string `json:"name,omitempty"`            // recommended

@@ -123,8 +123,9 @@ func (u *union) writeEncode(c *code) {
 	c.line("}\n}\n")
 	for _, k := range u.classes {
 		c.line("func (o *%s) encode(e *encoder) {", k.goName)
+		c.line("outer := e.open(o.Extra)")
 		c.line("e.derive(&class%s, int64(o.ActivityID), int64(o.StatusID))", k.goName)
-		c.line("outer := e.open(o.Extra)\nb := &o.Base\nset := b.present(e)")
+		c.line("b := &o.Base\nset := b.present(e)")
 		done := 0
 		for _, a := range k.attrs {
 			at, _ := slices.BinarySearchFunc(u.base.attrs, a.name, func(b *attr, n string) int { return strings.Compare(b.name, n) })
@@ -151,6 +152,8 @@ func (u *union) condition(k *container, a *attr, recv string) string {
 	switch {
 	case a.name == "metadata" && k == u.base:
 		return ""
+	case a.array && a.siblingOf != nil:
+		return fmt.Sprintf("%s != nil || %s.%s != nil", f, recv, a.siblingOf.field)
 	case a.array, a.base == "object_t", a.base == "json_t", a.optional() && !k.always(a):
 		return f + " != nil"
 	case a.base == "string_t":
@@ -176,6 +179,9 @@ func alwaysToo(a *attr) string {
 // write writes the statement that writes one member.
 func (u *union) write(c *code, k *container, a *attr, recv string, guarded bool) {
 	f, key := recv+"."+a.field, fmt.Sprintf("`%q:`", a.name)
+	if a.base == "string_t" && !a.array {
+		key = fmt.Sprintf("`%q:\"`", a.name)
+	}
 	cond := u.condition(k, a, recv)
 	if k == u.base && a.derived() || k.name == "metadata" && a.name == "version" {
 		cond = ""
