@@ -100,6 +100,11 @@ nocgo: ## both commands build and know what is missing without a C compiler
 bench: ## every benchmark, with allocations
 	go test -run '^$$' -bench . -benchmem $(GOTESTFLAGS) $(call packages_with,^func Benchmark)
 
+# The peers are in a module of their own. The ratios at the end are of medians.
+.PHONY: bench-ocsf
+bench-ocsf: ## package ocsf beside encoding/json, goccy and sonic, with ratios
+	@cd tools/ocsfbench && go test -run '^$$' -bench . -benchmem -count $(or $(COUNT),6) | tee /dev/stderr | go run ./ratios
+
 # The catalog of internal/ocsftest is made from a schema that is not in the repository.
 .PHONY: golden
 golden: ## rewrite the golden files; then read the diff

@@ -133,7 +133,6 @@ type decoder struct {
 	err   error
 	depth int
 	name  string // of the member being read
-	raw   []byte // a second copy of s, that Raw values are parts of; made when needed
 }
 
 // members is the state of reading one object.
@@ -268,16 +267,8 @@ func (d *decoder) duplicate() { d.syntax("duplicate name " + strconv.QuoteToASCI
 // read, beside the fields.
 func (d *decoder) keep(m *members, start int) {
 	if d.err == nil {
-		m.extra = append(m.extra, Member{Name: d.name, Value: d.part(start)})
+		m.extra = append(m.extra, Member{Name: d.name, Value: Raw(d.s[start:d.i])})
 	}
-}
-
-// part returns what has been read since start.
-func (d *decoder) part(start int) Raw {
-	if d.raw == nil {
-		d.raw = []byte(d.s)
-	}
-	return d.raw[start:d.i:d.i]
 }
 
 // unknown reads a member that the type has no field for.
@@ -300,10 +291,8 @@ func (d *decoder) unknown(m *members) {
 		}
 		m.names[d.name] = struct{}{}
 	}
-	name := d.name
-	d.peek()
-	start := d.i
-	d.any()
-	d.name = name
-	d.keep(m, start)
+	name, value := d.name, d.raw()
+	if d.err == nil {
+		m.extra = append(m.extra, Member{Name: name, Value: value})
+	}
 }

@@ -103,11 +103,8 @@ func (d *decoder) boolp(m *members, i uint, p **bool) {
 
 func (d *decoder) json(m *members, i uint, p *any) {
 	d.once(m, i)
-	d.peek()
-	start := d.i
-	d.any()
-	if d.err == nil {
-		*p = d.part(start)
+	if value := d.raw(); d.err == nil {
+		*p = value
 	}
 }
 
@@ -124,12 +121,9 @@ func (d *decoder) free(m *members, i uint, p *map[string]any) {
 		if _, ok := o[d.name]; ok {
 			d.duplicate()
 		}
-		name := d.name
-		d.peek()
-		start := d.i
-		d.any()
+		name, value := d.name, d.raw()
 		if d.err == nil {
-			o[name] = d.part(start)
+			o[name] = value
 		}
 	}
 	*p = o
@@ -396,39 +390,42 @@ func (d *decoder) escaped(start int) string {
 	return string(b)
 }
 
-// any reads a free-form value: nothing of it is decoded, all of it is checked.
-func (d *decoder) any() {
+// raw reads a free-form value: nothing of it is decoded, all of it is checked.
+func (d *decoder) raw() Raw {
 	if d.err != nil {
-		return
+		return nil
 	}
-	start := d.i
-	switch c := d.peek(); {
-	case c == '"':
+	c, start := d.peek(), d.i
+	switch c {
+	case '"':
 		d.string()
-	case c == '{', c == '[':
+	case '{', '[':
 		d.pass()
-		d.check(start)
-	case c == 't':
+		value := Raw(d.s[start:d.i])
+		d.check(value, start)
+		return value
+	case 't':
 		d.literal("true")
-	case c == 'f':
+	case 'f':
 		d.literal("false")
-	case c == 'n':
+	case 'n':
 		d.literal("null")
 	default:
 		d.digits("a value")
 	}
+	return Raw(d.s[start:d.i])
 }
 
 // check checks the object or array that has been passed since start.
-func (d *decoder) check(start int) {
-	if depthOf(d.s[start:d.i])+d.depth > MaxDepth {
+func (d *decoder) check(value Raw, start int) {
+	if depthOf(value)+d.depth > MaxDepth {
 		d.fail(ErrDepth)
 		return
 	}
-	if jsontext.Value(d.part(start)).IsValid() {
+	if jsontext.Value(value).IsValid() {
 		return
 	}
-	dec := jsontext.NewDecoder(bytes.NewReader(d.part(start)))
+	dec := jsontext.NewDecoder(bytes.NewReader(value))
 	_, err := dec.ReadValue()
 	if err == nil {
 		_, err = dec.ReadToken()
