@@ -126,4 +126,3 @@ func BenchmarkDecode(b *testing.B) {
 		run(b, len(text), func() error { return sonic.Unmarshal(text, new(ocsf.APIActivity)) })
 	})
 }
-
