@@ -198,6 +198,7 @@ func TestDanglingAfterACrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := storetest.NewEpoch(t, "acme", "gateway-0")
+	next.Version = "1.9.0" // configured anew meanwhile
 	r.publish(next.Start(store.Closed{Epoch: e.UID, LastSequence: e.Sequence(), Fingerprint: e.Fingerprint()}))
 	for range 3 {
 		run := r.start(emitter)

@@ -46,12 +46,14 @@ type house struct {
 
 	now    int64
 	uids   int
+	epochs int
 	stream uint64
 	batch  store.Batch
 }
 
 type hashChain struct {
 	epoch, tenant, emitter string
+	version                string // of OCSF
 	sequence               int64
 	uid, fingerprint       string
 }
@@ -153,10 +155,12 @@ func (h *house) read(path string) []byte {
 	return b
 }
 
-// begin opens an epoch with its start event.
+// begin opens an epoch with its start event. Every other epoch is of the newer
+// OCSF, as if the emitters were configured anew now and then.
 func (h *house) begin(tenant, emitter string, closes ...*hashChain) *hashChain {
 	h.t.Helper()
-	c := &hashChain{epoch: h.uid(), tenant: tenant, emitter: emitter}
+	c := &hashChain{epoch: h.uid(), tenant: tenant, emitter: emitter, version: profile.Versions()[h.epochs%2]}
+	h.epochs++
 	docket := map[string]any{"lifecycle": "start"}
 	var list []any
 	for _, old := range closes {
@@ -232,7 +236,7 @@ func (h *house) seal(c *hashChain, e ocsf.Event) []byte {
 	h.t.Helper()
 	h.now += 3
 	b := e.Common()
-	b.Time, b.Metadata.TenantUID, b.Metadata.UID = h.now, c.tenant, h.uid()
+	b.Time, b.Metadata.TenantUID, b.Metadata.UID, b.Metadata.Version = h.now, c.tenant, h.uid(), c.version
 	b.Metadata.Product = &ocsf.Product{Name: "docket"}
 	raw, fingerprint, err := profile.Seal(e, profile.Link{Emitter: c.emitter, Epoch: c.epoch, Sequence: c.sequence + 1, PrevUID: c.uid, PrevFingerprint: c.fingerprint})
 	if err != nil {

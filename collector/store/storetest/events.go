@@ -21,7 +21,8 @@ const Start = int64(1793215000100)
 // them. Its fields may be changed between events.
 type Epoch struct {
 	UID, Tenant, Emitter string
-	Time                 int64 // of the next event, in ms; each event adds 1
+	Time                 int64  // of the next event, in ms; each event adds 1
+	Version              string // of OCSF; 1.8.0 when empty
 
 	t        testing.TB
 	sequence int64
@@ -51,6 +52,9 @@ func (e *Epoch) Seal(event ocsf.Event) store.Entry {
 		b.Metadata.UID = NewUID()
 	}
 	b.Metadata.TenantUID = e.Tenant
+	if b.Metadata.Version == "" {
+		b.Metadata.Version = e.Version
+	}
 	if b.Time == 0 {
 		b.Time = e.Time
 	}
