@@ -32,7 +32,6 @@ import (
 	"github.com/docket-audit/docket/collector/sql"
 	"github.com/docket-audit/docket/emitter"
 	"github.com/docket-audit/docket/internal/stream"
-	"github.com/docket-audit/docket/ocsf"
 )
 
 type upOptions struct {
@@ -148,8 +147,7 @@ func (d *daemon) startRecording(ctx context.Context) (err error) {
 	if d.emitter, err = requestpath.OpenEmitter(d.cfg, d.dir, d.conn, d.o.log, d.metrics.Provider); err != nil {
 		return err
 	}
-	found := func(ctx context.Context, e ocsf.Event) { d.emitter.Emit(ctx, e) }
-	if d.record, err = recordpath.Open(ctx, d.cfg, d.dir, d.conn, d.o.adopt, found, d.o.log, d.metrics.Provider); err != nil {
+	if d.record, err = recordpath.Open(ctx, d.cfg, d.dir, d.conn, d.o.adopt, d.emitter, d.o.log, d.metrics.Provider); err != nil {
 		return err
 	}
 	d.emitting = d.group.Go("emitter", d.emitter.Run)

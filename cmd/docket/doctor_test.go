@@ -103,8 +103,9 @@ func TestDoctorKnowsAGateway(t *testing.T) {
 func TestDoctorNamesTwoKeys(t *testing.T) {
 	head := func(epoch, key string) store.Entry {
 		raw, _, err := profile.Seal(&ocsf.ApplicationLifecycle{
+			ActivityID: ocsf.ApplicationLifecycleOther,
 			Base: ocsf.Base{
-				Time: 1_793_215_000_000, ActivityID: 99, SeverityID: 1,
+				Time: 1_793_215_000_000, SeverityID: ocsf.SeverityInformational,
 				Metadata: ocsf.Metadata{UID: epoch[:35] + "9", TenantUID: "acme", EventCode: profile.KindLifecycle, Product: &ocsf.Product{Name: "docket"}},
 				Unmapped: map[string]any{profile.Unmapped: map[string]any{"lifecycle": "head", "head": map[string]any{"key": key}}},
 			},

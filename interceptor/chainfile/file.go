@@ -23,6 +23,7 @@ type document struct {
 	Tenant    any `toml:"tenant"`
 	Principal any `toml:"principal"`
 	NATS      any `toml:"nats"`
+	OCSF      any `toml:"ocsf"`
 	Emitter   any `toml:"emitter"`
 	Collector any `toml:"collector"`
 	API       any `toml:"api"`

@@ -65,10 +65,13 @@ func TestClusterCarriesEvents(t *testing.T) {
 	defer parts.Wait()
 	defer stop()
 
-	event := &ocsf.ApplicationLifecycle{Base: ocsf.Base{
-		ActivityID: 99, ActivityName: "Test", Time: time.Now().UnixMilli(), SeverityID: 1,
-		Metadata: ocsf.Metadata{EventCode: "lifecycle", TenantUID: "acme"},
-	}, App: &ocsf.Product{Name: "docket"}}
+	event := &ocsf.ApplicationLifecycle{
+		ActivityID: ocsf.ApplicationLifecycleOther,
+		Base: ocsf.Base{
+			ActivityName: "Test", Time: time.Now().UnixMilli(), SeverityID: ocsf.SeverityInformational,
+			Metadata: ocsf.Metadata{EventCode: "lifecycle", TenantUID: "acme"},
+		},
+	}
 	if err := em.Emit(ctx, event).Stored(ctx); err != nil {
 		t.Errorf("an event on its way from WAL to store: %v; troubles: %v", err, em.State().Troubles)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/knadh/koanf/v2"
 
 	"github.com/docket-audit/docket/interceptor/chainfile"
+	"github.com/docket-audit/docket/ocsf"
 )
 
 // A Config is what the file says, apart from what is enforced. Fields that
@@ -19,6 +20,7 @@ type Config struct {
 	Tenant    Tenant    `koanf:"tenant"`
 	Principal Principal `koanf:"principal"`
 	NATS      NATS      `koanf:"nats"`
+	OCSF      OCSF      `koanf:"ocsf"`
 	Emitter   Emitter   `koanf:"emitter"`
 	Collector Collector `koanf:"collector"`
 	API       API       `koanf:"api"`
@@ -70,6 +72,11 @@ type NATS struct {
 	Replicas int    `koanf:"replicas"`
 }
 
+// OCSF is the form of what is recorded.
+type OCSF struct {
+	Version string `koanf:"version"` // of the schema
+}
+
 // Emitter is what sends events on. What is zero has the default of package
 // emitter.
 type Emitter struct {
@@ -107,6 +114,7 @@ type Ledger struct {
 func Defaults() Config {
 	return Config{
 		Gateway: Gateway{Listen: "127.0.0.1:7070"},
+		OCSF:    OCSF{Version: ocsf.DefaultVersion},
 		NATS:    NATS{Listen: "127.0.0.1:4222", Replicas: 1},
 		API:     API{Listen: "127.0.0.1:8080"},
 		Ops:     Ops{Listen: "127.0.0.1:9090"},

@@ -41,6 +41,7 @@ head_interval = "3s"
 	}
 	for _, tc := range []struct{ what, got, want string }{
 		{"default", c.NATS.Listen, "127.0.0.1:4222"},
+		{"default version", c.OCSF.Version, "1.8.0"},
 		{"file", c.Gateway.Unmatched, "deny"},
 		{"environment over file", c.Ops.Listen, "127.0.0.1:30"},
 		{"environment over chainfile's table", c.Gateway.Listen, "127.0.0.1:10"},
@@ -66,6 +67,7 @@ func TestMistakes(t *testing.T) {
 		{"wrong type", "[nats]\nreplicas = \"many\"\n", "docket.toml:2: replicas must be an integer, not a string", ""},
 		{"syntax", "[nats\n", "docket.toml:1: ", ""},
 		{"wrong value", "[api]\n[collector]\nflush = \"soon\"\n", `docket.toml:3: flush: "soon" is not a duration`, ""},
+		{"version without a form", "[ocsf]\nversion = \"1.7.0\"\n", `docket.toml:2: version: "1.7.0" is none of 1.8.0, 1.9.0`, ""},
 		{"none of the words", "[emitter]\nwal_full = \"burn\"\n", `docket.toml:2: wal_full: "burn" is none of custody, deny`, ""},
 		{"wrong value of chainfile's", "[gateway]\nunmatched = \"deny\"\n[audit]\ndeadline = \"soon\"\n", `docket.toml:4: deadline`, ""},
 		{"number for a text", "[collector]\nflush = 3\n", `docket.toml:2: flush must be a string`, ""},

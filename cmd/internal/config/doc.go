@@ -7,7 +7,7 @@
 // package chainfile, which reads and checks them itself. The others say how
 // this process runs:
 //
-//	[tenant] [nats] [emitter] [collector] [api] [ops] [ledger]
+//	[tenant] [principal] [nats] [ocsf] [emitter] [collector] [api] [ops] [ledger]
 //
 // Each of their keys, and the plain keys of [gateway] and [audit], can also be
 // given as the environment variable DOCKET_<TABLE>_<KEY>, and by the flag

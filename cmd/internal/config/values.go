@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/docket-audit/docket/internal/profile"
 )
 
 // A Duration is written as "1m30s", as Go writes it.
@@ -69,6 +71,7 @@ var words = map[string][]string{
 	"audit.answer":      {"release", "withhold"},
 	"emitter.wal_full":  {"custody", "deny"},
 	"emitter.trim_by":   {"stores", "stream"},
+	"ocsf.version":      profile.Versions(),
 }
 
 // checkWord refuses a text that is none of its key's words.

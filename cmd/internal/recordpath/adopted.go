@@ -20,21 +20,22 @@ const findingAdopted = "ledger_adopted"
 // adopted tells, in the record itself, that the ledger was begun anew: from
 // there on it vouches for what it found, not for what there was.
 func adopted(a *ledger.Adoption, now time.Time) ocsf.Event {
-	ms, alert := now.UnixMilli(), true
+	ms := now.UnixMilli()
 	aside := make([]string, 0, len(a.Aside))
 	for _, path := range a.Aside {
 		aside = append(aside, filepath.Base(path))
 	}
 	message := fmt.Sprintf("the ledger was begun anew over %d statements, by --adopt-ledger; before: %v", a.Statements, a.Reason)
 	return &ocsf.DetectionFinding{
+		ActivityID: ocsf.DetectionFindingCreate, StatusID: ocsf.DetectionFindingStatusNew,
 		Base: ocsf.Base{
-			ActivityID: 1, Time: ms, SeverityID: 5, StatusID: 1, IsAlert: &alert, Message: message,
+			Time: ms, SeverityID: ocsf.SeverityCritical, IsAlert: new(true), Message: message,
 			Metadata: ocsf.Metadata{UID: uuid.Must(uuid.NewV7()).String(), EventCode: profile.KindFinding, TenantUID: profile.TenantDocket},
 			Unmapped: map[string]any{profile.Unmapped: map[string]any{"finding": findingAdopted}},
 		},
 		FindingInfo: &ocsf.FindingInfo{
 			UID: findingAdopted + ":" + strconv.FormatInt(ms, 10), Title: "Ledger begun anew", Desc: message, Types: []string{findingAdopted}, CreatedTime: ms,
 		},
-		Evidences: []ocsf.Evidence{{Data: map[string]any{"statements": a.Statements, "reason": a.Reason.Error(), "set_aside": aside}}},
+		Evidences: []ocsf.Evidences{{Data: map[string]any{"statements": a.Statements, "reason": a.Reason.Error(), "set_aside": aside}}},
 	}
 }

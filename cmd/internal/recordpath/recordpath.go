@@ -22,6 +22,7 @@ import (
 	"github.com/docket-audit/docket/collector"
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/ledger"
+	"github.com/docket-audit/docket/emitter"
 	"github.com/docket-audit/docket/internal/stream"
 	"github.com/docket-audit/docket/ocsf"
 )
@@ -46,9 +47,9 @@ func LedgerKey(cfg *config.Config, dir *datadir.Dir) string {
 }
 
 // Open opens the stores of a data directory. What the collector finds goes to
-// findings. With adopt the ledger is begun anew where it would be refused, which
-// is a finding too.
-func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.Conn, adopt bool, findings func(context.Context, ocsf.Event), log *slog.Logger, meter metric.MeterProvider) (_ *Path, err error) {
+// em. With adopt the ledger is begun anew where it would be refused, which is a
+// finding too.
+func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.Conn, adopt bool, em *emitter.Emitter, log *slog.Logger, meter metric.MeterProvider) (_ *Path, err error) {
 	p := &Path{log: log.With("component", "recordpath"), replicas: cfg.NATS.Replicas}
 	defer func() {
 		if err != nil {
@@ -67,7 +68,7 @@ func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.
 		return nil, err
 	}
 	if a := p.ledger.Adopted(); a != nil {
-		findings(ctx, adopted(a, time.Now()))
+		em.Emit(ctx, adopted(a, time.Now()))
 	}
 	if p.Lake, err = lake.Open(dir.Join("lake"), lake.Options{Logger: log}); err != nil {
 		return nil, err
@@ -76,7 +77,8 @@ func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
 	if p.Collector, err = collector.New(collector.Config{
-		JetStream: p.js, Replicas: p.replicas, Store: p.Lake, Ledger: p.ledger, Findings: findings,
+		JetStream: p.js, Replicas: p.replicas, Store: p.Lake, Ledger: p.ledger,
+		Findings: func(ctx context.Context, e ocsf.Event) { em.Emit(ctx, e) }, Emitter: em.State().Name,
 		DataDir: dir.Path, FlushEvery: time.Duration(cfg.Collector.Flush), Logger: log, MeterProvider: meter,
 	}); err != nil {
 		return nil, err

@@ -51,6 +51,7 @@ func OpenEmitter(cfg *config.Config, dir *datadir.Dir, conn *nats.Conn, log *slo
 		Conn:          conn,
 		Replicas:      cfg.NATS.Replicas,
 		Product:       Product(),
+		Version:       cfg.OCSF.Version,
 		QueueBytes:    int64(cfg.Emitter.QueueMax),
 		WALMaxBytes:   int64(cfg.Emitter.WALMax),
 		WALFull:       emitter.WALFull(cfg.Emitter.WALFull),

@@ -39,6 +39,7 @@ type Path struct {
 	upstream *grpc.ClientConn
 	lis      *datadir.Listener
 	emitter  *emitter.Emitter
+	form     []activity.Option // of events
 	log      *slog.Logger
 
 	// stated is what the last statement about ungoverned calls said; owned by
@@ -66,7 +67,8 @@ func Open(ctx context.Context, cfg *config.Config, em *emitter.Emitter, log *slo
 	if g.Upstream == "" {
 		return nil, noUpstream(cfg)
 	}
-	rec := activity.NewRecorder(func(ctx context.Context, e ocsf.Event) activity.Ack { return em.Emit(ctx, e) }, activity.WithVersion(version.Number))
+	p.form = []activity.Option{activity.WithVersion(version.Number), activity.WithSchema(cfg.OCSF.Version)}
+	rec := activity.NewRecorder(func(ctx context.Context, e ocsf.Event) activity.Ack { return em.Emit(ctx, e) }, p.form...)
 	counted, err := metered.New(rec, meter)
 	if err != nil {
 		return nil, err
@@ -198,7 +200,7 @@ const statement = time.Minute
 // Serve states which plan is in force and answers calls until ctx ends; those
 // under way are seen to their end.
 func (p *Path) Serve(ctx context.Context) error {
-	activated := activity.PlanActivated(p.chain.Plan())
+	activated := activity.PlanActivated(p.chain.Plan(), p.form...)
 	// Not before the plan is on stable storage: it is what makes sense of the
 	// operations behind it.
 	if err := p.emitter.Emit(ctx, activated).Spooled(ctx); err != nil {
@@ -246,13 +248,13 @@ func (p *Path) state() {
 	}
 	p.stated = maps.Clone(now)
 	p.emitter.Emit(context.Background(), &ocsf.ApplicationLifecycle{
+		ActivityID: ocsf.ApplicationLifecycleOther, StatusID: ocsf.StatusSuccess,
 		Base: ocsf.Base{
-			ActivityID: 99, ActivityName: "Ungoverned calls", Time: time.Now().UnixMilli(), SeverityID: 1, StatusID: 1,
+			ActivityName: "Ungoverned calls", Time: time.Now().UnixMilli(), SeverityID: ocsf.SeverityInformational,
 			Message:  fmt.Sprintf("%s of %s passed ungoverned", counted(total, "call"), counted(int64(len(since)), "method")),
 			Metadata: ocsf.Metadata{EventCode: profile.KindLifecycle, TenantUID: profile.TenantDocket},
 			Unmapped: map[string]any{profile.Unmapped: map[string]any{"ungoverned": since}},
 		},
-		App: Product(),
 	})
 }
 
