@@ -91,18 +91,18 @@ func TestTree(t *testing.T) {
 	}
 	var got []string
 	for m := tree.First(tree.Root()); m != 0; m = tree.Next(m) {
-		got = append(got, string(tree.Key(m))+": "+tree.Kind(m).String()+" "+string(tree.Text(m)))
+		got = append(got, string(tree.Key(m))+" is "+tree.Kind(m).String()+": "+string(tree.Text(m)))
 		for e := tree.First(m); e != 0; e = tree.Next(e) {
-			got = append(got, tree.Kind(e).String()+" "+string(tree.Text(e)))
+			got = append(got, tree.Kind(e).String()+": "+string(tree.Text(e)))
 		}
 	}
 	want := []string{
-		`a: an array [1,-0,1.0,1e3,{}]`,
-		`an integer 1`, `an integer -0`,
-		`a number with a fraction or an exponent 1.0`, `a number with a fraction or an exponent 1e3`,
-		`an object {}`,
-		"bé: a string x\ny", `c: null null`, `d: a boolean true`, `e: a boolean false`,
-		`a: an array []`, `f: an object {"g":"h"}`, `a string h`,
+		`a is an array: [1,-0,1.0,1e3,{}]`,
+		`an integer: 1`, `an integer: -0`,
+		`a number with a fraction or an exponent: 1.0`, `a number with a fraction or an exponent: 1e3`,
+		`an object: {}`,
+		"bé is a string: x\ny", `c is null: null`, `d is a boolean: true`, `e is a boolean: false`,
+		`a is an array: []`, `f is an object: {"g":"h"}`, `a string: h`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

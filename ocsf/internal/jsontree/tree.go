@@ -2,6 +2,8 @@
 
 package jsontree
 
+import "unsafe"
+
 // MaxDepth is how deep objects and arrays may be nested.
 const MaxDepth = 1000
 
@@ -106,9 +108,9 @@ func (t *Tree) Find(n Node, name string) Node {
 	return found
 }
 
-// Size returns how many nodes the tree has room for, so that a pool can let go
-// of those that one large text has grown.
-func (t *Tree) Size() int { return cap(t.nodes) }
+// Size returns how many bytes the tree has room for beside the text, so that a
+// pool can let go of those that one large text has grown.
+func (t *Tree) Size() int { return cap(t.nodes)*int(unsafe.Sizeof(node{})) + cap(t.text) }
 
 // Release lets go of the text.
 func (t *Tree) Release() { t.data = nil }

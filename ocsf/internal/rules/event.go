@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rules
+
+import (
+	"math/big"
+	"strconv"
+
+	"github.com/docket-audit/docket/ocsf/internal/jsontree"
+)
+
+// Event validates one event. The error is a *[jsontree.SyntaxError].
+func (t *Tables) Event(text []byte, o Options) (Report, error) {
+	w := newWalk(t, o)
+	defer w.free()
+	if err := w.tree.Parse(text); err != nil {
+		return Report{}, err
+	}
+	return w.take(w.tree.Root(), w.event), nil
+}
+
+// take returns the report that validate makes of n.
+func (w *walk) take(n jsontree.Node, validate func(jsontree.Node)) Report {
+	w.report, w.findings, w.textBytes, w.steps = Report{}, 0, 0, 0
+	w.path, w.slots, w.present = w.path[:0], w.slots[:0], w.present[:0]
+	validate(n)
+	w.report.sort()
+	return w.report
+}
+
+// event validates what n is.
+func (w *walk) event(n jsontree.Node) {
+	if w.tree.Kind(n) != jsontree.Object {
+		w.wrongType(n, "", "an event, which is an object")
+		return
+	}
+	h := w.head(n)
+	if h.uid != 0 && w.tree.Kind(h.uid) == jsontree.String {
+		w.report.UID = string(w.tree.Text(h.uid))
+	}
+	class := w.class(h.class)
+	if class == nil {
+		return
+	}
+	w.takeProfiles(h.profiles)
+	if class.deprecation != "" {
+		w.warn("class_deprecated", "", "%s is %s", class.title, class.deprecation)
+	}
+	w.item(n, class)
+	w.version(h.version)
+	w.typeUID(h.activity, h.typeUID)
+	w.observables(n, class, h.observables)
+}
+
+// A head is what validation has to know of an event beside its attributes. Zero
+// stands for what is absent.
+type head struct {
+	class, typeUID, activity, observables jsontree.Node
+	uid, profiles, version                jsontree.Node // of metadata, if that is an object
+}
+
+func (w *walk) head(event jsontree.Node) head {
+	var h head
+	metadata := jsontree.Node(0)
+	for m := w.tree.First(event); m != 0; m = w.tree.Next(m) {
+		switch string(w.tree.Key(m)) {
+		case "class_uid":
+			h.class = m
+		case "type_uid":
+			h.typeUID = m
+		case "activity_id":
+			h.activity = m
+		case "observables":
+			h.observables = m
+		case "metadata":
+			metadata = m
+		}
+	}
+	if metadata != 0 {
+		h.uid = w.tree.Find(metadata, "uid")
+		h.profiles = w.tree.Find(metadata, "profiles")
+		h.version = w.tree.Find(metadata, "version")
+	}
+	return h
+}
+
+// class returns the event's class, given its class_uid; nil says that it has
+// none, which ends its validation.
+func (w *walk) class(n jsontree.Node) *item {
+	const name = "class_uid"
+	if n == 0 || w.options.Strict && w.tree.Kind(n) == jsontree.Null {
+		w.fail("attribute_required_missing", name, "required of every event, but missing")
+		return nil
+	}
+	text, ok := w.integer(n)
+	if !ok || !w.fits(text, false) {
+		w.wrongType(n, name, "integer_t")
+		return nil
+	}
+	w.report.ClassUID, _ = strconv.ParseInt(string(text), 10, 64)
+	class := w.tables.classes[w.report.ClassUID]
+	if class == nil {
+		w.fail("class_uid_unknown", name, "OCSF %s has no class %d", w.tables.version, w.report.ClassUID)
+	}
+	return class
+}
+
+// takeProfiles notes which profiles the event names. A profile that is not one
+// of its class's counts all the same.
+func (w *walk) takeProfiles(list jsontree.Node) {
+	w.profiles = 0
+	if list == 0 || w.tree.Kind(list) != jsontree.Array {
+		return
+	}
+	index := 0
+	for e := w.tree.First(list); e != 0; e = w.tree.Next(e) {
+		if w.tree.Kind(e) == jsontree.String {
+			name := w.tree.Text(e)
+			w.profiles |= w.tables.profiles[string(name)]
+			if !w.tables.known[string(name)] {
+				w.fail("profile_unknown", "metadata.profiles["+strconv.Itoa(index)+"]", "OCSF %s has no profile %s", w.tables.version, show(name))
+			}
+		}
+		index++
+	}
+}
+
+// version compares the event's version with that of the schema. One that is
+// malformed is older than all.
+func (w *walk) version(n jsontree.Node) {
+	const path = "metadata.version"
+	if n == 0 || w.tree.Kind(n) != jsontree.String || string(w.tree.Text(n)) == w.tables.version {
+		return
+	}
+	v, ok := parseVersion(string(w.tree.Text(n)))
+	c := v.compare(&w.tables.parsed)
+	switch {
+	case !ok:
+		w.warn("version_earlier", path, "%s has not the form 1.2.3 and counts as earlier than %s", w.describe(n), w.tables.version)
+	case c > 0:
+		w.fail("version_incompatible_later", path, "%s is later than the schema, %s", w.describe(n), w.tables.version)
+	case c == 0:
+	case v.numbers[0] == "":
+		w.fail("version_incompatible_initial_development", path, "%s is from before 1.0.0, the schema is %s", w.describe(n), w.tables.version)
+	case v.prerelease != "":
+		w.fail("version_incompatible_prerelease", path, "%s is a prerelease from before the schema, %s", w.describe(n), w.tables.version)
+	default:
+		w.warn("version_earlier", path, "%s is earlier than the schema, %s", w.describe(n), w.tables.version)
+	}
+}
+
+// typeUID checks that type_uid follows from the class and the activity.
+func (w *walk) typeUID(activityID, n jsontree.Node) {
+	activity, ok := w.big(activityID)
+	if !ok {
+		return
+	}
+	got, ok := w.big(n)
+	if !ok {
+		return
+	}
+	const perClass = 100
+	class := w.report.ClassUID * perClass
+	if got.wide == nil && activity.wide == nil && got.narrow == class+activity.narrow {
+		return
+	}
+	want := new(big.Int).Add(big.NewInt(class), activity.value())
+	if want.Cmp(got.value()) != 0 {
+		w.fail("type_uid_incorrect", "type_uid", "wants class_uid * 100 + activity_id = %s, found %s", clip(want.String()), w.describe(n))
+	}
+}
+
+// A number is an integer of any size.
+type number struct {
+	narrow int64
+	wide   *big.Int // of those that have more digits than any narrow one
+}
+
+func (i *number) value() *big.Int {
+	if i.wide != nil {
+		return i.wide
+	}
+	return big.NewInt(i.narrow)
+}
+
+// big returns the value of an integer; false for what is none or absent. Of one
+// with thousands of digits the value is not exact, which does not matter: the
+// like is far from every type_uid, and takes long to convert.
+func (w *walk) big(n jsontree.Node) (number, bool) {
+	if n == 0 {
+		return number{}, false
+	}
+	text, ok := w.integer(n)
+	if !ok {
+		return number{}, false
+	}
+	if len(text) <= narrowDigits {
+		v, err := strconv.ParseInt(string(text), 10, 64)
+		return number{narrow: v}, err == nil
+	}
+	v, ok := new(big.Int).SetString(string(text[:min(len(text), wideDigits)]), 10)
+	return number{wide: v}, ok
+}
+
+// Digits of numbers that fit into 56 bits, so that sums do not overflow; and of
+// numbers that are converted exactly.
+const (
+	narrowDigits = 16
+	wideDigits   = 4096
+)
+
+// clip shortens a number for a message.
+func clip(digits string) string {
+	if len(digits) > maxShown {
+		return digits[:maxShown/2] + "..."
+	}
+	return digits
+}
