@@ -17,6 +17,11 @@
 // events of an operation together. What they give back is what the chain
 // recorded, so that a plan can be tried on it again.
 //
+// Events are of OCSF 1.8.0 or, with [WithSchema], of 1.9.0. They pass the schema's
+// own validation without errors or warnings in the version that they name, so
+// that what 1.9.0 deprecates is not in events of it. Both are read, and what was
+// recorded years ago too.
+//
 // What is written:
 //
 //   - The input once, with the evaluation. A payload equal to one that an earlier
@@ -25,8 +30,26 @@
 //     what a result says about such a field loses its value.
 //   - The principal as OCSF's actor, and in full beside it, because bindings
 //     judge by it.
+//   - The AI agent that the operation comes from, if there is one, beside the
+//     principal for whom it acts; see below.
 //   - How well an evaluation can be replayed: its grade, and why if not fully.
 //
 // What a fact and its events do not share: the Failures and evaluation uids of
 // an Outcome's parts are found in the events of those evaluations.
+//
+// # Agents
+//
+// An adapter tells of an agent by attributes of the operation, or by a principal
+// of the kind "agent":
+//
+//	told                          1.8.0               1.9.0
+//	agent.id, or the subject      actor.app_uid       actor.application.uid, ai_agent.uid
+//	of a principal "agent"
+//	display_name of such a one    actor.app_name      actor.application.name, ai_agent.name
+//	agent.session                 actor.session.uid   the same
+//	model, as "provider/name"     ai_model            the same
+//
+// A sandbox is the actor's application itself; its agent is then told by ai_agent
+// alone. A model without a provider is of the provider "unknown". Events with
+// ai_model or ai_agent name the profile ai_operation, others do not.
 package activity

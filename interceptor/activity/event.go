@@ -81,6 +81,18 @@ func share(op *interceptor.Operation, c *Config) *shared {
 	return s
 }
 
+// api returns a new API object. The schema wants an operation, even of one
+// whose method nobody knows.
+func (s *shared) api() *ocsf.API {
+	a := &ocsf.API{Operation: s.method, Service: s.service}
+	if s.method == "" {
+		a.Extra = nameless
+	}
+	return a
+}
+
+var nameless = ocsf.Extra{{Name: "operation", Value: ocsf.Raw(`""`)}}
+
 // event returns the event of the fact.
 func (w *writer) event() *ocsf.APIActivity {
 	f := w.fact
@@ -108,7 +120,7 @@ func (w *writer) frame() *ocsf.APIActivity {
 			Time: millis(w.fact.Time), SeverityID: ocsf.SeverityInformational,
 			Metadata: w.config.metadata("", op.Tenant),
 			Actor:    shared.actor,
-			API:      &ocsf.API{Operation: shared.method, Service: shared.service},
+			API:      shared.api(),
 		},
 		ActivityID:  activityOf(op.Method),
 		AIAgent:     shared.agent,

@@ -22,6 +22,8 @@ func (w *writer) finding(of *ocsf.APIActivity) ocsf.Event {
 	if f.Failure == nil || f.Failure.Policy != interceptor.FailOpen || f.Failure.Decision != interceptor.Allow || f.Evaluation.Phase == interceptor.PostCommit {
 		return nil
 	}
+	api := *of.API
+	api.Request, api.Response = &ocsf.Request{UID: of.API.Request.UID}, nil
 	title := fmt.Sprintf("%s passed %s/%s unchecked: the binding failed (%s) and its policy is fail_open",
 		of.API.Operation, of.Policy.Name, of.Policy.UID, text(string(f.Failure.Kind)))
 	e := &ocsf.DetectionFinding{
@@ -35,7 +37,7 @@ func (w *writer) finding(of *ocsf.APIActivity) ocsf.Event {
 			RelatedEvents: []ocsf.RelatedEvent{{UID: of.Metadata.UID, TypeUID: ocsf.TypeOf(of.Class(), of.Activity())}},
 		},
 		Evidences: []ocsf.Evidences{{
-			API:  &ocsf.API{Operation: of.API.Operation, Service: of.API.Service, Request: &ocsf.Request{UID: of.API.Request.UID}},
+			API:  &api,
 			Data: map[string]any{ownFailureKind: text(string(f.Failure.Kind)), "detail": of.StatusDetail},
 		}},
 	}

@@ -65,10 +65,10 @@ func drawOperation(t *rapid.T) *interceptor.Operation {
 		Start: instants.Draw(t, "start"),
 	}
 	if rapid.Bool().Draw(t, "has principal") {
-		op.Principal = rapid.MapOfN(rapid.OneOf(words, rapid.SampledFrom([]string{"kind", "subject", "display_name", "provider", "roles", "sandbox_id"})), maybe, 1, 4).Draw(t, "principal")
+		op.Principal = rapid.MapOfN(rapid.OneOf(words, rapid.SampledFrom([]string{"kind", "subject", "display_name", "provider", "roles", "sandbox_id"})), rapid.OneOf(maybe, rapid.SampledFrom([]string{"user", "service", "sandbox", "agent", "anonymous"})), 1, 4).Draw(t, "principal")
 	}
 	if rapid.Bool().Draw(t, "has attributes") {
-		op.Attributes = rapid.MapOfN(rapid.OneOf(words, rapid.Just("source.address")), rapid.OneOf(maybe, rapid.SampledFrom([]string{"192.0.2.7:80", "[2001:db8::1%eth0]:65535", "host:99999", "::ffff:192.0.2.1"})), 1, 3).Draw(t, "attributes")
+		op.Attributes = rapid.MapOfN(rapid.OneOf(words, rapid.SampledFrom([]string{"source.address", "agent.id", "agent.session", "model"})), rapid.OneOf(maybe, rapid.SampledFrom([]string{"192.0.2.7:80", "[2001:db8::1%eth0]:65535", "host:99999", "::ffff:192.0.2.1", "p/m", "/"})), 1, 5).Draw(t, "attributes")
 	}
 	if rapid.Bool().Draw(t, "has trace") {
 		config := trace.SpanContextConfig{Remote: true}
@@ -84,7 +84,7 @@ func drawOperation(t *rapid.T) *interceptor.Operation {
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		l := newLog(t)
-		rec := activity.NewRecorder(l.emit)
+		rec := activity.NewRecorder(l.emit, activity.WithSchema(rapid.SampledFrom(profile.Versions()).Draw(rt, "version")))
 		op := drawOperation(rt)
 		now := instants.Draw(rt, "now")
 		plan := &interceptor.Plan{Unmatched: interceptor.UnmatchedDeny, Answer: interceptor.AnswerWithhold}
@@ -248,13 +248,19 @@ func text(p *interceptor.Payload) string {
 
 // TestHostileTexts records what no protobuf text may be, and more than fits.
 func TestHostileTexts(t *testing.T) {
+	for _, version := range profile.Versions() {
+		t.Run(version, func(t *testing.T) { hostileTexts(t, version) })
+	}
+}
+
+func hostileTexts(t *testing.T, version string) {
 	bad := "\xff\xfe" + strings.Repeat("x", 10_000)
 	l := newLog(t)
-	rec := activity.NewRecorder(l.emit, activity.WithGateway(bad), activity.WithVersion(bad))
+	rec := activity.NewRecorder(l.emit, activity.WithGateway(bad), activity.WithVersion(bad), activity.WithSchema(version))
 	op := &interceptor.Operation{
 		UID: interceptor.UID(bad), Tenant: bad, Service: bad, Method: bad, Request: &structpb.Struct{},
 		Principal:  map[string]string{"kind": bad, "subject": bad, "roles": bad, "provider": bad, bad: bad},
-		Attributes: map[string]string{"source.address": bad, "authorization": "Bearer secret-1", "Cookie": "secret-2", bad: bad},
+		Attributes: map[string]string{"source.address": bad, "authorization": "Bearer secret-1", "Cookie": "secret-2", "agent.id": bad, "agent.session": bad, "model": bad, bad: bad},
 	}
 	e := &interceptor.Evaluation{UID: interceptor.UID(bad), Operation: op.UID, Interceptor: bad, Binding: bad, Phase: interceptor.Validate, Payload: interceptor.NewPayload(op.Request)}
 	plan := &interceptor.Plan{Answer: bad}
@@ -422,8 +428,8 @@ func TestOperationsOutOfOrder(t *testing.T) {
 			}
 		}
 	}
-	if n != 4 {
-		t.Errorf("%d operations, want 4", n)
+	if n != 5 {
+		t.Errorf("%d operations, want 5", n)
 	}
 	// Errors are told, with their place, and do not end the reading.
 	broken := errors.New("disk error")

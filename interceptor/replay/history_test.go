@@ -109,6 +109,7 @@ type history struct {
 	link profile.Link
 	raw  [][]byte
 	lose func(ocsf.Event) bool // events that never get durable
+	opts []activity.Option
 }
 
 type ack struct{ err error }
@@ -118,12 +119,12 @@ func (a ack) Spooled(context.Context) error { return a.err }
 func (h *history) emit(_ context.Context, e ocsf.Event) activity.Ack {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	raw, fingerprint, err := profile.Seal(e, h.link)
+	raw, header, err := profile.SealHeader(e, h.link)
 	if err != nil {
 		panic(err)
 	}
 	h.link.Sequence++
-	h.link.PrevUID, h.link.PrevFingerprint = e.Common().Metadata.UID, fingerprint
+	h.link.PrevUID, h.link.PrevFingerprint, h.link.PrevTypeUID = header.MetadataUID, header.Fingerprint, header.TypeUID
 	h.raw = append(h.raw, raw)
 	if h.lose != nil && h.lose(e) {
 		return ack{errors.New("disk full")}
@@ -176,9 +177,9 @@ func handler(_ context.Context, m proto.Message) (proto.Message, error) {
 }
 
 // record runs the requests under the old plan.
-func record(t testing.TB, plan *interceptor.Plan) *history {
+func record(t testing.TB, plan *interceptor.Plan, opts ...activity.Option) *history {
 	t.Helper()
-	h := &history{link: profile.Link{Emitter: "gateway-0", Epoch: "0199d0aa-0000-7000-8000-00000000e001", Sequence: 1}}
+	h := &history{opts: opts, link: profile.Link{Emitter: "gateway-0", Epoch: "0199d0aa-0000-7000-8000-00000000e001", Sequence: 1}}
 	h.run(t, plan, func(chain *interceptor.Chain) {
 		for i, r := range requests {
 			chain.Run(context.Background(), operation(t, i+1, r.name, r.image), handler)
@@ -198,7 +199,7 @@ func operation(t testing.TB, n int, name, image string) *interceptor.Operation {
 
 func (h *history) run(t testing.TB, plan *interceptor.Plan, script func(*interceptor.Chain)) {
 	t.Helper()
-	chain, err := interceptor.New(plan, activity.NewRecorder(h.emit))
+	chain, err := interceptor.New(plan, activity.NewRecorder(h.emit, h.opts...))
 	if err != nil {
 		t.Fatal(err)
 	}

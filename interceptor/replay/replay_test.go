@@ -400,8 +400,15 @@ func TestFile(t *testing.T) {
 }
 
 // TestGolden keeps the JSON form, which is a contract, and the one for people.
+// It does not tell in which version of OCSF the history was recorded.
 func TestGolden(t *testing.T) {
-	report := replayed(t, record(t, oldPlan()), func() *interceptor.Plan { return planOf(watch(), images("base:1", "evil:1"), nil, nil) })
+	for _, version := range profile.Versions() {
+		t.Run(version, func(t *testing.T) { golden(t, record(t, oldPlan(), activity.WithSchema(version))) })
+	}
+}
+
+func golden(t *testing.T, h *history) {
+	report := replayed(t, h, func() *interceptor.Plan { return planOf(watch(), images("base:1", "evil:1"), nil, nil) })
 	got := counts(report) + "\n\n" + report.String()
 	file := filepath.Join("testdata", "report.txt")
 	if *update {
