@@ -35,8 +35,8 @@ type writer struct {
 	config *Config
 	fact   *interceptor.Fact
 	digest string // of the plan
-	seen   *seen
 	shared *shared
+	op     *operation
 }
 
 // A shared is what all events of an operation say alike. It is made once; the
@@ -57,7 +57,7 @@ type shared struct {
 func share(op *interceptor.Operation, c *Config) *shared {
 	agent := agentOf(op)
 	s := &shared{
-		profiles: []string{profileSecurityControl},
+		profiles: append(make([]string, 0, 4), profileSecurityControl),
 		actor:    actorOf(op.Principal, agent, c.newer()), model: agent.model,
 		source:    sourceOf(c.Gateway, op.Attributes[sourceAddress]),
 		principal: texts(op.Principal), uid: text(string(op.UID)), method: text(op.Method),
@@ -138,7 +138,7 @@ func (w *writer) frame() *ocsf.APIActivity {
 func (c *Config) metadata(kind, tenant string) ocsf.Metadata {
 	return ocsf.Metadata{
 		Version: c.Schema, UID: c.NewUID(), EventCode: kind, TenantUID: or(text(tenant), profile.TenantDefault),
-		Product: &ocsf.Product{Name: "docket", VendorName: "docket", Version: text(c.Version)},
+		Product: c.product,
 	}
 }
 
@@ -167,7 +167,7 @@ func (w *writer) binding(e *ocsf.APIActivity, kind string) {
 	e.Policy = w.policy(ev.Interceptor, ev.Binding, ev.Phase)
 	e.Policy.Version, e.Policy.IsApplied = w.digest, new(kind != profile.KindFailure)
 	e.API.Request = &ocsf.Request{UID: text(string(ev.UID))}
-	e.DstEndpoint = &ocsf.NetworkEndpoint{SvcName: or(text(ev.Interceptor), "unnamed"), UID: text(ev.Binding)}
+	e.DstEndpoint = w.op.target(or(text(ev.Interceptor), "unnamed"), text(ev.Binding))
 }
 
 func (w *writer) policy(interceptorName, binding string, phase interceptor.Phase) *ocsf.Policy {
@@ -179,7 +179,7 @@ func (w *writer) evaluation(e *ocsf.APIActivity) {
 	w.binding(e, profile.KindEvaluation)
 	e.ActionID, e.DispositionID = ocsf.ActionObserved, ocsf.DispositionLogged
 	e.StartTime = millis(ev.Start)
-	c := captured(ev, w.seen, w.config.CaptureMax)
+	c := captured(ev, &w.op.seen, w.config.CaptureMax)
 	e.API.Request.Data = c.data
 	e.Metadata.Tags = append(e.Metadata.Tags, ocsf.KeyValueObject{Name: profile.TagReplayGrade, Value: c.grade})
 	if c.why != "" {

@@ -41,6 +41,8 @@ type Config struct {
 	// Now and NewUID are the clock and the source of event uids (UUIDv7).
 	Now    func() time.Time
 	NewUID func() string
+
+	product *ocsf.Product // that all events share
 }
 
 const (
@@ -75,6 +77,7 @@ func newConfig(opts []Option) Config {
 		o(&c)
 	}
 	c.Schema = or(c.Schema, ocsf.DefaultVersion)
+	c.product = &ocsf.Product{Name: "docket", VendorName: "docket", Version: text(c.Version)}
 	return c
 }
 
@@ -121,11 +124,21 @@ type planDigest struct {
 type operation struct {
 	seen   seen
 	shared *shared
+	asked  *ocsf.NetworkEndpoint // the binding that was named last
 	// acks are of the events that no barrier has seen durable; of durable
 	// operations only. After the Outcome nothing is added: guarded by mu, since
 	// a barrier that was given up may still run beside the next one.
 	acks      []Ack
 	concluded bool
+}
+
+// target returns the endpoint that a binding is. A binding's end mostly follows
+// upon its beginning: their events share it.
+func (op *operation) target(name, uid string) *ocsf.NetworkEndpoint {
+	if t := op.asked; t == nil || t.SvcName != name || t.UID != uid {
+		op.asked = &ocsf.NetworkEndpoint{SvcName: name, UID: uid}
+	}
+	return op.asked
 }
 
 // NewRecorder returns a Recorder that hands events to emit, which MUST NOT
@@ -143,7 +156,7 @@ func (r *Recorder) Record(f interceptor.Fact) {
 	if op.shared == nil {
 		op.shared = share(f.Operation, &r.config)
 	}
-	w := writer{config: &r.config, fact: &f, digest: r.planDigest(f.Plan), seen: &op.seen, shared: op.shared}
+	w := writer{config: &r.config, fact: &f, digest: r.planDigest(f.Plan), shared: op.shared, op: op}
 	var acks []Ack
 	// Also when emit panics: the chain goes on, and so must the bookkeeping.
 	defer func() { r.close(&f, op, acks) }()
