@@ -104,7 +104,7 @@ func (e *encoder) typed(k, text string) {
 	e.key(k)
 	e.text(e.className)
 	e.b = append(e.b[:len(e.b)-1], ": "...)
-	e.b = append(e.b, e.typeName...) // captions need no escapes; a test says so
+	e.b = append(e.b, e.typeName...) // the generator takes no caption that needs escapes
 	e.b = append(e.b, `",`...)
 }
 

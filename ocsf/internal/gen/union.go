@@ -4,6 +4,7 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -205,8 +206,23 @@ func (u *union) name() error {
 			return fmt.Errorf("%s and %s are both called %s in Go", was, c.name, c.goName)
 		}
 		seen[c.goName] = c.name
+		// The encoder writes type_name as it is.
+		for _, text := range append(captionsOf(c.attr("activity_id")), c.caption) {
+			if quoted, err := json.Marshal(text); c.isClass && (err != nil || string(quoted) != `"`+text+`"`) {
+				return fmt.Errorf("%s: the caption %q needs escapes in JSON", c.name, text)
+			}
+		}
 	}
 	return nil
+}
+
+func captionsOf(a *attr) (texts []string) {
+	if a != nil {
+		for _, v := range a.values {
+			texts = append(texts, v.caption)
+		}
+	}
+	return texts
 }
 
 // share moves to base what all classes have with the same Go type.
