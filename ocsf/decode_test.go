@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math/big"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -43,8 +44,15 @@ func typical(t testing.TB) *ocsf.APIActivity {
 	return e
 }
 
-// value reads JSON so that numbers are compared by what they say.
-func value(t testing.TB, b []byte) any {
+// A reporter is what *testing.T and *rapid.T have in common.
+type reporter interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// value reads JSON so that numbers are compared by what they say, all their digits.
+func value(t reporter, b []byte) any {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
@@ -52,11 +60,29 @@ func value(t testing.TB, b []byte) any {
 	if err := d.Decode(&v); err != nil {
 		t.Fatalf("%v in %s", err, b)
 	}
+	return numbers(v)
+}
+
+func numbers(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if r, ok := new(big.Rat).SetString(v.String()); ok {
+			return r.RatString()
+		}
+	case []any:
+		for i := range v {
+			v[i] = numbers(v[i])
+		}
+	case map[string]any:
+		for k := range v {
+			v[k] = numbers(v[k])
+		}
+	}
 	return v
 }
 
 // lossless decodes and encodes b twice, and says what became of it.
-func lossless(t testing.TB, name string, b []byte) {
+func lossless(t reporter, name string, b []byte) {
 	t.Helper()
 	e, err := ocsf.Decode(b)
 	if err != nil {
@@ -285,4 +311,29 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("round trip (%v):\n%s\n%s", err, once, twice)
 		}
 	})
+}
+
+// TestVectors takes the vectors of validation through the codec: for each class
+// an event with all attributes, and events with one fault each. Of those the
+// codec refuses what does not fit a Go type, and nothing else.
+func TestVectors(t *testing.T) {
+	full := map[ocsf.ClassUID]bool{}
+	for _, v := range readVectors(t) {
+		e, err := ocsf.Decode(v.Event)
+		if err == nil {
+			lossless(t, v.File, v.Event)
+			if strings.HasSuffix(v.File, ".full.json") {
+				full[e.Class()] = true
+			}
+			continue
+		}
+		var wrong *ocsf.TypeError
+		if strings.HasPrefix(v.File, "generated") || !errors.As(err, &wrong) && !errors.Is(err, ocsf.ErrUnknownClass) {
+			t.Errorf("%s: %v", v.File, err)
+		}
+	}
+	const classes = 83 // of 1.8.0
+	if len(full) != classes {
+		t.Errorf("%d classes have a full vector, want %d", len(full), classes)
+	}
 }

@@ -75,7 +75,7 @@ func ExampleValidator() {
 	// line 2 valid: false
 	//   attribute_required_missing src_endpoint
 	//   attribute_wrong_type time
-	// line 3 parse JSON: at byte 14: want a value, got the end
+	// line 3 invalid JSON at byte 14: colon expected
 }
 
 // A profile adds attributes to a class. An event that uses them names it.

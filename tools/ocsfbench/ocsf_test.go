@@ -126,3 +126,22 @@ func BenchmarkDecode(b *testing.B) {
 		run(b, len(text), func() error { return sonic.Unmarshal(text, new(ocsf.APIActivity)) })
 	})
 }
+
+// BenchmarkValidate validates the event by the rules of the official server.
+// There is no other Go library to put beside it.
+func BenchmarkValidate(b *testing.B) {
+	text := encoded(b, event(b, tree))
+	for _, mode := range []ocsf.Mode{ocsf.ModeServer, ocsf.ModeStrict} {
+		v, err := ocsf.NewValidator(ocsf.DefaultVersion, mode, ocsf.ValidateOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		name := "ocsf"
+		if mode == ocsf.ModeStrict {
+			name = "ocsf-strict"
+		}
+		b.Run(name, func(b *testing.B) {
+			run(b, len(text), func() error { _, err := v.Validate(text); return err })
+		})
+	}
+}
