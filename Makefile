@@ -105,10 +105,9 @@ bench: ## every benchmark, with allocations
 bench-ocsf: ## package ocsf beside encoding/json, goccy and sonic, with ratios
 	@cd tools/ocsfbench && go test -run '^$$' -bench . -benchmem -count $(or $(COUNT),6) | tee /dev/stderr | go run ./ratios
 
-# The catalog of internal/ocsftest is made from a schema that is not in the repository.
 .PHONY: golden
 golden: ## rewrite the golden files; then read the diff
-	go test -count=1 $(GOTESTFLAGS) $(filter-out ./internal/ocsftest,$(call packages_with,flag[.]Bool."update")) -update
+	go test -count=1 $(GOTESTFLAGS) $(call packages_with,flag[.]Bool."update") -update
 
 ##### generated code and lint
 
