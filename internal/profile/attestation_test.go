@@ -18,7 +18,7 @@ import (
 )
 
 // TestAttestation has the attestation of a 1.9.0 event read by package ocsf: it
-// is what the typed form says, and a signature would not change what is hashed.
+// is what the typed form says, and is written from there as it was sealed.
 func TestAttestation(t *testing.T) {
 	for i, raw := range sealed(t, "1.9.0") {
 		e, err := ocsf.Decode(raw)
