@@ -90,10 +90,38 @@ func (p *Processes) Query(ctx context.Context, scope Scope, text string, columns
 		scope.MemoryLimit = p.limits.Memory / 3 * 2
 	}
 	scope = scope.withDefaults()
-	return p.run(ctx, cancel, &request{
+	q := request{
 		Scope: scope, Text: text, Memory: p.limits.Memory,
 		CPU: max(p.limits.Total, 0) * time.Duration(scope.Threads),
-	}, columns, rows)
+	}
+	err = p.run(ctx, &q, columns, rows)
+	if isMasked(err) {
+		return p.reason(ctx, q, err)
+	}
+	return err
+}
+
+// isMasked reports whether an error of the engine stands before another one.
+// When a query fails in one of its threads, DuckDB 1.5 interrupts the others,
+// and now and then tells of that instead. A process is asked one thing and
+// ended when nobody wants the answer, so that no interrupt in it is ours.
+func isMasked(err error) bool {
+	var failed *QueryError
+	return errors.As(err, &failed) && failed.Err.Error() == "INTERRUPT Error: Interrupted!"
+}
+
+// reason runs a query that failed with masked again, where no thread can stand
+// before another, and returns why it fails. It takes from the time that is left
+// for the query, and tells of nothing else that may happen now.
+func (p *Processes) reason(ctx context.Context, q request, masked error) error {
+	q.Scope.Threads = 1
+	again := p.run(ctx, &q, func([]string) error { return nil }, io.Discard)
+	var failed *QueryError
+	var greedy *MemoryError
+	if errors.As(again, &failed) || errors.As(again, &greedy) {
+		return again
+	}
+	return masked
 }
 
 // enter waits for a place among those that run.
@@ -134,7 +162,9 @@ func after(d time.Duration, cancel context.CancelCauseFunc) (stop func()) {
 var errDied = errors.New("the process of the query ended early")
 
 // run has one process answer and sees it to its end, by force if need be.
-func (p *Processes) run(ctx context.Context, cancel context.CancelCauseFunc, q *request, columns func([]string) error, rows io.Writer) error {
+func (p *Processes) run(ctx context.Context, q *request, columns func([]string) error, rows io.Writer) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	question, err := json.Marshal(q)
 	if err != nil {
 		return fmt.Errorf("start query: %w", err)
@@ -156,6 +186,9 @@ func (p *Processes) run(ctx context.Context, cancel context.CancelCauseFunc, q *
 		return fmt.Errorf("start query: %w", err)
 	}
 	if err := cmd.Start(); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
 		return fmt.Errorf("start query: %w", err)
 	}
 	// Its standard input stays open: the end of it is the end of us.
