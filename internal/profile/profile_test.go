@@ -173,7 +173,8 @@ func stories(t *testing.T) map[string][][]byte {
 	return all
 }
 
-// TestChain follows the hash chains of recorded events.
+// TestChain follows the hash chains of recorded events, and holds the events
+// against the schema.
 func TestChain(t *testing.T) {
 	for name, events := range stories(t) {
 		var prev string
@@ -188,6 +189,13 @@ func TestChain(t *testing.T) {
 			}
 			if h.Sequence != int64(i+1) || h.PrevFingerprint != prev || h.Fingerprint != claimed {
 				t.Errorf("%s, event %d: sequence %d after %q, want after %q", name, i+1, h.Sequence, h.PrevFingerprint, prev)
+			}
+			version := "1.8.0"
+			if bytes.Contains(raw, []byte(`"version":"1.9.0"`)) {
+				version = "1.9.0"
+			}
+			if r, err := ocsf.Validate(raw, version, ocsf.ModeServer); err != nil || len(r.Errors)+len(r.Warnings) > 0 {
+				t.Errorf("%s, event %d is not clean: %+v (%v)", name, i+1, r, err)
 			}
 			if c, err := ocsf.Canonicalize(raw); err != nil || !bytes.Equal(c, raw) {
 				t.Errorf("%s, event %d is not canonical: %v", name, i+1, err)
