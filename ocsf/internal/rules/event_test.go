@@ -152,6 +152,7 @@ func TestObservables(t *testing.T) {
 		"metadata.labels[9]":        {"", notFound},
 		"time":                      {"", ""},
 		"dst_endpoint.ip":           {"", notFound},
+		"http_request.uid":          {"", notFound}, // null is nothing
 		"actor.process.file.name":   {"", notObject},
 		"$.src_endpoint.ip":         {invalid, ""},
 		"src_endpoint.ip[0]":        {"", invalid},
@@ -175,7 +176,7 @@ func TestObservables(t *testing.T) {
 		"[]":                        {invalid, invalid},
 		strings.Repeat("nope.", 99): {invalid, invalid},
 	} {
-		tt := ruleTest{name: name, edits: []string{"observables", `[{"type_id":2,"name":` + strconv.Quote(name) + `}]`, "actor.process", `{"pid":1,"file":7}`}}
+		tt := ruleTest{name: name, edits: []string{"observables", `[{"type_id":2,"name":` + strconv.Quote(name) + `}]`, "actor.process", `{"pid":1,"file":7}`, "http_request", "null"}}
 		for i, list := range []*[]string{&tt.server, &tt.strict} {
 			*list = []string{"E attribute_wrong_type actor.process.file"}
 			if want[i] != "" {

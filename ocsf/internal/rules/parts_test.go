@@ -9,6 +9,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/rivo/uniseg"
 	"pgregory.net/rapid"
 
 	"github.com/docket-audit/docket/ocsf/schema"
@@ -69,6 +70,21 @@ func TestIntegral(t *testing.T) {
 	}
 }
 
+func TestLonger(t *testing.T) {
+	var server, strict walk
+	strict.options.Strict = true
+	rapid.Check(t, func(t *rapid.T) {
+		s := strings.Join(rapid.SliceOf(rapid.SampledFrom([]string{"a", "e\u0301", "\r\n", "\u1f1e", "\U0001f1e9", "\U0001f469\u200d\U0001f680", "\u200d"})).Draw(t, "s"), "")
+		limit := rapid.IntRange(0, 12).Draw(t, "limit")
+		if got, want := server.longer([]byte(s), limit), uniseg.GraphemeClusterCount(s) > limit; got != want {
+			t.Fatalf("%q has more than %d clusters: %v", s, limit, got)
+		}
+		if got, want := strict.longer([]byte(s), limit), utf8.RuneCountInString(s) > limit; got != want {
+			t.Fatalf("%q has more than %d code points: %v", s, limit, got)
+		}
+	})
+}
+
 func TestNoEvents(t *testing.T) {
 	tables := compiled(t, "1.8.0")
 	for _, text := range []string{`null`, `[]`, `"x"`, `1.0`, `true`} {
@@ -96,6 +112,7 @@ func TestLimits(t *testing.T) {
 	deep := strings.Repeat(`"parent_process":{"pid":1,`, depth) + unknown.String() + `"uid":"x"` + strings.Repeat(`}`, depth)
 	for name, text := range map[string][]byte{
 		"many":        edit(t, "actor.user", `{`+unknown.String()+`"name":"n"}`),
+		"wrong types": edit(t, "metadata.labels", `[`+strings.Repeat("0,", 3*maxFindings)+`0]`),
 		"long paths":  edit(t, "actor.process", `{"pid":1,`+deep+`}`),
 		"observables": edit(t, "resources", `[`+strings.Repeat(`{"uid":"x"},`, 2000)+`{"uid":"y"}]`, "observables", `[`+strings.Repeat(`{"type_id":0,"name":"resources.uid","value":"x"},`, 2000)+`{"type_id":0,"name":"resources.uid"}]`),
 	} {

@@ -160,10 +160,8 @@ func within(text []byte, low, high int64) bool {
 // text checks the limits of a string.
 func (w *walk) text(n jsontree.Node, a *attr, index int) {
 	t, s := a.typ, w.tree.Text(n)
-	if t.lenCode != "" && len(s) > t.maxLen {
-		if length := w.length(s, t.maxLen); length > t.maxLen {
-			w.fail(t.lenCode, w.at(a.name, index), "%s has at most %d characters, found %d", t.name, t.maxLen, length)
-		}
+	if t.lenCode != "" && len(s) > t.maxLen && w.longer(s, t.maxLen) {
+		w.fail(t.lenCode, w.at(a.name, index), "%s has at most %d characters, found more: %s", t.name, t.maxLen, w.describe(n))
 	}
 	if t.patternCode != "" {
 		switch {
@@ -176,14 +174,17 @@ func (w *walk) text(n jsontree.Node, a *attr, index int) {
 	w.oneOf(n, s, a, index)
 }
 
-// length counts characters, which are grapheme clusters to the server and code
-// points in strict mode. Clusters are slow to tell apart, and there are never
-// more of them than code points.
-func (w *walk) length(s []byte, limit int) int {
-	if points := utf8.RuneCount(s); w.options.Strict || points <= limit {
-		return points
+// longer says whether s has more characters than limit. They are grapheme
+// clusters to the server, of which there are never more than code points, and
+// code points in strict mode.
+func (w *walk) longer(s []byte, limit int) bool {
+	if w.options.Strict || utf8.RuneCount(s) <= limit {
+		return utf8.RuneCount(s) > limit
 	}
-	return uniseg.GraphemeClusterCount(string(s))
+	for state := -1; len(s) > 0 && limit >= 0; limit-- {
+		_, s, _, state = uniseg.FirstGraphemeCluster(s, state)
+	}
+	return limit < 0
 }
 
 // oneOf checks a value against the list of its type's values.

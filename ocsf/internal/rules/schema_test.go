@@ -30,6 +30,10 @@ func odd() *schema.Schema {
 		Type: "boolean_t", Requirement: schema.Optional,
 		Enum: []schema.EnumValue{{Value: "true", Caption: "Yes"}},
 	}
+	attributes["flags"] = &schema.Attribute{
+		Type: "json_t", IsArray: true, Requirement: schema.Optional, Sibling: "flag_names",
+		Enum: []schema.EnumValue{{Value: "1", Caption: "One", Deprecated: &schema.Deprecation{Since: "1.1.0"}}},
+	}
 	return &schema.Schema{
 		Version:  "1.8.0-dev.2",
 		Profiles: map[string]*schema.Profile{"p": {Name: "p"}},
@@ -111,6 +115,10 @@ func TestOtherSchemas(t *testing.T) {
 		{
 			`"gated":"a","metadata":{"profiles":["p"]},"gone":1,"flag":true`,
 			[]string{always, "E schema_bug_type_missing gone", "W object_deprecated metadata"},
+		},
+		{
+			`"gated":"a","metadata":{"profiles":["p"]},"flags":[1,{},[]],"flag_names":["One"]`,
+			[]string{"E attribute_unknown flag_names", always, "W attribute_enum_array_value_deprecated flags[0]", "W object_deprecated metadata"},
 		},
 		{
 			`"gated":"a","metadata":{"profiles":["p"],"version":"1.8.0-dev.1"},"flag":false`,
