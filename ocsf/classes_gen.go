@@ -314,19 +314,18 @@ func (o *SecurityFinding) Activity() int64 { return int64(o.ActivityID) }
 type VulnerabilityFinding struct {
 	Base
 
-	ActivityID    VulnerabilityFindingActivityID `json:"activity_id"`              // required
-	Assignee      *User                          `json:"assignee,omitempty"`       // optional; profile incident
-	AssigneeGroup *Group                         `json:"assignee_group,omitempty"` // optional; profile incident
-	// Deprecated: since OCSF 1.9.0.
-	Comment           string       `json:"comment,omitempty"`             // optional
-	FindingInfo       *FindingInfo `json:"finding_info"`                  // required
-	Impact            string       `json:"impact,omitempty"`              // recommended; profile incident; derived
-	ImpactID          ImpactID     `json:"impact_id,omitempty"`           // recommended; profile incident
-	ImpactScore       *int64       `json:"impact_score,omitempty"`        // recommended; profile incident
-	IsSuspectedBreach *bool        `json:"is_suspected_breach,omitempty"` // optional; profile incident
-	Notes             []Note       `json:"notes,omitempty"`               // optional; OCSF 1.9.0
-	Priority          string       `json:"priority,omitempty"`            // optional; profile incident; derived
-	PriorityID        PriorityID   `json:"priority_id,omitempty"`         // recommended; profile incident
+	ActivityID        VulnerabilityFindingActivityID `json:"activity_id"`                   // required
+	Assignee          *User                          `json:"assignee,omitempty"`            // optional; profile incident
+	AssigneeGroup     *Group                         `json:"assignee_group,omitempty"`      // optional; profile incident
+	Comment           string                         `json:"comment,omitempty"`             // optional; deprecated since 1.9.0
+	FindingInfo       *FindingInfo                   `json:"finding_info"`                  // required
+	Impact            string                         `json:"impact,omitempty"`              // recommended; profile incident; derived
+	ImpactID          ImpactID                       `json:"impact_id,omitempty"`           // recommended; profile incident
+	ImpactScore       *int64                         `json:"impact_score,omitempty"`        // recommended; profile incident
+	IsSuspectedBreach *bool                          `json:"is_suspected_breach,omitempty"` // optional; profile incident
+	Notes             []Note                         `json:"notes,omitempty"`               // optional; OCSF 1.9.0
+	Priority          string                         `json:"priority,omitempty"`            // optional; profile incident; derived
+	PriorityID        PriorityID                     `json:"priority_id,omitempty"`         // recommended; profile incident
 	// Deprecated: since OCSF 1.3.0.
 	Resource  *ResourceDetails             `json:"resource,omitempty"`  // recommended
 	Resources []ResourceDetails            `json:"resources,omitempty"` // recommended
@@ -351,22 +350,21 @@ func (o *VulnerabilityFinding) Activity() int64 { return int64(o.ActivityID) }
 type ComplianceFinding struct {
 	Base
 
-	ActivityID    ComplianceFindingActivityID `json:"activity_id"`              // required
-	Assignee      *User                       `json:"assignee,omitempty"`       // optional; profile incident
-	AssigneeGroup *Group                      `json:"assignee_group,omitempty"` // optional; profile incident
-	// Deprecated: since OCSF 1.9.0.
-	Comment           string       `json:"comment,omitempty"`             // optional
-	Compliance        *Compliance  `json:"compliance"`                    // required
-	Evidences         []Evidences  `json:"evidences,omitempty"`           // optional
-	FindingInfo       *FindingInfo `json:"finding_info"`                  // required
-	Impact            string       `json:"impact,omitempty"`              // recommended; profile incident; derived
-	ImpactID          ImpactID     `json:"impact_id,omitempty"`           // recommended; profile incident
-	ImpactScore       *int64       `json:"impact_score,omitempty"`        // recommended; profile incident
-	IsSuspectedBreach *bool        `json:"is_suspected_breach,omitempty"` // optional; profile incident
-	Notes             []Note       `json:"notes,omitempty"`               // optional; OCSF 1.9.0
-	Priority          string       `json:"priority,omitempty"`            // optional; profile incident; derived
-	PriorityID        PriorityID   `json:"priority_id,omitempty"`         // recommended; profile incident
-	Remediation       *Remediation `json:"remediation,omitempty"`         // recommended
+	ActivityID        ComplianceFindingActivityID `json:"activity_id"`                   // required
+	Assignee          *User                       `json:"assignee,omitempty"`            // optional; profile incident
+	AssigneeGroup     *Group                      `json:"assignee_group,omitempty"`      // optional; profile incident
+	Comment           string                      `json:"comment,omitempty"`             // optional; deprecated since 1.9.0
+	Compliance        *Compliance                 `json:"compliance"`                    // required
+	Evidences         []Evidences                 `json:"evidences,omitempty"`           // optional
+	FindingInfo       *FindingInfo                `json:"finding_info"`                  // required
+	Impact            string                      `json:"impact,omitempty"`              // recommended; profile incident; derived
+	ImpactID          ImpactID                    `json:"impact_id,omitempty"`           // recommended; profile incident
+	ImpactScore       *int64                      `json:"impact_score,omitempty"`        // recommended; profile incident
+	IsSuspectedBreach *bool                       `json:"is_suspected_breach,omitempty"` // optional; profile incident
+	Notes             []Note                      `json:"notes,omitempty"`               // optional; OCSF 1.9.0
+	Priority          string                      `json:"priority,omitempty"`            // optional; profile incident; derived
+	PriorityID        PriorityID                  `json:"priority_id,omitempty"`         // recommended; profile incident
+	Remediation       *Remediation                `json:"remediation,omitempty"`         // recommended
 	// Deprecated: since OCSF 1.3.0.
 	Resource  *ResourceDetails          `json:"resource,omitempty"`  // recommended
 	Resources []ResourceDetails         `json:"resources,omitempty"` // recommended
@@ -390,25 +388,24 @@ func (o *ComplianceFinding) Activity() int64 { return int64(o.ActivityID) }
 type DetectionFinding struct {
 	Base
 
-	ActivityID      DetectionFindingActivityID `json:"activity_id"`                // required
-	AnomalyAnalyses []AnomalyAnalysis          `json:"anomaly_analyses,omitempty"` // optional
-	Assignee        *User                      `json:"assignee,omitempty"`         // optional; profile incident
-	AssigneeGroup   *Group                     `json:"assignee_group,omitempty"`   // optional; profile incident
-	// Deprecated: since OCSF 1.9.0.
-	Comment           string                   `json:"comment,omitempty"`             // optional
-	Evidences         []Evidences              `json:"evidences,omitempty"`           // recommended
-	FindingInfo       *FindingInfo             `json:"finding_info"`                  // required
-	Impact            string                   `json:"impact,omitempty"`              // optional; derived
-	ImpactID          ImpactID                 `json:"impact_id,omitempty"`           // optional
-	ImpactScore       *int64                   `json:"impact_score,omitempty"`        // optional
-	IsSuspectedBreach *bool                    `json:"is_suspected_breach,omitempty"` // optional; profile incident
-	Notes             []Note                   `json:"notes,omitempty"`               // optional; OCSF 1.9.0
-	Priority          string                   `json:"priority,omitempty"`            // optional; profile incident; derived
-	PriorityID        PriorityID               `json:"priority_id,omitempty"`         // recommended; profile incident
-	Remediation       *Remediation             `json:"remediation,omitempty"`         // optional
-	Resources         []ResourceDetails        `json:"resources,omitempty"`           // recommended
-	SrcURL            string                   `json:"src_url,omitempty"`             // recommended; profile incident
-	StatusID          DetectionFindingStatusID `json:"status_id,omitempty"`           // recommended
+	ActivityID        DetectionFindingActivityID `json:"activity_id"`                   // required
+	AnomalyAnalyses   []AnomalyAnalysis          `json:"anomaly_analyses,omitempty"`    // optional
+	Assignee          *User                      `json:"assignee,omitempty"`            // optional; profile incident
+	AssigneeGroup     *Group                     `json:"assignee_group,omitempty"`      // optional; profile incident
+	Comment           string                     `json:"comment,omitempty"`             // optional; deprecated since 1.9.0
+	Evidences         []Evidences                `json:"evidences,omitempty"`           // recommended
+	FindingInfo       *FindingInfo               `json:"finding_info"`                  // required
+	Impact            string                     `json:"impact,omitempty"`              // optional; derived
+	ImpactID          ImpactID                   `json:"impact_id,omitempty"`           // optional
+	ImpactScore       *int64                     `json:"impact_score,omitempty"`        // optional
+	IsSuspectedBreach *bool                      `json:"is_suspected_breach,omitempty"` // optional; profile incident
+	Notes             []Note                     `json:"notes,omitempty"`               // optional; OCSF 1.9.0
+	Priority          string                     `json:"priority,omitempty"`            // optional; profile incident; derived
+	PriorityID        PriorityID                 `json:"priority_id,omitempty"`         // recommended; profile incident
+	Remediation       *Remediation               `json:"remediation,omitempty"`         // optional
+	Resources         []ResourceDetails          `json:"resources,omitempty"`           // recommended
+	SrcURL            string                     `json:"src_url,omitempty"`             // recommended; profile incident
+	StatusID          DetectionFindingStatusID   `json:"status_id,omitempty"`           // recommended
 	// Deprecated: since OCSF 1.5.0.
 	Ticket           *Ticket           `json:"ticket,omitempty"`            // optional; profile incident
 	Tickets          []Ticket          `json:"tickets,omitempty"`           // optional; profile incident
@@ -430,22 +427,21 @@ func (o *DetectionFinding) Activity() int64 { return int64(o.ActivityID) }
 type IncidentFinding struct {
 	Base
 
-	ActivityID    IncidentFindingActivityID `json:"activity_id"`              // required
-	Assignee      *User                     `json:"assignee,omitempty"`       // optional
-	AssigneeGroup *Group                    `json:"assignee_group,omitempty"` // optional
-	// Deprecated: since OCSF 1.9.0.
-	Comment           string                  `json:"comment,omitempty"`             // optional
-	Desc              string                  `json:"desc,omitempty"`                // recommended
-	FindingInfoList   []FindingInfo           `json:"finding_info_list"`             // required
-	Impact            string                  `json:"impact,omitempty"`              // recommended; derived
-	ImpactID          ImpactID                `json:"impact_id,omitempty"`           // recommended
-	ImpactScore       *int64                  `json:"impact_score,omitempty"`        // recommended
-	IsSuspectedBreach *bool                   `json:"is_suspected_breach,omitempty"` // optional
-	Notes             []Note                  `json:"notes,omitempty"`               // optional; OCSF 1.9.0
-	Priority          string                  `json:"priority,omitempty"`            // optional; derived
-	PriorityID        PriorityID              `json:"priority_id,omitempty"`         // recommended
-	SrcURL            string                  `json:"src_url,omitempty"`             // recommended
-	StatusID          IncidentFindingStatusID `json:"status_id"`                     // required
+	ActivityID        IncidentFindingActivityID `json:"activity_id"`                   // required
+	Assignee          *User                     `json:"assignee,omitempty"`            // optional
+	AssigneeGroup     *Group                    `json:"assignee_group,omitempty"`      // optional
+	Comment           string                    `json:"comment,omitempty"`             // optional; deprecated since 1.9.0
+	Desc              string                    `json:"desc,omitempty"`                // recommended
+	FindingInfoList   []FindingInfo             `json:"finding_info_list"`             // required
+	Impact            string                    `json:"impact,omitempty"`              // recommended; derived
+	ImpactID          ImpactID                  `json:"impact_id,omitempty"`           // recommended
+	ImpactScore       *int64                    `json:"impact_score,omitempty"`        // recommended
+	IsSuspectedBreach *bool                     `json:"is_suspected_breach,omitempty"` // optional
+	Notes             []Note                    `json:"notes,omitempty"`               // optional; OCSF 1.9.0
+	Priority          string                    `json:"priority,omitempty"`            // optional; derived
+	PriorityID        PriorityID                `json:"priority_id,omitempty"`         // recommended
+	SrcURL            string                    `json:"src_url,omitempty"`             // recommended
+	StatusID          IncidentFindingStatusID   `json:"status_id"`                     // required
 	// Deprecated: since OCSF 1.5.0.
 	Ticket           *Ticket           `json:"ticket,omitempty"`            // optional
 	Tickets          []Ticket          `json:"tickets,omitempty"`           // optional
@@ -464,29 +460,28 @@ func (o *IncidentFinding) Activity() int64 { return int64(o.ActivityID) }
 type DataSecurityFinding struct {
 	Base
 
-	ActivityID    DataSecurityFindingActivityID `json:"activity_id"`              // required
-	Assignee      *User                         `json:"assignee,omitempty"`       // optional; profile incident
-	AssigneeGroup *Group                        `json:"assignee_group,omitempty"` // optional; profile incident
-	// Deprecated: since OCSF 1.9.0.
-	Comment           string                      `json:"comment,omitempty"`             // optional
-	DataSecurity      *DataSecurity               `json:"data_security,omitempty"`       // recommended
-	Database          *Database                   `json:"database,omitempty"`            // recommended
-	Databucket        *Databucket                 `json:"databucket,omitempty"`          // recommended
-	DstEndpoint       *NetworkEndpoint            `json:"dst_endpoint,omitempty"`        // recommended
-	File              *File                       `json:"file,omitempty"`                // recommended
-	FindingInfo       *FindingInfo                `json:"finding_info"`                  // required
-	Impact            string                      `json:"impact,omitempty"`              // optional; derived
-	ImpactID          ImpactID                    `json:"impact_id,omitempty"`           // optional
-	ImpactScore       *int64                      `json:"impact_score,omitempty"`        // optional
-	IsSuspectedBreach *bool                       `json:"is_suspected_breach,omitempty"` // optional; profile incident
-	Notes             []Note                      `json:"notes,omitempty"`               // optional; OCSF 1.9.0
-	Priority          string                      `json:"priority,omitempty"`            // optional; profile incident; derived
-	PriorityID        PriorityID                  `json:"priority_id,omitempty"`         // recommended; profile incident
-	Resources         []ResourceDetails           `json:"resources,omitempty"`           // recommended
-	SrcEndpoint       *NetworkEndpoint            `json:"src_endpoint,omitempty"`        // recommended
-	SrcURL            string                      `json:"src_url,omitempty"`             // recommended; profile incident
-	StatusID          DataSecurityFindingStatusID `json:"status_id,omitempty"`           // recommended
-	Table             *Table                      `json:"table,omitempty"`               // recommended
+	ActivityID        DataSecurityFindingActivityID `json:"activity_id"`                   // required
+	Assignee          *User                         `json:"assignee,omitempty"`            // optional; profile incident
+	AssigneeGroup     *Group                        `json:"assignee_group,omitempty"`      // optional; profile incident
+	Comment           string                        `json:"comment,omitempty"`             // optional; deprecated since 1.9.0
+	DataSecurity      *DataSecurity                 `json:"data_security,omitempty"`       // recommended
+	Database          *Database                     `json:"database,omitempty"`            // recommended
+	Databucket        *Databucket                   `json:"databucket,omitempty"`          // recommended
+	DstEndpoint       *NetworkEndpoint              `json:"dst_endpoint,omitempty"`        // recommended
+	File              *File                         `json:"file,omitempty"`                // recommended
+	FindingInfo       *FindingInfo                  `json:"finding_info"`                  // required
+	Impact            string                        `json:"impact,omitempty"`              // optional; derived
+	ImpactID          ImpactID                      `json:"impact_id,omitempty"`           // optional
+	ImpactScore       *int64                        `json:"impact_score,omitempty"`        // optional
+	IsSuspectedBreach *bool                         `json:"is_suspected_breach,omitempty"` // optional; profile incident
+	Notes             []Note                        `json:"notes,omitempty"`               // optional; OCSF 1.9.0
+	Priority          string                        `json:"priority,omitempty"`            // optional; profile incident; derived
+	PriorityID        PriorityID                    `json:"priority_id,omitempty"`         // recommended; profile incident
+	Resources         []ResourceDetails             `json:"resources,omitempty"`           // recommended
+	SrcEndpoint       *NetworkEndpoint              `json:"src_endpoint,omitempty"`        // recommended
+	SrcURL            string                        `json:"src_url,omitempty"`             // recommended; profile incident
+	StatusID          DataSecurityFindingStatusID   `json:"status_id,omitempty"`           // recommended
+	Table             *Table                        `json:"table,omitempty"`               // recommended
 	// Deprecated: since OCSF 1.5.0.
 	Ticket           *Ticket           `json:"ticket,omitempty"`            // optional; profile incident
 	Tickets          []Ticket          `json:"tickets,omitempty"`           // optional; profile incident
@@ -507,25 +502,24 @@ func (o *DataSecurityFinding) Activity() int64 { return int64(o.ActivityID) }
 type ApplicationSecurityPostureFinding struct {
 	Base
 
-	ActivityID    ApplicationSecurityPostureFindingActivityID `json:"activity_id"`              // required
-	Application   *Application                                `json:"application,omitempty"`    // recommended
-	Assignee      *User                                       `json:"assignee,omitempty"`       // optional; profile incident
-	AssigneeGroup *Group                                      `json:"assignee_group,omitempty"` // optional; profile incident
-	// Deprecated: since OCSF 1.9.0.
-	Comment           string                                    `json:"comment,omitempty"`             // optional
-	Compliance        *Compliance                               `json:"compliance,omitempty"`          // recommended
-	FindingInfo       *FindingInfo                              `json:"finding_info"`                  // required
-	Impact            string                                    `json:"impact,omitempty"`              // recommended; profile incident; derived
-	ImpactID          ImpactID                                  `json:"impact_id,omitempty"`           // recommended; profile incident
-	ImpactScore       *int64                                    `json:"impact_score,omitempty"`        // recommended; profile incident
-	IsSuspectedBreach *bool                                     `json:"is_suspected_breach,omitempty"` // optional; profile incident
-	Notes             []Note                                    `json:"notes,omitempty"`               // optional; OCSF 1.9.0
-	Priority          string                                    `json:"priority,omitempty"`            // optional; profile incident; derived
-	PriorityID        PriorityID                                `json:"priority_id,omitempty"`         // recommended; profile incident
-	Remediation       *Remediation                              `json:"remediation,omitempty"`         // recommended
-	Resources         []ResourceDetails                         `json:"resources,omitempty"`           // recommended
-	SrcURL            string                                    `json:"src_url,omitempty"`             // recommended; profile incident
-	StatusID          ApplicationSecurityPostureFindingStatusID `json:"status_id,omitempty"`           // recommended
+	ActivityID        ApplicationSecurityPostureFindingActivityID `json:"activity_id"`                   // required
+	Application       *Application                                `json:"application,omitempty"`         // recommended
+	Assignee          *User                                       `json:"assignee,omitempty"`            // optional; profile incident
+	AssigneeGroup     *Group                                      `json:"assignee_group,omitempty"`      // optional; profile incident
+	Comment           string                                      `json:"comment,omitempty"`             // optional; deprecated since 1.9.0
+	Compliance        *Compliance                                 `json:"compliance,omitempty"`          // recommended
+	FindingInfo       *FindingInfo                                `json:"finding_info"`                  // required
+	Impact            string                                      `json:"impact,omitempty"`              // recommended; profile incident; derived
+	ImpactID          ImpactID                                    `json:"impact_id,omitempty"`           // recommended; profile incident
+	ImpactScore       *int64                                      `json:"impact_score,omitempty"`        // recommended; profile incident
+	IsSuspectedBreach *bool                                       `json:"is_suspected_breach,omitempty"` // optional; profile incident
+	Notes             []Note                                      `json:"notes,omitempty"`               // optional; OCSF 1.9.0
+	Priority          string                                      `json:"priority,omitempty"`            // optional; profile incident; derived
+	PriorityID        PriorityID                                  `json:"priority_id,omitempty"`         // recommended; profile incident
+	Remediation       *Remediation                                `json:"remediation,omitempty"`         // recommended
+	Resources         []ResourceDetails                           `json:"resources,omitempty"`           // recommended
+	SrcURL            string                                      `json:"src_url,omitempty"`             // recommended; profile incident
+	StatusID          ApplicationSecurityPostureFindingStatusID   `json:"status_id,omitempty"`           // recommended
 	// Deprecated: since OCSF 1.5.0.
 	Ticket           *Ticket           `json:"ticket,omitempty"`            // optional; profile incident
 	Tickets          []Ticket          `json:"tickets,omitempty"`           // optional; profile incident
@@ -549,27 +543,26 @@ func (o *ApplicationSecurityPostureFinding) Activity() int64 { return int64(o.Ac
 type IAMAnalysisFinding struct {
 	Base
 
-	AccessAnalysisResult *AccessAnalysisResult        `json:"access_analysis_result,omitempty"` // optional
-	ActivityID           IAMAnalysisFindingActivityID `json:"activity_id"`                      // required
-	Applications         []Application                `json:"applications,omitempty"`           // recommended
-	Assignee             *User                        `json:"assignee,omitempty"`               // optional; profile incident
-	AssigneeGroup        *Group                       `json:"assignee_group,omitempty"`         // optional; profile incident
-	// Deprecated: since OCSF 1.9.0.
-	Comment                   string                     `json:"comment,omitempty"`                     // optional
-	FindingInfo               *FindingInfo               `json:"finding_info"`                          // required
-	IdentityActivityMetrics   *IdentityActivityMetrics   `json:"identity_activity_metrics,omitempty"`   // recommended
-	Impact                    string                     `json:"impact,omitempty"`                      // recommended; profile incident; derived
-	ImpactID                  ImpactID                   `json:"impact_id,omitempty"`                   // recommended; profile incident
-	ImpactScore               *int64                     `json:"impact_score,omitempty"`                // recommended; profile incident
-	IsSuspectedBreach         *bool                      `json:"is_suspected_breach,omitempty"`         // optional; profile incident
-	Notes                     []Note                     `json:"notes,omitempty"`                       // optional; OCSF 1.9.0
-	PermissionAnalysisResults []PermissionAnalysisResult `json:"permission_analysis_results,omitempty"` // recommended
-	Priority                  string                     `json:"priority,omitempty"`                    // optional; profile incident; derived
-	PriorityID                PriorityID                 `json:"priority_id,omitempty"`                 // recommended; profile incident
-	Remediation               *Remediation               `json:"remediation,omitempty"`                 // optional
-	Resources                 []ResourceDetails          `json:"resources,omitempty"`                   // recommended
-	SrcURL                    string                     `json:"src_url,omitempty"`                     // recommended; profile incident
-	StatusID                  IAMAnalysisFindingStatusID `json:"status_id,omitempty"`                   // recommended
+	AccessAnalysisResult      *AccessAnalysisResult        `json:"access_analysis_result,omitempty"`      // optional
+	ActivityID                IAMAnalysisFindingActivityID `json:"activity_id"`                           // required
+	Applications              []Application                `json:"applications,omitempty"`                // recommended
+	Assignee                  *User                        `json:"assignee,omitempty"`                    // optional; profile incident
+	AssigneeGroup             *Group                       `json:"assignee_group,omitempty"`              // optional; profile incident
+	Comment                   string                       `json:"comment,omitempty"`                     // optional; deprecated since 1.9.0
+	FindingInfo               *FindingInfo                 `json:"finding_info"`                          // required
+	IdentityActivityMetrics   *IdentityActivityMetrics     `json:"identity_activity_metrics,omitempty"`   // recommended
+	Impact                    string                       `json:"impact,omitempty"`                      // recommended; profile incident; derived
+	ImpactID                  ImpactID                     `json:"impact_id,omitempty"`                   // recommended; profile incident
+	ImpactScore               *int64                       `json:"impact_score,omitempty"`                // recommended; profile incident
+	IsSuspectedBreach         *bool                        `json:"is_suspected_breach,omitempty"`         // optional; profile incident
+	Notes                     []Note                       `json:"notes,omitempty"`                       // optional; OCSF 1.9.0
+	PermissionAnalysisResults []PermissionAnalysisResult   `json:"permission_analysis_results,omitempty"` // recommended
+	Priority                  string                       `json:"priority,omitempty"`                    // optional; profile incident; derived
+	PriorityID                PriorityID                   `json:"priority_id,omitempty"`                 // recommended; profile incident
+	Remediation               *Remediation                 `json:"remediation,omitempty"`                 // optional
+	Resources                 []ResourceDetails            `json:"resources,omitempty"`                   // recommended
+	SrcURL                    string                       `json:"src_url,omitempty"`                     // recommended; profile incident
+	StatusID                  IAMAnalysisFindingStatusID   `json:"status_id,omitempty"`                   // recommended
 	// Deprecated: since OCSF 1.5.0.
 	Ticket           *Ticket           `json:"ticket,omitempty"`            // optional; profile incident
 	Tickets          []Ticket          `json:"tickets,omitempty"`           // optional; profile incident
@@ -587,7 +580,7 @@ func (o *IAMAnalysisFinding) Activity() int64 { return int64(o.ActivityID) }
 
 // AccountChange is Account Change, class 3001 of the category Identity & Access Management.
 //
-// Deprecated: since OCSF 1.9.0.
+// It is deprecated since OCSF 1.9.0.
 type AccountChange struct {
 	Base
 
@@ -603,8 +596,7 @@ type AccountChange struct {
 	SrcEndpoint    *NetworkEndpoint        `json:"src_endpoint,omitempty"`    // recommended
 	StatusID       StatusID                `json:"status_id,omitempty"`       // recommended
 	User           *User                   `json:"user"`                      // required
-	// Deprecated: since OCSF 1.9.0.
-	UserResult *User `json:"user_result,omitempty"` // recommended
+	UserResult     *User                   `json:"user_result,omitempty"`     // recommended; deprecated since 1.9.0
 }
 
 // Class implements [Event].
@@ -660,23 +652,22 @@ func (o *Authentication) Activity() int64 { return int64(o.ActivityID) }
 type AuthorizeSession struct {
 	Base
 
-	ActivityID  AuthorizeSessionActivityID `json:"activity_id"`            // required
-	AIAgent     *AIAgent                   `json:"ai_agent,omitempty"`     // optional; profile ai_operation; OCSF 1.9.0
-	AIModel     *AIModel                   `json:"ai_model,omitempty"`     // recommended; profile ai_operation; OCSF 1.9.0
-	Delegation  *Delegation                `json:"delegation,omitempty"`   // optional; profile ai_operation; OCSF 1.9.0
-	DstEndpoint *NetworkEndpoint           `json:"dst_endpoint,omitempty"` // optional
-	// Deprecated: since OCSF 1.9.0.
-	Group          *Group           `json:"group,omitempty"`           // recommended
-	Groups         []Group          `json:"groups,omitempty"`          // recommended; OCSF 1.9.0
-	HTTPRequest    *HTTPRequest     `json:"http_request,omitempty"`    // optional
-	HTTPResponse   *HTTPResponse    `json:"http_response,omitempty"`   // optional
-	IAMRoles       []IAMRole        `json:"iam_roles,omitempty"`       // recommended; OCSF 1.9.0
-	MessageContext *MessageContext  `json:"message_context,omitempty"` // optional; profile ai_operation; OCSF 1.9.0
-	Privileges     []string         `json:"privileges,omitempty"`      // recommended
-	Session        *Session         `json:"session,omitempty"`         // recommended
-	SrcEndpoint    *NetworkEndpoint `json:"src_endpoint,omitempty"`    // recommended
-	StatusID       StatusID         `json:"status_id,omitempty"`       // recommended
-	User           *User            `json:"user"`                      // required
+	ActivityID     AuthorizeSessionActivityID `json:"activity_id"`               // required
+	AIAgent        *AIAgent                   `json:"ai_agent,omitempty"`        // optional; profile ai_operation; OCSF 1.9.0
+	AIModel        *AIModel                   `json:"ai_model,omitempty"`        // recommended; profile ai_operation; OCSF 1.9.0
+	Delegation     *Delegation                `json:"delegation,omitempty"`      // optional; profile ai_operation; OCSF 1.9.0
+	DstEndpoint    *NetworkEndpoint           `json:"dst_endpoint,omitempty"`    // optional
+	Group          *Group                     `json:"group,omitempty"`           // recommended; deprecated since 1.9.0
+	Groups         []Group                    `json:"groups,omitempty"`          // recommended; OCSF 1.9.0
+	HTTPRequest    *HTTPRequest               `json:"http_request,omitempty"`    // optional
+	HTTPResponse   *HTTPResponse              `json:"http_response,omitempty"`   // optional
+	IAMRoles       []IAMRole                  `json:"iam_roles,omitempty"`       // recommended; OCSF 1.9.0
+	MessageContext *MessageContext            `json:"message_context,omitempty"` // optional; profile ai_operation; OCSF 1.9.0
+	Privileges     []string                   `json:"privileges,omitempty"`      // recommended
+	Session        *Session                   `json:"session,omitempty"`         // recommended
+	SrcEndpoint    *NetworkEndpoint           `json:"src_endpoint,omitempty"`    // recommended
+	StatusID       StatusID                   `json:"status_id,omitempty"`       // recommended
+	User           *User                      `json:"user"`                      // required
 }
 
 // Class implements [Event].
@@ -689,22 +680,21 @@ func (o *AuthorizeSession) Activity() int64 { return int64(o.ActivityID) }
 type EntityManagement struct {
 	Base
 
-	AccessList []string                   `json:"access_list,omitempty"` // optional
-	AccessMask *int64                     `json:"access_mask,omitempty"` // optional
-	ActivityID EntityManagementActivityID `json:"activity_id"`           // required
-	AIAgent    *AIAgent                   `json:"ai_agent,omitempty"`    // optional; profile ai_operation; OCSF 1.9.0
-	AIModel    *AIModel                   `json:"ai_model,omitempty"`    // recommended; profile ai_operation; OCSF 1.9.0
-	Comment    string                     `json:"comment,omitempty"`     // recommended
-	Delegation *Delegation                `json:"delegation,omitempty"`  // optional; profile ai_operation; OCSF 1.9.0
-	Entity     *ManagedEntity             `json:"entity"`                // required
-	// Deprecated: since OCSF 1.9.0.
-	EntityResult   *ManagedEntity   `json:"entity_result,omitempty"`   // recommended
-	HTTPRequest    *HTTPRequest     `json:"http_request,omitempty"`    // optional
-	HTTPResponse   *HTTPResponse    `json:"http_response,omitempty"`   // optional
-	MessageContext *MessageContext  `json:"message_context,omitempty"` // optional; profile ai_operation; OCSF 1.9.0
-	SrcEndpoint    *NetworkEndpoint `json:"src_endpoint,omitempty"`    // recommended
-	StatusID       StatusID         `json:"status_id,omitempty"`       // recommended
-	UpdatedEntity  *ManagedEntity   `json:"updated_entity,omitempty"`  // recommended; OCSF 1.9.0
+	AccessList     []string                   `json:"access_list,omitempty"`     // optional
+	AccessMask     *int64                     `json:"access_mask,omitempty"`     // optional
+	ActivityID     EntityManagementActivityID `json:"activity_id"`               // required
+	AIAgent        *AIAgent                   `json:"ai_agent,omitempty"`        // optional; profile ai_operation; OCSF 1.9.0
+	AIModel        *AIModel                   `json:"ai_model,omitempty"`        // recommended; profile ai_operation; OCSF 1.9.0
+	Comment        string                     `json:"comment,omitempty"`         // recommended
+	Delegation     *Delegation                `json:"delegation,omitempty"`      // optional; profile ai_operation; OCSF 1.9.0
+	Entity         *ManagedEntity             `json:"entity"`                    // required
+	EntityResult   *ManagedEntity             `json:"entity_result,omitempty"`   // recommended; deprecated since 1.9.0
+	HTTPRequest    *HTTPRequest               `json:"http_request,omitempty"`    // optional
+	HTTPResponse   *HTTPResponse              `json:"http_response,omitempty"`   // optional
+	MessageContext *MessageContext            `json:"message_context,omitempty"` // optional; profile ai_operation; OCSF 1.9.0
+	SrcEndpoint    *NetworkEndpoint           `json:"src_endpoint,omitempty"`    // recommended
+	StatusID       StatusID                   `json:"status_id,omitempty"`       // recommended
+	UpdatedEntity  *ManagedEntity             `json:"updated_entity,omitempty"`  // recommended; OCSF 1.9.0
 }
 
 // Class implements [Event].
@@ -715,7 +705,7 @@ func (o *EntityManagement) Activity() int64 { return int64(o.ActivityID) }
 
 // UserAccess is User Access Management, class 3005 of the category Identity & Access Management.
 //
-// Deprecated: since OCSF 1.9.0.
+// It is deprecated since OCSF 1.9.0.
 type UserAccess struct {
 	Base
 
@@ -757,16 +747,14 @@ type GroupManagement struct {
 	MessageContext *MessageContext           `json:"message_context,omitempty"` // optional; profile ai_operation; OCSF 1.9.0
 	Policies       []Policy                  `json:"policies,omitempty"`        // recommended; OCSF 1.9.0
 	Privileges     []string                  `json:"privileges,omitempty"`      // recommended
-	// Deprecated: since OCSF 1.9.0.
-	Resource     *ResourceDetails  `json:"resource,omitempty"`      // recommended
-	Resources    []ResourceDetails `json:"resources,omitempty"`     // recommended; OCSF 1.9.0
-	SrcEndpoint  *NetworkEndpoint  `json:"src_endpoint,omitempty"`  // recommended
-	StatusID     StatusID          `json:"status_id,omitempty"`     // recommended
-	Subgroup     *Group            `json:"subgroup,omitempty"`      // recommended
-	UpdatedGroup *Group            `json:"updated_group,omitempty"` // recommended; OCSF 1.9.0
-	// Deprecated: since OCSF 1.9.0.
-	User  *User  `json:"user,omitempty"`  // recommended
-	Users []User `json:"users,omitempty"` // recommended; OCSF 1.9.0
+	Resource       *ResourceDetails          `json:"resource,omitempty"`        // recommended; deprecated since 1.9.0
+	Resources      []ResourceDetails         `json:"resources,omitempty"`       // recommended; OCSF 1.9.0
+	SrcEndpoint    *NetworkEndpoint          `json:"src_endpoint,omitempty"`    // recommended
+	StatusID       StatusID                  `json:"status_id,omitempty"`       // recommended
+	Subgroup       *Group                    `json:"subgroup,omitempty"`        // recommended
+	UpdatedGroup   *Group                    `json:"updated_group,omitempty"`   // recommended; OCSF 1.9.0
+	User           *User                     `json:"user,omitempty"`            // recommended; deprecated since 1.9.0
+	Users          []User                    `json:"users,omitempty"`           // recommended; OCSF 1.9.0
 }
 
 // Class implements [Event].
@@ -838,26 +826,25 @@ func (o *RoleManagement) Activity() int64 { return int64(o.ActivityID) }
 type NetworkActivity struct {
 	Base
 
-	ActivityID        NetworkActivityActivityID `json:"activity_id"`                  // required
-	AIAgent           *AIAgent                  `json:"ai_agent,omitempty"`           // optional; profile ai_operation; OCSF 1.9.0
-	AIModel           *AIModel                  `json:"ai_model,omitempty"`           // recommended; profile ai_operation; OCSF 1.9.0
-	AppName           string                    `json:"app_name,omitempty"`           // optional
-	AppProtocolName   string                    `json:"app_protocol_name,omitempty"`  // optional; OCSF 1.8.0 and later
-	ConnectionInfo    *NetworkConnectionInfo    `json:"connection_info,omitempty"`    // recommended
-	CumulativeTraffic *NetworkTraffic           `json:"cumulative_traffic,omitempty"` // optional; OCSF 1.7.0 and later
-	Delegation        *Delegation               `json:"delegation,omitempty"`         // optional; profile ai_operation; OCSF 1.9.0
-	DstEndpoint       *NetworkEndpoint          `json:"dst_endpoint,omitempty"`       // recommended
-	Initiator         string                    `json:"initiator,omitempty"`          // optional; OCSF 1.9.0; derived
-	InitiatorID       InitiatorID               `json:"initiator_id,omitempty"`       // recommended; OCSF 1.9.0
-	// Deprecated: since OCSF 1.9.0.
-	IsSrcDstAssignmentKnown *bool              `json:"is_src_dst_assignment_known,omitempty"` // recommended
-	JA4FingerprintList      []JA4Fingerprint   `json:"ja4_fingerprint_list,omitempty"`        // optional
-	LoadBalancer            *LoadBalancer      `json:"load_balancer,omitempty"`               // recommended; profile load_balancer
-	MessageContext          *MessageContext    `json:"message_context,omitempty"`             // optional; profile ai_operation; OCSF 1.9.0
-	NetworkObservationPoint *NetworkEndpoint   `json:"network_observation_point,omitempty"`   // optional; OCSF 1.8.0 and later
-	ObservationPoint        string             `json:"observation_point,omitempty"`           // optional; OCSF 1.7.0 and later; derived
-	ObservationPointID      ObservationPointID `json:"observation_point_id,omitempty"`        // optional; OCSF 1.7.0 and later
-	PacketList              []Packet           `json:"packet_list,omitempty"`                 // optional; OCSF 1.8.0 and later
+	ActivityID              NetworkActivityActivityID `json:"activity_id"`                           // required
+	AIAgent                 *AIAgent                  `json:"ai_agent,omitempty"`                    // optional; profile ai_operation; OCSF 1.9.0
+	AIModel                 *AIModel                  `json:"ai_model,omitempty"`                    // recommended; profile ai_operation; OCSF 1.9.0
+	AppName                 string                    `json:"app_name,omitempty"`                    // optional
+	AppProtocolName         string                    `json:"app_protocol_name,omitempty"`           // optional; OCSF 1.8.0 and later
+	ConnectionInfo          *NetworkConnectionInfo    `json:"connection_info,omitempty"`             // recommended
+	CumulativeTraffic       *NetworkTraffic           `json:"cumulative_traffic,omitempty"`          // optional; OCSF 1.7.0 and later
+	Delegation              *Delegation               `json:"delegation,omitempty"`                  // optional; profile ai_operation; OCSF 1.9.0
+	DstEndpoint             *NetworkEndpoint          `json:"dst_endpoint,omitempty"`                // recommended
+	Initiator               string                    `json:"initiator,omitempty"`                   // optional; OCSF 1.9.0; derived
+	InitiatorID             InitiatorID               `json:"initiator_id,omitempty"`                // recommended; OCSF 1.9.0
+	IsSrcDstAssignmentKnown *bool                     `json:"is_src_dst_assignment_known,omitempty"` // recommended; deprecated since 1.9.0
+	JA4FingerprintList      []JA4Fingerprint          `json:"ja4_fingerprint_list,omitempty"`        // optional
+	LoadBalancer            *LoadBalancer             `json:"load_balancer,omitempty"`               // recommended; profile load_balancer
+	MessageContext          *MessageContext           `json:"message_context,omitempty"`             // optional; profile ai_operation; OCSF 1.9.0
+	NetworkObservationPoint *NetworkEndpoint          `json:"network_observation_point,omitempty"`   // optional; OCSF 1.8.0 and later
+	ObservationPoint        string                    `json:"observation_point,omitempty"`           // optional; OCSF 1.7.0 and later; derived
+	ObservationPointID      ObservationPointID        `json:"observation_point_id,omitempty"`        // optional; OCSF 1.7.0 and later
+	PacketList              []Packet                  `json:"packet_list,omitempty"`                 // optional; OCSF 1.8.0 and later
 	// Deprecated: since OCSF 1.1.0.
 	Proxy               *NetworkProxy          `json:"proxy,omitempty"`                 // recommended
 	ProxyConnectionInfo *NetworkConnectionInfo `json:"proxy_connection_info,omitempty"` // recommended; profile network_proxy
@@ -1916,8 +1903,7 @@ type WebResourcesActivity struct {
 	TLS                 *TLS                           `json:"tls,omitempty"`                   // optional
 	UpdatedWebResources []WebResource                  `json:"updated_web_resources,omitempty"` // recommended; OCSF 1.9.0
 	WebResources        []WebResource                  `json:"web_resources"`                   // required
-	// Deprecated: since OCSF 1.9.0.
-	WebResourcesResult []WebResource `json:"web_resources_result,omitempty"` // recommended
+	WebResourcesResult  []WebResource                  `json:"web_resources_result,omitempty"`  // recommended; deprecated since 1.9.0
 }
 
 // Class implements [Event].
@@ -1932,15 +1918,14 @@ func (o *WebResourcesActivity) Activity() int64 { return int64(o.ActivityID) }
 type ApplicationLifecycle struct {
 	Base
 
-	ActivityID ApplicationLifecycleActivityID `json:"activity_id"`        // required
-	AIAgent    *AIAgent                       `json:"ai_agent,omitempty"` // optional; profile ai_operation; OCSF 1.9.0
-	AIModel    *AIModel                       `json:"ai_model,omitempty"` // recommended; profile ai_operation; OCSF 1.9.0
-	// Deprecated: since OCSF 1.9.0.
-	App            *Product        `json:"app,omitempty"`             // optional
-	Application    *Application    `json:"application,omitempty"`     // recommended; OCSF 1.9.0
-	Delegation     *Delegation     `json:"delegation,omitempty"`      // optional; profile ai_operation; OCSF 1.9.0
-	MessageContext *MessageContext `json:"message_context,omitempty"` // optional; profile ai_operation; OCSF 1.9.0
-	StatusID       StatusID        `json:"status_id,omitempty"`       // recommended
+	ActivityID     ApplicationLifecycleActivityID `json:"activity_id"`               // required
+	AIAgent        *AIAgent                       `json:"ai_agent,omitempty"`        // optional; profile ai_operation; OCSF 1.9.0
+	AIModel        *AIModel                       `json:"ai_model,omitempty"`        // recommended; profile ai_operation; OCSF 1.9.0
+	App            *Product                       `json:"app,omitempty"`             // optional; deprecated since 1.9.0
+	Application    *Application                   `json:"application,omitempty"`     // recommended; OCSF 1.9.0
+	Delegation     *Delegation                    `json:"delegation,omitempty"`      // optional; profile ai_operation; OCSF 1.9.0
+	MessageContext *MessageContext                `json:"message_context,omitempty"` // optional; profile ai_operation; OCSF 1.9.0
+	StatusID       StatusID                       `json:"status_id,omitempty"`       // recommended
 }
 
 // Class implements [Event].

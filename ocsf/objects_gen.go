@@ -40,10 +40,8 @@ type Account struct {
 //
 // At least one of process, user, iam_role, invoked_by, session, application, app_name, app_uid MUST be set.
 type Actor struct {
-	// Deprecated: since OCSF 1.9.0.
-	AppName string `json:"app_name,omitempty"` // optional
-	// Deprecated: since OCSF 1.9.0.
-	AppUID         string          `json:"app_uid,omitempty"`        // optional
+	AppName        string          `json:"app_name,omitempty"`       // optional; deprecated since 1.9.0
+	AppUID         string          `json:"app_uid,omitempty"`        // optional; deprecated since 1.9.0
 	Application    *Application    `json:"application,omitempty"`    // recommended; OCSF 1.9.0
 	Authorizations []Authorization `json:"authorizations,omitempty"` // optional
 	IAMRole        *IAMRole        `json:"iam_role,omitempty"`       // optional; OCSF 1.9.0
@@ -938,33 +936,27 @@ type Device struct {
 
 // DeviceHWInfo is the device_hw_info object.
 type DeviceHWInfo struct {
-	BIOSDate         string `json:"bios_date,omitempty"`         // optional
-	BIOSManufacturer string `json:"bios_manufacturer,omitempty"` // optional
-	BIOSVer          string `json:"bios_ver,omitempty"`          // optional
-	Chassis          string `json:"chassis,omitempty"`           // optional
-	Cores            *int64 `json:"cores,omitempty"`             // optional; OCSF 1.9.0
-	// Deprecated: since OCSF 1.9.0.
-	CPUArchitecture string `json:"cpu_architecture,omitempty"` // optional; derived
-	// Deprecated: since OCSF 1.9.0.
-	CPUArchitectureID CPUArchitectureID `json:"cpu_architecture_id,omitempty"` // optional
-	// Deprecated: since OCSF 1.9.0.
-	CPUBits *int64 `json:"cpu_bits,omitempty"` // optional
-	// Deprecated: since OCSF 1.9.0.
-	CPUCores    *int64    `json:"cpu_cores,omitempty"`     // optional
-	CPUCount    *int64    `json:"cpu_count,omitempty"`     // optional
-	CPUInfoList []CPUInfo `json:"cpu_info_list,omitempty"` // optional; OCSF 1.9.0
-	// Deprecated: since OCSF 1.9.0.
-	CPUSpeed *int64 `json:"cpu_speed,omitempty"` // optional
-	// Deprecated: since OCSF 1.9.0.
-	CPUType        string        `json:"cpu_type,omitempty"`        // optional
-	DesktopDisplay *Display      `json:"desktop_display,omitempty"` // optional
-	GPUCount       *int64        `json:"gpu_count,omitempty"`       // optional; OCSF 1.8.0 and later
-	GPUInfoList    []GPUInfo     `json:"gpu_info_list,omitempty"`   // optional; OCSF 1.8.0 and later
-	KeyboardInfo   *KeyboardInfo `json:"keyboard_info,omitempty"`   // optional
-	RAMSize        *int64        `json:"ram_size,omitempty"`        // optional
-	SerialNumber   string        `json:"serial_number,omitempty"`   // optional
-	UUID           string        `json:"uuid,omitempty"`            // optional
-	VendorName     string        `json:"vendor_name,omitempty"`     // optional
+	BIOSDate          string            `json:"bios_date,omitempty"`           // optional
+	BIOSManufacturer  string            `json:"bios_manufacturer,omitempty"`   // optional
+	BIOSVer           string            `json:"bios_ver,omitempty"`            // optional
+	Chassis           string            `json:"chassis,omitempty"`             // optional
+	Cores             *int64            `json:"cores,omitempty"`               // optional; OCSF 1.9.0
+	CPUArchitecture   string            `json:"cpu_architecture,omitempty"`    // optional; deprecated since 1.9.0; derived
+	CPUArchitectureID CPUArchitectureID `json:"cpu_architecture_id,omitempty"` // optional; deprecated since 1.9.0
+	CPUBits           *int64            `json:"cpu_bits,omitempty"`            // optional; deprecated since 1.9.0
+	CPUCores          *int64            `json:"cpu_cores,omitempty"`           // optional; deprecated since 1.9.0
+	CPUCount          *int64            `json:"cpu_count,omitempty"`           // optional
+	CPUInfoList       []CPUInfo         `json:"cpu_info_list,omitempty"`       // optional; OCSF 1.9.0
+	CPUSpeed          *int64            `json:"cpu_speed,omitempty"`           // optional; deprecated since 1.9.0
+	CPUType           string            `json:"cpu_type,omitempty"`            // optional; deprecated since 1.9.0
+	DesktopDisplay    *Display          `json:"desktop_display,omitempty"`     // optional
+	GPUCount          *int64            `json:"gpu_count,omitempty"`           // optional; OCSF 1.8.0 and later
+	GPUInfoList       []GPUInfo         `json:"gpu_info_list,omitempty"`       // optional; OCSF 1.8.0 and later
+	KeyboardInfo      *KeyboardInfo     `json:"keyboard_info,omitempty"`       // optional
+	RAMSize           *int64            `json:"ram_size,omitempty"`            // optional
+	SerialNumber      string            `json:"serial_number,omitempty"`       // optional
+	UUID              string            `json:"uuid,omitempty"`                // optional
+	VendorName        string            `json:"vendor_name,omitempty"`         // optional
 
 	// Extra holds members of the object that no field can tell.
 	Extra Extra `json:"-"`
@@ -1016,17 +1008,14 @@ type Display struct {
 
 // DNSAnswer is the dns_answer object.
 type DNSAnswer struct {
-	Class string `json:"class,omitempty"` // recommended
-	// Deprecated: since OCSF 1.9.0.
-	FlagIDs []FlagID `json:"flag_ids,omitempty"` // recommended
-	// Deprecated: since OCSF 1.9.0.
-	Flags    []string `json:"flags,omitempty"`    // optional; derived
-	Hostname string   `json:"hostname,omitempty"` // recommended; OCSF 1.9.0
-	// Deprecated: since OCSF 1.9.0.
-	PacketUID *int64 `json:"packet_uid,omitempty"` // recommended
-	RData     string `json:"rdata"`                // required
-	TTL       *int64 `json:"ttl,omitempty"`        // recommended
-	Type      string `json:"type,omitempty"`       // recommended
+	Class     string   `json:"class,omitempty"`      // recommended
+	FlagIDs   []FlagID `json:"flag_ids,omitempty"`   // recommended; deprecated since 1.9.0
+	Flags     []string `json:"flags,omitempty"`      // optional; deprecated since 1.9.0; derived
+	Hostname  string   `json:"hostname,omitempty"`   // recommended; OCSF 1.9.0
+	PacketUID *int64   `json:"packet_uid,omitempty"` // recommended; deprecated since 1.9.0
+	RData     string   `json:"rdata"`                // required
+	TTL       *int64   `json:"ttl,omitempty"`        // recommended
+	Type      string   `json:"type,omitempty"`       // recommended
 
 	// Extra holds members of the object that no field can tell.
 	Extra Extra `json:"-"`
@@ -1034,15 +1023,12 @@ type DNSAnswer struct {
 
 // DNSQuery is the dns_query object.
 type DNSQuery struct {
-	Class    string `json:"class,omitempty"` // recommended
-	Hostname string `json:"hostname"`        // required
-	// Deprecated: since OCSF 1.9.0.
-	Opcode string `json:"opcode,omitempty"` // optional
-	// Deprecated: since OCSF 1.9.0.
-	OpcodeID OpcodeID `json:"opcode_id,omitempty"` // recommended
-	// Deprecated: since OCSF 1.9.0.
-	PacketUID *int64 `json:"packet_uid,omitempty"` // recommended
-	Type      string `json:"type,omitempty"`       // recommended
+	Class     string   `json:"class,omitempty"`      // recommended
+	Hostname  string   `json:"hostname"`             // required
+	Opcode    string   `json:"opcode,omitempty"`     // optional; deprecated since 1.9.0
+	OpcodeID  OpcodeID `json:"opcode_id,omitempty"`  // recommended; deprecated since 1.9.0
+	PacketUID *int64   `json:"packet_uid,omitempty"` // recommended; deprecated since 1.9.0
+	Type      string   `json:"type,omitempty"`       // recommended
 
 	// Extra holds members of the object that no field can tell.
 	Extra Extra `json:"-"`
@@ -1379,21 +1365,20 @@ type File struct {
 	Path                string               `json:"path,omitempty"`                 // recommended
 	Product             *Product             `json:"product,omitempty"`              // optional
 	SecurityDescriptor  string               `json:"security_descriptor,omitempty"`  // optional
-	// Deprecated: since OCSF 1.8.0.
-	Signature    *DigitalSignature  `json:"signature,omitempty"`     // optional
-	Signatures   []DigitalSignature `json:"signatures,omitempty"`    // optional; OCSF 1.8.0 and later
-	Size         *int64             `json:"size,omitempty"`          // optional
-	StorageClass string             `json:"storage_class,omitempty"` // optional; profile cloud
-	Tags         []KeyValueObject   `json:"tags,omitempty"`          // optional
-	Type         string             `json:"type,omitempty"`          // optional; derived
-	TypeID       FileTypeID         `json:"type_id"`                 // required
-	UID          string             `json:"uid,omitempty"`           // optional
-	UIDNumeric   *int64             `json:"uid_numeric,omitempty"`   // optional; OCSF 1.9.0
-	URI          string             `json:"uri,omitempty"`           // optional
-	URL          *URL               `json:"url,omitempty"`           // optional
-	Version      string             `json:"version,omitempty"`       // optional
-	Volume       string             `json:"volume,omitempty"`        // optional
-	Xattributes  map[string]any     `json:"xattributes,omitempty"`   // optional
+	Signature           *DigitalSignature    `json:"signature,omitempty"`            // optional; deprecated since 1.8.0
+	Signatures          []DigitalSignature   `json:"signatures,omitempty"`           // optional; OCSF 1.8.0 and later
+	Size                *int64               `json:"size,omitempty"`                 // optional
+	StorageClass        string               `json:"storage_class,omitempty"`        // optional; profile cloud
+	Tags                []KeyValueObject     `json:"tags,omitempty"`                 // optional
+	Type                string               `json:"type,omitempty"`                 // optional; derived
+	TypeID              FileTypeID           `json:"type_id"`                        // required
+	UID                 string               `json:"uid,omitempty"`                  // optional
+	UIDNumeric          *int64               `json:"uid_numeric,omitempty"`          // optional; OCSF 1.9.0
+	URI                 string               `json:"uri,omitempty"`                  // optional
+	URL                 *URL                 `json:"url,omitempty"`                  // optional
+	Version             string               `json:"version,omitempty"`              // optional
+	Volume              string               `json:"volume,omitempty"`               // optional
+	Xattributes         map[string]any       `json:"xattributes,omitempty"`          // optional
 
 	// Extra holds members of the object that no field can tell.
 	Extra Extra `json:"-"`
@@ -1626,9 +1611,8 @@ type HTTPResponse struct {
 	HTTPHeaders []HTTPHeader `json:"http_headers,omitempty"` // recommended
 	Latency     *int64       `json:"latency,omitempty"`      // optional
 	Length      *int64       `json:"length,omitempty"`       // optional
-	// Deprecated: since OCSF 1.9.0.
-	Message string `json:"message,omitempty"` // optional
-	Status  string `json:"status,omitempty"`  // optional; derived
+	Message     string       `json:"message,omitempty"`      // optional; deprecated since 1.9.0
+	Status      string       `json:"status,omitempty"`       // optional; derived
 
 	// Extra holds members of the object that no field can tell.
 	Extra Extra `json:"-"`
@@ -1727,23 +1711,18 @@ type JA4Fingerprint struct {
 //
 // At least one of name, type_id MUST be set.
 type Job struct {
-	// Deprecated: since OCSF 1.9.0.
-	CmdLine       string       `json:"cmd_line,omitempty"`        // recommended
-	CreatedTime   int64        `json:"created_time,omitempty"`    // recommended
-	CreatedTimeDT string       `json:"created_time_dt,omitempty"` // optional; profile datetime
-	Desc          string       `json:"desc,omitempty"`            // recommended
-	File          *File        `json:"file,omitempty"`            // optional
-	JobActions    []JobAction  `json:"job_actions,omitempty"`     // optional; OCSF 1.9.0
-	JobTriggers   []JobTrigger `json:"job_triggers,omitempty"`    // optional; OCSF 1.9.0
-	// Deprecated: since OCSF 1.9.0.
-	LastRunTime int64 `json:"last_run_time,omitempty"` // recommended
-	// Deprecated: since OCSF 1.9.0.
-	LastRunTimeDT string `json:"last_run_time_dt,omitempty"` // optional; profile datetime
-	Name          string `json:"name,omitempty"`             // recommended
-	// Deprecated: since OCSF 1.9.0.
-	NextRunTime int64 `json:"next_run_time,omitempty"` // optional
-	// Deprecated: since OCSF 1.9.0.
-	NextRunTimeDT string        `json:"next_run_time_dt,omitempty"` // optional; profile datetime
+	CmdLine       string        `json:"cmd_line,omitempty"`         // recommended; deprecated since 1.9.0
+	CreatedTime   int64         `json:"created_time,omitempty"`     // recommended
+	CreatedTimeDT string        `json:"created_time_dt,omitempty"`  // optional; profile datetime
+	Desc          string        `json:"desc,omitempty"`             // recommended
+	File          *File         `json:"file,omitempty"`             // optional
+	JobActions    []JobAction   `json:"job_actions,omitempty"`      // optional; OCSF 1.9.0
+	JobTriggers   []JobTrigger  `json:"job_triggers,omitempty"`     // optional; OCSF 1.9.0
+	LastRunTime   int64         `json:"last_run_time,omitempty"`    // recommended; deprecated since 1.9.0
+	LastRunTimeDT string        `json:"last_run_time_dt,omitempty"` // optional; profile datetime; deprecated since 1.9.0
+	Name          string        `json:"name,omitempty"`             // recommended
+	NextRunTime   int64         `json:"next_run_time,omitempty"`    // optional; deprecated since 1.9.0
+	NextRunTimeDT string        `json:"next_run_time_dt,omitempty"` // optional; profile datetime; deprecated since 1.9.0
 	RunState      string        `json:"run_state,omitempty"`        // optional; derived
 	RunStateID    JobRunStateID `json:"run_state_id,omitempty"`     // recommended
 	Type          string        `json:"type,omitempty"`             // optional; OCSF 1.9.0; derived

@@ -45,7 +45,7 @@ func actorOf(p map[string]string, by agent, newer bool) *ocsf.Actor {
 	}
 	switch {
 	case !newer:
-		a.AppName, a.AppUID = app.Name, app.UID //nolint:staticcheck // deprecated in 1.9.0, the only ones before
+		a.AppName, a.AppUID = app.Name, app.UID
 	case app.Name != "" || app.UID != "":
 		a.Application = &app
 	}

@@ -13,7 +13,11 @@ import (
 // longest directory that fits. Beside what is listed everybody may import
 // schemas/..., which is embedded files and generated code.
 var may = map[string][]string{
-	"ocsf": {},
+	"ocsf":                   {"ocsf/schema", "ocsf/internal/jsontree", "ocsf/internal/rules"},
+	"ocsf/schema":            {},
+	"ocsf/internal/jsontree": {},
+	"ocsf/internal/rules":    {"ocsf/schema", "ocsf/internal/jsontree"},
+	"ocsf/internal/gen":      {"ocsf/schema"},
 
 	"interceptor":            {"internal/secretwalk"},
 	"interceptor/activity":   {"interceptor", "ocsf", "internal/secretwalk", "internal/profile"},

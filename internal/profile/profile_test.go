@@ -59,7 +59,7 @@ func story(version string) []ocsf.Event {
 		if version == "1.9.0" {
 			e.Application = &ocsf.Application{Name: "docket"}
 		} else {
-			e.App = &ocsf.Product{Name: "docket"} //nolint:staticcheck // deprecated in 1.9.0, required before
+			e.App = &ocsf.Product{Name: "docket"}
 		}
 		return e
 	}
@@ -276,8 +276,8 @@ func TestParseRefuses(t *testing.T) {
 
 // TestPrincipal looks for who it was in each of the places.
 func TestPrincipal(t *testing.T) {
-	agent := ocsf.Actor{AppUID: "agent-42", AppName: "agent"} //nolint:staticcheck // deprecated in 1.9.0, the only ones before
-	named := ocsf.Actor{AppName: "agent"}                     //nolint:staticcheck // deprecated in 1.9.0, the only ones before
+	agent := ocsf.Actor{AppUID: "agent-42", AppName: "agent"}
+	named := ocsf.Actor{AppName: "agent"}
 	user := agent
 	user.User = &ocsf.User{UID: "alice"}
 	for _, c := range []struct {

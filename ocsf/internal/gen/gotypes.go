@@ -67,7 +67,7 @@ func (u *union) writeBase(c *code) {
 	u.fields(c, u.base)
 	c.line("\n// Verbatim says that the event is written as it is: nothing is derived, and nothing is")
 	c.line("// checked against the version. [Decode] sets it.\nVerbatim bool `json:\"-\"`")
-	c.line("\n// Extra holds members of the event that no field can tell.\nExtra Extra `json:\"-\"`")
+	c.line("\n// Extra holds members of the event that no field can tell.\n%s", extra)
 	c.line("}")
 }
 
@@ -95,10 +95,12 @@ func (u *union) writeObjects(c *code) {
 		u.comment(c, k)
 		c.line("type %s struct {", k.goName)
 		u.fields(c, k)
-		c.line("\n// Extra holds members of the object that no field can tell.\nExtra Extra `json:\"-\"`")
+		c.line("\n// Extra holds members of the object that no field can tell.\n%s", extra)
 		c.line("}\n")
 	}
 }
+
+const extra = "Extra Extra `json:\"-\"`" //nolint:dupword // a field and its type
 
 // comment writes the rest of a type's comment.
 func (u *union) comment(c *code, k *container) {
@@ -111,8 +113,12 @@ func (u *union) comment(c *code, k *container) {
 	if k.justOne != nil {
 		c.line("//\n// Exactly one of %s MUST be set.", strings.Join(k.justOne, ", "))
 	}
-	if k.deprecated != "" {
+	switch k.deprecatedIn {
+	case 0:
+	case k.in:
 		c.line("//\n// Deprecated: since OCSF %s.", k.deprecated)
+	default: // older versions need it
+		c.line("//\n// It is deprecated since OCSF %s.", k.deprecated)
 	}
 }
 
@@ -136,7 +142,7 @@ func (u *union) spell(in uint8) string {
 // fields writes the fields of a struct, in the order of the schema's names.
 func (u *union) fields(c *code, k *container) {
 	for _, a := range k.attrs {
-		if a.deprecated != "" {
+		if a.deprecatedIn == a.in {
 			c.line("// Deprecated: since OCSF %s.", a.deprecated)
 		}
 		tag := a.name
@@ -155,6 +161,9 @@ func (u *union) remark(k *container, a *attr) string {
 	if a.in != k.in {
 		r += "; OCSF " + u.spell(a.in)
 	}
+	if a.deprecatedIn != 0 && a.deprecatedIn != a.in {
+		r += "; deprecated since " + a.deprecated
+	}
 	if a.siblingOf != nil || a.derived() {
 		r += "; derived"
 	}
@@ -168,7 +177,7 @@ func (a *attr) derived() bool {
 }
 
 // always says whether every version requires the attribute, whatever the profiles.
-func (k *container) always(a *attr) bool { return a.required == k.in }
+func (c *container) always(a *attr) bool { return a.required == c.in }
 
 // goType returns the Go type of a field. Numbers and booleans are pointers
 // where 0 and false differ from nothing: not where they are required, nor for

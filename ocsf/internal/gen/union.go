@@ -34,6 +34,7 @@ type container struct {
 	categoryCaption        string
 	in                     uint8
 	deprecated             string // since when
+	deprecatedIn           uint8
 	atLeastOne, justOne    []string
 	isClass                bool
 	attrs                  []*attr // by name
@@ -51,7 +52,8 @@ type attr struct {
 	in, required         uint8
 	requirement          schema.Requirement // in the newest version
 	profiles             []string           // in the newest version
-	deprecated           string
+	deprecated           string             // since when
+	deprecatedIn         uint8
 	sibling              string
 	values               []value
 	enum                 *enum
@@ -66,10 +68,10 @@ type value struct {
 
 // An enum is a Go type with constants.
 type enum struct {
-	goName, prefix, doc string
-	text                bool // of strings
-	values              []value
-	users               []string // Go fields, for the comment
+	goName, prefix string
+	text           bool // of strings
+	values         []value
+	users          []string // Go fields, for the comment
 }
 
 func newUnion(schemas []*schema.Schema) (*union, error) {
@@ -129,6 +131,9 @@ func merged(in map[string]*container, name string) *container {
 func (c *container) merge(s *schema.Schema, item *schema.Item, bit uint8) error {
 	c.in |= bit
 	c.caption, c.extends, c.deprecated = item.Caption, item.Extends, since(item.Deprecated)
+	if item.Deprecated != nil {
+		c.deprecatedIn |= bit
+	}
 	c.atLeastOne, c.justOne = item.Constraints["at_least_one"], item.Constraints["just_one"]
 	for name, from := range item.Attributes {
 		a := c.attr(name)
@@ -147,6 +152,9 @@ func (c *container) merge(s *schema.Schema, item *schema.Item, bit uint8) error 
 		a.base, a.kind, a.object, a.array = base, from.Type, from.ObjectType, from.IsArray
 		a.caption, a.requirement, a.profiles = from.Caption, from.Requirement, from.Profiles
 		a.sibling, a.deprecated = from.Sibling, since(from.Deprecated)
+		if from.Deprecated != nil {
+			a.deprecatedIn |= bit
+		}
 		if from.Requirement == schema.Required && len(from.Profiles) == 0 {
 			a.required |= bit
 		}
