@@ -247,15 +247,20 @@ func (p *Path) state() {
 		return
 	}
 	p.stated = maps.Clone(now)
-	p.emitter.Emit(context.Background(), &ocsf.ApplicationLifecycle{
+	p.emitter.Emit(context.Background(), ungoverned(since, total, time.Now()))
+}
+
+// ungoverned states calls that no binding looked at, by method.
+func ungoverned(since map[string]any, total int64, now time.Time) ocsf.Event {
+	return &ocsf.ApplicationLifecycle{
 		ActivityID: ocsf.ApplicationLifecycleOther, StatusID: ocsf.StatusSuccess,
 		Base: ocsf.Base{
-			ActivityName: "Ungoverned calls", Time: time.Now().UnixMilli(), SeverityID: ocsf.SeverityInformational,
+			ActivityName: "Ungoverned calls", Time: now.UnixMilli(), SeverityID: ocsf.SeverityInformational,
 			Message:  fmt.Sprintf("%s of %s passed ungoverned", counted(total, "call"), counted(int64(len(since)), "method")),
 			Metadata: ocsf.Metadata{EventCode: profile.KindLifecycle, TenantUID: profile.TenantDocket},
 			Unmapped: map[string]any{profile.Unmapped: map[string]any{"ungoverned": since}},
 		},
-	})
+	}
 }
 
 // counted says how many there are: "1 call", "2 calls".
