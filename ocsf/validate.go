@@ -15,9 +15,10 @@ import (
 // expected there.
 type SyntaxError = jsontree.SyntaxError
 
-// A Mode says by whose rules events are validated. Of two members of an object
-// with the same name the last counts in both modes, and null stands for an
-// absent attribute, unless the table says otherwise.
+// A Mode says by whose rules events are validated. In both, the last of two
+// members of an object with the same name counts; and null stands for an absent
+// attribute, but not to a constraint, for which the name is enough, nor as the
+// caption beside a value.
 //
 // [ModeStrict] differs from [ModeServer] in these cases and no others:
 //
@@ -49,9 +50,9 @@ type Mode string
 const (
 	// ModeServer finds what the second validator of the official schema server
 	// finds, with the same codes, severities and paths. Where that one fails (an
-	// object as the value of an enumeration, something else than an array where
-	// an array of such values or of their captions is due), it reports
-	// attribute_wrong_type and goes on.
+	// object or an array as the value of an enumeration, something else than an
+	// array where an array of such values or of their captions is due), it
+	// reports attribute_wrong_type and goes on.
 	ModeServer Mode = "server"
 	// ModeStrict corrects the rules of the server where they contradict the
 	// schema, and compares observables with the event.
