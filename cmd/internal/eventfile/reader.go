@@ -4,13 +4,16 @@ package eventfile
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 )
 
-// MaxEvent is the longest event that a [Reader] accepts by default, in bytes.
-const MaxEvent = 64 << 20
+// MaxEvent is the longest event that a [Reader] accepts by default, in bytes. What
+// is made of an event takes many times its size, of one full of small numbers
+// thirty times.
+const MaxEvent = 16 << 20
 
 // Options of a [Reader]; the zero value is fine.
 type Options struct {
@@ -25,7 +28,7 @@ type Options struct {
 }
 
 // An Event is what stands in the place of an event: an object, from bracket to
-// bracket.
+// bracket, or a short value of JSON that is none.
 type Event struct {
 	// Data is valid until the next call of [Reader.Next].
 	Data []byte
@@ -136,7 +139,7 @@ func (r *Reader) Next() (Event, error) {
 			r.take(1)
 		case len(r.open) == 0 && r.mark():
 		default:
-			return Event{}, r.junk()
+			return r.other()
 		}
 	}
 }
@@ -237,8 +240,9 @@ func amount(n int) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-// junk takes what is in the place of an event and is none.
-func (r *Reader) junk() error {
+// other takes what is in the place of an event and is no object. A value of JSON
+// it is up to the caller to refuse.
+func (r *Reader) other() (Event, error) {
 	f := r.fault("")
 	var said excerpt
 	if len(r.open) > 0 {
@@ -251,11 +255,16 @@ func (r *Reader) junk() error {
 		}
 		said = r.restOfLine()
 	}
-	if f.Index >= 0 {
-		r.index++
+	if f.Index < 0 {
+		f.Reason = fmt.Sprintf("there is something behind the event: %s", said)
+		return Event{}, f
+	}
+	r.index++
+	if text := bytes.TrimSpace(said); len(said) <= excerptMax && json.Valid(text) {
+		return Event{Data: text, Index: f.Index, Line: f.Line}, nil
 	}
 	f.Reason = fmt.Sprintf("here should be an event, an object of JSON, and not %s", said)
-	return f
+	return Event{}, f
 }
 
 // finish returns what is to say at the end of what could be read.
@@ -273,7 +282,7 @@ func (r *Reader) finish() error {
 
 // failed is the error of an input that cannot be read further.
 func (r *Reader) failed() error {
-	return fmt.Errorf("read on from line %d: %w", r.line, r.err)
+	return fmt.Errorf("from line %d on: %w", r.line, r.err)
 }
 
 // fault returns one that is not in the place of an event.

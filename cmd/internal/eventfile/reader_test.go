@@ -48,6 +48,7 @@ func TestReader(t *testing.T) {
 		never  = "! the event never ends: the input is cut off"
 		other  = "! the event never ends: another one begins where it should go on"
 		quoted = "! a string never ends: the line is cut off"
+		behind = "! there is something behind the event: "
 		expect = "! here should be an event, an object of JSON, and not "
 	)
 	for _, c := range []struct {
@@ -77,12 +78,13 @@ func TestReader(t *testing.T) {
 			`0@1 {"events":{"events":[]}}`, `1@1 {"x":"events","y":[]}`, `2@1 {"x":{"events":[]}}`, `3@1 {"class_uid":1,"events":[{}]}`, `4@1 {"events":null}`,
 		}},
 
-		{"text", "hello\n{}\nnull\n", []string{`0@1 ` + expect + `"hello"`, "1@2 {}", `2@3 ` + expect + `"null"`}},
+		{"text", "hello\n{}\nnull\n", []string{`0@1 ` + expect + `"hello"`, "1@2 {}", "2@3 null"}},
+		{"broken values, in an array", `[nul,"a]`, []string{`0@1 ` + expect + `"nul"`, `1@1 ` + expect + `"\"a]"`, "-1@1 ! the list of events that begins on line 1 never ends: the input is cut off"}},
 		{"long text", strings.Repeat("x", 99) + "\n{}", []string{`0@1 ` + expect + `"` + strings.Repeat("x", 40) + `"...`, "1@2 {}"}},
 		{"hostile text", "\x1b[31m\xff\r\n{}", []string{`0@1 ` + expect + `"\x1b[31m\xff"`, "1@2 {}"}},
-		{"lines with commas", "{},\n{},\n", []string{"0@1 {}", `-1@1 ` + expect + `","`, "1@2 {}", `-1@2 ` + expect + `","`}},
+		{"lines with commas", "{},\n{},\n", []string{"0@1 {}", `-1@1 ` + behind + `","`, "1@2 {}", `-1@2 ` + behind + `","`}},
 		{"what is no object, in an array", `[1,"a,\"]",{},true]{}`, []string{
-			`0@1 ` + expect + `"1"`, `1@1 ` + expect + `"\"a,\\\"]\""`, "2@1 {}", `3@1 ` + expect + `"true"`, "4@1 {}",
+			"0@1 1", `1@1 "a,\"]"`, "2@1 {}", "3@1 true", "4@1 {}",
 		}},
 		{"commas too many", "[,{},,{},]{}", []string{
 			"-1@1 ! there is a comma too many", "0@1 {}", "-1@1 ! there is a comma too many", "1@1 {}",
@@ -171,7 +173,7 @@ func TestReadError(t *testing.T) {
 	for _, in := range []string{"{}\n{}\n", "{}\n{}\n{\"a\":1", "[{},\n{},\n", "{\"events\":[{},\n{}\n]"} {
 		src := io.MultiReader(strings.NewReader(in), iotest.ErrReader(errors.New("disk gone")))
 		got := told(t, src, Options{})
-		if len(got) != 3 || got[1] != "1@2 {}" || got[2] != "!! read on from line 3: disk gone" {
+		if len(got) != 3 || got[1] != "1@2 {}" || got[2] != "!! from line 3 on: disk gone" {
 			t.Errorf("of %q: %q", in, got)
 		}
 	}

@@ -148,15 +148,18 @@ func (r *Reader) until(ends func(byte) bool) (e excerpt) {
 	}
 }
 
-const excerptMax = 40
-
-// An excerpt is how a piece of the input begins; one byte more than is shown
-// when it goes on.
+// An excerpt is how a piece of the input begins: up to excerptMax bytes, and one
+// more when it goes on.
 type excerpt []byte
 
+const (
+	excerptMax   = 1 << 10
+	excerptShown = 40
+)
+
 func (e excerpt) String() string {
-	if len(e) > excerptMax {
-		return fmt.Sprintf("%q...", []byte(e[:excerptMax]))
+	if e = bytes.TrimRight(e, "\r"); len(e) > excerptShown {
+		return fmt.Sprintf("%q...", []byte(e[:excerptShown]))
 	}
-	return fmt.Sprintf("%q", bytes.TrimRight(e, "\r"))
+	return fmt.Sprintf("%q", []byte(e))
 }
