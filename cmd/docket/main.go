@@ -51,7 +51,7 @@ func root() *cobra.Command {
 	c.PersistentFlags().StringVar(&s.data, "data", dataDefault(), "data directory (DOCKET_DATA)")
 	c.AddCommand(
 		upCommand(s), initCommand(), tailCommand(s), queryCommand(s), showCommand(s), replayCommand(s), verifyCommand(s),
-		chainCommand(), streamCommand(s), doctorCommand(s), schemaCommand(), versionCommand(), demoCommand(), answerCommand(),
+		chainCommand(), streamCommand(s), doctorCommand(s), validateCommand(), schemaCommand(), versionCommand(), demoCommand(), answerCommand(),
 	)
 	cli.SetHelp(c)
 	c.SetVersionTemplate(cli.VersionTemplate)
