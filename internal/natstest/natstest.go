@@ -38,7 +38,7 @@ type Option func(*server.Options)
 func Run(t testing.TB, opts ...Option) *Server {
 	t.Helper()
 	s := &Server{t: t, opts: server.Options{
-		Host: "127.0.0.1", Port: freePort(t), JetStream: true, StoreDir: t.TempDir(),
+		Host: "127.0.0.1", Port: FreePort(t), JetStream: true, StoreDir: t.TempDir(),
 		SyncAlways: true, NoSigs: true, NoLog: true,
 		JetStreamMaxMemory: 1 << 30, JetStreamMaxStore: 64 << 30,
 	}}
@@ -132,10 +132,10 @@ func (s *Server) JetStream(t testing.TB) jetstream.JetStream {
 	return js
 }
 
-// freePort finds a port that is free now, and likely to be free whenever the
-// server comes back: it is below those that systems give to connections and to
-// listeners that do not care, of which other tests take many meanwhile.
-func freePort(t testing.TB) int {
+// FreePort finds a port that is free now, and likely to be free whenever a
+// server comes back to it: it is below those that systems give to connections
+// and to listeners that do not care, of which other tests take many meanwhile.
+func FreePort(t testing.TB) int {
 	t.Helper()
 	const first, end = 15_000, 32_000
 	var err error

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"sync"
 	"testing"
@@ -20,6 +19,7 @@ import (
 	"github.com/docket-audit/docket/collector"
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/emitter"
+	"github.com/docket-audit/docket/internal/natstest"
 	"github.com/docket-audit/docket/internal/stream"
 	"github.com/docket-audit/docket/ocsf"
 )
@@ -31,7 +31,7 @@ const replicas = 3
 // speak for another emitter.
 func TestClusterCarriesEvents(t *testing.T) {
 	urls := cluster(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 
 	collecting := connect(t, urls, "collector", "collector-password")
@@ -140,9 +140,9 @@ func cluster(t *testing.T) string {
 	for name, s := range p.Running("nats:2.15.2-alpine") {
 		o := natsOptions(t, compose.HostPath(&s, "/etc/nats/nats.conf"))
 		o.ServerName, o.StoreDir, o.NoSigs, o.NoLog = name, t.TempDir(), true, true
-		o.Host, o.Port = "127.0.0.1", freePort(t)
+		o.Host, o.Port = "127.0.0.1", natstest.FreePort(t)
 		o.HTTPHost, o.HTTPPort = "", 0
-		o.Cluster.Host, o.Cluster.Port = "127.0.0.1", freePort(t)
+		o.Cluster.Host, o.Cluster.Port = "127.0.0.1", natstest.FreePort(t)
 		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", o.Cluster.Port)})
 		names = append(names, fmt.Sprintf("nats://127.0.0.1:%d", o.Port))
 		options = append(options, o)
@@ -161,19 +161,9 @@ func cluster(t *testing.T) string {
 			srv.Shutdown()
 			srv.WaitForShutdown()
 		})
-		if !srv.ReadyForConnections(20 * time.Second) {
+		if !srv.ReadyForConnections(time.Minute) {
 			t.Fatal("a server does not start")
 		}
 	}
 	return names[0] + "," + names[1] + "," + names[2]
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
