@@ -119,7 +119,7 @@ func (r *rig) start(change ...func(*Config)) *running {
 // drained waits until everything published is stored.
 func (r *rig) drained(run *running) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	defer cancel()
 	if err := run.Drain(ctx); err != nil {
 		r.t.Fatal(err)

@@ -108,7 +108,7 @@ func (l *life) live() error {
 		})
 	}
 	callers.Wait()
-	closing, done := context.WithTimeout(ctx, 20*time.Second)
+	closing, done := context.WithTimeout(ctx, time.Minute)
 	defer done()
 	return e.Close(closing)
 }

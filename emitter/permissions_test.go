@@ -88,7 +88,7 @@ func TestPermissionsExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := c.Next(jetstream.FetchMaxWait(10 * time.Second))
+	m, err := c.Next(jetstream.FetchMaxWait(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestPermissionsExample(t *testing.T) {
 	if err := s.DeleteConsumer(t.Context(), durable.Durable); err != nil {
 		t.Error(err)
 	}
-	got, err := siem.NextMsg(10 * time.Second)
+	got, err := siem.NextMsg(time.Minute)
 	if err != nil || !strings.HasPrefix(got.Subject, "docket.activity.acme.lifecycle.") {
 		t.Errorf("the subscriber got %v, %v", got, err)
 	}
@@ -172,7 +172,7 @@ func TestPermissionsAreNarrow(t *testing.T) {
 			if err := tt.do(nc); err != nil {
 				t.Fatal(err)
 			}
-			if err := nc.FlushTimeout(10 * time.Second); err != nil {
+			if err := nc.FlushTimeout(time.Minute); err != nil {
 				t.Fatal(err)
 			}
 			// The refusal precedes the answer to the flush, but is told by another
