@@ -12,6 +12,8 @@ MAKEFLAGS += --no-print-directory
 BIN   := $(CURDIR)/.tmp/bin
 FOR   ?= 1h
 FUZZTIME ?= 5s
+OCSFFUZZTIME ?= 20s
+TORTUREFUZZTIME ?= 10m
 GOTESTFLAGS ?=
 
 # The revision is given to the linker by name. Go's own stamping asks git in a
@@ -70,21 +72,25 @@ e2e: ## crashes, outages, the demo and its journals, the image's build
 	go test -tags e2e -count=1 -p 1 -timeout 20m $(GOTESTFLAGS) $(call packages_with,^//go:build e2e)
 
 .PHONY: torture
-torture: ## the crash campaigns, FOR=1h each, with a report under docs/torture
+torture: ## the crash campaigns, FOR=1h each, and the fuzz tests of ocsf, with a report under docs/torture
 	@mkdir -p docs/torture
 	{ echo "make torture FOR=$(FOR)"; \
 	  echo "commit  $(VERSION)"; \
 	  echo "machine $$(uname -srm), $$(nproc) cores, $$(awk '/^MemTotal/ {print int($$2/1048576+0.5)}' /proc/meminfo) GiB, $$(go version)"; \
 	  echo "began   $$(date -u +%FT%TZ)"; \
 	  go test -tags e2e,torture -count=1 -timeout 0 -v -run '^TestTorture$$' ./emitter ./internal/e2e -torture.for=$(FOR); \
+	  for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' ocsf/*_test.go | cut -c6-); do \
+	    echo "fuzz    $$name for $(TORTUREFUZZTIME)"; \
+	    go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(TORTUREFUZZTIME) -fuzzminimizetime 20x ./ocsf | tail -3; done; \
 	  echo "ended   $$(date -u +%FT%TZ)"; \
 	} 2>&1 | tee docs/torture/$(VERSION).txt
 
 .PHONY: fuzz
-fuzz: ## each fuzz test for FUZZTIME
+fuzz: ## each fuzz test for FUZZTIME, those of ocsf for OCSFFUZZTIME
 	@for dir in $(call packages_with,^func Fuzz); do \
 	  for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$dir/*_test.go | cut -c6-); do \
-	    go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$dir; done; done
+	    case $$dir in ./ocsf) time=$(OCSFFUZZTIME);; *) time=$(FUZZTIME);; esac; \
+	    go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $$time -fuzzminimizetime 20x $$dir; done; done
 
 .PHONY: replaytest
 replaytest: ## examples/replaytest, a module of its own as a user's would be

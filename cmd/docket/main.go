@@ -12,6 +12,7 @@
 //	docket show OPERATION                    what became of one operation, and why
 //	docket replay --chain candidate.toml     what a changed policy would have done
 //	docket verify --deep                     is the history whole and unchanged
+//	docket validate events.ndjson            are these, or anybody's, valid OCSF events
 //
 // The rules that all verbs keep (formats, exit codes, errors) are those of
 // package cmd/internal/cli.
