@@ -34,6 +34,7 @@ var pins = map[string]string{
 	"github.com/prometheus/client_golang":                                         "v1.24.1",
 	"github.com/prometheus/client_model":                                          "v0.6.3",
 	"github.com/prometheus/common":                                                "v0.72.0",
+	"github.com/rivo/uniseg":                                                      "v0.4.7",
 	"github.com/rogpeppe/go-internal":                                             "v1.14.1",
 	"github.com/santhosh-tekuri/jsonschema/v6":                                    "v6.0.1",
 	"github.com/spf13/cobra":                                                      "v1.10.2",
