@@ -66,20 +66,14 @@ func upCommand(s *settings) *cobra.Command {
 				return cli.Usage(cli.Hint(errors.New("nothing to run"), "give a configuration with --config FILE (`docket init` writes one), or see it work with --demo"))
 			}
 			o.data, o.log, o.stdout, o.stderr = s.data, log, c.OutOrStdout(), c.ErrOrStderr()
-			ctx := c.Context()
-			if o.limit > 0 {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, o.limit)
-				defer cancel()
-			}
-			return up(ctx, o)
+			return up(c.Context(), o)
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&o.config, "config", os.Getenv("DOCKET_CONFIG"), "configuration file (DOCKET_CONFIG)")
 	f.BoolVar(&o.demo, "demo", false, "with a demo service, interceptors and traffic")
 	f.BoolVar(&o.adopt, "adopt-ledger", false, "begin the ledger anew where it is gone or contradicts what is stored; the old one is set aside and a finding says so")
-	f.DurationVar(&o.limit, "for", 0, "stop after this long, such as 20s")
+	f.DurationVar(&o.limit, "for", 0, "stop when all has run for this long, such as 20s")
 	f.StringArrayVar(&o.set, "set", nil, "set a configuration key, as in --set api.listen=127.0.0.1:8081 (DOCKET_TABLE_KEY)")
 	f.StringVar(&level, "log", "warn", "log level: debug, info, warn, error")
 	return c
@@ -93,6 +87,12 @@ func up(ctx context.Context, o upOptions) error {
 			return nil // stopped while it started
 		}
 		return err
+	}
+	if o.limit > 0 {
+		// From here on: how long the start takes depends on the machine.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.limit)
+		defer cancel()
 	}
 	d.banner()
 	sentences := d.group.Go("sentences", d.sentences)
