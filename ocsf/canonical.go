@@ -256,38 +256,36 @@ func appendText(b []byte, s string) ([]byte, error) {
 // copyPlain copies s to to, eight bytes at a time, if all of it is ASCII that
 // needs no escape, as most text is. Else it says no, and to is spoilt.
 func copyPlain(to []byte, s string) bool {
-	i := 0
-	for ; i+8 <= len(s); i += 8 {
-		w := load(s, i)
+	if len(s) < 8 {
+		for i := range len(s) {
+			c := s[i]
+			if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+				return false
+			}
+			to[i] = c
+		}
+		return true
+	}
+	rest, out := s, to
+	for len(rest) >= 8 && len(out) >= 8 {
+		w := load(rest)
 		if special(w) != 0 {
 			return false
 		}
-		binary.LittleEndian.PutUint64(to[i:], w)
+		binary.LittleEndian.PutUint64(out, w)
+		rest, out = rest[8:], out[8:]
 	}
-	if i == len(s) {
-		return true
-	}
-	if i > 0 { // the last eight, some of which are there already
-		i = len(s) - 8
-		w := load(s, i)
-		binary.LittleEndian.PutUint64(to[i:], w)
-		return special(w) == 0
-	}
-	for ; i < len(s); i++ {
-		c := s[i]
-		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			return false
-		}
-		to[i] = c
-	}
-	return true
+	// The last eight, some of which are there already.
+	w := load(s[len(s)-8:])
+	binary.LittleEndian.PutUint64(to[len(s)-8:], w)
+	return special(w) == 0
 }
 
-// load returns eight bytes of s from i on as one word.
-func load(s string, i int) uint64 {
-	_ = s[i+7]
-	return uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
-		uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+// load returns the first eight bytes of s as one word.
+func load(s string) uint64 {
+	_ = s[7] // one check instead of eight
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
 // special says which of the eight bytes of w are not ASCII or need an escape: it

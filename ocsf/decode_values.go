@@ -353,11 +353,13 @@ func (d *decoder) string() string {
 // skipPlain returns the index, from i on, up to which s is ASCII that needs no
 // escape: that of the first byte which is not, or the end.
 func skipPlain(s string, i int) int {
-	for ; i+8 <= len(s); i += 8 {
-		if at := special(load(s, i)); at != 0 {
-			return i + bits.TrailingZeros64(at)/8
+	rest := s[min(i, len(s)):]
+	for ; len(rest) >= 8; rest = rest[8:] {
+		if at := special(load(rest)); at != 0 {
+			return len(s) - len(rest) + bits.TrailingZeros64(at)/8
 		}
 	}
+	i = max(i, len(s)-len(rest))
 	for i < len(s) {
 		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
 			break

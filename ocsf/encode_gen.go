@@ -160,9 +160,13 @@ func (b *Base) member(e *encoder, i int) {
 	case 2:
 		e.name(`"activity_name":"`, b.ActivityName, e.activityName)
 	case 3:
-		encodeObject(e, `"actor":`, b.Actor)
+		e.key(`"actor":`)
+		b.Actor.encode(e)
+		e.sign(',')
 	case 4:
-		encodeObject(e, `"api":`, b.API)
+		e.key(`"api":`)
+		b.API.encode(e)
+		e.sign(',')
 	case 5:
 		encodeList(e, `"attacks":`, b.Attacks)
 	case 6:
@@ -180,7 +184,9 @@ func (b *Base) member(e *encoder, i int) {
 	case 11:
 		e.uid(`"class_uid":`, int64(b.ClassUID), e.class)
 	case 12:
-		encodeObject(e, `"cloud":`, b.Cloud)
+		e.key(`"cloud":`)
+		b.Cloud.encode(e)
+		e.sign(',')
 	case 13:
 		e.caption(`"confidence":"`, b.Confidence, int64(b.ConfidenceID), captionsConfidenceID, e.always(0))
 	case 14:
@@ -190,7 +196,9 @@ func (b *Base) member(e *encoder, i int) {
 	case 16:
 		e.int(`"count":`, *b.Count)
 	case 17:
-		encodeObject(e, `"device":`, b.Device)
+		e.key(`"device":`)
+		b.Device.encode(e)
+		e.sign(',')
 	case 18:
 		e.caption(`"disposition":"`, b.Disposition, int64(b.DispositionID), captionsDispositionID, e.always(0))
 	case 19:
@@ -204,13 +212,17 @@ func (b *Base) member(e *encoder, i int) {
 	case 23:
 		encodeList(e, `"enrichments":`, b.Enrichments)
 	case 24:
-		encodeObject(e, `"firewall_rule":`, b.FirewallRule)
+		e.key(`"firewall_rule":`)
+		b.FirewallRule.encode(e)
+		e.sign(',')
 	case 25:
 		e.bool(`"is_alert":`, *b.IsAlert)
 	case 26:
 		encodeList(e, `"malware":`, b.Malware)
 	case 27:
-		encodeObject(e, `"malware_scan_info":`, b.MalwareScanInfo)
+		e.key(`"malware_scan_info":`)
+		b.MalwareScanInfo.encode(e)
+		e.sign(',')
 	case 28:
 		e.str(`"message":"`, b.Message)
 	case 29:
@@ -220,11 +232,15 @@ func (b *Base) member(e *encoder, i int) {
 	case 31:
 		encodeList(e, `"osint":`, b.OSINT)
 	case 32:
-		encodeObject(e, `"policy":`, b.Policy)
+		e.key(`"policy":`)
+		b.Policy.encode(e)
+		e.sign(',')
 	case 33:
 		e.str(`"raw_data":"`, b.RawData)
 	case 34:
-		encodeObject(e, `"raw_data_hash":`, b.RawDataHash)
+		e.key(`"raw_data_hash":`)
+		b.RawDataHash.encode(e)
+		e.sign(',')
 	case 35:
 		e.int(`"raw_data_size":`, *b.RawDataSize)
 	case 36:
@@ -295,10 +311,14 @@ func (o *FileActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 13)
 	if o.Component != "" {
@@ -313,21 +333,29 @@ func (o *FileActivity) encode(e *encoder) {
 		e.str(`"create_mask":"`, o.CreateMask)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 24)
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	if o.FileDiff != "" {
 		e.str(`"file_diff":"`, o.FileDiff)
 	}
 	if o.FileResult != nil {
-		encodeObject(e, `"file_result":`, o.FileResult)
+		e.key(`"file_result":`)
+		o.FileResult.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -348,22 +376,32 @@ func (o *KernelExtensionActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.Driver != nil {
-		encodeObject(e, `"driver":`, o.Driver)
+		e.key(`"driver":`)
+		o.Driver.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -384,22 +422,32 @@ func (o *KernelActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 26)
 	if o.Kernel != nil {
-		encodeObject(e, `"kernel":`, o.Kernel)
+		e.key(`"kernel":`)
+		o.Kernel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -423,10 +471,14 @@ func (o *MemoryActivity) encode(e *encoder) {
 		e.int(`"actual_permissions":`, *o.ActualPermissions)
 	}
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 8)
 	if o.BaseAddress != "" {
@@ -434,15 +486,21 @@ func (o *MemoryActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.Process != nil {
-		encodeObject(e, `"process":`, o.Process)
+		e.key(`"process":`)
+		o.Process.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 36)
 	if o.RequestedPermissions != nil {
@@ -471,22 +529,32 @@ func (o *ModuleActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 30)
 	if o.Module != nil {
-		encodeObject(e, `"module":`, o.Module)
+		e.key(`"module":`)
+		o.Module.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -507,22 +575,32 @@ func (o *ScheduledJobActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 26)
 	if o.Job != nil {
-		encodeObject(e, `"job":`, o.Job)
+		e.key(`"job":`)
+		o.Job.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -530,7 +608,9 @@ func (o *ScheduledJobActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 53)
 	if (o.UpdatedJob != nil) && e.in(8, "updated_job") {
-		encodeObject(e, `"updated_job":`, o.UpdatedJob)
+		e.key(`"updated_job":`)
+		o.UpdatedJob.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -550,14 +630,20 @@ func (o *ProcessActivity) encode(e *encoder) {
 		e.int(`"actual_permissions":`, *o.ActualPermissions)
 	}
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(12, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 24)
 	if o.ExitCode != nil {
@@ -579,15 +665,21 @@ func (o *ProcessActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(12, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 30)
 	if o.Module != nil {
-		encodeObject(e, `"module":`, o.Module)
+		e.key(`"module":`)
+		o.Module.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.Process != nil {
-		encodeObject(e, `"process":`, o.Process)
+		e.key(`"process":`)
+		o.Process.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 36)
 	if o.RequestedPermissions != nil {
@@ -612,22 +704,32 @@ func (o *EventLogActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 24)
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 26)
 	if o.LogName != "" {
@@ -644,11 +746,15 @@ func (o *EventLogActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -669,22 +775,32 @@ func (o *ScriptActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 40)
 	if o.Script != nil {
-		encodeObject(e, `"script":`, o.Script)
+		e.key(`"script":`)
+		o.Script.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -705,22 +821,32 @@ func (o *PeripheralActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 32)
 	if o.PeripheralDevice != nil {
-		encodeObject(e, `"peripheral_device":`, o.PeripheralDevice)
+		e.key(`"peripheral_device":`)
+		o.PeripheralDevice.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -741,18 +867,26 @@ func (o *DevicePowerStateActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if o.AIAgent != nil {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if o.AIModel != nil {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if o.Delegation != nil {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if o.MessageContext != nil {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -773,26 +907,38 @@ func (o *ClipboardActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if o.AIAgent != nil {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if o.AIModel != nil {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 12)
 	if o.Clipboard != nil {
-		encodeObject(e, `"clipboard":`, o.Clipboard)
+		e.key(`"clipboard":`)
+		o.Clipboard.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if o.Delegation != nil {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if o.MessageContext != nil {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.SourceProcess != nil {
-		encodeObject(e, `"source_process":`, o.SourceProcess)
+		e.key(`"source_process":`)
+		o.SourceProcess.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -813,7 +959,9 @@ func (o *SecurityFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if o.Analytic != nil {
-		encodeObject(e, `"analytic":`, o.Analytic)
+		e.key(`"analytic":`)
+		o.Analytic.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 10)
 	if o.CISCSC != nil {
@@ -821,7 +969,9 @@ func (o *SecurityFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 13)
 	if o.Compliance != nil {
-		encodeObject(e, `"compliance":`, o.Compliance)
+		e.key(`"compliance":`)
+		o.Compliance.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if o.DataSources != nil {
@@ -832,7 +982,9 @@ func (o *SecurityFinding) encode(e *encoder) {
 		e.json(`"evidence":`, o.Evidence)
 	}
 	if o.Finding != nil {
-		encodeObject(e, `"finding":`, o.Finding)
+		e.key(`"finding":`)
+		o.Finding.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
@@ -854,7 +1006,9 @@ func (o *SecurityFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.Process != nil {
-		encodeObject(e, `"process":`, o.Process)
+		e.key(`"process":`)
+		o.Process.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 36)
 	if o.Resources != nil {
@@ -890,10 +1044,14 @@ func (o *VulnerabilityFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 5)
 	if o.Assignee != nil {
-		encodeObject(e, `"assignee":`, o.Assignee)
+		e.key(`"assignee":`)
+		o.Assignee.encode(e)
+		e.sign(',')
 	}
 	if o.AssigneeGroup != nil {
-		encodeObject(e, `"assignee_group":`, o.AssigneeGroup)
+		e.key(`"assignee_group":`)
+		o.AssigneeGroup.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 13)
 	if o.Comment != "" {
@@ -901,7 +1059,9 @@ func (o *VulnerabilityFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 24)
 	if o.FindingInfo != nil {
-		encodeObject(e, `"finding_info":`, o.FindingInfo)
+		e.key(`"finding_info":`)
+		o.FindingInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
@@ -930,7 +1090,9 @@ func (o *VulnerabilityFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 36)
 	if o.Resource != nil {
-		encodeObject(e, `"resource":`, o.Resource)
+		e.key(`"resource":`)
+		o.Resource.encode(e)
+		e.sign(',')
 	}
 	if o.Resources != nil {
 		encodeList(e, `"resources":`, o.Resources)
@@ -944,14 +1106,18 @@ func (o *VulnerabilityFinding) encode(e *encoder) {
 		e.int(`"status_id":`, int64(o.StatusID))
 	}
 	if o.Ticket != nil {
-		encodeObject(e, `"ticket":`, o.Ticket)
+		e.key(`"ticket":`)
+		o.Ticket.encode(e)
+		e.sign(',')
 	}
 	if o.Tickets != nil {
 		encodeList(e, `"tickets":`, o.Tickets)
 	}
 	set = b.upTo(e, set, 53)
 	if o.VendorAttributes != nil {
-		encodeObject(e, `"vendor_attributes":`, o.VendorAttributes)
+		e.key(`"vendor_attributes":`)
+		o.VendorAttributes.encode(e)
+		e.sign(',')
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
 		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
@@ -977,24 +1143,32 @@ func (o *ComplianceFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 5)
 	if o.Assignee != nil {
-		encodeObject(e, `"assignee":`, o.Assignee)
+		e.key(`"assignee":`)
+		o.Assignee.encode(e)
+		e.sign(',')
 	}
 	if o.AssigneeGroup != nil {
-		encodeObject(e, `"assignee_group":`, o.AssigneeGroup)
+		e.key(`"assignee_group":`)
+		o.AssigneeGroup.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 13)
 	if o.Comment != "" {
 		e.str(`"comment":"`, o.Comment)
 	}
 	if o.Compliance != nil {
-		encodeObject(e, `"compliance":`, o.Compliance)
+		e.key(`"compliance":`)
+		o.Compliance.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 24)
 	if o.Evidences != nil {
 		encodeList(e, `"evidences":`, o.Evidences)
 	}
 	if o.FindingInfo != nil {
-		encodeObject(e, `"finding_info":`, o.FindingInfo)
+		e.key(`"finding_info":`)
+		o.FindingInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
@@ -1023,10 +1197,14 @@ func (o *ComplianceFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 36)
 	if o.Remediation != nil {
-		encodeObject(e, `"remediation":`, o.Remediation)
+		e.key(`"remediation":`)
+		o.Remediation.encode(e)
+		e.sign(',')
 	}
 	if o.Resource != nil {
-		encodeObject(e, `"resource":`, o.Resource)
+		e.key(`"resource":`)
+		o.Resource.encode(e)
+		e.sign(',')
 	}
 	if o.Resources != nil {
 		encodeList(e, `"resources":`, o.Resources)
@@ -1040,14 +1218,18 @@ func (o *ComplianceFinding) encode(e *encoder) {
 		e.int(`"status_id":`, int64(o.StatusID))
 	}
 	if o.Ticket != nil {
-		encodeObject(e, `"ticket":`, o.Ticket)
+		e.key(`"ticket":`)
+		o.Ticket.encode(e)
+		e.sign(',')
 	}
 	if o.Tickets != nil {
 		encodeList(e, `"tickets":`, o.Tickets)
 	}
 	set = b.upTo(e, set, 53)
 	if o.VendorAttributes != nil {
-		encodeObject(e, `"vendor_attributes":`, o.VendorAttributes)
+		e.key(`"vendor_attributes":`)
+		o.VendorAttributes.encode(e)
+		e.sign(',')
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
 		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
@@ -1074,10 +1256,14 @@ func (o *DetectionFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 5)
 	if o.Assignee != nil {
-		encodeObject(e, `"assignee":`, o.Assignee)
+		e.key(`"assignee":`)
+		o.Assignee.encode(e)
+		e.sign(',')
 	}
 	if o.AssigneeGroup != nil {
-		encodeObject(e, `"assignee_group":`, o.AssigneeGroup)
+		e.key(`"assignee_group":`)
+		o.AssigneeGroup.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 13)
 	if o.Comment != "" {
@@ -1088,7 +1274,9 @@ func (o *DetectionFinding) encode(e *encoder) {
 		encodeList(e, `"evidences":`, o.Evidences)
 	}
 	if o.FindingInfo != nil {
-		encodeObject(e, `"finding_info":`, o.FindingInfo)
+		e.key(`"finding_info":`)
+		o.FindingInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
@@ -1117,7 +1305,9 @@ func (o *DetectionFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 36)
 	if o.Remediation != nil {
-		encodeObject(e, `"remediation":`, o.Remediation)
+		e.key(`"remediation":`)
+		o.Remediation.encode(e)
+		e.sign(',')
 	}
 	if o.Resources != nil {
 		encodeList(e, `"resources":`, o.Resources)
@@ -1131,14 +1321,18 @@ func (o *DetectionFinding) encode(e *encoder) {
 		e.int(`"status_id":`, int64(o.StatusID))
 	}
 	if o.Ticket != nil {
-		encodeObject(e, `"ticket":`, o.Ticket)
+		e.key(`"ticket":`)
+		o.Ticket.encode(e)
+		e.sign(',')
 	}
 	if o.Tickets != nil {
 		encodeList(e, `"tickets":`, o.Tickets)
 	}
 	set = b.upTo(e, set, 53)
 	if o.VendorAttributes != nil {
-		encodeObject(e, `"vendor_attributes":`, o.VendorAttributes)
+		e.key(`"vendor_attributes":`)
+		o.VendorAttributes.encode(e)
+		e.sign(',')
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
 		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
@@ -1164,10 +1358,14 @@ func (o *IncidentFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 5)
 	if o.Assignee != nil {
-		encodeObject(e, `"assignee":`, o.Assignee)
+		e.key(`"assignee":`)
+		o.Assignee.encode(e)
+		e.sign(',')
 	}
 	if o.AssigneeGroup != nil {
-		encodeObject(e, `"assignee_group":`, o.AssigneeGroup)
+		e.key(`"assignee_group":`)
+		o.AssigneeGroup.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 13)
 	if o.Comment != "" {
@@ -1215,14 +1413,18 @@ func (o *IncidentFinding) encode(e *encoder) {
 		e.int(`"status_id":`, int64(o.StatusID))
 	}
 	if o.Ticket != nil {
-		encodeObject(e, `"ticket":`, o.Ticket)
+		e.key(`"ticket":`)
+		o.Ticket.encode(e)
+		e.sign(',')
 	}
 	if o.Tickets != nil {
 		encodeList(e, `"tickets":`, o.Tickets)
 	}
 	set = b.upTo(e, set, 53)
 	if o.VendorAttributes != nil {
-		encodeObject(e, `"vendor_attributes":`, o.VendorAttributes)
+		e.key(`"vendor_attributes":`)
+		o.VendorAttributes.encode(e)
+		e.sign(',')
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
 		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
@@ -1245,10 +1447,14 @@ func (o *DataSecurityFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 5)
 	if o.Assignee != nil {
-		encodeObject(e, `"assignee":`, o.Assignee)
+		e.key(`"assignee":`)
+		o.Assignee.encode(e)
+		e.sign(',')
 	}
 	if o.AssigneeGroup != nil {
-		encodeObject(e, `"assignee_group":`, o.AssigneeGroup)
+		e.key(`"assignee_group":`)
+		o.AssigneeGroup.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 13)
 	if o.Comment != "" {
@@ -1256,24 +1462,36 @@ func (o *DataSecurityFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 17)
 	if o.DataSecurity != nil {
-		encodeObject(e, `"data_security":`, o.DataSecurity)
+		e.key(`"data_security":`)
+		o.DataSecurity.encode(e)
+		e.sign(',')
 	}
 	if o.Database != nil {
-		encodeObject(e, `"database":`, o.Database)
+		e.key(`"database":`)
+		o.Database.encode(e)
+		e.sign(',')
 	}
 	if o.Databucket != nil {
-		encodeObject(e, `"databucket":`, o.Databucket)
+		e.key(`"databucket":`)
+		o.Databucket.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 24)
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	if o.FindingInfo != nil {
-		encodeObject(e, `"finding_info":`, o.FindingInfo)
+		e.key(`"finding_info":`)
+		o.FindingInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
@@ -1306,7 +1524,9 @@ func (o *DataSecurityFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.SrcURL != "" {
 		e.str(`"src_url":"`, o.SrcURL)
@@ -1316,17 +1536,23 @@ func (o *DataSecurityFinding) encode(e *encoder) {
 		e.int(`"status_id":`, int64(o.StatusID))
 	}
 	if o.Table != nil {
-		encodeObject(e, `"table":`, o.Table)
+		e.key(`"table":`)
+		o.Table.encode(e)
+		e.sign(',')
 	}
 	if o.Ticket != nil {
-		encodeObject(e, `"ticket":`, o.Ticket)
+		e.key(`"ticket":`)
+		o.Ticket.encode(e)
+		e.sign(',')
 	}
 	if o.Tickets != nil {
 		encodeList(e, `"tickets":`, o.Tickets)
 	}
 	set = b.upTo(e, set, 53)
 	if o.VendorAttributes != nil {
-		encodeObject(e, `"vendor_attributes":`, o.VendorAttributes)
+		e.key(`"vendor_attributes":`)
+		o.VendorAttributes.encode(e)
+		e.sign(',')
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
 		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
@@ -1349,24 +1575,34 @@ func (o *ApplicationSecurityPostureFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 5)
 	if o.Application != nil {
-		encodeObject(e, `"application":`, o.Application)
+		e.key(`"application":`)
+		o.Application.encode(e)
+		e.sign(',')
 	}
 	if o.Assignee != nil {
-		encodeObject(e, `"assignee":`, o.Assignee)
+		e.key(`"assignee":`)
+		o.Assignee.encode(e)
+		e.sign(',')
 	}
 	if o.AssigneeGroup != nil {
-		encodeObject(e, `"assignee_group":`, o.AssigneeGroup)
+		e.key(`"assignee_group":`)
+		o.AssigneeGroup.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 13)
 	if o.Comment != "" {
 		e.str(`"comment":"`, o.Comment)
 	}
 	if o.Compliance != nil {
-		encodeObject(e, `"compliance":`, o.Compliance)
+		e.key(`"compliance":`)
+		o.Compliance.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 24)
 	if o.FindingInfo != nil {
-		encodeObject(e, `"finding_info":`, o.FindingInfo)
+		e.key(`"finding_info":`)
+		o.FindingInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
@@ -1395,7 +1631,9 @@ func (o *ApplicationSecurityPostureFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 36)
 	if o.Remediation != nil {
-		encodeObject(e, `"remediation":`, o.Remediation)
+		e.key(`"remediation":`)
+		o.Remediation.encode(e)
+		e.sign(',')
 	}
 	if o.Resources != nil {
 		encodeList(e, `"resources":`, o.Resources)
@@ -1409,14 +1647,18 @@ func (o *ApplicationSecurityPostureFinding) encode(e *encoder) {
 		e.int(`"status_id":`, int64(o.StatusID))
 	}
 	if o.Ticket != nil {
-		encodeObject(e, `"ticket":`, o.Ticket)
+		e.key(`"ticket":`)
+		o.Ticket.encode(e)
+		e.sign(',')
 	}
 	if o.Tickets != nil {
 		encodeList(e, `"tickets":`, o.Tickets)
 	}
 	set = b.upTo(e, set, 53)
 	if o.VendorAttributes != nil {
-		encodeObject(e, `"vendor_attributes":`, o.VendorAttributes)
+		e.key(`"vendor_attributes":`)
+		o.VendorAttributes.encode(e)
+		e.sign(',')
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
 		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
@@ -1437,7 +1679,9 @@ func (o *IAMAnalysisFinding) encode(e *encoder) {
 	b := &o.Base
 	set := b.present(e)
 	if o.AccessAnalysisResult != nil {
-		encodeObject(e, `"access_analysis_result":`, o.AccessAnalysisResult)
+		e.key(`"access_analysis_result":`)
+		o.AccessAnalysisResult.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 2)
 	if o.ActivityID != 0 || e.always(15) {
@@ -1448,10 +1692,14 @@ func (o *IAMAnalysisFinding) encode(e *encoder) {
 		encodeList(e, `"applications":`, o.Applications)
 	}
 	if o.Assignee != nil {
-		encodeObject(e, `"assignee":`, o.Assignee)
+		e.key(`"assignee":`)
+		o.Assignee.encode(e)
+		e.sign(',')
 	}
 	if o.AssigneeGroup != nil {
-		encodeObject(e, `"assignee_group":`, o.AssigneeGroup)
+		e.key(`"assignee_group":`)
+		o.AssigneeGroup.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 13)
 	if o.Comment != "" {
@@ -1459,11 +1707,15 @@ func (o *IAMAnalysisFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 24)
 	if o.FindingInfo != nil {
-		encodeObject(e, `"finding_info":`, o.FindingInfo)
+		e.key(`"finding_info":`)
+		o.FindingInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.IdentityActivityMetrics != nil {
-		encodeObject(e, `"identity_activity_metrics":`, o.IdentityActivityMetrics)
+		e.key(`"identity_activity_metrics":`)
+		o.IdentityActivityMetrics.encode(e)
+		e.sign(',')
 	}
 	if o.Impact != "" || o.ImpactID != 0 {
 		e.caption(`"impact":"`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
@@ -1495,7 +1747,9 @@ func (o *IAMAnalysisFinding) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 36)
 	if o.Remediation != nil {
-		encodeObject(e, `"remediation":`, o.Remediation)
+		e.key(`"remediation":`)
+		o.Remediation.encode(e)
+		e.sign(',')
 	}
 	if o.Resources != nil {
 		encodeList(e, `"resources":`, o.Resources)
@@ -1509,17 +1763,23 @@ func (o *IAMAnalysisFinding) encode(e *encoder) {
 		e.int(`"status_id":`, int64(o.StatusID))
 	}
 	if o.Ticket != nil {
-		encodeObject(e, `"ticket":`, o.Ticket)
+		e.key(`"ticket":`)
+		o.Ticket.encode(e)
+		e.sign(',')
 	}
 	if o.Tickets != nil {
 		encodeList(e, `"tickets":`, o.Tickets)
 	}
 	set = b.upTo(e, set, 53)
 	if o.User != nil {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	if o.VendorAttributes != nil {
-		encodeObject(e, `"vendor_attributes":`, o.VendorAttributes)
+		e.key(`"vendor_attributes":`)
+		o.VendorAttributes.encode(e)
+		e.sign(',')
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
 		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
@@ -1542,10 +1802,14 @@ func (o *AccountChange) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 7)
 	if (o.AuthFactors != nil) && e.in(14, "auth_factors") {
@@ -1553,18 +1817,26 @@ func (o *AccountChange) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.HTTPRequest != nil {
-		encodeObject(e, `"http_request":`, o.HTTPRequest)
+		e.key(`"http_request":`)
+		o.HTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.HTTPResponse != nil {
-		encodeObject(e, `"http_response":`, o.HTTPResponse)
+		e.key(`"http_response":`)
+		o.HTTPResponse.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 32)
 	if o.Policies != nil {
@@ -1572,7 +1844,9 @@ func (o *AccountChange) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -1580,10 +1854,14 @@ func (o *AccountChange) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 53)
 	if o.User != nil {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	if o.UserResult != nil {
-		encodeObject(e, `"user_result":`, o.UserResult)
+		e.key(`"user_result":`)
+		o.UserResult.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -1606,10 +1884,14 @@ func (o *Authentication) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 7)
 	if o.AuthFactors != nil {
@@ -1622,26 +1904,38 @@ func (o *Authentication) encode(e *encoder) {
 		e.int(`"auth_protocol_id":`, int64(o.AuthProtocolID))
 	}
 	if o.AuthenticationToken != nil {
-		encodeObject(e, `"authentication_token":`, o.AuthenticationToken)
+		e.key(`"authentication_token":`)
+		o.AuthenticationToken.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 10)
 	if o.Certificate != nil {
-		encodeObject(e, `"certificate":`, o.Certificate)
+		e.key(`"certificate":`)
+		o.Certificate.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.HTTPRequest != nil {
-		encodeObject(e, `"http_request":`, o.HTTPRequest)
+		e.key(`"http_request":`)
+		o.HTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.HTTPResponse != nil {
-		encodeObject(e, `"http_response":`, o.HTTPResponse)
+		e.key(`"http_response":`)
+		o.HTTPResponse.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 26)
 	if o.IsCleartext != nil {
@@ -1657,7 +1951,9 @@ func (o *Authentication) encode(e *encoder) {
 		e.bool(`"is_remote":`, *o.IsRemote)
 	}
 	if o.LogonProcess != nil {
-		encodeObject(e, `"logon_process":`, o.LogonProcess)
+		e.key(`"logon_process":`)
+		o.LogonProcess.encode(e)
+		e.sign(',')
 	}
 	if o.LogonType != "" || o.LogonTypeID != 0 {
 		e.caption(`"logon_type":"`, o.LogonType, int64(o.LogonTypeID), captionsLogonTypeID, e.always(0))
@@ -1667,18 +1963,26 @@ func (o *Authentication) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 40)
 	if o.Service != nil {
-		encodeObject(e, `"service":`, o.Service)
+		e.key(`"service":`)
+		o.Service.encode(e)
+		e.sign(',')
 	}
 	if o.Session != nil {
-		encodeObject(e, `"session":`, o.Session)
+		e.key(`"session":`)
+		o.Session.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -1686,7 +1990,9 @@ func (o *Authentication) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 53)
 	if o.User != nil {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -1703,38 +2009,54 @@ func (o *AuthorizeSession) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.Group != nil {
-		encodeObject(e, `"group":`, o.Group)
+		e.key(`"group":`)
+		o.Group.encode(e)
+		e.sign(',')
 	}
 	if (o.Groups != nil) && e.in(8, "groups") {
 		encodeList(e, `"groups":`, o.Groups)
 	}
 	if o.HTTPRequest != nil {
-		encodeObject(e, `"http_request":`, o.HTTPRequest)
+		e.key(`"http_request":`)
+		o.HTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.HTTPResponse != nil {
-		encodeObject(e, `"http_response":`, o.HTTPResponse)
+		e.key(`"http_response":`)
+		o.HTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if (o.IAMRoles != nil) && e.in(8, "iam_roles") {
 		encodeList(e, `"iam_roles":`, o.IAMRoles)
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.Privileges != nil {
@@ -1742,11 +2064,15 @@ func (o *AuthorizeSession) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 40)
 	if o.Session != nil {
-		encodeObject(e, `"session":`, o.Session)
+		e.key(`"session":`)
+		o.Session.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -1754,7 +2080,9 @@ func (o *AuthorizeSession) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 53)
 	if o.User != nil {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -1777,10 +2105,14 @@ func (o *EntityManagement) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 13)
 	if o.Comment != "" {
@@ -1788,29 +2120,43 @@ func (o *EntityManagement) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 24)
 	if o.Entity != nil {
-		encodeObject(e, `"entity":`, o.Entity)
+		e.key(`"entity":`)
+		o.Entity.encode(e)
+		e.sign(',')
 	}
 	if o.EntityResult != nil {
-		encodeObject(e, `"entity_result":`, o.EntityResult)
+		e.key(`"entity_result":`)
+		o.EntityResult.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.HTTPRequest != nil {
-		encodeObject(e, `"http_request":`, o.HTTPRequest)
+		e.key(`"http_request":`)
+		o.HTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.HTTPResponse != nil {
-		encodeObject(e, `"http_response":`, o.HTTPResponse)
+		e.key(`"http_response":`)
+		o.HTTPResponse.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -1818,7 +2164,9 @@ func (o *EntityManagement) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 53)
 	if (o.UpdatedEntity != nil) && e.in(8, "updated_entity") {
-		encodeObject(e, `"updated_entity":`, o.UpdatedEntity)
+		e.key(`"updated_entity":`)
+		o.UpdatedEntity.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -1835,28 +2183,42 @@ func (o *UserAccess) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.HTTPRequest != nil {
-		encodeObject(e, `"http_request":`, o.HTTPRequest)
+		e.key(`"http_request":`)
+		o.HTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.HTTPResponse != nil {
-		encodeObject(e, `"http_response":`, o.HTTPResponse)
+		e.key(`"http_response":`)
+		o.HTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if (o.IAMRole != nil) && e.in(8, "iam_role") {
-		encodeObject(e, `"iam_role":`, o.IAMRole)
+		e.key(`"iam_role":`)
+		o.IAMRole.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.Privileges != nil {
@@ -1864,14 +2226,18 @@ func (o *UserAccess) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 36)
 	if o.Resource != nil {
-		encodeObject(e, `"resource":`, o.Resource)
+		e.key(`"resource":`)
+		o.Resource.encode(e)
+		e.sign(',')
 	}
 	if o.Resources != nil {
 		encodeList(e, `"resources":`, o.Resources)
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -1879,7 +2245,9 @@ func (o *UserAccess) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 53)
 	if o.User != nil {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -1896,31 +2264,45 @@ func (o *GroupManagement) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.Group != nil {
-		encodeObject(e, `"group":`, o.Group)
+		e.key(`"group":`)
+		o.Group.encode(e)
+		e.sign(',')
 	}
 	if o.HTTPRequest != nil {
-		encodeObject(e, `"http_request":`, o.HTTPRequest)
+		e.key(`"http_request":`)
+		o.HTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.HTTPResponse != nil {
-		encodeObject(e, `"http_response":`, o.HTTPResponse)
+		e.key(`"http_response":`)
+		o.HTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if (o.IAMRoles != nil) && e.in(8, "iam_roles") {
 		encodeList(e, `"iam_roles":`, o.IAMRoles)
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 32)
 	if (o.Policies != nil) && e.in(8, "policies") {
@@ -1932,28 +2314,38 @@ func (o *GroupManagement) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 36)
 	if o.Resource != nil {
-		encodeObject(e, `"resource":`, o.Resource)
+		e.key(`"resource":`)
+		o.Resource.encode(e)
+		e.sign(',')
 	}
 	if (o.Resources != nil) && e.in(8, "resources") {
 		encodeList(e, `"resources":`, o.Resources)
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
 		e.int(`"status_id":`, int64(o.StatusID))
 	}
 	if o.Subgroup != nil {
-		encodeObject(e, `"subgroup":`, o.Subgroup)
+		e.key(`"subgroup":`)
+		o.Subgroup.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 53)
 	if (o.UpdatedGroup != nil) && e.in(8, "updated_group") {
-		encodeObject(e, `"updated_group":`, o.UpdatedGroup)
+		e.key(`"updated_group":`)
+		o.UpdatedGroup.encode(e)
+		e.sign(',')
 	}
 	if o.User != nil {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	if (o.Users != nil) && e.in(8, "users") {
 		encodeList(e, `"users":`, o.Users)
@@ -1973,10 +2365,14 @@ func (o *UserManagement) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if o.AIAgent != nil {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if o.AIModel != nil {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 7)
 	if o.AuthFactors != nil {
@@ -1984,21 +2380,29 @@ func (o *UserManagement) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 17)
 	if o.Delegation != nil {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.HTTPRequest != nil {
-		encodeObject(e, `"http_request":`, o.HTTPRequest)
+		e.key(`"http_request":`)
+		o.HTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.HTTPResponse != nil {
-		encodeObject(e, `"http_response":`, o.HTTPResponse)
+		e.key(`"http_response":`)
+		o.HTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if o.IAMRoles != nil {
 		encodeList(e, `"iam_roles":`, o.IAMRoles)
 	}
 	set = b.upTo(e, set, 29)
 	if o.MessageContext != nil {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 32)
 	if o.Policies != nil {
@@ -2014,7 +2418,9 @@ func (o *UserManagement) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -2022,10 +2428,14 @@ func (o *UserManagement) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 53)
 	if o.UpdatedUser != nil {
-		encodeObject(e, `"updated_user":`, o.UpdatedUser)
+		e.key(`"updated_user":`)
+		o.UpdatedUser.encode(e)
+		e.sign(',')
 	}
 	if o.User != nil {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -2042,28 +2452,42 @@ func (o *RoleManagement) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if o.AIAgent != nil {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if o.AIModel != nil {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if o.Delegation != nil {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.HTTPRequest != nil {
-		encodeObject(e, `"http_request":`, o.HTTPRequest)
+		e.key(`"http_request":`)
+		o.HTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.HTTPResponse != nil {
-		encodeObject(e, `"http_response":`, o.HTTPResponse)
+		e.key(`"http_response":`)
+		o.HTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if o.IAMRole != nil {
-		encodeObject(e, `"iam_role":`, o.IAMRole)
+		e.key(`"iam_role":`)
+		o.IAMRole.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if o.MessageContext != nil {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 32)
 	if o.Policies != nil {
@@ -2082,7 +2506,9 @@ func (o *RoleManagement) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -2090,7 +2516,9 @@ func (o *RoleManagement) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 53)
 	if o.UpdatedRole != nil {
-		encodeObject(e, `"updated_role":`, o.UpdatedRole)
+		e.key(`"updated_role":`)
+		o.UpdatedRole.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -2107,10 +2535,14 @@ func (o *NetworkActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
@@ -2121,18 +2553,26 @@ func (o *NetworkActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
-		encodeObject(e, `"connection_info":`, o.ConnectionInfo)
+		e.key(`"connection_info":`)
+		o.ConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		encodeObject(e, `"cumulative_traffic":`, o.CumulativeTraffic)
+		e.key(`"cumulative_traffic":`)
+		o.CumulativeTraffic.encode(e)
+		e.sign(',')
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if (o.Initiator != "" || o.InitiatorID != 0) && e.in(8, "initiator") {
@@ -2149,15 +2589,21 @@ func (o *NetworkActivity) encode(e *encoder) {
 		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
 	}
 	if o.LoadBalancer != nil {
-		encodeObject(e, `"load_balancer":`, o.LoadBalancer)
+		e.key(`"load_balancer":`)
+		o.LoadBalancer.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		encodeObject(e, `"network_observation_point":`, o.NetworkObservationPoint)
+		e.key(`"network_observation_point":`)
+		o.NetworkObservationPoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
@@ -2172,29 +2618,45 @@ func (o *NetworkActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.Proxy != nil {
-		encodeObject(e, `"proxy":`, o.Proxy)
+		e.key(`"proxy":`)
+		o.Proxy.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyConnectionInfo != nil {
-		encodeObject(e, `"proxy_connection_info":`, o.ProxyConnectionInfo)
+		e.key(`"proxy_connection_info":`)
+		o.ProxyConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyEndpoint != nil {
-		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
+		e.key(`"proxy_endpoint":`)
+		o.ProxyEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPRequest != nil {
-		encodeObject(e, `"proxy_http_request":`, o.ProxyHTTPRequest)
+		e.key(`"proxy_http_request":`)
+		o.ProxyHTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPResponse != nil {
-		encodeObject(e, `"proxy_http_response":`, o.ProxyHTTPResponse)
+		e.key(`"proxy_http_response":`)
+		o.ProxyHTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTLS != nil {
-		encodeObject(e, `"proxy_tls":`, o.ProxyTLS)
+		e.key(`"proxy_tls":`)
+		o.ProxyTLS.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTraffic != nil {
-		encodeObject(e, `"proxy_traffic":`, o.ProxyTraffic)
+		e.key(`"proxy_traffic":`)
+		o.ProxyTraffic.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -2202,14 +2664,20 @@ func (o *NetworkActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 50)
 	if o.TLS != nil {
-		encodeObject(e, `"tls":`, o.TLS)
+		e.key(`"tls":`)
+		o.TLS.encode(e)
+		e.sign(',')
 	}
 	if o.Traffic != nil {
-		encodeObject(e, `"traffic":`, o.Traffic)
+		e.key(`"traffic":`)
+		o.Traffic.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 53)
 	if o.URL != nil {
-		encodeObject(e, `"url":`, o.URL)
+		e.key(`"url":`)
+		o.URL.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -2226,10 +2694,14 @@ func (o *HTTPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
@@ -2240,32 +2712,46 @@ func (o *HTTPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
-		encodeObject(e, `"connection_info":`, o.ConnectionInfo)
+		e.key(`"connection_info":`)
+		o.ConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		encodeObject(e, `"cumulative_traffic":`, o.CumulativeTraffic)
+		e.key(`"cumulative_traffic":`)
+		o.CumulativeTraffic.encode(e)
+		e.sign(',')
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 24)
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.HTTPCookies != nil {
 		encodeList(e, `"http_cookies":`, o.HTTPCookies)
 	}
 	if o.HTTPRequest != nil {
-		encodeObject(e, `"http_request":`, o.HTTPRequest)
+		e.key(`"http_request":`)
+		o.HTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.HTTPResponse != nil {
-		encodeObject(e, `"http_response":`, o.HTTPResponse)
+		e.key(`"http_response":`)
+		o.HTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if o.HTTPStatus != nil {
 		e.int(`"http_status":`, *o.HTTPStatus)
@@ -2275,15 +2761,21 @@ func (o *HTTPActivity) encode(e *encoder) {
 		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
 	}
 	if o.LoadBalancer != nil {
-		encodeObject(e, `"load_balancer":`, o.LoadBalancer)
+		e.key(`"load_balancer":`)
+		o.LoadBalancer.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		encodeObject(e, `"network_observation_point":`, o.NetworkObservationPoint)
+		e.key(`"network_observation_point":`)
+		o.NetworkObservationPoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
@@ -2298,29 +2790,45 @@ func (o *HTTPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.Proxy != nil {
-		encodeObject(e, `"proxy":`, o.Proxy)
+		e.key(`"proxy":`)
+		o.Proxy.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyConnectionInfo != nil {
-		encodeObject(e, `"proxy_connection_info":`, o.ProxyConnectionInfo)
+		e.key(`"proxy_connection_info":`)
+		o.ProxyConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyEndpoint != nil {
-		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
+		e.key(`"proxy_endpoint":`)
+		o.ProxyEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPRequest != nil {
-		encodeObject(e, `"proxy_http_request":`, o.ProxyHTTPRequest)
+		e.key(`"proxy_http_request":`)
+		o.ProxyHTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPResponse != nil {
-		encodeObject(e, `"proxy_http_response":`, o.ProxyHTTPResponse)
+		e.key(`"proxy_http_response":`)
+		o.ProxyHTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTLS != nil {
-		encodeObject(e, `"proxy_tls":`, o.ProxyTLS)
+		e.key(`"proxy_tls":`)
+		o.ProxyTLS.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTraffic != nil {
-		encodeObject(e, `"proxy_traffic":`, o.ProxyTraffic)
+		e.key(`"proxy_traffic":`)
+		o.ProxyTraffic.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -2328,13 +2836,19 @@ func (o *HTTPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 50)
 	if o.TLS != nil {
-		encodeObject(e, `"tls":`, o.TLS)
+		e.key(`"tls":`)
+		o.TLS.encode(e)
+		e.sign(',')
 	}
 	if o.Trace != nil {
-		encodeObject(e, `"trace":`, o.Trace)
+		e.key(`"trace":`)
+		o.Trace.encode(e)
+		e.sign(',')
 	}
 	if o.Traffic != nil {
-		encodeObject(e, `"traffic":`, o.Traffic)
+		e.key(`"traffic":`)
+		o.Traffic.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -2351,10 +2865,14 @@ func (o *DNSActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	if o.Answers != nil {
 		encodeList(e, `"answers":`, o.Answers)
@@ -2372,18 +2890,26 @@ func (o *DNSActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
-		encodeObject(e, `"connection_info":`, o.ConnectionInfo)
+		e.key(`"connection_info":`)
+		o.ConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		encodeObject(e, `"cumulative_traffic":`, o.CumulativeTraffic)
+		e.key(`"cumulative_traffic":`)
+		o.CumulativeTraffic.encode(e)
+		e.sign(',')
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if (o.FlagIDs != nil) && e.in(8, "flag_ids") {
@@ -2397,15 +2923,21 @@ func (o *DNSActivity) encode(e *encoder) {
 		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
 	}
 	if o.LoadBalancer != nil {
-		encodeObject(e, `"load_balancer":`, o.LoadBalancer)
+		e.key(`"load_balancer":`)
+		o.LoadBalancer.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		encodeObject(e, `"network_observation_point":`, o.NetworkObservationPoint)
+		e.key(`"network_observation_point":`)
+		o.NetworkObservationPoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
@@ -2426,31 +2958,49 @@ func (o *DNSActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.Proxy != nil {
-		encodeObject(e, `"proxy":`, o.Proxy)
+		e.key(`"proxy":`)
+		o.Proxy.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyConnectionInfo != nil {
-		encodeObject(e, `"proxy_connection_info":`, o.ProxyConnectionInfo)
+		e.key(`"proxy_connection_info":`)
+		o.ProxyConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyEndpoint != nil {
-		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
+		e.key(`"proxy_endpoint":`)
+		o.ProxyEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPRequest != nil {
-		encodeObject(e, `"proxy_http_request":`, o.ProxyHTTPRequest)
+		e.key(`"proxy_http_request":`)
+		o.ProxyHTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPResponse != nil {
-		encodeObject(e, `"proxy_http_response":`, o.ProxyHTTPResponse)
+		e.key(`"proxy_http_response":`)
+		o.ProxyHTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTLS != nil {
-		encodeObject(e, `"proxy_tls":`, o.ProxyTLS)
+		e.key(`"proxy_tls":`)
+		o.ProxyTLS.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTraffic != nil {
-		encodeObject(e, `"proxy_traffic":`, o.ProxyTraffic)
+		e.key(`"proxy_traffic":`)
+		o.ProxyTraffic.encode(e)
+		e.sign(',')
 	}
 	if o.Query != nil {
-		encodeObject(e, `"query":`, o.Query)
+		e.key(`"query":`)
+		o.Query.encode(e)
+		e.sign(',')
 	}
 	if (o.QueryAdditional != nil) && e.in(8, "query_additional") {
-		encodeObject(e, `"query_additional":`, o.QueryAdditional)
+		e.key(`"query_additional":`)
+		o.QueryAdditional.encode(e)
+		e.sign(',')
 	}
 	if o.QueryTime != 0 {
 		e.int(`"query_time":`, o.QueryTime)
@@ -2466,7 +3016,9 @@ func (o *DNSActivity) encode(e *encoder) {
 		e.int(`"rcode_id":`, int64(o.RCodeID))
 	}
 	if (o.ResponseAdditional != nil) && e.in(8, "response_additional") {
-		encodeObject(e, `"response_additional":`, o.ResponseAdditional)
+		e.key(`"response_additional":`)
+		o.ResponseAdditional.encode(e)
+		e.sign(',')
 	}
 	if o.ResponseTime != 0 {
 		e.int(`"response_time":`, o.ResponseTime)
@@ -2476,7 +3028,9 @@ func (o *DNSActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -2484,10 +3038,14 @@ func (o *DNSActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 50)
 	if o.TLS != nil {
-		encodeObject(e, `"tls":`, o.TLS)
+		e.key(`"tls":`)
+		o.TLS.encode(e)
+		e.sign(',')
 	}
 	if o.Traffic != nil {
-		encodeObject(e, `"traffic":`, o.Traffic)
+		e.key(`"traffic":`)
+		o.Traffic.encode(e)
+		e.sign(',')
 	}
 	if (o.TransactionID != nil) && e.in(8, "transaction_id") {
 		e.int(`"transaction_id":`, *o.TransactionID)
@@ -2507,10 +3065,14 @@ func (o *DHCPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
@@ -2521,18 +3083,26 @@ func (o *DHCPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
-		encodeObject(e, `"connection_info":`, o.ConnectionInfo)
+		e.key(`"connection_info":`)
+		o.ConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		encodeObject(e, `"cumulative_traffic":`, o.CumulativeTraffic)
+		e.key(`"cumulative_traffic":`)
+		o.CumulativeTraffic.encode(e)
+		e.sign(',')
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 26)
 	if o.IsRenewal != nil {
@@ -2545,15 +3115,21 @@ func (o *DHCPActivity) encode(e *encoder) {
 		e.int(`"lease_dur":`, *o.LeaseDur)
 	}
 	if o.LoadBalancer != nil {
-		encodeObject(e, `"load_balancer":`, o.LoadBalancer)
+		e.key(`"load_balancer":`)
+		o.LoadBalancer.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		encodeObject(e, `"network_observation_point":`, o.NetworkObservationPoint)
+		e.key(`"network_observation_point":`)
+		o.NetworkObservationPoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
@@ -2568,33 +3144,51 @@ func (o *DHCPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.Proxy != nil {
-		encodeObject(e, `"proxy":`, o.Proxy)
+		e.key(`"proxy":`)
+		o.Proxy.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyConnectionInfo != nil {
-		encodeObject(e, `"proxy_connection_info":`, o.ProxyConnectionInfo)
+		e.key(`"proxy_connection_info":`)
+		o.ProxyConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyEndpoint != nil {
-		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
+		e.key(`"proxy_endpoint":`)
+		o.ProxyEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPRequest != nil {
-		encodeObject(e, `"proxy_http_request":`, o.ProxyHTTPRequest)
+		e.key(`"proxy_http_request":`)
+		o.ProxyHTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPResponse != nil {
-		encodeObject(e, `"proxy_http_response":`, o.ProxyHTTPResponse)
+		e.key(`"proxy_http_response":`)
+		o.ProxyHTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTLS != nil {
-		encodeObject(e, `"proxy_tls":`, o.ProxyTLS)
+		e.key(`"proxy_tls":`)
+		o.ProxyTLS.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTraffic != nil {
-		encodeObject(e, `"proxy_traffic":`, o.ProxyTraffic)
+		e.key(`"proxy_traffic":`)
+		o.ProxyTraffic.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 36)
 	if o.Relay != nil {
-		encodeObject(e, `"relay":`, o.Relay)
+		e.key(`"relay":`)
+		o.Relay.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -2602,10 +3196,14 @@ func (o *DHCPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 50)
 	if o.TLS != nil {
-		encodeObject(e, `"tls":`, o.TLS)
+		e.key(`"tls":`)
+		o.TLS.encode(e)
+		e.sign(',')
 	}
 	if o.Traffic != nil {
-		encodeObject(e, `"traffic":`, o.Traffic)
+		e.key(`"traffic":`)
+		o.Traffic.encode(e)
+		e.sign(',')
 	}
 	if o.TransactionUID != "" {
 		e.str(`"transaction_uid":"`, o.TransactionUID)
@@ -2625,10 +3223,14 @@ func (o *RDPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
@@ -2647,22 +3249,32 @@ func (o *RDPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
-		encodeObject(e, `"connection_info":`, o.ConnectionInfo)
+		e.key(`"connection_info":`)
+		o.ConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		encodeObject(e, `"cumulative_traffic":`, o.CumulativeTraffic)
+		e.key(`"cumulative_traffic":`)
+		o.CumulativeTraffic.encode(e)
+		e.sign(',')
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 24)
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.IdentifierCookie != "" {
@@ -2673,18 +3285,26 @@ func (o *RDPActivity) encode(e *encoder) {
 		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
 	}
 	if o.KeyboardInfo != nil {
-		encodeObject(e, `"keyboard_info":`, o.KeyboardInfo)
+		e.key(`"keyboard_info":`)
+		o.KeyboardInfo.encode(e)
+		e.sign(',')
 	}
 	if o.LoadBalancer != nil {
-		encodeObject(e, `"load_balancer":`, o.LoadBalancer)
+		e.key(`"load_balancer":`)
+		o.LoadBalancer.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		encodeObject(e, `"network_observation_point":`, o.NetworkObservationPoint)
+		e.key(`"network_observation_point":`)
+		o.NetworkObservationPoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
@@ -2702,39 +3322,61 @@ func (o *RDPActivity) encode(e *encoder) {
 		e.str(`"protocol_ver":"`, o.ProtocolVer)
 	}
 	if o.Proxy != nil {
-		encodeObject(e, `"proxy":`, o.Proxy)
+		e.key(`"proxy":`)
+		o.Proxy.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyConnectionInfo != nil {
-		encodeObject(e, `"proxy_connection_info":`, o.ProxyConnectionInfo)
+		e.key(`"proxy_connection_info":`)
+		o.ProxyConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyEndpoint != nil {
-		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
+		e.key(`"proxy_endpoint":`)
+		o.ProxyEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPRequest != nil {
-		encodeObject(e, `"proxy_http_request":`, o.ProxyHTTPRequest)
+		e.key(`"proxy_http_request":`)
+		o.ProxyHTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPResponse != nil {
-		encodeObject(e, `"proxy_http_response":`, o.ProxyHTTPResponse)
+		e.key(`"proxy_http_response":`)
+		o.ProxyHTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTLS != nil {
-		encodeObject(e, `"proxy_tls":`, o.ProxyTLS)
+		e.key(`"proxy_tls":`)
+		o.ProxyTLS.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTraffic != nil {
-		encodeObject(e, `"proxy_traffic":`, o.ProxyTraffic)
+		e.key(`"proxy_traffic":`)
+		o.ProxyTraffic.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 36)
 	if o.RemoteDisplay != nil {
-		encodeObject(e, `"remote_display":`, o.RemoteDisplay)
+		e.key(`"remote_display":`)
+		o.RemoteDisplay.encode(e)
+		e.sign(',')
 	}
 	if o.Request != nil {
-		encodeObject(e, `"request":`, o.Request)
+		e.key(`"request":`)
+		o.Request.encode(e)
+		e.sign(',')
 	}
 	if o.Response != nil {
-		encodeObject(e, `"response":`, o.Response)
+		e.key(`"response":`)
+		o.Response.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -2742,14 +3384,20 @@ func (o *RDPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 50)
 	if o.TLS != nil {
-		encodeObject(e, `"tls":`, o.TLS)
+		e.key(`"tls":`)
+		o.TLS.encode(e)
+		e.sign(',')
 	}
 	if o.Traffic != nil {
-		encodeObject(e, `"traffic":`, o.Traffic)
+		e.key(`"traffic":`)
+		o.Traffic.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 53)
 	if o.User != nil {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -2766,10 +3414,14 @@ func (o *SMBActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
@@ -2788,17 +3440,25 @@ func (o *SMBActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
-		encodeObject(e, `"connection_info":`, o.ConnectionInfo)
+		e.key(`"connection_info":`)
+		o.ConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		encodeObject(e, `"cumulative_traffic":`, o.CumulativeTraffic)
+		e.key(`"cumulative_traffic":`)
+		o.CumulativeTraffic.encode(e)
+		e.sign(',')
 	}
 	if o.DCERPC != nil {
-		encodeObject(e, `"dce_rpc":`, o.DCERPC)
+		e.key(`"dce_rpc":`)
+		o.DCERPC.encode(e)
+		e.sign(',')
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 18)
 	if o.Dialect != "" {
@@ -2806,26 +3466,36 @@ func (o *SMBActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 24)
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 26)
 	if o.JA4FingerprintList != nil {
 		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
 	}
 	if o.LoadBalancer != nil {
-		encodeObject(e, `"load_balancer":`, o.LoadBalancer)
+		e.key(`"load_balancer":`)
+		o.LoadBalancer.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		encodeObject(e, `"network_observation_point":`, o.NetworkObservationPoint)
+		e.key(`"network_observation_point":`)
+		o.NetworkObservationPoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
@@ -2843,29 +3513,45 @@ func (o *SMBActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.Proxy != nil {
-		encodeObject(e, `"proxy":`, o.Proxy)
+		e.key(`"proxy":`)
+		o.Proxy.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyConnectionInfo != nil {
-		encodeObject(e, `"proxy_connection_info":`, o.ProxyConnectionInfo)
+		e.key(`"proxy_connection_info":`)
+		o.ProxyConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyEndpoint != nil {
-		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
+		e.key(`"proxy_endpoint":`)
+		o.ProxyEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPRequest != nil {
-		encodeObject(e, `"proxy_http_request":`, o.ProxyHTTPRequest)
+		e.key(`"proxy_http_request":`)
+		o.ProxyHTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPResponse != nil {
-		encodeObject(e, `"proxy_http_response":`, o.ProxyHTTPResponse)
+		e.key(`"proxy_http_response":`)
+		o.ProxyHTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTLS != nil {
-		encodeObject(e, `"proxy_tls":`, o.ProxyTLS)
+		e.key(`"proxy_tls":`)
+		o.ProxyTLS.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTraffic != nil {
-		encodeObject(e, `"proxy_traffic":`, o.ProxyTraffic)
+		e.key(`"proxy_traffic":`)
+		o.ProxyTraffic.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 36)
 	if o.Response != nil {
-		encodeObject(e, `"response":`, o.Response)
+		e.key(`"response":`)
+		o.Response.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.Share != "" {
@@ -2878,7 +3564,9 @@ func (o *SMBActivity) encode(e *encoder) {
 		e.int(`"share_type_id":`, int64(o.ShareTypeID))
 	}
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -2886,10 +3574,14 @@ func (o *SMBActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 50)
 	if o.TLS != nil {
-		encodeObject(e, `"tls":`, o.TLS)
+		e.key(`"tls":`)
+		o.TLS.encode(e)
+		e.sign(',')
 	}
 	if o.Traffic != nil {
-		encodeObject(e, `"traffic":`, o.Traffic)
+		e.key(`"traffic":`)
+		o.Traffic.encode(e)
+		e.sign(',')
 	}
 	if o.TreeUID != "" {
 		e.str(`"tree_uid":"`, o.TreeUID)
@@ -2909,10 +3601,14 @@ func (o *SSHActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
@@ -2930,41 +3626,59 @@ func (o *SSHActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 12)
 	if o.ClientHASSH != nil {
-		encodeObject(e, `"client_hassh":`, o.ClientHASSH)
+		e.key(`"client_hassh":`)
+		o.ClientHASSH.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
-		encodeObject(e, `"connection_info":`, o.ConnectionInfo)
+		e.key(`"connection_info":`)
+		o.ConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		encodeObject(e, `"cumulative_traffic":`, o.CumulativeTraffic)
+		e.key(`"cumulative_traffic":`)
+		o.CumulativeTraffic.encode(e)
+		e.sign(',')
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 24)
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 26)
 	if o.JA4FingerprintList != nil {
 		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
 	}
 	if o.LoadBalancer != nil {
-		encodeObject(e, `"load_balancer":`, o.LoadBalancer)
+		e.key(`"load_balancer":`)
+		o.LoadBalancer.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		encodeObject(e, `"network_observation_point":`, o.NetworkObservationPoint)
+		e.key(`"network_observation_point":`)
+		o.NetworkObservationPoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
@@ -2982,33 +3696,51 @@ func (o *SSHActivity) encode(e *encoder) {
 		e.str(`"protocol_ver":"`, o.ProtocolVer)
 	}
 	if o.Proxy != nil {
-		encodeObject(e, `"proxy":`, o.Proxy)
+		e.key(`"proxy":`)
+		o.Proxy.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyConnectionInfo != nil {
-		encodeObject(e, `"proxy_connection_info":`, o.ProxyConnectionInfo)
+		e.key(`"proxy_connection_info":`)
+		o.ProxyConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyEndpoint != nil {
-		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
+		e.key(`"proxy_endpoint":`)
+		o.ProxyEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPRequest != nil {
-		encodeObject(e, `"proxy_http_request":`, o.ProxyHTTPRequest)
+		e.key(`"proxy_http_request":`)
+		o.ProxyHTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPResponse != nil {
-		encodeObject(e, `"proxy_http_response":`, o.ProxyHTTPResponse)
+		e.key(`"proxy_http_response":`)
+		o.ProxyHTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTLS != nil {
-		encodeObject(e, `"proxy_tls":`, o.ProxyTLS)
+		e.key(`"proxy_tls":`)
+		o.ProxyTLS.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTraffic != nil {
-		encodeObject(e, `"proxy_traffic":`, o.ProxyTraffic)
+		e.key(`"proxy_traffic":`)
+		o.ProxyTraffic.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 40)
 	if o.ServerHASSH != nil {
-		encodeObject(e, `"server_hassh":`, o.ServerHASSH)
+		e.key(`"server_hassh":`)
+		o.ServerHASSH.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -3016,10 +3748,14 @@ func (o *SSHActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 50)
 	if o.TLS != nil {
-		encodeObject(e, `"tls":`, o.TLS)
+		e.key(`"tls":`)
+		o.TLS.encode(e)
+		e.sign(',')
 	}
 	if o.Traffic != nil {
-		encodeObject(e, `"traffic":`, o.Traffic)
+		e.key(`"traffic":`)
+		o.Traffic.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -3036,10 +3772,14 @@ func (o *FTPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
@@ -3060,40 +3800,56 @@ func (o *FTPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
-		encodeObject(e, `"connection_info":`, o.ConnectionInfo)
+		e.key(`"connection_info":`)
+		o.ConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		encodeObject(e, `"cumulative_traffic":`, o.CumulativeTraffic)
+		e.key(`"cumulative_traffic":`)
+		o.CumulativeTraffic.encode(e)
+		e.sign(',')
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 24)
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 26)
 	if o.JA4FingerprintList != nil {
 		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
 	}
 	if o.LoadBalancer != nil {
-		encodeObject(e, `"load_balancer":`, o.LoadBalancer)
+		e.key(`"load_balancer":`)
+		o.LoadBalancer.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 30)
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		encodeObject(e, `"network_observation_point":`, o.NetworkObservationPoint)
+		e.key(`"network_observation_point":`)
+		o.NetworkObservationPoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
@@ -3111,29 +3867,45 @@ func (o *FTPActivity) encode(e *encoder) {
 		e.int(`"port":`, o.Port)
 	}
 	if o.Proxy != nil {
-		encodeObject(e, `"proxy":`, o.Proxy)
+		e.key(`"proxy":`)
+		o.Proxy.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyConnectionInfo != nil {
-		encodeObject(e, `"proxy_connection_info":`, o.ProxyConnectionInfo)
+		e.key(`"proxy_connection_info":`)
+		o.ProxyConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyEndpoint != nil {
-		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
+		e.key(`"proxy_endpoint":`)
+		o.ProxyEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPRequest != nil {
-		encodeObject(e, `"proxy_http_request":`, o.ProxyHTTPRequest)
+		e.key(`"proxy_http_request":`)
+		o.ProxyHTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPResponse != nil {
-		encodeObject(e, `"proxy_http_response":`, o.ProxyHTTPResponse)
+		e.key(`"proxy_http_response":`)
+		o.ProxyHTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTLS != nil {
-		encodeObject(e, `"proxy_tls":`, o.ProxyTLS)
+		e.key(`"proxy_tls":`)
+		o.ProxyTLS.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTraffic != nil {
-		encodeObject(e, `"proxy_traffic":`, o.ProxyTraffic)
+		e.key(`"proxy_traffic":`)
+		o.ProxyTraffic.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -3141,10 +3913,14 @@ func (o *FTPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 50)
 	if o.TLS != nil {
-		encodeObject(e, `"tls":`, o.TLS)
+		e.key(`"tls":`)
+		o.TLS.encode(e)
+		e.sign(',')
 	}
 	if o.Traffic != nil {
-		encodeObject(e, `"traffic":`, o.Traffic)
+		e.key(`"traffic":`)
+		o.Traffic.encode(e)
+		e.sign(',')
 	}
 	if o.Type != "" {
 		e.str(`"type":"`, o.Type)
@@ -3164,10 +3940,14 @@ func (o *EmailActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 6)
 	if o.Attempt != nil {
@@ -3183,7 +3963,9 @@ func (o *EmailActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 18)
 	if o.Direction != "" || o.DirectionID != 0 || e.always(15) {
@@ -3194,14 +3976,20 @@ func (o *EmailActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 21)
 	if o.Email != nil {
-		encodeObject(e, `"email":`, o.Email)
+		e.key(`"email":`)
+		o.Email.encode(e)
+		e.sign(',')
 	}
 	if o.EmailAuth != nil {
-		encodeObject(e, `"email_auth":`, o.EmailAuth)
+		e.key(`"email_auth":`)
+		o.EmailAuth.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.From != "" {
@@ -3209,7 +3997,9 @@ func (o *EmailActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	if o.MessageTraceUID != "" {
 		e.str(`"message_trace_uid":"`, o.MessageTraceUID)
@@ -3223,7 +4013,9 @@ func (o *EmailActivity) encode(e *encoder) {
 		e.str(`"smtp_hello":"`, o.SMTPHello)
 	}
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -3248,10 +4040,14 @@ func (o *NetworkFileActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
@@ -3262,18 +4058,26 @@ func (o *NetworkFileActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
-		encodeObject(e, `"connection_info":`, o.ConnectionInfo)
+		e.key(`"connection_info":`)
+		o.ConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		encodeObject(e, `"cumulative_traffic":`, o.CumulativeTraffic)
+		e.key(`"cumulative_traffic":`)
+		o.CumulativeTraffic.encode(e)
+		e.sign(',')
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 24)
 	if o.ExpirationTime != 0 {
@@ -3283,22 +4087,30 @@ func (o *NetworkFileActivity) encode(e *encoder) {
 		e.str(`"expiration_time_dt":"`, o.ExpirationTimeDT)
 	}
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 26)
 	if o.JA4FingerprintList != nil {
 		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
 	}
 	if o.LoadBalancer != nil {
-		encodeObject(e, `"load_balancer":`, o.LoadBalancer)
+		e.key(`"load_balancer":`)
+		o.LoadBalancer.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		encodeObject(e, `"network_observation_point":`, o.NetworkObservationPoint)
+		e.key(`"network_observation_point":`)
+		o.NetworkObservationPoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
@@ -3313,29 +4125,45 @@ func (o *NetworkFileActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.Proxy != nil {
-		encodeObject(e, `"proxy":`, o.Proxy)
+		e.key(`"proxy":`)
+		o.Proxy.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyConnectionInfo != nil {
-		encodeObject(e, `"proxy_connection_info":`, o.ProxyConnectionInfo)
+		e.key(`"proxy_connection_info":`)
+		o.ProxyConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyEndpoint != nil {
-		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
+		e.key(`"proxy_endpoint":`)
+		o.ProxyEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPRequest != nil {
-		encodeObject(e, `"proxy_http_request":`, o.ProxyHTTPRequest)
+		e.key(`"proxy_http_request":`)
+		o.ProxyHTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPResponse != nil {
-		encodeObject(e, `"proxy_http_response":`, o.ProxyHTTPResponse)
+		e.key(`"proxy_http_response":`)
+		o.ProxyHTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTLS != nil {
-		encodeObject(e, `"proxy_tls":`, o.ProxyTLS)
+		e.key(`"proxy_tls":`)
+		o.ProxyTLS.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTraffic != nil {
-		encodeObject(e, `"proxy_traffic":`, o.ProxyTraffic)
+		e.key(`"proxy_traffic":`)
+		o.ProxyTraffic.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -3343,10 +4171,14 @@ func (o *NetworkFileActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 50)
 	if o.TLS != nil {
-		encodeObject(e, `"tls":`, o.TLS)
+		e.key(`"tls":`)
+		o.TLS.encode(e)
+		e.sign(',')
 	}
 	if o.Traffic != nil {
-		encodeObject(e, `"traffic":`, o.Traffic)
+		e.key(`"traffic":`)
+		o.Traffic.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -3367,7 +4199,9 @@ func (o *EmailFileActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 24)
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -3396,7 +4230,9 @@ func (o *EmailURLActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 53)
 	if o.URL != nil {
-		encodeObject(e, `"url":`, o.URL)
+		e.key(`"url":`)
+		o.URL.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -3413,10 +4249,14 @@ func (o *NTPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
@@ -3427,17 +4267,23 @@ func (o *NTPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
-		encodeObject(e, `"connection_info":`, o.ConnectionInfo)
+		e.key(`"connection_info":`)
+		o.ConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		encodeObject(e, `"cumulative_traffic":`, o.CumulativeTraffic)
+		e.key(`"cumulative_traffic":`)
+		o.CumulativeTraffic.encode(e)
+		e.sign(',')
 	}
 	if o.Delay != nil {
 		e.int(`"delay":`, *o.Delay)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 18)
 	if o.Dispersion != nil {
@@ -3445,22 +4291,30 @@ func (o *NTPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 26)
 	if o.JA4FingerprintList != nil {
 		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
 	}
 	if o.LoadBalancer != nil {
-		encodeObject(e, `"load_balancer":`, o.LoadBalancer)
+		e.key(`"load_balancer":`)
+		o.LoadBalancer.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		encodeObject(e, `"network_observation_point":`, o.NetworkObservationPoint)
+		e.key(`"network_observation_point":`)
+		o.NetworkObservationPoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
@@ -3478,29 +4332,45 @@ func (o *NTPActivity) encode(e *encoder) {
 		e.int(`"precision":`, *o.Precision)
 	}
 	if o.Proxy != nil {
-		encodeObject(e, `"proxy":`, o.Proxy)
+		e.key(`"proxy":`)
+		o.Proxy.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyConnectionInfo != nil {
-		encodeObject(e, `"proxy_connection_info":`, o.ProxyConnectionInfo)
+		e.key(`"proxy_connection_info":`)
+		o.ProxyConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyEndpoint != nil {
-		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
+		e.key(`"proxy_endpoint":`)
+		o.ProxyEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPRequest != nil {
-		encodeObject(e, `"proxy_http_request":`, o.ProxyHTTPRequest)
+		e.key(`"proxy_http_request":`)
+		o.ProxyHTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPResponse != nil {
-		encodeObject(e, `"proxy_http_response":`, o.ProxyHTTPResponse)
+		e.key(`"proxy_http_response":`)
+		o.ProxyHTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTLS != nil {
-		encodeObject(e, `"proxy_tls":`, o.ProxyTLS)
+		e.key(`"proxy_tls":`)
+		o.ProxyTLS.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTraffic != nil {
-		encodeObject(e, `"proxy_traffic":`, o.ProxyTraffic)
+		e.key(`"proxy_traffic":`)
+		o.ProxyTraffic.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -3514,10 +4384,14 @@ func (o *NTPActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 50)
 	if o.TLS != nil {
-		encodeObject(e, `"tls":`, o.TLS)
+		e.key(`"tls":`)
+		o.TLS.encode(e)
+		e.sign(',')
 	}
 	if o.Traffic != nil {
-		encodeObject(e, `"traffic":`, o.Traffic)
+		e.key(`"traffic":`)
+		o.Traffic.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 53)
 	if o.Version != "" {
@@ -3538,10 +4412,14 @@ func (o *TunnelActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 5)
 	if o.AppName != "" {
@@ -3552,33 +4430,47 @@ func (o *TunnelActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
-		encodeObject(e, `"connection_info":`, o.ConnectionInfo)
+		e.key(`"connection_info":`)
+		o.ConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		encodeObject(e, `"cumulative_traffic":`, o.CumulativeTraffic)
+		e.key(`"cumulative_traffic":`)
+		o.CumulativeTraffic.encode(e)
+		e.sign(',')
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 26)
 	if o.JA4FingerprintList != nil {
 		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
 	}
 	if o.LoadBalancer != nil {
-		encodeObject(e, `"load_balancer":`, o.LoadBalancer)
+		e.key(`"load_balancer":`)
+		o.LoadBalancer.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		encodeObject(e, `"network_observation_point":`, o.NetworkObservationPoint)
+		e.key(`"network_observation_point":`)
+		o.NetworkObservationPoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
@@ -3596,33 +4488,51 @@ func (o *TunnelActivity) encode(e *encoder) {
 		e.str(`"protocol_name":"`, o.ProtocolName)
 	}
 	if o.Proxy != nil {
-		encodeObject(e, `"proxy":`, o.Proxy)
+		e.key(`"proxy":`)
+		o.Proxy.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyConnectionInfo != nil {
-		encodeObject(e, `"proxy_connection_info":`, o.ProxyConnectionInfo)
+		e.key(`"proxy_connection_info":`)
+		o.ProxyConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyEndpoint != nil {
-		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
+		e.key(`"proxy_endpoint":`)
+		o.ProxyEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPRequest != nil {
-		encodeObject(e, `"proxy_http_request":`, o.ProxyHTTPRequest)
+		e.key(`"proxy_http_request":`)
+		o.ProxyHTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPResponse != nil {
-		encodeObject(e, `"proxy_http_response":`, o.ProxyHTTPResponse)
+		e.key(`"proxy_http_response":`)
+		o.ProxyHTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTLS != nil {
-		encodeObject(e, `"proxy_tls":`, o.ProxyTLS)
+		e.key(`"proxy_tls":`)
+		o.ProxyTLS.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTraffic != nil {
-		encodeObject(e, `"proxy_traffic":`, o.ProxyTraffic)
+		e.key(`"proxy_traffic":`)
+		o.ProxyTraffic.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 40)
 	if o.Session != nil {
-		encodeObject(e, `"session":`, o.Session)
+		e.key(`"session":`)
+		o.Session.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -3630,13 +4540,19 @@ func (o *TunnelActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 50)
 	if o.TLS != nil {
-		encodeObject(e, `"tls":`, o.TLS)
+		e.key(`"tls":`)
+		o.TLS.encode(e)
+		e.sign(',')
 	}
 	if o.Traffic != nil {
-		encodeObject(e, `"traffic":`, o.Traffic)
+		e.key(`"traffic":`)
+		o.Traffic.encode(e)
+		e.sign(',')
 	}
 	if o.TunnelInterface != nil {
-		encodeObject(e, `"tunnel_interface":`, o.TunnelInterface)
+		e.key(`"tunnel_interface":`)
+		o.TunnelInterface.encode(e)
+		e.sign(',')
 	}
 	if o.TunnelType != "" || o.TunnelTypeID != 0 {
 		e.caption(`"tunnel_type":"`, o.TunnelType, int64(o.TunnelTypeID), captionsTunnelTypeID, e.always(0))
@@ -3646,7 +4562,9 @@ func (o *TunnelActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 53)
 	if o.User != nil {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -3684,7 +4602,9 @@ func (o *ConfigState) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 10)
 	if o.CISBenchmarkResult != nil {
-		encodeObject(e, `"cis_benchmark_result":`, o.CISBenchmarkResult)
+		e.key(`"cis_benchmark_result":`)
+		o.CISBenchmarkResult.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -3709,7 +4629,9 @@ func (o *UserInventory) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 53)
 	if o.User != nil {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -3747,11 +4669,15 @@ func (o *KernelObjectQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 26)
 	if o.Kernel != nil {
-		encodeObject(e, `"kernel":`, o.Kernel)
+		e.key(`"kernel":`)
+		o.Kernel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
 		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
@@ -3778,11 +4704,15 @@ func (o *FileQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 24)
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
 		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
@@ -3809,11 +4739,15 @@ func (o *FolderQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 25)
 	if o.Folder != nil {
-		encodeObject(e, `"folder":`, o.Folder)
+		e.key(`"folder":`)
+		o.Folder.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
 		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
@@ -3840,11 +4774,15 @@ func (o *AdminGroupQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 25)
 	if o.Group != nil {
-		encodeObject(e, `"group":`, o.Group)
+		e.key(`"group":`)
+		o.Group.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
 		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
@@ -3875,11 +4813,15 @@ func (o *JobQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 26)
 	if o.Job != nil {
-		encodeObject(e, `"job":`, o.Job)
+		e.key(`"job":`)
+		o.Job.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
 		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
@@ -3906,14 +4848,20 @@ func (o *ModuleQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 30)
 	if o.Module != nil {
-		encodeObject(e, `"module":`, o.Module)
+		e.key(`"module":`)
+		o.Module.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.Process != nil {
-		encodeObject(e, `"process":`, o.Process)
+		e.key(`"process":`)
+		o.Process.encode(e)
+		e.sign(',')
 	}
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
 		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
@@ -3940,14 +4888,20 @@ func (o *NetworkConnectionQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
-		encodeObject(e, `"connection_info":`, o.ConnectionInfo)
+		e.key(`"connection_info":`)
+		o.ConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.Process != nil {
-		encodeObject(e, `"process":`, o.Process)
+		e.key(`"process":`)
+		o.Process.encode(e)
+		e.sign(',')
 	}
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
 		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
@@ -3985,7 +4939,9 @@ func (o *NetworksQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
 		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
@@ -4012,11 +4968,15 @@ func (o *PeripheralDeviceQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 32)
 	if o.PeripheralDevice != nil {
-		encodeObject(e, `"peripheral_device":`, o.PeripheralDevice)
+		e.key(`"peripheral_device":`)
+		o.PeripheralDevice.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
 		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
@@ -4043,10 +5003,14 @@ func (o *ProcessQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.Process != nil {
-		encodeObject(e, `"process":`, o.Process)
+		e.key(`"process":`)
+		o.Process.encode(e)
+		e.sign(',')
 	}
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
 		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
@@ -4073,7 +5037,9 @@ func (o *ServiceQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
 		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
@@ -4083,7 +5049,9 @@ func (o *ServiceQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 40)
 	if o.Service != nil {
-		encodeObject(e, `"service":`, o.Service)
+		e.key(`"service":`)
+		o.Service.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -4104,7 +5072,9 @@ func (o *SessionQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
 		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
@@ -4114,7 +5084,9 @@ func (o *SessionQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 40)
 	if o.Session != nil {
-		encodeObject(e, `"session":`, o.Session)
+		e.key(`"session":`)
+		o.Session.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -4135,7 +5107,9 @@ func (o *UserQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
 		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
@@ -4149,7 +5123,9 @@ func (o *UserQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 53)
 	if o.User != nil {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -4210,15 +5186,21 @@ func (o *SoftwareInfo) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 32)
 	if o.Package != nil {
-		encodeObject(e, `"package":`, o.Package)
+		e.key(`"package":`)
+		o.Package.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.Product != nil {
-		encodeObject(e, `"product":`, o.Product)
+		e.key(`"product":`)
+		o.Product.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 40)
 	if o.SBOM != nil {
-		encodeObject(e, `"sbom":`, o.SBOM)
+		e.key(`"sbom":`)
+		o.SBOM.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -4256,7 +5238,9 @@ func (o *StartupItemQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
 		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
@@ -4266,7 +5250,9 @@ func (o *StartupItemQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 44)
 	if o.StartupItem != nil {
-		encodeObject(e, `"startup_item":`, o.StartupItem)
+		e.key(`"startup_item":`)
+		o.StartupItem.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -4287,18 +5273,26 @@ func (o *CloudResourcesInventoryInfo) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 16)
 	if o.Container != nil {
-		encodeObject(e, `"container":`, o.Container)
+		e.key(`"container":`)
+		o.Container.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if o.Database != nil {
-		encodeObject(e, `"database":`, o.Database)
+		e.key(`"database":`)
+		o.Database.encode(e)
+		e.sign(',')
 	}
 	if o.Databucket != nil {
-		encodeObject(e, `"databucket":`, o.Databucket)
+		e.key(`"databucket":`)
+		o.Databucket.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.IDP != nil {
-		encodeObject(e, `"idp":`, o.IDP)
+		e.key(`"idp":`)
+		o.IDP.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 36)
 	if o.Region != "" {
@@ -4312,7 +5306,9 @@ func (o *CloudResourcesInventoryInfo) encode(e *encoder) {
 		e.int(`"status_id":`, int64(o.StatusID))
 	}
 	if o.Table != nil {
-		encodeObject(e, `"table":`, o.Table)
+		e.key(`"table":`)
+		o.Table.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -4329,10 +5325,14 @@ func (o *EvidenceInfo) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.QueryEvidence != nil {
-		encodeObject(e, `"query_evidence":`, o.QueryEvidence)
+		e.key(`"query_evidence":`)
+		o.QueryEvidence.encode(e)
+		e.sign(',')
 	}
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
 		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
@@ -4359,52 +5359,80 @@ func (o *WebResourcesActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.HTTPRequest != nil {
-		encodeObject(e, `"http_request":`, o.HTTPRequest)
+		e.key(`"http_request":`)
+		o.HTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.HTTPResponse != nil {
-		encodeObject(e, `"http_response":`, o.HTTPResponse)
+		e.key(`"http_response":`)
+		o.HTTPResponse.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.ProxyConnectionInfo != nil {
-		encodeObject(e, `"proxy_connection_info":`, o.ProxyConnectionInfo)
+		e.key(`"proxy_connection_info":`)
+		o.ProxyConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyEndpoint != nil {
-		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
+		e.key(`"proxy_endpoint":`)
+		o.ProxyEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPRequest != nil {
-		encodeObject(e, `"proxy_http_request":`, o.ProxyHTTPRequest)
+		e.key(`"proxy_http_request":`)
+		o.ProxyHTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPResponse != nil {
-		encodeObject(e, `"proxy_http_response":`, o.ProxyHTTPResponse)
+		e.key(`"proxy_http_response":`)
+		o.ProxyHTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTLS != nil {
-		encodeObject(e, `"proxy_tls":`, o.ProxyTLS)
+		e.key(`"proxy_tls":`)
+		o.ProxyTLS.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTraffic != nil {
-		encodeObject(e, `"proxy_traffic":`, o.ProxyTraffic)
+		e.key(`"proxy_traffic":`)
+		o.ProxyTraffic.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -4412,7 +5440,9 @@ func (o *WebResourcesActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 50)
 	if o.TLS != nil {
-		encodeObject(e, `"tls":`, o.TLS)
+		e.key(`"tls":`)
+		o.TLS.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 53)
 	if (o.UpdatedWebResources != nil) && e.in(8, "updated_web_resources") {
@@ -4439,25 +5469,37 @@ func (o *ApplicationLifecycle) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 5)
 	if o.App != nil {
-		encodeObject(e, `"app":`, o.App)
+		e.key(`"app":`)
+		o.App.encode(e)
+		e.sign(',')
 	}
 	if (o.Application != nil) && e.in(8, "application") {
-		encodeObject(e, `"application":`, o.Application)
+		e.key(`"application":`)
+		o.Application.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -4478,29 +5520,43 @@ func (o *APIActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(12, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.HTTPRequest != nil {
-		encodeObject(e, `"http_request":`, o.HTTPRequest)
+		e.key(`"http_request":`)
+		o.HTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.HTTPResponse != nil {
-		encodeObject(e, `"http_response":`, o.HTTPResponse)
+		e.key(`"http_response":`)
+		o.HTTPResponse.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(12, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 36)
 	if o.Resources != nil {
@@ -4508,7 +5564,9 @@ func (o *APIActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -4516,7 +5574,9 @@ func (o *APIActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 50)
 	if o.Trace != nil {
-		encodeObject(e, `"trace":`, o.Trace)
+		e.key(`"trace":`)
+		o.Trace.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -4533,51 +5593,79 @@ func (o *WebResourceAccessActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.HTTPRequest != nil {
-		encodeObject(e, `"http_request":`, o.HTTPRequest)
+		e.key(`"http_request":`)
+		o.HTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.HTTPResponse != nil {
-		encodeObject(e, `"http_response":`, o.HTTPResponse)
+		e.key(`"http_response":`)
+		o.HTTPResponse.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.Proxy != nil {
-		encodeObject(e, `"proxy":`, o.Proxy)
+		e.key(`"proxy":`)
+		o.Proxy.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyConnectionInfo != nil {
-		encodeObject(e, `"proxy_connection_info":`, o.ProxyConnectionInfo)
+		e.key(`"proxy_connection_info":`)
+		o.ProxyConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyEndpoint != nil {
-		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
+		e.key(`"proxy_endpoint":`)
+		o.ProxyEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPRequest != nil {
-		encodeObject(e, `"proxy_http_request":`, o.ProxyHTTPRequest)
+		e.key(`"proxy_http_request":`)
+		o.ProxyHTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyHTTPResponse != nil {
-		encodeObject(e, `"proxy_http_response":`, o.ProxyHTTPResponse)
+		e.key(`"proxy_http_response":`)
+		o.ProxyHTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTLS != nil {
-		encodeObject(e, `"proxy_tls":`, o.ProxyTLS)
+		e.key(`"proxy_tls":`)
+		o.ProxyTLS.encode(e)
+		e.sign(',')
 	}
 	if o.ProxyTraffic != nil {
-		encodeObject(e, `"proxy_traffic":`, o.ProxyTraffic)
+		e.key(`"proxy_traffic":`)
+		o.ProxyTraffic.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -4585,7 +5673,9 @@ func (o *WebResourceAccessActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 50)
 	if o.TLS != nil {
-		encodeObject(e, `"tls":`, o.TLS)
+		e.key(`"tls":`)
+		o.TLS.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 53)
 	if o.WebResources != nil {
@@ -4606,50 +5696,74 @@ func (o *DatastoreActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(12, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if o.Database != nil {
-		encodeObject(e, `"database":`, o.Database)
+		e.key(`"database":`)
+		o.Database.encode(e)
+		e.sign(',')
 	}
 	if o.Databucket != nil {
-		encodeObject(e, `"databucket":`, o.Databucket)
+		e.key(`"databucket":`)
+		o.Databucket.encode(e)
+		e.sign(',')
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.HTTPRequest != nil {
-		encodeObject(e, `"http_request":`, o.HTTPRequest)
+		e.key(`"http_request":`)
+		o.HTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.HTTPResponse != nil {
-		encodeObject(e, `"http_response":`, o.HTTPResponse)
+		e.key(`"http_response":`)
+		o.HTTPResponse.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(12, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
 		e.int(`"status_id":`, int64(o.StatusID))
 	}
 	if o.Table != nil {
-		encodeObject(e, `"table":`, o.Table)
+		e.key(`"table":`)
+		o.Table.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 50)
 	if o.Type != "" || o.TypeID != 0 {
@@ -4682,22 +5796,32 @@ func (o *FileHosting) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
-		encodeObject(e, `"connection_info":`, o.ConnectionInfo)
+		e.key(`"connection_info":`)
+		o.ConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 24)
 	if o.ExpirationTime != 0 {
@@ -4707,21 +5831,31 @@ func (o *FileHosting) encode(e *encoder) {
 		e.str(`"expiration_time_dt":"`, o.ExpirationTimeDT)
 	}
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	if o.FileResult != nil {
-		encodeObject(e, `"file_result":`, o.FileResult)
+		e.key(`"file_result":`)
+		o.FileResult.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 25)
 	if o.HTTPRequest != nil {
-		encodeObject(e, `"http_request":`, o.HTTPRequest)
+		e.key(`"http_request":`)
+		o.HTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.HTTPResponse != nil {
-		encodeObject(e, `"http_response":`, o.HTTPResponse)
+		e.key(`"http_response":`)
+		o.HTTPResponse.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.Share != "" {
@@ -4734,7 +5868,9 @@ func (o *FileHosting) encode(e *encoder) {
 		e.int(`"share_type_id":`, int64(o.ShareTypeID))
 	}
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -4755,10 +5891,14 @@ func (o *ScanActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 13)
 	if o.CommandUID != "" {
@@ -4766,11 +5906,15 @@ func (o *ScanActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 30)
 	if o.NumDetections != nil {
@@ -4802,7 +5946,9 @@ func (o *ScanActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 40)
 	if o.Scan != nil {
-		encodeObject(e, `"scan":`, o.Scan)
+		e.key(`"scan":`)
+		o.Scan.encode(e)
+		e.sign(',')
 	}
 	if o.ScheduleUID != "" {
 		e.str(`"schedule_uid":"`, o.ScheduleUID)
@@ -4830,18 +5976,26 @@ func (o *ApplicationError) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -4870,11 +6024,15 @@ func (o *RemediationActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 36)
 	if o.Remediation != nil {
-		encodeObject(e, `"remediation":`, o.Remediation)
+		e.key(`"remediation":`)
+		o.Remediation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 40)
 	if o.Scan != nil {
-		encodeObject(e, `"scan":`, o.Scan)
+		e.key(`"scan":`)
+		o.Scan.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -4903,15 +6061,21 @@ func (o *FileRemediationActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 24)
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 36)
 	if o.Remediation != nil {
-		encodeObject(e, `"remediation":`, o.Remediation)
+		e.key(`"remediation":`)
+		o.Remediation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 40)
 	if o.Scan != nil {
-		encodeObject(e, `"scan":`, o.Scan)
+		e.key(`"scan":`)
+		o.Scan.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -4940,15 +6104,21 @@ func (o *ProcessRemediationActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.Process != nil {
-		encodeObject(e, `"process":`, o.Process)
+		e.key(`"process":`)
+		o.Process.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 36)
 	if o.Remediation != nil {
-		encodeObject(e, `"remediation":`, o.Remediation)
+		e.key(`"remediation":`)
+		o.Remediation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 40)
 	if o.Scan != nil {
-		encodeObject(e, `"scan":`, o.Scan)
+		e.key(`"scan":`)
+		o.Scan.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -4973,7 +6143,9 @@ func (o *NetworkRemediationActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
-		encodeObject(e, `"connection_info":`, o.ConnectionInfo)
+		e.key(`"connection_info":`)
+		o.ConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if o.Countermeasures != nil {
@@ -4981,11 +6153,15 @@ func (o *NetworkRemediationActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 36)
 	if o.Remediation != nil {
-		encodeObject(e, `"remediation":`, o.Remediation)
+		e.key(`"remediation":`)
+		o.Remediation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 40)
 	if o.Scan != nil {
-		encodeObject(e, `"scan":`, o.Scan)
+		e.key(`"scan":`)
+		o.Scan.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -5021,22 +6197,30 @@ func (o *DroneFlightsActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
-		encodeObject(e, `"connection_info":`, o.ConnectionInfo)
+		e.key(`"connection_info":`)
+		o.ConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.ProtocolName != "" {
 		e.str(`"protocol_name":"`, o.ProtocolName)
 	}
 	if o.ProxyEndpoint != nil {
-		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
+		e.key(`"proxy_endpoint":`)
+		o.ProxyEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -5044,20 +6228,30 @@ func (o *DroneFlightsActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 50)
 	if o.TLS != nil {
-		encodeObject(e, `"tls":`, o.TLS)
+		e.key(`"tls":`)
+		o.TLS.encode(e)
+		e.sign(',')
 	}
 	if o.Traffic != nil {
-		encodeObject(e, `"traffic":`, o.Traffic)
+		e.key(`"traffic":`)
+		o.Traffic.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 52)
 	if o.UnmannedAerialSystem != nil {
-		encodeObject(e, `"unmanned_aerial_system":`, o.UnmannedAerialSystem)
+		e.key(`"unmanned_aerial_system":`)
+		o.UnmannedAerialSystem.encode(e)
+		e.sign(',')
 	}
 	if o.UnmannedSystemOperatingArea != nil {
-		encodeObject(e, `"unmanned_system_operating_area":`, o.UnmannedSystemOperatingArea)
+		e.key(`"unmanned_system_operating_area":`)
+		o.UnmannedSystemOperatingArea.encode(e)
+		e.sign(',')
 	}
 	if o.UnmannedSystemOperator != nil {
-		encodeObject(e, `"unmanned_system_operator":`, o.UnmannedSystemOperator)
+		e.key(`"unmanned_system_operator":`)
+		o.UnmannedSystemOperator.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -5074,22 +6268,30 @@ func (o *AirborneBroadcastActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if o.Aircraft != nil {
-		encodeObject(e, `"aircraft":`, o.Aircraft)
+		e.key(`"aircraft":`)
+		o.Aircraft.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 16)
 	if o.ConnectionInfo != nil {
-		encodeObject(e, `"connection_info":`, o.ConnectionInfo)
+		e.key(`"connection_info":`)
+		o.ConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 20)
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.ProtocolName != "" {
 		e.str(`"protocol_name":"`, o.ProtocolName)
 	}
 	if o.ProxyEndpoint != nil {
-		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
+		e.key(`"proxy_endpoint":`)
+		o.ProxyEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 40)
 	if o.RSSI != nil {
@@ -5097,7 +6299,9 @@ func (o *AirborneBroadcastActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 42)
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -5105,20 +6309,30 @@ func (o *AirborneBroadcastActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 50)
 	if o.TLS != nil {
-		encodeObject(e, `"tls":`, o.TLS)
+		e.key(`"tls":`)
+		o.TLS.encode(e)
+		e.sign(',')
 	}
 	if o.Traffic != nil {
-		encodeObject(e, `"traffic":`, o.Traffic)
+		e.key(`"traffic":`)
+		o.Traffic.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 52)
 	if o.UnmannedAerialSystem != nil {
-		encodeObject(e, `"unmanned_aerial_system":`, o.UnmannedAerialSystem)
+		e.key(`"unmanned_aerial_system":`)
+		o.UnmannedAerialSystem.encode(e)
+		e.sign(',')
 	}
 	if o.UnmannedSystemOperatingArea != nil {
-		encodeObject(e, `"unmanned_system_operating_area":`, o.UnmannedSystemOperatingArea)
+		e.key(`"unmanned_system_operating_area":`)
+		o.UnmannedSystemOperatingArea.encode(e)
+		e.sign(',')
 	}
 	if o.UnmannedSystemOperator != nil {
-		encodeObject(e, `"unmanned_system_operator":`, o.UnmannedSystemOperator)
+		e.key(`"unmanned_system_operator":`)
+		o.UnmannedSystemOperator.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -5138,21 +6352,29 @@ func (o *RegistryKeyActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if o.CreateMask != "" {
 		e.str(`"create_mask":"`, o.CreateMask)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 31)
 	if o.OpenMask != nil {
@@ -5160,11 +6382,15 @@ func (o *RegistryKeyActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.PrevRegKey != nil {
-		encodeObject(e, `"prev_reg_key":`, o.PrevRegKey)
+		e.key(`"prev_reg_key":`)
+		o.PrevRegKey.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 36)
 	if o.RegKey != nil {
-		encodeObject(e, `"reg_key":`, o.RegKey)
+		e.key(`"reg_key":`)
+		o.RegKey.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -5185,26 +6411,38 @@ func (o *RegistryValueActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if o.PrevRegValue != nil {
-		encodeObject(e, `"prev_reg_value":`, o.PrevRegValue)
+		e.key(`"prev_reg_value":`)
+		o.PrevRegValue.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 36)
 	if o.RegValue != nil {
-		encodeObject(e, `"reg_value":`, o.RegValue)
+		e.key(`"reg_value":`)
+		o.RegValue.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -5225,18 +6463,26 @@ func (o *WindowsResourceActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -5244,7 +6490,9 @@ func (o *WindowsResourceActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 53)
 	if o.WinResource != nil {
-		encodeObject(e, `"win_resource":`, o.WinResource)
+		e.key(`"win_resource":`)
+		o.WinResource.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -5261,22 +6509,32 @@ func (o *WindowsServiceActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		encodeObject(e, `"delegation":`, o.Delegation)
+		e.key(`"delegation":`)
+		o.Delegation.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		encodeObject(e, `"message_context":`, o.MessageContext)
+		e.key(`"message_context":`)
+		o.MessageContext.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 33)
 	if (o.PrevWinService != nil) && e.in(8, "prev_win_service") {
-		encodeObject(e, `"prev_win_service":`, o.PrevWinService)
+		e.key(`"prev_win_service":`)
+		o.PrevWinService.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -5284,7 +6542,9 @@ func (o *WindowsServiceActivity) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 53)
 	if o.WinService != nil {
-		encodeObject(e, `"win_service":`, o.WinService)
+		e.key(`"win_service":`)
+		o.WinService.encode(e)
+		e.sign(',')
 	}
 	b.upTo(e, set, 53)
 	e.close(outer)
@@ -5301,7 +6561,9 @@ func (o *RegistryKeyQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
 		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
@@ -5311,7 +6573,9 @@ func (o *RegistryKeyQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 36)
 	if o.RegKey != nil {
-		encodeObject(e, `"reg_key":`, o.RegKey)
+		e.key(`"reg_key":`)
+		o.RegKey.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -5332,7 +6596,9 @@ func (o *RegistryValueQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
 		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
@@ -5342,7 +6608,9 @@ func (o *RegistryValueQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 36)
 	if o.RegValue != nil {
-		encodeObject(e, `"reg_value":`, o.RegValue)
+		e.key(`"reg_value":`)
+		o.RegValue.encode(e)
+		e.sign(',')
 	}
 	set = b.upTo(e, set, 47)
 	if o.StatusID != 0 {
@@ -5374,7 +6642,9 @@ func (o *PrefetchQuery) encode(e *encoder) {
 	}
 	set = b.upTo(e, set, 33)
 	if o.QueryInfo != nil {
-		encodeObject(e, `"query_info":`, o.QueryInfo)
+		e.key(`"query_info":`)
+		o.QueryInfo.encode(e)
+		e.sign(',')
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
 		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
@@ -5461,28 +6731,40 @@ func (o *Actor) encode(e *encoder) {
 		e.str(`"app_uid":"`, o.AppUID)
 	}
 	if (o.Application != nil) && e.in(8, "application") {
-		encodeObject(e, `"application":`, o.Application)
+		e.key(`"application":`)
+		o.Application.encode(e)
+		e.sign(',')
 	}
 	if o.Authorizations != nil {
 		encodeList(e, `"authorizations":`, o.Authorizations)
 	}
 	if (o.IAMRole != nil) && e.in(8, "iam_role") {
-		encodeObject(e, `"iam_role":`, o.IAMRole)
+		e.key(`"iam_role":`)
+		o.IAMRole.encode(e)
+		e.sign(',')
 	}
 	if o.IDP != nil {
-		encodeObject(e, `"idp":`, o.IDP)
+		e.key(`"idp":`)
+		o.IDP.encode(e)
+		e.sign(',')
 	}
 	if o.InvokedBy != "" {
 		e.str(`"invoked_by":"`, o.InvokedBy)
 	}
 	if o.Process != nil {
-		encodeObject(e, `"process":`, o.Process)
+		e.key(`"process":`)
+		o.Process.encode(e)
+		e.sign(',')
 	}
 	if o.Session != nil {
-		encodeObject(e, `"session":`, o.Session)
+		e.key(`"session":`)
+		o.Session.encode(e)
+		e.sign(',')
 	}
 	if o.User != nil {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	e.close(outer)
 }
@@ -5490,7 +6772,9 @@ func (o *Actor) encode(e *encoder) {
 func (o *AdditionalRestriction) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Policy != nil {
-		encodeObject(e, `"policy":`, o.Policy)
+		e.key(`"policy":`)
+		o.Policy.encode(e)
+		e.sign(',')
 	}
 	if o.Status != "" || o.StatusID != 0 {
 		e.caption(`"status":"`, o.Status, int64(o.StatusID), captionsAdditionalRestrictionStatusID, e.always(0))
@@ -5504,7 +6788,9 @@ func (o *AdditionalRestriction) encode(e *encoder) {
 func (o *Advisory) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.AvgTimespan != nil {
-		encodeObject(e, `"avg_timespan":`, o.AvgTimespan)
+		e.key(`"avg_timespan":`)
+		o.AvgTimespan.encode(e)
+		e.sign(',')
 	}
 	if o.Bulletin != "" {
 		e.str(`"bulletin":"`, o.Bulletin)
@@ -5537,10 +6823,14 @@ func (o *Advisory) encode(e *encoder) {
 		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.OS != nil {
-		encodeObject(e, `"os":`, o.OS)
+		e.key(`"os":`)
+		o.OS.encode(e)
+		e.sign(',')
 	}
 	if o.Product != nil {
-		encodeObject(e, `"product":`, o.Product)
+		e.key(`"product":`)
+		o.Product.encode(e)
+		e.sign(',')
 	}
 	if o.References != nil {
 		encodeTexts(e, `"references":`, o.References)
@@ -5575,16 +6865,24 @@ func (o *AffectedCode) encode(e *encoder) {
 		e.int(`"end_line":`, *o.EndLine)
 	}
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	if o.Owner != nil {
-		encodeObject(e, `"owner":`, o.Owner)
+		e.key(`"owner":`)
+		o.Owner.encode(e)
+		e.sign(',')
 	}
 	if o.Remediation != nil {
-		encodeObject(e, `"remediation":`, o.Remediation)
+		e.key(`"remediation":`)
+		o.Remediation.encode(e)
+		e.sign(',')
 	}
 	if o.Rule != nil {
-		encodeObject(e, `"rule":`, o.Rule)
+		e.key(`"rule":`)
+		o.Rule.encode(e)
+		e.sign(',')
 	}
 	if o.StartColumn != nil {
 		e.int(`"start_column":`, *o.StartColumn)
@@ -5610,7 +6908,9 @@ func (o *AffectedPackage) encode(e *encoder) {
 		e.str(`"fixed_in_version":"`, o.FixedInVersion)
 	}
 	if o.Hash != nil {
-		encodeObject(e, `"hash":`, o.Hash)
+		e.key(`"hash":`)
+		o.Hash.encode(e)
+		e.sign(',')
 	}
 	if o.License != "" {
 		e.str(`"license":"`, o.License)
@@ -5637,7 +6937,9 @@ func (o *AffectedPackage) encode(e *encoder) {
 		e.str(`"release":"`, o.Release)
 	}
 	if o.Remediation != nil {
-		encodeObject(e, `"remediation":`, o.Remediation)
+		e.key(`"remediation":`)
+		o.Remediation.encode(e)
+		e.sign(',')
 	}
 	if o.SrcURL != "" {
 		e.str(`"src_url":"`, o.SrcURL)
@@ -5692,10 +6994,14 @@ func (o *Agent) encode(e *encoder) {
 func (o *AIAgent) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.AIModel != nil {
-		encodeObject(e, `"ai_model":`, o.AIModel)
+		e.key(`"ai_model":`)
+		o.AIModel.encode(e)
+		e.sign(',')
 	}
 	if o.Charter != nil {
-		encodeObject(e, `"charter":`, o.Charter)
+		e.key(`"charter":`)
+		o.Charter.encode(e)
+		e.sign(',')
 	}
 	if o.InstanceUID != "" {
 		e.str(`"instance_uid":"`, o.InstanceUID)
@@ -5744,7 +7050,9 @@ func (o *AIModel) encode(e *encoder) {
 func (o *Aircraft) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Location != nil {
-		encodeObject(e, `"location":`, o.Location)
+		e.key(`"location":`)
+		o.Location.encode(e)
+		e.sign(',')
 	}
 	if o.Model != "" {
 		e.str(`"model":"`, o.Model)
@@ -5868,22 +7176,32 @@ func (o *AnomalyAnalysis) encode(e *encoder) {
 func (o *API) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Group != nil {
-		encodeObject(e, `"group":`, o.Group)
+		e.key(`"group":`)
+		o.Group.encode(e)
+		e.sign(',')
 	}
 	if o.Operation != "" {
 		e.str(`"operation":"`, o.Operation)
 	}
 	if o.Request != nil {
-		encodeObject(e, `"request":`, o.Request)
+		e.key(`"request":`)
+		o.Request.encode(e)
+		e.sign(',')
 	}
 	if o.Response != nil {
-		encodeObject(e, `"response":`, o.Response)
+		e.key(`"response":`)
+		o.Response.encode(e)
+		e.sign(',')
 	}
 	if o.Service != nil {
-		encodeObject(e, `"service":`, o.Service)
+		e.key(`"service":`)
+		o.Service.encode(e)
+		e.sign(',')
 	}
 	if (o.Token != nil) && e.in(12, "token") {
-		encodeObject(e, `"token":`, o.Token)
+		e.key(`"token":`)
+		o.Token.encode(e)
+		e.sign(',')
 	}
 	if o.Version != "" {
 		e.str(`"version":"`, o.Version)
@@ -5903,7 +7221,9 @@ func (o *Application) encode(e *encoder) {
 		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Group != nil {
-		encodeObject(e, `"group":`, o.Group)
+		e.key(`"group":`)
+		o.Group.encode(e)
+		e.sign(',')
 	}
 	if o.Hostname != "" {
 		e.str(`"hostname":"`, o.Hostname)
@@ -5915,16 +7235,22 @@ func (o *Application) encode(e *encoder) {
 		e.str(`"name":"`, o.Name)
 	}
 	if o.Owner != nil {
-		encodeObject(e, `"owner":`, o.Owner)
+		e.key(`"owner":`)
+		o.Owner.encode(e)
+		e.sign(',')
 	}
 	if (o.Product != nil) && e.in(8, "product") {
-		encodeObject(e, `"product":`, o.Product)
+		e.key(`"product":`)
+		o.Product.encode(e)
+		e.sign(',')
 	}
 	if o.Region != "" {
 		e.str(`"region":"`, o.Region)
 	}
 	if o.ResourceRelationship != nil {
-		encodeObject(e, `"resource_relationship":`, o.ResourceRelationship)
+		e.key(`"resource_relationship":`)
+		o.ResourceRelationship.encode(e)
+		e.sign(',')
 	}
 	if o.RiskLevel != "" || o.RiskLevelID != 0 {
 		e.caption(`"risk_level":"`, o.RiskLevel, int64(o.RiskLevelID), captionsRiskLevelID, e.always(0))
@@ -5936,7 +7262,9 @@ func (o *Application) encode(e *encoder) {
 		e.int(`"risk_score":`, *o.RiskScore)
 	}
 	if o.SBOM != nil {
-		encodeObject(e, `"sbom":`, o.SBOM)
+		e.key(`"sbom":`)
+		o.SBOM.encode(e)
+		e.sign(',')
 	}
 	if o.Tags != nil {
 		encodeList(e, `"tags":`, o.Tags)
@@ -5951,7 +7279,9 @@ func (o *Application) encode(e *encoder) {
 		e.str(`"uid_alt":"`, o.UIDAlt)
 	}
 	if o.URL != nil {
-		encodeObject(e, `"url":`, o.URL)
+		e.key(`"url":`)
+		o.URL.encode(e)
+		e.sign(',')
 	}
 	if o.Version != "" {
 		e.str(`"version":"`, o.Version)
@@ -5974,7 +7304,9 @@ func (o *Assessment) encode(e *encoder) {
 		e.str(`"name":"`, o.Name)
 	}
 	if o.Policy != nil {
-		encodeObject(e, `"policy":`, o.Policy)
+		e.key(`"policy":`)
+		o.Policy.encode(e)
+		e.sign(',')
 	}
 	if o.UID != "" {
 		e.str(`"uid":"`, o.UID)
@@ -5988,19 +7320,27 @@ func (o *Assessment) encode(e *encoder) {
 func (o *Attack) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Mitigation != nil {
-		encodeObject(e, `"mitigation":`, o.Mitigation)
+		e.key(`"mitigation":`)
+		o.Mitigation.encode(e)
+		e.sign(',')
 	}
 	if o.SubTechnique != nil {
-		encodeObject(e, `"sub_technique":`, o.SubTechnique)
+		e.key(`"sub_technique":`)
+		o.SubTechnique.encode(e)
+		e.sign(',')
 	}
 	if o.Tactic != nil {
-		encodeObject(e, `"tactic":`, o.Tactic)
+		e.key(`"tactic":`)
+		o.Tactic.encode(e)
+		e.sign(',')
 	}
 	if o.Tactics != nil {
 		encodeList(e, `"tactics":`, o.Tactics)
 	}
 	if o.Technique != nil {
-		encodeObject(e, `"technique":`, o.Technique)
+		e.key(`"technique":`)
+		o.Technique.encode(e)
+		e.sign(',')
 	}
 	if o.Version != "" {
 		e.str(`"version":"`, o.Version)
@@ -6017,10 +7357,14 @@ func (o *Attestation) encode(e *encoder) {
 		e.str(`"chain_uid":"`, o.ChainUID)
 	}
 	if o.Fingerprint != nil {
-		encodeObject(e, `"fingerprint":`, o.Fingerprint)
+		e.key(`"fingerprint":`)
+		o.Fingerprint.encode(e)
+		e.sign(',')
 	}
 	if o.PrevEvent != nil {
-		encodeObject(e, `"prev_event":`, o.PrevEvent)
+		e.key(`"prev_event":`)
+		o.PrevEvent.encode(e)
+		e.sign(',')
 	}
 	if o.Signatures != nil {
 		encodeList(e, `"signatures":`, o.Signatures)
@@ -6034,7 +7378,9 @@ func (o *Attestation) encode(e *encoder) {
 func (o *AuthFactor) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Device != nil {
-		encodeObject(e, `"device":`, o.Device)
+		e.key(`"device":`)
+		o.Device.encode(e)
+		e.sign(',')
 	}
 	if o.EmailAddr != "" {
 		e.str(`"email_addr":"`, o.EmailAddr)
@@ -6072,7 +7418,9 @@ func (o *AuthenticationToken) encode(e *encoder) {
 		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.EncryptionDetails != nil {
-		encodeObject(e, `"encryption_details":`, o.EncryptionDetails)
+		e.key(`"encryption_details":`)
+		o.EncryptionDetails.encode(e)
+		e.sign(',')
 	}
 	if o.ExpirationTime != 0 {
 		e.int(`"expiration_time":`, o.ExpirationTime)
@@ -6119,7 +7467,9 @@ func (o *Authorization) encode(e *encoder) {
 		e.str(`"decision":"`, o.Decision)
 	}
 	if o.Policy != nil {
-		encodeObject(e, `"policy":`, o.Policy)
+		e.key(`"policy":`)
+		o.Policy.encode(e)
+		e.sign(',')
 	}
 	e.close(outer)
 }
@@ -6210,7 +7560,9 @@ func (o *Check) encode(e *encoder) {
 		e.str(`"name":"`, o.Name)
 	}
 	if (o.Resource != nil) && e.in(12, "resource") {
-		encodeObject(e, `"resource":`, o.Resource)
+		e.key(`"resource":`)
+		o.Resource.encode(e)
+		e.sign(',')
 	}
 	if o.Severity != "" || o.SeverityID != 0 {
 		e.caption(`"severity":"`, o.Severity, int64(o.SeverityID), captionsSeverityID, e.always(0))
@@ -6259,10 +7611,14 @@ func (o *CISBenchmarkResult) encode(e *encoder) {
 		e.str(`"name":"`, o.Name)
 	}
 	if o.Remediation != nil {
-		encodeObject(e, `"remediation":`, o.Remediation)
+		e.key(`"remediation":`)
+		o.Remediation.encode(e)
+		e.sign(',')
 	}
 	if o.Rule != nil {
-		encodeObject(e, `"rule":`, o.Rule)
+		e.key(`"rule":`)
+		o.Rule.encode(e)
+		e.sign(',')
 	}
 	e.close(outer)
 }
@@ -6337,13 +7693,17 @@ func (o *ClipboardItem) encode(e *encoder) {
 func (o *Cloud) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Account != nil {
-		encodeObject(e, `"account":`, o.Account)
+		e.key(`"account":`)
+		o.Account.encode(e)
+		e.sign(',')
 	}
 	if o.CloudPartition != "" {
 		e.str(`"cloud_partition":"`, o.CloudPartition)
 	}
 	if o.Org != nil {
-		encodeObject(e, `"org":`, o.Org)
+		e.key(`"org":`)
+		o.Org.encode(e)
+		e.sign(',')
 	}
 	if o.ProjectUID != "" {
 		e.str(`"project_uid":"`, o.ProjectUID)
@@ -6413,10 +7773,14 @@ func (o *Compliance) encode(e *encoder) {
 func (o *Container) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Hash != nil {
-		encodeObject(e, `"hash":`, o.Hash)
+		e.key(`"hash":`)
+		o.Hash.encode(e)
+		e.sign(',')
 	}
 	if o.Image != nil {
-		encodeObject(e, `"image":`, o.Image)
+		e.key(`"image":`)
+		o.Image.encode(e)
+		e.sign(',')
 	}
 	if o.Labels != nil {
 		encodeTexts(e, `"labels":`, o.Labels)
@@ -6489,7 +7853,9 @@ func (o *CVE) encode(e *encoder) {
 		encodeList(e, `"cvss":`, o.CVSS)
 	}
 	if o.CWE != nil {
-		encodeObject(e, `"cwe":`, o.CWE)
+		e.key(`"cwe":`)
+		o.CWE.encode(e)
+		e.sign(',')
 	}
 	if o.CWEUID != "" {
 		e.str(`"cwe_uid":"`, o.CWEUID)
@@ -6501,7 +7867,9 @@ func (o *CVE) encode(e *encoder) {
 		e.str(`"desc":"`, o.Desc)
 	}
 	if o.EPSS != nil {
-		encodeObject(e, `"epss":`, o.EPSS)
+		e.key(`"epss":`)
+		o.EPSS.encode(e)
+		e.sign(',')
 	}
 	if o.ModifiedTime != 0 {
 		e.int(`"modified_time":`, o.ModifiedTime)
@@ -6510,7 +7878,9 @@ func (o *CVE) encode(e *encoder) {
 		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Product != nil {
-		encodeObject(e, `"product":`, o.Product)
+		e.key(`"product":`)
+		o.Product.encode(e)
+		e.sign(',')
 	}
 	if o.References != nil {
 		encodeTexts(e, `"references":`, o.References)
@@ -6613,10 +7983,14 @@ func (o *D3FTechnique) encode(e *encoder) {
 func (o *D3FEND) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.D3FTactic != nil {
-		encodeObject(e, `"d3f_tactic":`, o.D3FTactic)
+		e.key(`"d3f_tactic":`)
+		o.D3FTactic.encode(e)
+		e.sign(',')
 	}
 	if o.D3FTechnique != nil {
-		encodeObject(e, `"d3f_technique":`, o.D3FTechnique)
+		e.key(`"d3f_technique":`)
+		o.D3FTechnique.encode(e)
+		e.sign(',')
 	}
 	if o.Version != "" {
 		e.str(`"version":"`, o.Version)
@@ -6633,7 +8007,9 @@ func (o *DataClassification) encode(e *encoder) {
 		e.int(`"category_id":`, int64(o.CategoryID))
 	}
 	if o.ClassifierDetails != nil {
-		encodeObject(e, `"classifier_details":`, o.ClassifierDetails)
+		e.key(`"classifier_details":`)
+		o.ClassifierDetails.encode(e)
+		e.sign(',')
 	}
 	if o.Confidentiality != "" || o.ConfidentialityID != 0 {
 		e.caption(`"confidentiality":"`, o.Confidentiality, int64(o.ConfidentialityID), captionsConfidentialityID, e.always(0))
@@ -6645,7 +8021,9 @@ func (o *DataClassification) encode(e *encoder) {
 		encodeList(e, `"discovery_details":`, o.DiscoveryDetails)
 	}
 	if o.Policy != nil {
-		encodeObject(e, `"policy":`, o.Policy)
+		e.key(`"policy":`)
+		o.Policy.encode(e)
+		e.sign(',')
 	}
 	if o.Size != nil {
 		e.int(`"size":`, *o.Size)
@@ -6680,7 +8058,9 @@ func (o *DataSecurity) encode(e *encoder) {
 		e.int(`"category_id":`, int64(o.CategoryID))
 	}
 	if o.ClassifierDetails != nil {
-		encodeObject(e, `"classifier_details":`, o.ClassifierDetails)
+		e.key(`"classifier_details":`)
+		o.ClassifierDetails.encode(e)
+		e.sign(',')
 	}
 	if o.Confidentiality != "" || o.ConfidentialityID != 0 {
 		e.caption(`"confidentiality":"`, o.Confidentiality, int64(o.ConfidentialityID), captionsConfidentialityID, e.always(0))
@@ -6710,7 +8090,9 @@ func (o *DataSecurity) encode(e *encoder) {
 		e.str(`"pattern_match":"`, o.PatternMatch)
 	}
 	if o.Policy != nil {
-		encodeObject(e, `"policy":`, o.Policy)
+		e.key(`"policy":`)
+		o.Policy.encode(e)
+		e.sign(',')
 	}
 	if o.Size != nil {
 		e.int(`"size":`, *o.Size)
@@ -6745,7 +8127,9 @@ func (o *Database) encode(e *encoder) {
 		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.DataClassification != nil {
-		encodeObject(e, `"data_classification":`, o.DataClassification)
+		e.key(`"data_classification":`)
+		o.DataClassification.encode(e)
+		e.sign(',')
 	}
 	if o.DataClassifications != nil {
 		encodeList(e, `"data_classifications":`, o.DataClassifications)
@@ -6807,7 +8191,9 @@ func (o *Databucket) encode(e *encoder) {
 		e.json(`"data":`, o.Data)
 	}
 	if o.DataClassification != nil {
-		encodeObject(e, `"data_classification":`, o.DataClassification)
+		e.key(`"data_classification":`)
+		o.DataClassification.encode(e)
+		e.sign(',')
 	}
 	if o.DataClassifications != nil {
 		encodeList(e, `"data_classifications":`, o.DataClassifications)
@@ -6816,13 +8202,19 @@ func (o *Databucket) encode(e *encoder) {
 		e.str(`"desc":"`, o.Desc)
 	}
 	if o.EncryptionDetails != nil {
-		encodeObject(e, `"encryption_details":`, o.EncryptionDetails)
+		e.key(`"encryption_details":`)
+		o.EncryptionDetails.encode(e)
+		e.sign(',')
 	}
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	if o.Group != nil {
-		encodeObject(e, `"group":`, o.Group)
+		e.key(`"group":`)
+		o.Group.encode(e)
+		e.sign(',')
 	}
 	if o.Groups != nil {
 		encodeList(e, `"groups":`, o.Groups)
@@ -6858,13 +8250,17 @@ func (o *Databucket) encode(e *encoder) {
 		e.str(`"namespace":"`, o.Namespace)
 	}
 	if o.Owner != nil {
-		encodeObject(e, `"owner":`, o.Owner)
+		e.key(`"owner":`)
+		o.Owner.encode(e)
+		e.sign(',')
 	}
 	if o.Region != "" {
 		e.str(`"region":"`, o.Region)
 	}
 	if o.ResourceRelationship != nil {
-		encodeObject(e, `"resource_relationship":`, o.ResourceRelationship)
+		e.key(`"resource_relationship":`)
+		o.ResourceRelationship.encode(e)
+		e.sign(',')
 	}
 	if o.Size != nil {
 		e.int(`"size":`, *o.Size)
@@ -6911,7 +8307,9 @@ func (o *DCERPC) encode(e *encoder) {
 		e.int(`"opnum":`, *o.Opnum)
 	}
 	if o.RPCInterface != nil {
-		encodeObject(e, `"rpc_interface":`, o.RPCInterface)
+		e.key(`"rpc_interface":`)
+		o.RPCInterface.encode(e)
+		e.sign(',')
 	}
 	e.close(outer)
 }
@@ -6954,7 +8352,9 @@ func (o *Device) encode(e *encoder) {
 		e.str(`"boot_uid":"`, o.BootUID)
 	}
 	if o.Container != nil {
-		encodeObject(e, `"container":`, o.Container)
+		e.key(`"container":`)
+		o.Container.encode(e)
+		e.sign(',')
 	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
@@ -6984,7 +8384,9 @@ func (o *Device) encode(e *encoder) {
 		e.str(`"hostname":"`, o.Hostname)
 	}
 	if o.HWInfo != nil {
-		encodeObject(e, `"hw_info":`, o.HWInfo)
+		e.key(`"hw_info":`)
+		o.HWInfo.encode(e)
+		e.sign(',')
 	}
 	if o.Hypervisor != "" {
 		e.str(`"hypervisor":"`, o.Hypervisor)
@@ -6993,7 +8395,9 @@ func (o *Device) encode(e *encoder) {
 		e.str(`"iccid":"`, o.ICCID)
 	}
 	if o.Image != nil {
-		encodeObject(e, `"image":`, o.Image)
+		e.key(`"image":`)
+		o.Image.encode(e)
+		e.sign(',')
 	}
 	if o.IMEI != "" {
 		e.str(`"imei":"`, o.IMEI)
@@ -7044,7 +8448,9 @@ func (o *Device) encode(e *encoder) {
 		e.str(`"last_seen_time_dt":"`, o.LastSeenTimeDT)
 	}
 	if o.Location != nil {
-		encodeObject(e, `"location":`, o.Location)
+		e.key(`"location":`)
+		o.Location.encode(e)
+		e.sign(',')
 	}
 	if o.MAC != "" {
 		e.str(`"mac":"`, o.MAC)
@@ -7074,22 +8480,30 @@ func (o *Device) encode(e *encoder) {
 		encodeList(e, `"network_interfaces":`, o.NetworkInterfaces)
 	}
 	if o.Org != nil {
-		encodeObject(e, `"org":`, o.Org)
+		e.key(`"org":`)
+		o.Org.encode(e)
+		e.sign(',')
 	}
 	if o.OS != nil {
-		encodeObject(e, `"os":`, o.OS)
+		e.key(`"os":`)
+		o.OS.encode(e)
+		e.sign(',')
 	}
 	if o.OSMachineUUID != "" {
 		e.str(`"os_machine_uuid":"`, o.OSMachineUUID)
 	}
 	if o.Owner != nil {
-		encodeObject(e, `"owner":`, o.Owner)
+		e.key(`"owner":`)
+		o.Owner.encode(e)
+		e.sign(',')
 	}
 	if (o.PeripheralDevices != nil) && e.in(8, "peripheral_devices") {
 		encodeList(e, `"peripheral_devices":`, o.PeripheralDevices)
 	}
 	if (o.Pool != nil) && e.in(12, "pool") {
-		encodeObject(e, `"pool":`, o.Pool)
+		e.key(`"pool":`)
+		o.Pool.encode(e)
+		e.sign(',')
 	}
 	if o.Region != "" {
 		e.str(`"region":"`, o.Region)
@@ -7184,7 +8598,9 @@ func (o *DeviceHWInfo) encode(e *encoder) {
 		e.str(`"cpu_type":"`, o.CPUType)
 	}
 	if o.DesktopDisplay != nil {
-		encodeObject(e, `"desktop_display":`, o.DesktopDisplay)
+		e.key(`"desktop_display":`)
+		o.DesktopDisplay.encode(e)
+		e.sign(',')
 	}
 	if (o.GPUCount != nil) && e.in(12, "gpu_count") {
 		e.int(`"gpu_count":`, *o.GPUCount)
@@ -7193,7 +8609,9 @@ func (o *DeviceHWInfo) encode(e *encoder) {
 		encodeList(e, `"gpu_info_list":`, o.GPUInfoList)
 	}
 	if o.KeyboardInfo != nil {
-		encodeObject(e, `"keyboard_info":`, o.KeyboardInfo)
+		e.key(`"keyboard_info":`)
+		o.KeyboardInfo.encode(e)
+		e.sign(',')
 	}
 	if o.RAMSize != nil {
 		e.int(`"ram_size":`, *o.RAMSize)
@@ -7219,7 +8637,9 @@ func (o *DigitalSignature) encode(e *encoder) {
 		e.int(`"algorithm_id":`, int64(o.AlgorithmID))
 	}
 	if o.Certificate != nil {
-		encodeObject(e, `"certificate":`, o.Certificate)
+		e.key(`"certificate":`)
+		o.Certificate.encode(e)
+		e.sign(',')
 	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
@@ -7231,7 +8651,9 @@ func (o *DigitalSignature) encode(e *encoder) {
 		e.str(`"developer_uid":"`, o.DeveloperUID)
 	}
 	if o.Digest != nil {
-		encodeObject(e, `"digest":`, o.Digest)
+		e.key(`"digest":`)
+		o.Digest.encode(e)
+		e.sign(',')
 	}
 	if (o.Serialization != "" || o.SerializationID != 0) && e.in(8, "serialization") {
 		e.caption(`"serialization":"`, o.Serialization, int64(o.SerializationID), captionsSerializationID, e.always(0))
@@ -7254,13 +8676,17 @@ func (o *DiscoveryDetails) encode(e *encoder) {
 		e.int(`"count":`, *o.Count)
 	}
 	if o.OccurrenceDetails != nil {
-		encodeObject(e, `"occurrence_details":`, o.OccurrenceDetails)
+		e.key(`"occurrence_details":`)
+		o.OccurrenceDetails.encode(e)
+		e.sign(',')
 	}
 	if o.Occurrences != nil {
 		encodeList(e, `"occurrences":`, o.Occurrences)
 	}
 	if (o.Rule != nil) && e.in(8, "rule") {
-		encodeObject(e, `"rule":`, o.Rule)
+		e.key(`"rule":`)
+		o.Rule.encode(e)
+		e.sign(',')
 	}
 	if o.Type != "" {
 		e.str(`"type":"`, o.Type)
@@ -7369,7 +8795,9 @@ func (o *DNSSection) encode(e *encoder) {
 		encodeList(e, `"records":`, o.Records)
 	}
 	if o.TSIG != nil {
-		encodeObject(e, `"tsig":`, o.TSIG)
+		e.key(`"tsig":`)
+		o.TSIG.encode(e)
+		e.sign(',')
 	}
 	e.close(outer)
 }
@@ -7380,7 +8808,9 @@ func (o *DomainContact) encode(e *encoder) {
 		e.str(`"email_addr":"`, o.EmailAddr)
 	}
 	if o.Location != nil {
-		encodeObject(e, `"location":`, o.Location)
+		e.key(`"location":`)
+		o.Location.encode(e)
+		e.sign(',')
 	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
@@ -7406,7 +8836,9 @@ func (o *DownloadInfo) encode(e *encoder) {
 		e.str(`"referrer":"`, o.Referrer)
 	}
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.SrcURL != "" {
 		e.str(`"src_url":"`, o.SrcURL)
@@ -7464,7 +8896,9 @@ func (o *Email) encode(e *encoder) {
 		encodeTexts(e, `"cc_mailboxes":`, o.CCMailboxes)
 	}
 	if o.DataClassification != nil {
-		encodeObject(e, `"data_classification":`, o.DataClassification)
+		e.key(`"data_classification":`)
+		o.DataClassification.encode(e)
+		e.sign(',')
 	}
 	if o.DataClassifications != nil {
 		encodeList(e, `"data_classifications":`, o.DataClassifications)
@@ -7602,7 +9036,9 @@ func (o *Endpoint) encode(e *encoder) {
 		encodeList(e, `"agent_list":`, o.AgentList)
 	}
 	if o.Container != nil {
-		encodeObject(e, `"container":`, o.Container)
+		e.key(`"container":`)
+		o.Container.encode(e)
+		e.sign(',')
 	}
 	if o.Domain != "" {
 		e.str(`"domain":"`, o.Domain)
@@ -7611,7 +9047,9 @@ func (o *Endpoint) encode(e *encoder) {
 		e.str(`"hostname":"`, o.Hostname)
 	}
 	if o.HWInfo != nil {
-		encodeObject(e, `"hw_info":`, o.HWInfo)
+		e.key(`"hw_info":`)
+		o.HWInfo.encode(e)
+		e.sign(',')
 	}
 	if o.InstanceUID != "" {
 		e.str(`"instance_uid":"`, o.InstanceUID)
@@ -7626,7 +9064,9 @@ func (o *Endpoint) encode(e *encoder) {
 		e.str(`"ip":"`, o.IP)
 	}
 	if o.Location != nil {
-		encodeObject(e, `"location":`, o.Location)
+		e.key(`"location":`)
+		o.Location.encode(e)
+		e.sign(',')
 	}
 	if o.MAC != "" {
 		e.str(`"mac":"`, o.MAC)
@@ -7641,13 +9081,19 @@ func (o *Endpoint) encode(e *encoder) {
 		e.int(`"namespace_pid":`, *o.NamespacePID)
 	}
 	if o.OS != nil {
-		encodeObject(e, `"os":`, o.OS)
+		e.key(`"os":`)
+		o.OS.encode(e)
+		e.sign(',')
 	}
 	if o.Owner != nil {
-		encodeObject(e, `"owner":`, o.Owner)
+		e.key(`"owner":`)
+		o.Owner.encode(e)
+		e.sign(',')
 	}
 	if (o.Pool != nil) && e.in(12, "pool") {
-		encodeObject(e, `"pool":`, o.Pool)
+		e.key(`"pool":`)
+		o.Pool.encode(e)
+		e.sign(',')
 	}
 	if o.SubnetUID != "" {
 		e.str(`"subnet_uid":"`, o.SubnetUID)
@@ -7682,7 +9128,9 @@ func (o *EndpointConnection) encode(e *encoder) {
 		e.int(`"code":`, *o.Code)
 	}
 	if o.NetworkEndpoint != nil {
-		encodeObject(e, `"network_endpoint":`, o.NetworkEndpoint)
+		e.key(`"network_endpoint":`)
+		o.NetworkEndpoint.encode(e)
+		e.sign(',')
 	}
 	e.close(outer)
 }
@@ -7708,7 +9156,9 @@ func (o *Enrichment) encode(e *encoder) {
 		e.str(`"provider":"`, o.Provider)
 	}
 	if o.Reputation != nil {
-		encodeObject(e, `"reputation":`, o.Reputation)
+		e.key(`"reputation":`)
+		o.Reputation.encode(e)
+		e.sign(',')
 	}
 	if o.ShortDesc != "" {
 		e.str(`"short_desc":"`, o.ShortDesc)
@@ -7759,79 +9209,121 @@ func (o *EPSS) encode(e *encoder) {
 func (o *Evidences) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Actor != nil {
-		encodeObject(e, `"actor":`, o.Actor)
+		e.key(`"actor":`)
+		o.Actor.encode(e)
+		e.sign(',')
 	}
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if o.API != nil {
-		encodeObject(e, `"api":`, o.API)
+		e.key(`"api":`)
+		o.API.encode(e)
+		e.sign(',')
 	}
 	if o.ConnectionInfo != nil {
-		encodeObject(e, `"connection_info":`, o.ConnectionInfo)
+		e.key(`"connection_info":`)
+		o.ConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	if o.Container != nil {
-		encodeObject(e, `"container":`, o.Container)
+		e.key(`"container":`)
+		o.Container.encode(e)
+		e.sign(',')
 	}
 	if o.Data != nil {
 		e.json(`"data":`, o.Data)
 	}
 	if o.Database != nil {
-		encodeObject(e, `"database":`, o.Database)
+		e.key(`"database":`)
+		o.Database.encode(e)
+		e.sign(',')
 	}
 	if o.Databucket != nil {
-		encodeObject(e, `"databucket":`, o.Databucket)
+		e.key(`"databucket":`)
+		o.Databucket.encode(e)
+		e.sign(',')
 	}
 	if o.Device != nil {
-		encodeObject(e, `"device":`, o.Device)
+		e.key(`"device":`)
+		o.Device.encode(e)
+		e.sign(',')
 	}
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.Email != nil {
-		encodeObject(e, `"email":`, o.Email)
+		e.key(`"email":`)
+		o.Email.encode(e)
+		e.sign(',')
 	}
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	if o.HTTPRequest != nil {
-		encodeObject(e, `"http_request":`, o.HTTPRequest)
+		e.key(`"http_request":`)
+		o.HTTPRequest.encode(e)
+		e.sign(',')
 	}
 	if o.HTTPResponse != nil {
-		encodeObject(e, `"http_response":`, o.HTTPResponse)
+		e.key(`"http_response":`)
+		o.HTTPResponse.encode(e)
+		e.sign(',')
 	}
 	if o.JA4FingerprintList != nil {
 		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
 	}
 	if o.Job != nil {
-		encodeObject(e, `"job":`, o.Job)
+		e.key(`"job":`)
+		o.Job.encode(e)
+		e.sign(',')
 	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
 	if o.Process != nil {
-		encodeObject(e, `"process":`, o.Process)
+		e.key(`"process":`)
+		o.Process.encode(e)
+		e.sign(',')
 	}
 	if o.Query != nil {
-		encodeObject(e, `"query":`, o.Query)
+		e.key(`"query":`)
+		o.Query.encode(e)
+		e.sign(',')
 	}
 	if o.RegKey != nil {
-		encodeObject(e, `"reg_key":`, o.RegKey)
+		e.key(`"reg_key":`)
+		o.RegKey.encode(e)
+		e.sign(',')
 	}
 	if o.RegValue != nil {
-		encodeObject(e, `"reg_value":`, o.RegValue)
+		e.key(`"reg_value":`)
+		o.RegValue.encode(e)
+		e.sign(',')
 	}
 	if o.Resources != nil {
 		encodeList(e, `"resources":`, o.Resources)
 	}
 	if o.Script != nil {
-		encodeObject(e, `"script":`, o.Script)
+		e.key(`"script":`)
+		o.Script.encode(e)
+		e.sign(',')
 	}
 	if o.SrcEndpoint != nil {
-		encodeObject(e, `"src_endpoint":`, o.SrcEndpoint)
+		e.key(`"src_endpoint":`)
+		o.SrcEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.TLS != nil {
-		encodeObject(e, `"tls":`, o.TLS)
+		e.key(`"tls":`)
+		o.TLS.encode(e)
+		e.sign(',')
 	}
 	if o.UID != "" {
 		e.str(`"uid":"`, o.UID)
@@ -7840,10 +9332,14 @@ func (o *Evidences) encode(e *encoder) {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.URL != nil {
-		encodeObject(e, `"url":`, o.URL)
+		e.key(`"url":`)
+		o.URL.encode(e)
+		e.sign(',')
 	}
 	if o.User != nil {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
 		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
@@ -7852,7 +9348,9 @@ func (o *Evidences) encode(e *encoder) {
 		e.int(`"verdict_id":`, int64(o.VerdictID))
 	}
 	if o.WinService != nil {
-		encodeObject(e, `"win_service":`, o.WinService)
+		e.key(`"win_service":`)
+		o.WinService.encode(e)
+		e.sign(',')
 	}
 	e.close(outer)
 }
@@ -7900,7 +9398,9 @@ func (o *File) encode(e *encoder) {
 		e.str(`"accessed_time_dt":"`, o.AccessedTimeDT)
 	}
 	if o.Accessor != nil {
-		encodeObject(e, `"accessor":`, o.Accessor)
+		e.key(`"accessor":`)
+		o.Accessor.encode(e)
+		e.sign(',')
 	}
 	if o.Attributes != nil {
 		e.int(`"attributes":`, *o.Attributes)
@@ -7921,10 +9421,14 @@ func (o *File) encode(e *encoder) {
 		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Creator != nil {
-		encodeObject(e, `"creator":`, o.Creator)
+		e.key(`"creator":`)
+		o.Creator.encode(e)
+		e.sign(',')
 	}
 	if o.DataClassification != nil {
-		encodeObject(e, `"data_classification":`, o.DataClassification)
+		e.key(`"data_classification":`)
+		o.DataClassification.encode(e)
+		e.sign(',')
 	}
 	if o.DataClassifications != nil {
 		encodeList(e, `"data_classifications":`, o.DataClassifications)
@@ -7933,7 +9437,9 @@ func (o *File) encode(e *encoder) {
 		e.str(`"desc":"`, o.Desc)
 	}
 	if (o.DownloadInfo != nil) && e.in(8, "download_info") {
-		encodeObject(e, `"download_info":`, o.DownloadInfo)
+		e.key(`"download_info":`)
+		o.DownloadInfo.encode(e)
+		e.sign(',')
 	}
 	if o.DriveType != "" || o.DriveTypeID != 0 {
 		e.caption(`"drive_type":"`, o.DriveType, int64(o.DriveTypeID), captionsDriveTypeID, e.always(0))
@@ -7942,7 +9448,9 @@ func (o *File) encode(e *encoder) {
 		e.int(`"drive_type_id":`, int64(o.DriveTypeID))
 	}
 	if o.EncryptionDetails != nil {
-		encodeObject(e, `"encryption_details":`, o.EncryptionDetails)
+		e.key(`"encryption_details":`)
+		o.EncryptionDetails.encode(e)
+		e.sign(',')
 	}
 	if o.Ext != "" {
 		e.str(`"ext":"`, o.Ext)
@@ -7981,13 +9489,17 @@ func (o *File) encode(e *encoder) {
 		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Modifier != nil {
-		encodeObject(e, `"modifier":`, o.Modifier)
+		e.key(`"modifier":`)
+		o.Modifier.encode(e)
+		e.sign(',')
 	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
 	if o.Owner != nil {
-		encodeObject(e, `"owner":`, o.Owner)
+		e.key(`"owner":`)
+		o.Owner.encode(e)
+		e.sign(',')
 	}
 	if o.ParentFolder != "" {
 		e.str(`"parent_folder":"`, o.ParentFolder)
@@ -7996,13 +9508,17 @@ func (o *File) encode(e *encoder) {
 		e.str(`"path":"`, o.Path)
 	}
 	if o.Product != nil {
-		encodeObject(e, `"product":`, o.Product)
+		e.key(`"product":`)
+		o.Product.encode(e)
+		e.sign(',')
 	}
 	if o.SecurityDescriptor != "" {
 		e.str(`"security_descriptor":"`, o.SecurityDescriptor)
 	}
 	if o.Signature != nil {
-		encodeObject(e, `"signature":`, o.Signature)
+		e.key(`"signature":`)
+		o.Signature.encode(e)
+		e.sign(',')
 	}
 	if (o.Signatures != nil) && e.in(12, "signatures") {
 		encodeList(e, `"signatures":`, o.Signatures)
@@ -8032,7 +9548,9 @@ func (o *File) encode(e *encoder) {
 		e.str(`"uri":"`, o.URI)
 	}
 	if o.URL != nil {
-		encodeObject(e, `"url":`, o.URL)
+		e.key(`"url":`)
+		o.URL.encode(e)
+		e.sign(',')
 	}
 	if o.Version != "" {
 		e.str(`"version":"`, o.Version)
@@ -8076,7 +9594,9 @@ func (o *Finding) encode(e *encoder) {
 		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Product != nil {
-		encodeObject(e, `"product":`, o.Product)
+		e.key(`"product":`)
+		o.Product.encode(e)
+		e.sign(',')
 	}
 	if o.ProductUID != "" {
 		e.str(`"product_uid":"`, o.ProductUID)
@@ -8085,7 +9605,9 @@ func (o *Finding) encode(e *encoder) {
 		encodeList(e, `"related_events":`, o.RelatedEvents)
 	}
 	if o.Remediation != nil {
-		encodeObject(e, `"remediation":`, o.Remediation)
+		e.key(`"remediation":`)
+		o.Remediation.encode(e)
+		e.sign(',')
 	}
 	if o.SrcURL != "" {
 		e.str(`"src_url":"`, o.SrcURL)
@@ -8108,10 +9630,14 @@ func (o *Finding) encode(e *encoder) {
 func (o *FindingInfo) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Analytic != nil {
-		encodeObject(e, `"analytic":`, o.Analytic)
+		e.key(`"analytic":`)
+		o.Analytic.encode(e)
+		e.sign(',')
 	}
 	if o.AttackGraph != nil {
-		encodeObject(e, `"attack_graph":`, o.AttackGraph)
+		e.key(`"attack_graph":`)
+		o.AttackGraph.encode(e)
+		e.sign(',')
 	}
 	if o.Attacks != nil {
 		encodeList(e, `"attacks":`, o.Attacks)
@@ -8150,7 +9676,9 @@ func (o *FindingInfo) encode(e *encoder) {
 		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Product != nil {
-		encodeObject(e, `"product":`, o.Product)
+		e.key(`"product":`)
+		o.Product.encode(e)
+		e.sign(',')
 	}
 	if o.ProductUID != "" {
 		e.str(`"product_uid":"`, o.ProductUID)
@@ -8371,7 +9899,9 @@ func (o *HASSH) encode(e *encoder) {
 		e.str(`"algorithm":"`, o.Algorithm)
 	}
 	if o.Fingerprint != nil {
-		encodeObject(e, `"fingerprint":`, o.Fingerprint)
+		e.key(`"fingerprint":`)
+		o.Fingerprint.encode(e)
+		e.sign(',')
 	}
 	e.close(outer)
 }
@@ -8449,7 +9979,9 @@ func (o *HTTPRequest) encode(e *encoder) {
 		e.str(`"uid":"`, o.UID)
 	}
 	if o.URL != nil {
-		encodeObject(e, `"url":`, o.URL)
+		e.key(`"url":`)
+		o.URL.encode(e)
+		e.sign(',')
 	}
 	if o.UserAgent != "" {
 		e.str(`"user_agent":"`, o.UserAgent)
@@ -8495,7 +10027,9 @@ func (o *HTTPResponse) encode(e *encoder) {
 func (o *IAMRole) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Account != nil {
-		encodeObject(e, `"account":`, o.Account)
+		e.key(`"account":`)
+		o.Account.encode(e)
+		e.sign(',')
 	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
@@ -8513,7 +10047,9 @@ func (o *IAMRole) encode(e *encoder) {
 		encodeList(e, `"resources":`, o.Resources)
 	}
 	if o.Session != nil {
-		encodeObject(e, `"session":`, o.Session)
+		e.key(`"session":`)
+		o.Session.encode(e)
+		e.sign(',')
 	}
 	if o.UID != "" {
 		e.str(`"uid":"`, o.UID)
@@ -8568,7 +10104,9 @@ func (o *IDP) encode(e *encoder) {
 		e.str(`"domain":"`, o.Domain)
 	}
 	if o.Fingerprint != nil {
-		encodeObject(e, `"fingerprint":`, o.Fingerprint)
+		e.key(`"fingerprint":`)
+		o.Fingerprint.encode(e)
+		e.sign(',')
 	}
 	if o.HasMFA != nil {
 		e.bool(`"has_mfa":`, *o.HasMFA)
@@ -8583,10 +10121,14 @@ func (o *IDP) encode(e *encoder) {
 		e.str(`"protocol_name":"`, o.ProtocolName)
 	}
 	if o.SCIM != nil {
-		encodeObject(e, `"scim":`, o.SCIM)
+		e.key(`"scim":`)
+		o.SCIM.encode(e)
+		e.sign(',')
 	}
 	if o.SSO != nil {
-		encodeObject(e, `"sso":`, o.SSO)
+		e.key(`"sso":`)
+		o.SSO.encode(e)
+		e.sign(',')
 	}
 	if o.State != "" || o.StateID != 0 {
 		e.caption(`"state":"`, o.State, int64(o.StateID), captionsIDPStateID, e.always(0))
@@ -8676,7 +10218,9 @@ func (o *Job) encode(e *encoder) {
 		e.str(`"desc":"`, o.Desc)
 	}
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	if (o.JobActions != nil) && e.in(8, "job_actions") {
 		encodeList(e, `"job_actions":`, o.JobActions)
@@ -8715,7 +10259,9 @@ func (o *Job) encode(e *encoder) {
 		e.str(`"uid":"`, o.UID)
 	}
 	if o.User != nil {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	e.close(outer)
 }
@@ -8729,7 +10275,9 @@ func (o *JobAction) encode(e *encoder) {
 		e.str(`"com_class_uuid":"`, o.ComClassUUID)
 	}
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	if o.Properties != nil {
 		encodeList(e, `"properties":`, o.Properties)
@@ -8776,7 +10324,9 @@ func (o *JobTrigger) encode(e *encoder) {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.User != nil {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	e.close(outer)
 }
@@ -8784,7 +10334,9 @@ func (o *JobTrigger) encode(e *encoder) {
 func (o *KBArticle) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.AvgTimespan != nil {
-		encodeObject(e, `"avg_timespan":`, o.AvgTimespan)
+		e.key(`"avg_timespan":`)
+		o.AvgTimespan.encode(e)
+		e.sign(',')
 	}
 	if o.Bulletin != "" {
 		e.str(`"bulletin":"`, o.Bulletin)
@@ -8808,10 +10360,14 @@ func (o *KBArticle) encode(e *encoder) {
 		e.bool(`"is_superseded":`, *o.IsSuperseded)
 	}
 	if o.OS != nil {
-		encodeObject(e, `"os":`, o.OS)
+		e.key(`"os":`)
+		o.OS.encode(e)
+		e.sign(',')
 	}
 	if o.Product != nil {
-		encodeObject(e, `"product":`, o.Product)
+		e.key(`"product":`)
+		o.Product.encode(e)
+		e.sign(',')
 	}
 	if o.Severity != "" {
 		e.str(`"severity":"`, o.Severity)
@@ -8857,7 +10413,9 @@ func (o *Kernel) encode(e *encoder) {
 func (o *KernelDriver) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	e.close(outer)
 }
@@ -8970,10 +10528,14 @@ func (o *LDAPPerson) encode(e *encoder) {
 		e.str(`"leave_time_dt":"`, o.LeaveTimeDT)
 	}
 	if o.Location != nil {
-		encodeObject(e, `"location":`, o.Location)
+		e.key(`"location":`)
+		o.Location.encode(e)
+		e.sign(',')
 	}
 	if o.Manager != nil {
-		encodeObject(e, `"manager":`, o.Manager)
+		e.key(`"manager":`)
+		o.Manager.encode(e)
+		e.sign(',')
 	}
 	if o.ModifiedTime != 0 {
 		e.int(`"modified_time":`, o.ModifiedTime)
@@ -9005,7 +10567,9 @@ func (o *LoadBalancer) encode(e *encoder) {
 		e.int(`"code":`, *o.Code)
 	}
 	if o.DstEndpoint != nil {
-		encodeObject(e, `"dst_endpoint":`, o.DstEndpoint)
+		e.key(`"dst_endpoint":`)
+		o.DstEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.EndpointConnections != nil {
 		encodeList(e, `"endpoint_connections":`, o.EndpointConnections)
@@ -9099,7 +10663,9 @@ func (o *Location) encode(e *encoder) {
 func (o *Logger) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Device != nil {
-		encodeObject(e, `"device":`, o.Device)
+		e.key(`"device":`)
+		o.Device.encode(e)
+		e.sign(',')
 	}
 	if o.EventUID != "" {
 		e.str(`"event_uid":"`, o.EventUID)
@@ -9132,7 +10698,9 @@ func (o *Logger) encode(e *encoder) {
 		e.str(`"name":"`, o.Name)
 	}
 	if o.Product != nil {
-		encodeObject(e, `"product":`, o.Product)
+		e.key(`"product":`)
+		o.Product.encode(e)
+		e.sign(',')
 	}
 	if o.TransmitTime != 0 {
 		e.int(`"transmit_time":`, o.TransmitTime)
@@ -9263,25 +10831,37 @@ func (o *ManagedEntity) encode(e *encoder) {
 		e.json(`"data":`, o.Data)
 	}
 	if o.Device != nil {
-		encodeObject(e, `"device":`, o.Device)
+		e.key(`"device":`)
+		o.Device.encode(e)
+		e.sign(',')
 	}
 	if o.Email != nil {
-		encodeObject(e, `"email":`, o.Email)
+		e.key(`"email":`)
+		o.Email.encode(e)
+		e.sign(',')
 	}
 	if o.Group != nil {
-		encodeObject(e, `"group":`, o.Group)
+		e.key(`"group":`)
+		o.Group.encode(e)
+		e.sign(',')
 	}
 	if o.Location != nil {
-		encodeObject(e, `"location":`, o.Location)
+		e.key(`"location":`)
+		o.Location.encode(e)
+		e.sign(',')
 	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
 	if o.Org != nil {
-		encodeObject(e, `"org":`, o.Org)
+		e.key(`"org":`)
+		o.Org.encode(e)
+		e.sign(',')
 	}
 	if o.Policy != nil {
-		encodeObject(e, `"policy":`, o.Policy)
+		e.key(`"policy":`)
+		o.Policy.encode(e)
+		e.sign(',')
 	}
 	if o.Type != "" || o.TypeID != 0 {
 		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsManagedEntityTypeID, e.always(0))
@@ -9296,7 +10876,9 @@ func (o *ManagedEntity) encode(e *encoder) {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.User != nil {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	if o.Version != "" {
 		e.str(`"version":"`, o.Version)
@@ -9313,7 +10895,9 @@ func (o *MessageContext) encode(e *encoder) {
 		e.int(`"ai_role_id":`, int64(o.AIRoleID))
 	}
 	if o.Application != nil {
-		encodeObject(e, `"application":`, o.Application)
+		e.key(`"application":`)
+		o.Application.encode(e)
+		e.sign(',')
 	}
 	if o.CompletionTokens != nil {
 		e.int(`"completion_tokens":`, *o.CompletionTokens)
@@ -9331,7 +10915,9 @@ func (o *MessageContext) encode(e *encoder) {
 		e.str(`"response_text":"`, o.ResponseText)
 	}
 	if o.Service != nil {
-		encodeObject(e, `"service":`, o.Service)
+		e.key(`"service":`)
+		o.Service.encode(e)
+		e.sign(',')
 	}
 	if o.TotalTokens != nil {
 		e.int(`"total_tokens":`, *o.TotalTokens)
@@ -9351,7 +10937,9 @@ func (o *Metadata) encode(e *encoder) {
 		e.str(`"correlation_uid":"`, o.CorrelationUID)
 	}
 	if o.DataClassification != nil {
-		encodeObject(e, `"data_classification":`, o.DataClassification)
+		e.key(`"data_classification":`)
+		o.DataClassification.encode(e)
+		e.sign(',')
 	}
 	if o.DataClassifications != nil {
 		encodeList(e, `"data_classifications":`, o.DataClassifications)
@@ -9363,7 +10951,9 @@ func (o *Metadata) encode(e *encoder) {
 		e.str(`"event_code":"`, o.EventCode)
 	}
 	if o.Extension != nil {
-		encodeObject(e, `"extension":`, o.Extension)
+		e.key(`"extension":`)
+		o.Extension.encode(e)
+		e.sign(',')
 	}
 	if o.Extensions != nil {
 		encodeList(e, `"extensions":`, o.Extensions)
@@ -9420,13 +11010,17 @@ func (o *Metadata) encode(e *encoder) {
 		e.str(`"processed_time_dt":"`, o.ProcessedTimeDT)
 	}
 	if o.Product != nil {
-		encodeObject(e, `"product":`, o.Product)
+		e.key(`"product":`)
+		o.Product.encode(e)
+		e.sign(',')
 	}
 	if o.Profiles != nil {
 		encodeTexts(e, `"profiles":`, o.Profiles)
 	}
 	if (o.Reporter != nil) && e.in(14, "reporter") {
-		encodeObject(e, `"reporter":`, o.Reporter)
+		e.key(`"reporter":`)
+		o.Reporter.encode(e)
+		e.sign(',')
 	}
 	if o.Sequence != nil {
 		e.int(`"sequence":`, *o.Sequence)
@@ -9441,7 +11035,9 @@ func (o *Metadata) encode(e *encoder) {
 		e.str(`"tenant_uid":"`, o.TenantUID)
 	}
 	if (o.TotalQueuedDuration != nil) && e.in(12, "total_queued_duration") {
-		encodeObject(e, `"total_queued_duration":`, o.TotalQueuedDuration)
+		e.key(`"total_queued_duration":`)
+		o.TotalQueuedDuration.encode(e)
+		e.sign(',')
 	}
 	if o.TransformationInfoList != nil {
 		encodeList(e, `"transformation_info_list":`, o.TransformationInfoList)
@@ -9502,10 +11098,14 @@ func (o *Module) encode(e *encoder) {
 		e.str(`"base_address":"`, o.BaseAddress)
 	}
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	if (o.FunctionInvocation != nil) && e.in(14, "function_invocation") {
-		encodeObject(e, `"function_invocation":`, o.FunctionInvocation)
+		e.key(`"function_invocation":`)
+		o.FunctionInvocation.encode(e)
+		e.sign(',')
 	}
 	if o.FunctionName != "" {
 		e.str(`"function_name":"`, o.FunctionName)
@@ -9558,7 +11158,9 @@ func (o *NetworkConnectionInfo) encode(e *encoder) {
 		e.int(`"protocol_ver_id":`, int64(o.ProtocolVerID))
 	}
 	if o.Session != nil {
-		encodeObject(e, `"session":`, o.Session)
+		e.key(`"session":`)
+		o.Session.encode(e)
+		e.sign(',')
 	}
 	if o.TCPFlags != nil {
 		e.int(`"tcp_flags":`, *o.TCPFlags)
@@ -9575,10 +11177,14 @@ func (o *NetworkEndpoint) encode(e *encoder) {
 		encodeList(e, `"agent_list":`, o.AgentList)
 	}
 	if o.AutonomousSystem != nil {
-		encodeObject(e, `"autonomous_system":`, o.AutonomousSystem)
+		e.key(`"autonomous_system":`)
+		o.AutonomousSystem.encode(e)
+		e.sign(',')
 	}
 	if o.Container != nil {
-		encodeObject(e, `"container":`, o.Container)
+		e.key(`"container":`)
+		o.Container.encode(e)
+		e.sign(',')
 	}
 	if o.Domain != "" {
 		e.str(`"domain":"`, o.Domain)
@@ -9590,7 +11196,9 @@ func (o *NetworkEndpoint) encode(e *encoder) {
 		e.str(`"hostname":"`, o.Hostname)
 	}
 	if o.HWInfo != nil {
-		encodeObject(e, `"hw_info":`, o.HWInfo)
+		e.key(`"hw_info":`)
+		o.HWInfo.encode(e)
+		e.sign(',')
 	}
 	if o.InstanceUID != "" {
 		e.str(`"instance_uid":"`, o.InstanceUID)
@@ -9614,7 +11222,9 @@ func (o *NetworkEndpoint) encode(e *encoder) {
 		e.str(`"isp_org":"`, o.ISPOrg)
 	}
 	if o.Location != nil {
-		encodeObject(e, `"location":`, o.Location)
+		e.key(`"location":`)
+		o.Location.encode(e)
+		e.sign(',')
 	}
 	if o.MAC != "" {
 		e.str(`"mac":"`, o.MAC)
@@ -9635,19 +11245,27 @@ func (o *NetworkEndpoint) encode(e *encoder) {
 		e.int(`"network_scope_id":`, int64(o.NetworkScopeID))
 	}
 	if o.OS != nil {
-		encodeObject(e, `"os":`, o.OS)
+		e.key(`"os":`)
+		o.OS.encode(e)
+		e.sign(',')
 	}
 	if o.Owner != nil {
-		encodeObject(e, `"owner":`, o.Owner)
+		e.key(`"owner":`)
+		o.Owner.encode(e)
+		e.sign(',')
 	}
 	if (o.Pool != nil) && e.in(12, "pool") {
-		encodeObject(e, `"pool":`, o.Pool)
+		e.key(`"pool":`)
+		o.Pool.encode(e)
+		e.sign(',')
 	}
 	if o.Port != 0 {
 		e.int(`"port":`, o.Port)
 	}
 	if o.ProxyEndpoint != nil {
-		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
+		e.key(`"proxy_endpoint":`)
+		o.ProxyEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.SubnetUID != "" {
 		e.str(`"subnet_uid":"`, o.SubnetUID)
@@ -9723,10 +11341,14 @@ func (o *NetworkProxy) encode(e *encoder) {
 		encodeList(e, `"agent_list":`, o.AgentList)
 	}
 	if o.AutonomousSystem != nil {
-		encodeObject(e, `"autonomous_system":`, o.AutonomousSystem)
+		e.key(`"autonomous_system":`)
+		o.AutonomousSystem.encode(e)
+		e.sign(',')
 	}
 	if o.Container != nil {
-		encodeObject(e, `"container":`, o.Container)
+		e.key(`"container":`)
+		o.Container.encode(e)
+		e.sign(',')
 	}
 	if o.Domain != "" {
 		e.str(`"domain":"`, o.Domain)
@@ -9738,7 +11360,9 @@ func (o *NetworkProxy) encode(e *encoder) {
 		e.str(`"hostname":"`, o.Hostname)
 	}
 	if o.HWInfo != nil {
-		encodeObject(e, `"hw_info":`, o.HWInfo)
+		e.key(`"hw_info":`)
+		o.HWInfo.encode(e)
+		e.sign(',')
 	}
 	if o.InstanceUID != "" {
 		e.str(`"instance_uid":"`, o.InstanceUID)
@@ -9762,7 +11386,9 @@ func (o *NetworkProxy) encode(e *encoder) {
 		e.str(`"isp_org":"`, o.ISPOrg)
 	}
 	if o.Location != nil {
-		encodeObject(e, `"location":`, o.Location)
+		e.key(`"location":`)
+		o.Location.encode(e)
+		e.sign(',')
 	}
 	if o.MAC != "" {
 		e.str(`"mac":"`, o.MAC)
@@ -9783,19 +11409,27 @@ func (o *NetworkProxy) encode(e *encoder) {
 		e.int(`"network_scope_id":`, int64(o.NetworkScopeID))
 	}
 	if o.OS != nil {
-		encodeObject(e, `"os":`, o.OS)
+		e.key(`"os":`)
+		o.OS.encode(e)
+		e.sign(',')
 	}
 	if o.Owner != nil {
-		encodeObject(e, `"owner":`, o.Owner)
+		e.key(`"owner":`)
+		o.Owner.encode(e)
+		e.sign(',')
 	}
 	if (o.Pool != nil) && e.in(12, "pool") {
-		encodeObject(e, `"pool":`, o.Pool)
+		e.key(`"pool":`)
+		o.Pool.encode(e)
+		e.sign(',')
 	}
 	if o.Port != 0 {
 		e.int(`"port":`, o.Port)
 	}
 	if o.ProxyEndpoint != nil {
-		encodeObject(e, `"proxy_endpoint":`, o.ProxyEndpoint)
+		e.key(`"proxy_endpoint":`)
+		o.ProxyEndpoint.encode(e)
+		e.sign(',')
 	}
 	if o.SubnetUID != "" {
 		e.str(`"subnet_uid":"`, o.SubnetUID)
@@ -9872,7 +11506,9 @@ func (o *NetworkTraffic) encode(e *encoder) {
 		e.str(`"start_time_dt":"`, o.StartTimeDT)
 	}
 	if (o.Timespan != nil) && e.in(14, "timespan") {
-		encodeObject(e, `"timespan":`, o.Timespan)
+		e.key(`"timespan":`)
+		o.Timespan.encode(e)
+		e.sign(',')
 	}
 	e.close(outer)
 }
@@ -9915,7 +11551,9 @@ func (o *Note) encode(e *encoder) {
 		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
 	}
 	if o.Owner != nil {
-		encodeObject(e, `"owner":`, o.Owner)
+		e.key(`"owner":`)
+		o.Owner.encode(e)
+		e.sign(',')
 	}
 	if o.Title != "" {
 		e.str(`"title":"`, o.Title)
@@ -9935,7 +11573,9 @@ func (o *Observable) encode(e *encoder) {
 		e.str(`"name":"`, o.Name)
 	}
 	if o.Reputation != nil {
-		encodeObject(e, `"reputation":`, o.Reputation)
+		e.key(`"reputation":`)
+		o.Reputation.encode(e)
+		e.sign(',')
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
 		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsObservableTypeID, e.always(15))
@@ -9958,7 +11598,9 @@ func (o *Observation) encode(e *encoder) {
 		e.int(`"count":`, *o.Count)
 	}
 	if o.Timespan != nil {
-		encodeObject(e, `"timespan":`, o.Timespan)
+		e.key(`"timespan":`)
+		o.Timespan.encode(e)
+		e.sign(',')
 	}
 	if o.Value != "" {
 		e.str(`"value":"`, o.Value)
@@ -10071,10 +11713,14 @@ func (o *OSINT) encode(e *encoder) {
 		encodeList(e, `"attacks":`, o.Attacks)
 	}
 	if o.AutonomousSystem != nil {
-		encodeObject(e, `"autonomous_system":`, o.AutonomousSystem)
+		e.key(`"autonomous_system":`)
+		o.AutonomousSystem.encode(e)
+		e.sign(',')
 	}
 	if o.Campaign != nil {
-		encodeObject(e, `"campaign":`, o.Campaign)
+		e.key(`"campaign":`)
+		o.Campaign.encode(e)
+		e.sign(',')
 	}
 	if o.Category != "" {
 		e.str(`"category":"`, o.Category)
@@ -10095,7 +11741,9 @@ func (o *OSINT) encode(e *encoder) {
 		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Creator != nil {
-		encodeObject(e, `"creator":`, o.Creator)
+		e.key(`"creator":`)
+		o.Creator.encode(e)
+		e.sign(',')
 	}
 	if o.Desc != "" {
 		e.str(`"desc":"`, o.Desc)
@@ -10110,10 +11758,14 @@ func (o *OSINT) encode(e *encoder) {
 		e.int(`"detection_pattern_type_id":`, int64(o.DetectionPatternTypeID))
 	}
 	if o.Email != nil {
-		encodeObject(e, `"email":`, o.Email)
+		e.key(`"email":`)
+		o.Email.encode(e)
+		e.sign(',')
 	}
 	if o.EmailAuth != nil {
-		encodeObject(e, `"email_auth":`, o.EmailAuth)
+		e.key(`"email_auth":`)
+		o.EmailAuth.encode(e)
+		e.sign(',')
 	}
 	if o.ExpirationTime != 0 {
 		e.int(`"expiration_time":`, o.ExpirationTime)
@@ -10125,7 +11777,9 @@ func (o *OSINT) encode(e *encoder) {
 		e.str(`"external_uid":"`, o.ExternalUID)
 	}
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	if o.IntrusionSets != nil {
 		encodeTexts(e, `"intrusion_sets":`, o.IntrusionSets)
@@ -10137,7 +11791,9 @@ func (o *OSINT) encode(e *encoder) {
 		encodeTexts(e, `"labels":`, o.Labels)
 	}
 	if o.Location != nil {
-		encodeObject(e, `"location":`, o.Location)
+		e.key(`"location":`)
+		o.Location.encode(e)
+		e.sign(',')
 	}
 	if o.Malware != nil {
 		encodeList(e, `"malware":`, o.Malware)
@@ -10158,13 +11814,17 @@ func (o *OSINT) encode(e *encoder) {
 		encodeList(e, `"related_analytics":`, o.RelatedAnalytics)
 	}
 	if o.Reputation != nil {
-		encodeObject(e, `"reputation":`, o.Reputation)
+		e.key(`"reputation":`)
+		o.Reputation.encode(e)
+		e.sign(',')
 	}
 	if o.RiskScore != nil {
 		e.int(`"risk_score":`, *o.RiskScore)
 	}
 	if o.Script != nil {
-		encodeObject(e, `"script":`, o.Script)
+		e.key(`"script":`)
+		o.Script.encode(e)
+		e.sign(',')
 	}
 	if o.Severity != "" || o.SeverityID != 0 {
 		e.caption(`"severity":"`, o.Severity, int64(o.SeverityID), captionsSeverityID, e.always(0))
@@ -10185,7 +11845,9 @@ func (o *OSINT) encode(e *encoder) {
 		e.str(`"subnet":"`, o.Subnet)
 	}
 	if o.ThreatActor != nil {
-		encodeObject(e, `"threat_actor":`, o.ThreatActor)
+		e.key(`"threat_actor":`)
+		o.ThreatActor.encode(e)
+		e.sign(',')
 	}
 	if o.TLP != "" {
 		e.str(`"tlp":"`, string(o.TLP))
@@ -10215,7 +11877,9 @@ func (o *OSINT) encode(e *encoder) {
 		encodeList(e, `"vulnerabilities":`, o.Vulnerabilities)
 	}
 	if o.Whois != nil {
-		encodeObject(e, `"whois":`, o.Whois)
+		e.key(`"whois":`)
+		o.Whois.encode(e)
+		e.sign(',')
 	}
 	e.close(outer)
 }
@@ -10232,7 +11896,9 @@ func (o *Package) encode(e *encoder) {
 		e.int(`"epoch":`, *o.Epoch)
 	}
 	if o.Hash != nil {
-		encodeObject(e, `"hash":`, o.Hash)
+		e.key(`"hash":`)
+		o.Hash.encode(e)
+		e.sign(',')
 	}
 	if o.License != "" {
 		e.str(`"license":"`, o.License)
@@ -10372,7 +12038,9 @@ func (o *PermissionAnalysisResult) encode(e *encoder) {
 		encodeTexts(e, `"granted_privileges":`, o.GrantedPrivileges)
 	}
 	if o.Policy != nil {
-		encodeObject(e, `"policy":`, o.Policy)
+		e.key(`"policy":`)
+		o.Policy.encode(e)
+		e.sign(',')
 	}
 	if (o.ServicePrivilegeAnalysisList != nil) && e.in(12, "service_privilege_analysis_list") {
 		encodeList(e, `"service_privilege_analysis_list":`, o.ServicePrivilegeAnalysisList)
@@ -10398,7 +12066,9 @@ func (o *Policy) encode(e *encoder) {
 		e.str(`"desc":"`, o.Desc)
 	}
 	if o.Group != nil {
-		encodeObject(e, `"group":`, o.Group)
+		e.key(`"group":`)
+		o.Group.encode(e)
+		e.sign(',')
 	}
 	if o.IsApplied != nil {
 		e.bool(`"is_applied":`, *o.IsApplied)
@@ -10438,7 +12108,9 @@ func (o *PortInfo) encode(e *encoder) {
 func (o *PrevEvent) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Fingerprint != nil {
-		encodeObject(e, `"fingerprint":`, o.Fingerprint)
+		e.key(`"fingerprint":`)
+		o.Fingerprint.encode(e)
+		e.sign(',')
 	}
 	if o.TypeUID != 0 {
 		e.int(`"type_uid":`, int64(o.TypeUID))
@@ -10452,7 +12124,9 @@ func (o *PrevEvent) encode(e *encoder) {
 func (o *PrivilegeAttackInfo) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Attack != nil {
-		encodeObject(e, `"attack":`, o.Attack)
+		e.key(`"attack":`)
+		o.Attack.encode(e)
+		e.sign(',')
 	}
 	if o.PrivilegeInfoList != nil {
 		encodeList(e, `"privilege_info_list":`, o.PrivilegeInfoList)
@@ -10486,7 +12160,9 @@ func (o *PrivilegeInfo) encode(e *encoder) {
 func (o *Process) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		encodeObject(e, `"ai_agent":`, o.AIAgent)
+		e.key(`"ai_agent":`)
+		o.AIAgent.encode(e)
+		e.sign(',')
 	}
 	if o.Ancestry != nil {
 		encodeList(e, `"ancestry":`, o.Ancestry)
@@ -10498,7 +12174,9 @@ func (o *Process) encode(e *encoder) {
 		e.str(`"cmd_line":"`, o.CmdLine)
 	}
 	if o.Container != nil {
-		encodeObject(e, `"container":`, o.Container)
+		e.key(`"container":`)
+		o.Container.encode(e)
+		e.sign(',')
 	}
 	if o.CPID != "" {
 		e.str(`"cpid":"`, o.CPID)
@@ -10519,10 +12197,14 @@ func (o *Process) encode(e *encoder) {
 		e.int(`"euid":`, *o.EUID)
 	}
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	if o.Group != nil {
-		encodeObject(e, `"group":`, o.Group)
+		e.key(`"group":`)
+		o.Group.encode(e)
+		e.sign(',')
 	}
 	if (o.HostedAIAgentList != nil) && e.in(8, "hosted_ai_agent_list") {
 		encodeList(e, `"hosted_ai_agent_list":`, o.HostedAIAgentList)
@@ -10549,7 +12231,9 @@ func (o *Process) encode(e *encoder) {
 		e.int(`"namespace_pid":`, *o.NamespacePID)
 	}
 	if o.ParentProcess != nil {
-		encodeObject(e, `"parent_process":`, o.ParentProcess)
+		e.key(`"parent_process":`)
+		o.ParentProcess.encode(e)
+		e.sign(',')
 	}
 	if o.Path != "" {
 		e.str(`"path":"`, o.Path)
@@ -10564,7 +12248,9 @@ func (o *Process) encode(e *encoder) {
 		e.str(`"sandbox":"`, o.Sandbox)
 	}
 	if o.Session != nil {
-		encodeObject(e, `"session":`, o.Session)
+		e.key(`"session":`)
+		o.Session.encode(e)
+		e.sign(',')
 	}
 	if o.TerminatedTime != 0 {
 		e.int(`"terminated_time":`, o.TerminatedTime)
@@ -10582,7 +12268,9 @@ func (o *Process) encode(e *encoder) {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if o.User != nil {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	if o.WorkingDirectory != "" {
 		e.str(`"working_directory":"`, o.WorkingDirectory)
@@ -10631,13 +12319,17 @@ func (o *Product) encode(e *encoder) {
 		e.str(`"cpe_name":"`, o.CPEName)
 	}
 	if o.DataClassification != nil {
-		encodeObject(e, `"data_classification":`, o.DataClassification)
+		e.key(`"data_classification":`)
+		o.DataClassification.encode(e)
+		e.sign(',')
 	}
 	if o.DataClassifications != nil {
 		encodeList(e, `"data_classifications":`, o.DataClassifications)
 	}
 	if o.Feature != nil {
-		encodeObject(e, `"feature":`, o.Feature)
+		e.key(`"feature":`)
+		o.Feature.encode(e)
+		e.sign(',')
 	}
 	if o.Lang != "" {
 		e.str(`"lang":"`, o.Lang)
@@ -10686,34 +12378,52 @@ func (o *ProgrammaticCredential) encode(e *encoder) {
 func (o *QueryEvidence) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.ConnectionInfo != nil {
-		encodeObject(e, `"connection_info":`, o.ConnectionInfo)
+		e.key(`"connection_info":`)
+		o.ConnectionInfo.encode(e)
+		e.sign(',')
 	}
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	if o.Folder != nil {
-		encodeObject(e, `"folder":`, o.Folder)
+		e.key(`"folder":`)
+		o.Folder.encode(e)
+		e.sign(',')
 	}
 	if o.Group != nil {
-		encodeObject(e, `"group":`, o.Group)
+		e.key(`"group":`)
+		o.Group.encode(e)
+		e.sign(',')
 	}
 	if o.Job != nil {
-		encodeObject(e, `"job":`, o.Job)
+		e.key(`"job":`)
+		o.Job.encode(e)
+		e.sign(',')
 	}
 	if o.Kernel != nil {
-		encodeObject(e, `"kernel":`, o.Kernel)
+		e.key(`"kernel":`)
+		o.Kernel.encode(e)
+		e.sign(',')
 	}
 	if o.Module != nil {
-		encodeObject(e, `"module":`, o.Module)
+		e.key(`"module":`)
+		o.Module.encode(e)
+		e.sign(',')
 	}
 	if o.NetworkInterfaces != nil {
 		encodeList(e, `"network_interfaces":`, o.NetworkInterfaces)
 	}
 	if o.PeripheralDevice != nil {
-		encodeObject(e, `"peripheral_device":`, o.PeripheralDevice)
+		e.key(`"peripheral_device":`)
+		o.PeripheralDevice.encode(e)
+		e.sign(',')
 	}
 	if o.Process != nil {
-		encodeObject(e, `"process":`, o.Process)
+		e.key(`"process":`)
+		o.Process.encode(e)
+		e.sign(',')
 	}
 	if o.QueryType != "" || o.QueryTypeID != 0 || e.always(15) {
 		e.caption(`"query_type":"`, o.QueryType, int64(o.QueryTypeID), captionsQueryTypeID, e.always(15))
@@ -10722,19 +12432,29 @@ func (o *QueryEvidence) encode(e *encoder) {
 		e.int(`"query_type_id":`, int64(o.QueryTypeID))
 	}
 	if o.RegKey != nil {
-		encodeObject(e, `"reg_key":`, o.RegKey)
+		e.key(`"reg_key":`)
+		o.RegKey.encode(e)
+		e.sign(',')
 	}
 	if o.RegValue != nil {
-		encodeObject(e, `"reg_value":`, o.RegValue)
+		e.key(`"reg_value":`)
+		o.RegValue.encode(e)
+		e.sign(',')
 	}
 	if o.Service != nil {
-		encodeObject(e, `"service":`, o.Service)
+		e.key(`"service":`)
+		o.Service.encode(e)
+		e.sign(',')
 	}
 	if o.Session != nil {
-		encodeObject(e, `"session":`, o.Session)
+		e.key(`"session":`)
+		o.Session.encode(e)
+		e.sign(',')
 	}
 	if o.StartupItem != nil {
-		encodeObject(e, `"startup_item":`, o.StartupItem)
+		e.key(`"startup_item":`)
+		o.StartupItem.encode(e)
+		e.sign(',')
 	}
 	if o.State != "" {
 		e.str(`"state":"`, o.State)
@@ -10743,7 +12463,9 @@ func (o *QueryEvidence) encode(e *encoder) {
 		e.int(`"tcp_state_id":`, int64(o.TCPStateID))
 	}
 	if o.User != nil {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	if o.Users != nil {
 		encodeList(e, `"users":`, o.Users)
@@ -10886,7 +12608,9 @@ func (o *RelatedEvent) encode(e *encoder) {
 		encodeList(e, `"observables":`, o.Observables)
 	}
 	if o.Product != nil {
-		encodeObject(e, `"product":`, o.Product)
+		e.key(`"product":`)
+		o.Product.encode(e)
+		e.sign(',')
 	}
 	if o.ProductUID != "" {
 		e.str(`"product_uid":"`, o.ProductUID)
@@ -10956,7 +12680,9 @@ func (o *Reporter) encode(e *encoder) {
 		e.str(`"name":"`, o.Name)
 	}
 	if o.Org != nil {
-		encodeObject(e, `"org":`, o.Org)
+		e.key(`"org":`)
+		o.Org.encode(e)
+		e.sign(',')
 	}
 	if o.UID != "" {
 		e.str(`"uid":"`, o.UID)
@@ -11025,16 +12751,22 @@ func (o *ResourceDetails) encode(e *encoder) {
 		e.json(`"data":`, o.Data)
 	}
 	if o.DataClassification != nil {
-		encodeObject(e, `"data_classification":`, o.DataClassification)
+		e.key(`"data_classification":`)
+		o.DataClassification.encode(e)
+		e.sign(',')
 	}
 	if o.DataClassifications != nil {
 		encodeList(e, `"data_classifications":`, o.DataClassifications)
 	}
 	if (o.Device != nil) && e.in(8, "device") {
-		encodeObject(e, `"device":`, o.Device)
+		e.key(`"device":`)
+		o.Device.encode(e)
+		e.sign(',')
 	}
 	if o.Group != nil {
-		encodeObject(e, `"group":`, o.Group)
+		e.key(`"group":`)
+		o.Group.encode(e)
+		e.sign(',')
 	}
 	if o.Hostname != "" {
 		e.str(`"hostname":"`, o.Hostname)
@@ -11061,7 +12793,9 @@ func (o *ResourceDetails) encode(e *encoder) {
 		e.str(`"namespace":"`, o.Namespace)
 	}
 	if o.Owner != nil {
-		encodeObject(e, `"owner":`, o.Owner)
+		e.key(`"owner":`)
+		o.Owner.encode(e)
+		e.sign(',')
 	}
 	if (o.Provider != "") && e.in(12, "provider") {
 		e.str(`"provider":"`, o.Provider)
@@ -11070,7 +12804,9 @@ func (o *ResourceDetails) encode(e *encoder) {
 		e.str(`"region":"`, o.Region)
 	}
 	if o.ResourceRelationship != nil {
-		encodeObject(e, `"resource_relationship":`, o.ResourceRelationship)
+		e.key(`"resource_relationship":`)
+		o.ResourceRelationship.encode(e)
+		e.sign(',')
 	}
 	if o.Role != "" || o.RoleID != 0 {
 		e.caption(`"role":"`, o.Role, int64(o.RoleID), captionsRoleID, e.always(0))
@@ -11094,7 +12830,9 @@ func (o *ResourceDetails) encode(e *encoder) {
 		e.int(`"uid_numeric":`, *o.UIDNumeric)
 	}
 	if (o.User != nil) && e.in(8, "user") {
-		encodeObject(e, `"user":`, o.User)
+		e.key(`"user":`)
+		o.User.encode(e)
+		e.sign(',')
 	}
 	if o.Version != "" {
 		e.str(`"version":"`, o.Version)
@@ -11194,10 +12932,14 @@ func (o *SBOM) encode(e *encoder) {
 		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
 	}
 	if o.Package != nil {
-		encodeObject(e, `"package":`, o.Package)
+		e.key(`"package":`)
+		o.Package.encode(e)
+		e.sign(',')
 	}
 	if o.Product != nil {
-		encodeObject(e, `"product":`, o.Product)
+		e.key(`"product":`)
+		o.Product.encode(e)
+		e.sign(',')
 	}
 	if o.SoftwareComponents != nil {
 		encodeList(e, `"software_components":`, o.SoftwareComponents)
@@ -11314,7 +13056,9 @@ func (o *SCIM) encode(e *encoder) {
 func (o *Script) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.File != nil {
-		encodeObject(e, `"file":`, o.File)
+		e.key(`"file":`)
+		o.File.encode(e)
+		e.sign(',')
 	}
 	if o.Hashes != nil {
 		encodeList(e, `"hashes":`, o.Hashes)
@@ -11326,7 +13070,9 @@ func (o *Script) encode(e *encoder) {
 		e.str(`"parent_uid":"`, o.ParentUID)
 	}
 	if o.ScriptContent != nil {
-		encodeObject(e, `"script_content":`, o.ScriptContent)
+		e.key(`"script_content":`)
+		o.ScriptContent.encode(e)
+		e.sign(',')
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
 		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsScriptTypeID, e.always(15))
@@ -11485,7 +13231,9 @@ func (o *SoftwareComponent) encode(e *encoder) {
 		e.str(`"author":"`, o.Author)
 	}
 	if o.Hash != nil {
-		encodeObject(e, `"hash":`, o.Hash)
+		e.key(`"hash":`)
+		o.Hash.encode(e)
+		e.sign(',')
 	}
 	if o.License != "" {
 		e.str(`"license":"`, o.License)
@@ -11538,7 +13286,9 @@ func (o *Span) encode(e *encoder) {
 		e.str(`"parent_uid":"`, o.ParentUID)
 	}
 	if o.Service != nil {
-		encodeObject(e, `"service":`, o.Service)
+		e.key(`"service":`)
+		o.Service.encode(e)
+		e.sign(',')
 	}
 	if o.StartTime != 0 || e.always(15) {
 		e.int(`"start_time":`, o.StartTime)
@@ -11564,7 +13314,9 @@ func (o *SSO) encode(e *encoder) {
 		e.int(`"auth_protocol_id":`, int64(o.AuthProtocolID))
 	}
 	if o.Certificate != nil {
-		encodeObject(e, `"certificate":`, o.Certificate)
+		e.key(`"certificate":`)
+		o.Certificate.encode(e)
+		e.sign(',')
 	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
@@ -11614,16 +13366,22 @@ func (o *SSO) encode(e *encoder) {
 func (o *StartupItem) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Driver != nil {
-		encodeObject(e, `"driver":`, o.Driver)
+		e.key(`"driver":`)
+		o.Driver.encode(e)
+		e.sign(',')
 	}
 	if o.Job != nil {
-		encodeObject(e, `"job":`, o.Job)
+		e.key(`"job":`)
+		o.Job.encode(e)
+		e.sign(',')
 	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
 	if o.Process != nil {
-		encodeObject(e, `"process":`, o.Process)
+		e.key(`"process":`)
+		o.Process.encode(e)
+		e.sign(',')
 	}
 	if o.RunModeIDs != nil {
 		encodeInts(e, `"run_mode_ids":`, o.RunModeIDs)
@@ -11650,7 +13408,9 @@ func (o *StartupItem) encode(e *encoder) {
 		e.int(`"type_id":`, int64(o.TypeID))
 	}
 	if o.WinService != nil {
-		encodeObject(e, `"win_service":`, o.WinService)
+		e.key(`"win_service":`)
+		o.WinService.encode(e)
+		e.sign(',')
 	}
 	e.close(outer)
 }
@@ -11837,7 +13597,9 @@ func (o *TLS) encode(e *encoder) {
 		e.int(`"alert":`, *o.Alert)
 	}
 	if o.Certificate != nil {
-		encodeObject(e, `"certificate":`, o.Certificate)
+		e.key(`"certificate":`)
+		o.Certificate.encode(e)
+		e.sign(',')
 	}
 	if o.CertificateChain != nil {
 		encodeTexts(e, `"certificate_chain":`, o.CertificateChain)
@@ -11855,10 +13617,14 @@ func (o *TLS) encode(e *encoder) {
 		e.int(`"handshake_dur":`, *o.HandshakeDur)
 	}
 	if o.JA3Hash != nil {
-		encodeObject(e, `"ja3_hash":`, o.JA3Hash)
+		e.key(`"ja3_hash":`)
+		o.JA3Hash.encode(e)
+		e.sign(',')
 	}
 	if o.JA3SHash != nil {
-		encodeObject(e, `"ja3s_hash":`, o.JA3SHash)
+		e.key(`"ja3s_hash":`)
+		o.JA3SHash.encode(e)
+		e.sign(',')
 	}
 	if o.KeyLength != nil {
 		e.int(`"key_length":`, *o.KeyLength)
@@ -11954,10 +13720,14 @@ func (o *Trace) encode(e *encoder) {
 		encodeTexts(e, `"flags":`, o.Flags)
 	}
 	if o.Service != nil {
-		encodeObject(e, `"service":`, o.Service)
+		e.key(`"service":`)
+		o.Service.encode(e)
+		e.sign(',')
 	}
 	if o.Span != nil {
-		encodeObject(e, `"span":`, o.Span)
+		e.key(`"span":`)
+		o.Span.encode(e)
+		e.sign(',')
 	}
 	if o.StartTime != 0 {
 		e.int(`"start_time":`, o.StartTime)
@@ -12003,7 +13773,9 @@ func (o *TransformationInfo) encode(e *encoder) {
 		e.str(`"name":"`, o.Name)
 	}
 	if o.Product != nil {
-		encodeObject(e, `"product":`, o.Product)
+		e.key(`"product":`)
+		o.Product.encode(e)
+		e.sign(',')
 	}
 	if o.Time != 0 {
 		e.int(`"time":`, o.Time)
@@ -12043,10 +13815,14 @@ func (o *TSIG) encode(e *encoder) {
 func (o *UnmannedAerialSystem) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.HWInfo != nil {
-		encodeObject(e, `"hw_info":`, o.HWInfo)
+		e.key(`"hw_info":`)
+		o.HWInfo.encode(e)
+		e.sign(',')
 	}
 	if o.Location != nil {
-		encodeObject(e, `"location":`, o.Location)
+		e.key(`"location":`)
+		o.Location.encode(e)
+		e.sign(',')
 	}
 	if o.Model != "" {
 		e.str(`"model":"`, o.Model)
@@ -12223,7 +13999,9 @@ func (o *URL) encode(e *encoder) {
 func (o *User) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Account != nil {
-		encodeObject(e, `"account":`, o.Account)
+		e.key(`"account":`)
+		o.Account.encode(e)
+		e.sign(',')
 	}
 	if o.CredentialUID != "" {
 		e.str(`"credential_uid":"`, o.CredentialUID)
@@ -12250,13 +14028,17 @@ func (o *User) encode(e *encoder) {
 		e.bool(`"has_mfa":`, *o.HasMFA)
 	}
 	if o.LDAPPerson != nil {
-		encodeObject(e, `"ldap_person":`, o.LDAPPerson)
+		e.key(`"ldap_person":`)
+		o.LDAPPerson.encode(e)
+		e.sign(',')
 	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
 	if o.Org != nil {
-		encodeObject(e, `"org":`, o.Org)
+		e.key(`"org":`)
+		o.Org.encode(e)
+		e.sign(',')
 	}
 	if o.PhoneNumber != "" {
 		e.str(`"phone_number":"`, o.PhoneNumber)
@@ -12305,7 +14087,9 @@ func (o *VendorAttributes) encode(e *encoder) {
 func (o *Vulnerability) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.Advisory != nil {
-		encodeObject(e, `"advisory":`, o.Advisory)
+		e.key(`"advisory":`)
+		o.Advisory.encode(e)
+		e.sign(',')
 	}
 	if o.AffectedCode != nil {
 		encodeList(e, `"affected_code":`, o.AffectedCode)
@@ -12317,10 +14101,14 @@ func (o *Vulnerability) encode(e *encoder) {
 		e.str(`"category":"`, o.Category)
 	}
 	if o.CVE != nil {
-		encodeObject(e, `"cve":`, o.CVE)
+		e.key(`"cve":`)
+		o.CVE.encode(e)
+		e.sign(',')
 	}
 	if o.CWE != nil {
-		encodeObject(e, `"cwe":`, o.CWE)
+		e.key(`"cwe":`)
+		o.CWE.encode(e)
+		e.sign(',')
 	}
 	if o.DependencyChain != "" {
 		e.str(`"dependency_chain":"`, o.DependencyChain)
@@ -12386,7 +14174,9 @@ func (o *Vulnerability) encode(e *encoder) {
 		encodeTexts(e, `"related_vulnerabilities":`, o.RelatedVulnerabilities)
 	}
 	if o.Remediation != nil {
-		encodeObject(e, `"remediation":`, o.Remediation)
+		e.key(`"remediation":`)
+		o.Remediation.encode(e)
+		e.sign(',')
 	}
 	if o.Severity != "" {
 		e.str(`"severity":"`, o.Severity)
@@ -12412,7 +14202,9 @@ func (o *WebResource) encode(e *encoder) {
 		e.json(`"data":`, o.Data)
 	}
 	if o.DataClassification != nil {
-		encodeObject(e, `"data_classification":`, o.DataClassification)
+		e.key(`"data_classification":`)
+		o.DataClassification.encode(e)
+		e.sign(',')
 	}
 	if o.DataClassifications != nil {
 		encodeList(e, `"data_classifications":`, o.DataClassifications)
@@ -12456,7 +14248,9 @@ func (o *WebResource) encode(e *encoder) {
 func (o *Whois) encode(e *encoder) {
 	outer := e.open(o.Extra)
 	if o.AutonomousSystem != nil {
-		encodeObject(e, `"autonomous_system":`, o.AutonomousSystem)
+		e.key(`"autonomous_system":`)
+		o.AutonomousSystem.encode(e)
+		e.sign(',')
 	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
@@ -12524,7 +14318,9 @@ func (o *WinResource) encode(e *encoder) {
 		e.json(`"data":`, o.Data)
 	}
 	if o.DataClassification != nil {
-		encodeObject(e, `"data_classification":`, o.DataClassification)
+		e.key(`"data_classification":`)
+		o.DataClassification.encode(e)
+		e.sign(',')
 	}
 	if o.DataClassifications != nil {
 		encodeList(e, `"data_classifications":`, o.DataClassifications)
@@ -12574,7 +14370,9 @@ func (o *WinService) encode(e *encoder) {
 		e.str(`"cmd_line":"`, o.CmdLine)
 	}
 	if (o.HostingProcess != nil) && e.in(14, "hosting_process") {
-		encodeObject(e, `"hosting_process":`, o.HostingProcess)
+		e.key(`"hosting_process":`)
+		o.HostingProcess.encode(e)
+		e.sign(',')
 	}
 	if o.Labels != nil {
 		encodeTexts(e, `"labels":`, o.Labels)
@@ -12595,7 +14393,9 @@ func (o *WinService) encode(e *encoder) {
 		encodeTexts(e, `"service_dependencies":`, o.ServiceDependencies)
 	}
 	if (o.ServiceDLLFile != nil) && e.in(14, "service_dll_file") {
-		encodeObject(e, `"service_dll_file":`, o.ServiceDLLFile)
+		e.key(`"service_dll_file":`)
+		o.ServiceDLLFile.encode(e)
+		e.sign(',')
 	}
 	if o.ServiceErrorControl != "" || o.ServiceErrorControlID != 0 {
 		e.caption(`"service_error_control":"`, o.ServiceErrorControl, int64(o.ServiceErrorControlID), captionsServiceErrorControlID, e.always(0))
@@ -12604,7 +14404,9 @@ func (o *WinService) encode(e *encoder) {
 		e.int(`"service_error_control_id":`, int64(o.ServiceErrorControlID))
 	}
 	if (o.ServiceFile != nil) && e.in(14, "service_file") {
-		encodeObject(e, `"service_file":`, o.ServiceFile)
+		e.key(`"service_file":`)
+		o.ServiceFile.encode(e)
+		e.sign(',')
 	}
 	if o.ServiceStartName != "" {
 		e.str(`"service_start_name":"`, o.ServiceStartName)

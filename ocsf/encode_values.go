@@ -202,14 +202,8 @@ type object[T any] interface {
 	decode(*decoder)
 }
 
-func encodeObject[T any, P object[T]](e *encoder, k string, o P) {
-	e.key(k)
-	o.encode(e)
-	e.sign(',')
-}
-
-// encodeInPlace is encodeObject for a struct that is no pointer: of an event that
-// is verbatim, an empty one was not there.
+// encodeInPlace writes a struct that is no pointer: of an event that is verbatim,
+// an empty one was not there.
 func encodeInPlace[T any, P object[T]](e *encoder, k string, o P) {
 	start, extra := len(e.b), e.extra
 	e.key(k)

@@ -249,7 +249,7 @@ func (u *union) call(k *container, a *attr, f, key, recv string) string {
 		if k == u.base && a.name == "metadata" {
 			return fmt.Sprintf("encodeInPlace(e, %s, &%s)", key, f)
 		}
-		return fmt.Sprintf("encodeObject(e, %s, %s)", key, f)
+		return fmt.Sprintf("e.key(%s); %s.encode(e); e.sign(',')", key, f)
 	}
 	return fmt.Sprintf("e.str(%s, %s)", key, convert("string", a, f))
 }
