@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/docket-audit/docket/interceptor"
 )
@@ -221,8 +222,13 @@ func newBuilder(name string, s settings, services []*service) *builder {
 
 // add asks an interceptor for its manifest and puts its bindings into the
 // plan.
+// describeTimeout is the least that an interceptor has to answer Describe.
+const describeTimeout = 5 * time.Second
+
 func (b *builder) add(ctx context.Context, svc *service, impl interceptor.Interceptor) error {
-	ctx, cancel := context.WithTimeout(ctx, svc.timeout)
+	// The interceptor's timeout is for calls over a connection that stands. The
+	// first one has to be made, perhaps while the interceptor itself starts.
+	ctx, cancel := context.WithTimeout(ctx, max(svc.timeout, describeTimeout))
 	defer cancel()
 	manifest, err := impl.Describe(ctx)
 	if err != nil {
