@@ -63,7 +63,7 @@ need-tools:
 
 .PHONY: race
 race: ## every package under the race detector
-	go test -race -shuffle=on -count=1 $(GOTESTFLAGS) ./...
+	go test -race -shuffle=on -count=1 -timeout 20m $(GOTESTFLAGS) ./...
 
 # Tests behind the tag e2e kill processes, cut networks or build from a clean
 # copy. -p 1: they mind their neighbours.
