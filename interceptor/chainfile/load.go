@@ -98,8 +98,8 @@ func (f *File) Close() error {
 }
 
 // Load reads a file, connects to its interceptors and asks each for its
-// manifest, within the interceptor's own timeout. An interceptor that does not
-// answer is an error. The connections last until [File.Close].
+// manifest, within the interceptor's own timeout but not less than 5 s. An
+// interceptor that does not answer is an error. The connections last until [File.Close].
 func Load(ctx context.Context, path string, opts ...Option) (*File, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
