@@ -15,5 +15,5 @@
 // A tree is a slice of nodes in the order of the text. Parsing with a tree that
 // was used before allocates nothing once the slice is large enough. Members of
 // an object stay in their order, and a name that occurs twice occurs twice:
-// what to make of that is up to the reader; [Tree.Find] takes the last.
+// what to make of that is up to the reader; [Tree.Find] takes the first.
 package jsontree

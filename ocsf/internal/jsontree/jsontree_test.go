@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -44,6 +46,9 @@ func TestSyntaxErrors(t *testing.T) {
 		{`1.`, 2, "digit expected"},
 		{`1.e1`, 2, "digit expected"},
 		{`1e+`, 3, "digit expected"},
+		{`[1e309]`, 1, "number beyond 64-bit floating point"},
+		{`-17.9769313486231581e307`, 0, "number beyond 64-bit floating point"},
+		{`1` + strings.Repeat("0", 309) + `.0`, 0, "number beyond 64-bit floating point"},
 		{`"a`, 2, "closing quote expected, but the text ends"},
 		{"\"a\n\"", 2, "control character in a string"},
 		{"\"0123456789\x00\"", 11, "control character in a string"},
@@ -73,6 +78,11 @@ func TestSyntaxErrors(t *testing.T) {
 	var tree Tree
 	if err := tree.Parse([]byte(strings.Repeat(`[`, MaxDepth) + strings.Repeat(`]`, MaxDepth))); err != nil {
 		t.Errorf("as deep as allowed: %v", err)
+	}
+	for _, text := range []string{`1.7976931348623157e308`, `1e-999`, `0e999`, `1` + strings.Repeat("0", 308) + `.0`, `1` + strings.Repeat("0", 999)} {
+		if err := tree.Parse([]byte(text)); err != nil {
+			t.Errorf("%.40q: %v", text, err)
+		}
 	}
 	err := tree.Parse([]byte(`{"a":}`))
 	if got, want := err.Error(), "invalid JSON at byte 5: value expected"; got != want {
@@ -107,8 +117,8 @@ func TestTree(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if a := tree.Find(tree.Root(), "a"); tree.First(a) != 0 {
-		t.Errorf("found the first of two members: %s", tree.Text(a))
+	if a := tree.Find(tree.Root(), "a"); tree.First(a) == 0 {
+		t.Errorf("found the second of two members: %s", tree.Text(a))
 	}
 	if n := tree.Find(tree.Root(), "none"); n != 0 {
 		t.Errorf("found %d", n)
@@ -145,12 +155,14 @@ func value(t *Tree, n Node) any {
 	panic("no such kind")
 }
 
+var numbers = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?`)
+
 // FuzzParse compares with two other parsers: a strict one says what is JSON,
 // and a lenient one says what it means.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		``, `{}`, `{"a":[1,-0,1.0,1e3,{}],"b\u00e9":"x\ny\"\\\/\b\f\r\t","c":null}`, ` [true , false ] `,
-		`"\ud83d\ude00"`, `"\ud83d"`, "\"\xff\"", `{"a":1,"a":2}`, `123456789012345678901234567890`, `"12345678\u0000"`, `"1234567`,
+		`"\ud83d\ude00"`, `"\ud83d"`, "\"\xff\"", `{"a":1,"a":2}`, `123456789012345678901234567890`, `"12345678\u0000"`, `"1234567`, `[1e308,1e309]`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -173,6 +185,14 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 		}
+		var syntax *SyntaxError
+		if errors.As(err, &syntax) && strings.HasPrefix(syntax.Reason, "number") {
+			token := numbers.Find(text[syntax.Offset:])
+			if v, err := strconv.ParseFloat(string(token), 64); err == nil {
+				t.Fatalf("refused %s, which is %v", token, v)
+			}
+			return // the other parsers read it
+		}
 		if depth <= MaxDepth && (err == nil) != (strict == nil) {
 			t.Fatalf("we say %v, the other parser %v", err, strict)
 		}
@@ -184,6 +204,13 @@ func FuzzParse(f *testing.F) {
 		d.UseNumber()
 		if err := d.Decode(&want); err != nil {
 			t.Fatal(err)
+		}
+		for _, n := range tree.nodes {
+			if n.kind == Decimal {
+				if _, err := strconv.ParseFloat(string(tree.data[n.start:n.end]), 64); err != nil {
+					t.Error(err)
+				}
+			}
 		}
 		if diff := cmp.Diff(want, value(&tree, tree.Root())); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)

@@ -4,6 +4,7 @@ package jsontree
 
 import (
 	"math"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -12,7 +13,8 @@ const bad = -1
 
 // Parse reads text, which must be one JSON value and white space around it. The
 // error is a *[SyntaxError]; beside what RFC 8259 forbids, invalid UTF-8, halves
-// of surrogate pairs, nesting deeper than [MaxDepth] and more than 2 GiB are
+// of surrogate pairs, numbers with a fraction or an exponent beyond 64-bit
+// floating point, nesting deeper than [MaxDepth] and more than 2 GiB are
 // refused.
 func (t *Tree) Parse(text []byte) error {
 	t.data, t.text, t.nodes = text, t.text[:0], t.nodes[:0]
@@ -191,8 +193,10 @@ func (t *Tree) object(p, depth int) int {
 	}
 }
 
+// number reads a number. One with a fraction or an exponent is read as floating
+// point by whoever uses it, so one beyond that is refused; integers are not.
 func (t *Tree) number(p int) int {
-	start, kind := p, Integer
+	start, kind, exponent := p, Integer, false
 	if t.data[p] == '-' {
 		p++
 	}
@@ -213,7 +217,7 @@ func (t *Tree) number(p int) int {
 		p = end
 	}
 	if p < len(t.data) && (t.data[p] == 'e' || t.data[p] == 'E') {
-		kind = Decimal
+		kind, exponent = Decimal, true
 		p++
 		if p < len(t.data) && (t.data[p] == '+' || t.data[p] == '-') {
 			p++
@@ -223,6 +227,12 @@ func (t *Tree) number(p int) int {
 			return t.fail(end, "digit expected")
 		}
 		p = end
+	}
+	const digits = 300 // fewer than the largest float has
+	if exponent || kind == Decimal && p-start > digits {
+		if _, err := strconv.ParseFloat(string(t.data[start:p]), 64); err != nil {
+			return t.fail(start, "number beyond 64-bit floating point")
+		}
 	}
 	t.nodes = append(t.nodes, node{kind: kind, start: uint32(start), end: uint32(p)})
 	return p

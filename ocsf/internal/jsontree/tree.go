@@ -93,19 +93,18 @@ func (t *Tree) First(n Node) Node {
 // Next returns the element or member after n, 0 if n is the last.
 func (t *Tree) Next(n Node) Node { return t.nodes[n].next }
 
-// Find returns the last member of that name, 0 if there is none or n is no
+// Find returns the first member of that name, 0 if there is none or n is no
 // object.
 func (t *Tree) Find(n Node, name string) Node {
 	if t.nodes[n].kind != Object {
 		return 0
 	}
-	found := Node(0)
 	for m := t.First(n); m != 0; m = t.Next(m) {
 		if string(t.Key(m)) == name {
-			found = m
+			return m
 		}
 	}
-	return found
+	return 0
 }
 
 // Size returns how many bytes the tree has room for beside the text, so that a

@@ -27,8 +27,12 @@ type Tables struct {
 type item struct {
 	title       string // as messages call it: class "api_activity"
 	deprecation string // how messages end: "deprecated since 1.5.0"; empty: it is in use
-	open        bool   // it defines no attributes, so it may have any
-	names       names
+	// An item without attributes may have any. Whether it is without them can
+	// depend on the event's profiles: always says that one needs no profile, and
+	// gates are the profiles that bring in the others.
+	always bool
+	gates  uint64
+	names  names
 	// defined is how many of the names are attributes. The others are none, but
 	// a constraint or a sibling speaks of them, and whether an event has them
 	// matters all the same.
@@ -120,7 +124,6 @@ type compiler struct {
 func (c *compiler) item(it *item, title string, s *schema.Item) {
 	it.title = title
 	it.deprecation = deprecation(s.Deprecated)
-	it.open = len(s.Attributes) == 0
 	list := slices.Sorted(maps.Keys(s.Attributes))
 	it.defined = int32(len(list))
 	slots := make(map[string]int32, len(list))
@@ -140,6 +143,8 @@ func (c *compiler) item(it *item, title string, s *schema.Item) {
 	it.attrs = make([]attr, len(list))
 	for i, name := range list[:it.defined] {
 		it.attrs[i] = c.attr(name, s.Attributes[name])
+		it.always = it.always || it.attrs[i].gate == 0
+		it.gates |= it.attrs[i].gate
 		if sibling := s.Attributes[name].Sibling; sibling != "" {
 			it.attrs[i].sibling = slot(sibling)
 		}

@@ -11,7 +11,7 @@
 //
 // [Tables.Event] then walks the event once beside its class. An object's
 // members are first sorted into slots, one for each attribute: what is required
-// and missing, which of two members of the same name counts (the last), whether
+// and missing, which of two members of the same name counts (the first), whether
 // a constraint's attributes are there and what stands beside an enumeration all
 // are one look into a slot. A walk reuses its memory; an event without faults
 // costs two allocations, its report and its uid.

@@ -3,7 +3,7 @@
 package rules
 
 import (
-	"math/big"
+	"slices"
 	"strconv"
 
 	"github.com/docket-audit/docket/ocsf/internal/jsontree"
@@ -63,17 +63,23 @@ func (w *walk) head(event jsontree.Node) head {
 	var h head
 	metadata := jsontree.Node(0)
 	for m := w.tree.First(event); m != 0; m = w.tree.Next(m) {
+		var place *jsontree.Node
 		switch string(w.tree.Key(m)) {
 		case "class_uid":
-			h.class = m
+			place = &h.class
 		case "type_uid":
-			h.typeUID = m
+			place = &h.typeUID
 		case "activity_id":
-			h.activity = m
+			place = &h.activity
 		case "observables":
-			h.observables = m
+			place = &h.observables
 		case "metadata":
-			metadata = m
+			place = &metadata
+		default:
+			continue
+		}
+		if *place == 0 {
+			*place = m
 		}
 	}
 	if metadata != 0 {
@@ -140,7 +146,7 @@ func (w *walk) version(n jsontree.Node) {
 	case c > 0:
 		w.fail("version_incompatible_later", path, "%s is later than the schema, %s", w.describe(n), w.tables.version)
 	case c == 0:
-	case v.numbers[0] == "":
+	case v.numbers[0] == "0":
 		w.fail("version_incompatible_initial_development", path, "%s is from before 1.0.0, the schema is %s", w.describe(n), w.tables.version)
 	case v.prerelease != "":
 		w.fail("version_incompatible_prerelease", path, "%s is a prerelease from before the schema, %s", w.describe(n), w.tables.version)
@@ -149,65 +155,58 @@ func (w *walk) version(n jsontree.Node) {
 	}
 }
 
-// typeUID checks that type_uid follows from the class and the activity.
+// typeUID checks that type_uid follows from the class and the activity, all of
+// them integers of any size.
 func (w *walk) typeUID(activityID, n jsontree.Node) {
-	activity, ok := w.big(activityID)
-	if !ok {
+	if activityID == 0 || n == 0 {
 		return
 	}
-	got, ok := w.big(n)
+	text, ok := w.integer(activityID)
 	if !ok {
 		return
 	}
 	const perClass = 100
-	class := w.report.ClassUID * perClass
-	if got.wide == nil && activity.wide == nil && got.narrow == class+activity.narrow {
-		return
-	}
-	want := new(big.Int).Add(big.NewInt(class), activity.value())
-	if want.Cmp(got.value()) != 0 {
-		w.fail("type_uid_incorrect", "type_uid", "wants class_uid * 100 + activity_id = %s, found %s", clip(want.String()), w.describe(n))
+	var room [32]byte
+	want := appendSum(room[:0], text, w.report.ClassUID*perClass)
+	if got, ok := w.integer(n); ok && string(got) != string(want) {
+		w.fail("type_uid_incorrect", "type_uid", "wants class_uid * 100 + activity_id = %s, found %s", clip(string(want)), w.describe(n))
 	}
 }
 
-// A number is an integer of any size.
-type number struct {
-	narrow int64
-	wide   *big.Int // of those that have more digits than any narrow one
+// appendSum appends the sum of an integer, as the text that w.integer returns,
+// and a number from 0 to 10^15. It takes time in proportion to the digits, of
+// which an event may have millions.
+func appendSum(b, text []byte, n int64) []byte {
+	const narrow = 18 // characters of numbers whose sum is no overflow
+	if len(text) <= narrow {
+		v, _ := strconv.ParseInt(string(text), 10, 64)
+		return strconv.AppendInt(b, v+n, 10)
+	}
+	// The text has the greater magnitude, so the sum has its sign.
+	start := len(b)
+	b = append(b, text...)
+	sign := int64(1)
+	if text[0] == '-' {
+		sign, start = -1, start+1
+	}
+	carry := sign * n
+	for i := len(b) - 1; carry != 0 && i >= start; i-- {
+		digit := int64(b[i]-'0') + carry
+		carry = digit / 10
+		if digit %= 10; digit < 0 {
+			digit, carry = digit+10, carry-1
+		}
+		b[i] = byte('0' + digit)
+	}
+	switch {
+	case carry > 0:
+		return slices.Insert(b, start, byte('0'+carry))
+	case b[start] == '0':
+		return slices.Delete(b, start, start+1)
+	default:
+		return b
+	}
 }
-
-func (i *number) value() *big.Int {
-	if i.wide != nil {
-		return i.wide
-	}
-	return big.NewInt(i.narrow)
-}
-
-// big returns the value of an integer; false for what is none or absent. Of one
-// with thousands of digits the value is not exact, which does not matter: the
-// like is far from every type_uid, and takes long to convert.
-func (w *walk) big(n jsontree.Node) (number, bool) {
-	if n == 0 {
-		return number{}, false
-	}
-	text, ok := w.integer(n)
-	if !ok {
-		return number{}, false
-	}
-	if len(text) <= narrowDigits {
-		v, err := strconv.ParseInt(string(text), 10, 64)
-		return number{narrow: v}, err == nil
-	}
-	v, ok := new(big.Int).SetString(string(text[:min(len(text), wideDigits)]), 10)
-	return number{wide: v}, ok
-}
-
-// Digits of numbers that fit into 56 bits, so that sums do not overflow; and of
-// numbers that are converted exactly.
-const (
-	narrowDigits = 16
-	wideDigits   = 4096
-)
 
 // clip shortens a number for a message.
 func clip(digits string) string {

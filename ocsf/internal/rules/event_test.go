@@ -46,6 +46,11 @@ func TestClassAndType(t *testing.T) {
 			server: []string{"E attribute_enum_value_unknown type_uid", "E attribute_wrong_type type_uid", "E type_uid_incorrect type_uid"},
 		},
 		{
+			name:   "type follows from an activity of thousands of digits",
+			edits:  []string{"activity_id", strings.Repeat("9", 5000), "type_uid", "1" + strings.Repeat("0", 4994) + "600299"},
+			server: []string{"E attribute_enum_value_unknown activity_id", "E attribute_wrong_type activity_id", "E attribute_enum_value_unknown type_uid", "E attribute_wrong_type type_uid"},
+		},
+		{
 			name:   "type cannot be compared",
 			edits:  []string{"type_uid", `"600302"`, "activity_id", "2", "activity_name", ""},
 			server: []string{"E attribute_wrong_type type_uid"},
@@ -61,13 +66,14 @@ func TestClassAndType(t *testing.T) {
 func TestVersions(t *testing.T) {
 	const earlier, later = "W version_earlier metadata.version", "E version_incompatible_later metadata.version"
 	const initial, prerelease = "E version_incompatible_initial_development metadata.version", "E version_incompatible_prerelease metadata.version"
-	tests := []ruleTest{{name: "1.8.0"}}
+	tests := []ruleTest{{name: "1.8.0"}, {name: "1.8.0 and a line feed", edits: []string{"metadata.version", `"1.8.0\n"`}}}
 	for version, want := range map[string]string{
 		"1.7.0": earlier, "1.7.99": earlier, "1.0.0": earlier,
-		"": earlier, "v1": earlier, "1.8": earlier, "1": earlier, "1.8.0+b1": earlier, "1.8.0-": earlier, "1.8.0-a..b": earlier, "2.0.0 ": earlier, "v1.9.0": earlier, "1.9.0.1": earlier, "1.x.0": earlier, "1.9.0-d\u00e9v": earlier,
-		"1.8.1": later, "1.9.0": later, "1.10.0": later, "2.0.0-rc.1": later, "99999999999999999999.0.0": later,
-		"0.9.0": initial, "0.9.0-dev": initial, "0.99999999999999999999.0": initial,
-		"1.8.0-dev": prerelease, "1.0.0-rc.2": prerelease,
+		"": earlier, "v1": earlier, "1.8": earlier, "01.8.0": earlier, "1.08.0": earlier, "1.9.00": earlier, "1.8.0\n\n": earlier, "\n1.8.0": earlier, "1.8.0\r\n": earlier, "1.8.0-\n": earlier, "2.0.0-a\nb": earlier, "\u0661.8.0": earlier, "00.1.0": earlier,
+		"1.7.0\n": earlier, "1": earlier, "1.8.0+b1": earlier, "1.8.0-": earlier, "2.0.0 ": earlier, "v1.9.0": earlier, "1.9.0.1": earlier, "1.x.0": earlier,
+		"1.8.1": later, "1.9.0": later, "1.10.0": later, "2.0.0-rc.1": later, "1.9.0-d\u00e9v": later, "1.8.1\n": later, "1.9.0-\u2028 ": later, "99999999999999999999.0.0": later,
+		"0.9.0": initial, "0.9.0-dev": initial, "0.0.0": initial, "0.9.0-a..b\n": initial, "0.99999999999999999999.0": initial,
+		"1.8.0-dev": prerelease, "1.8.0-a..b": prerelease, "1.8.0-a+b": prerelease, "1.8.0--": prerelease, "1.7.9-\r\n": prerelease, "1.8.0-01": prerelease, "1.0.0-rc.2": prerelease,
 	} {
 		tests = append(tests, ruleTest{name: version, edits: []string{"metadata.version", strconv.Quote(version)}, server: []string{want}})
 	}
@@ -77,10 +83,11 @@ func TestVersions(t *testing.T) {
 	))
 }
 
-// Semantic versions give this order as an example, but for the releases.
+// Semantic versions give this order as an example, but for the releases, and
+// but for beta.11, which as a text is before beta.2.
 func TestVersionOrder(t *testing.T) {
 	ascending := []string{
-		"0.9.9", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0",
+		"0.9.9", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.11", "1.0.0-beta.2", "1.0.0-rc.1", "1.0.0",
 		"1.0.1", "1.2.0", "1.10.0", "2.0.0",
 	}
 	for i, a := range ascending {
@@ -162,6 +169,21 @@ func TestObservables(t *testing.T) {
 		"src_endpoint..ip":          {invalid, invalid},
 		"SRC_endpoint.ip":           {invalid, invalid},
 		"resources[0.uid":           {invalid, invalid},
+		"resources[a[0].uid":        {"", invalid},
+		"resources[0]]":             {"", invalid},
+		"resources[0][1].uid":       {"", invalid},
+		"resources[0]\n.uid":        {"", ""},
+		"resources[0]\n":            {"", ""},
+		"resources\n[0].uid":        {invalid, invalid},
+		"resources[0]x.uid":         {invalid, invalid},
+		"resources[\n].uid":         {invalid, invalid},
+		"resources[0]\n\n.uid":      {invalid, invalid},
+		"resources.uid]":            {invalid, invalid},
+		"resources].uid[0]":         {invalid, invalid},
+		"src_endpoint.\n":           {invalid, invalid},
+		"resources.uid[.x]":         {"", invalid},
+		"actor.user[0].name":        {invalid, invalid},
+		"[0]resources":              {invalid, invalid},
 		"resources]0[.uid":          {invalid, invalid},
 		"src_endpoint.ip.x":         {invalid, invalid},
 		"api.request.data":          {"", ""},
@@ -233,17 +255,20 @@ func TestMissingRecommended(t *testing.T) {
 	}
 }
 
-// The last of two members counts, and an unknown name is unknown once.
+// The first of two members counts, and an unknown name is unknown once.
 func TestDuplicates(t *testing.T) {
 	tables := compiled(t, "1.8.0")
 	text := bytes.TrimSuffix(edit(t), []byte("}"))
 	for more, want := range map[string][]string{
-		`,"time":"x","time":5}`:                  {},
-		`,"time":5,"time":"x"}`:                  {"E attribute_wrong_type time"},
-		`,"foo":1,"foo":2,"\u0066oo":3}`:         {"E attribute_unknown foo"},
-		`,"class_uid":"x","class_uid":6003}`:     {},
-		`,"metadata":null,"metadata":null}`:      {"E attribute_required_missing metadata"},
-		`,"status":"no","status":null,"time":7}`: {"W attribute_enum_sibling_incorrect status"},
+		`,"time":"x","class_uid":7,"metadata":null,"type_uid":1,"status_id":null}`: {},
+		`,"t\u0069me":"x"}`:                                          {},
+		`,"count":5,"count":"x"}`:                                    {},
+		`,"count":"x","count":5}`:                                    {"E attribute_wrong_type count"},
+		`,"foo":1,"foo":2,"\u0066oo":3}`:                             {"E attribute_unknown foo"},
+		`,"severity":"no","severity":"Informational"}`:               {"W attribute_enum_sibling_incorrect severity"},
+		`,"http_request":{"http_method":"GET","http_method":"get"}}`: {},
+		`,"dst_endpoint":{"ip":null,"ip":"x"},"dst_endpoint":null}`:  {},
+		`,"observables":[{"type_id":2,"name":"time","name":"nope"}],"observables":[{"type_id":2,"name":"nope"}]}`: {},
 	} {
 		r, err := tables.Event(append(slices.Clone(text), more...), Options{})
 		if err != nil {

@@ -50,7 +50,7 @@ func (w *walk) observable(event jsontree.Node, class *item, observable jsontree.
 	if value != 0 && w.tree.Kind(value) != jsontree.String {
 		value = 0
 	}
-	switch w.look(event, name, value) {
+	switch w.look(event, newSteps(name), value) {
 	case absent:
 		w.fail("observable_path_not_found", w.at("name", -1), "the event has no %s", show(name))
 	case blocked:
@@ -64,46 +64,91 @@ func (w *walk) observable(event jsontree.Node, class *item, observable jsontree.
 // refers says whether a path leads to an attribute of the schema, given the
 // event's profiles. Arrays may be passed with an index or without.
 func (w *walk) refers(path []byte, it *item) bool {
-	for {
-		name, index, rest, more := cutStep(path)
-		i := it.names.find(name)
+	for s := newSteps(path); ; {
+		s.next()
+		i := it.names.find(s.name)
 		if !w.active(it, i) {
 			return false
 		}
 		a := &it.attrs[i]
 		// The server does not look at the index of the last step.
-		if index != nil && !a.array && (more || w.options.Strict) {
+		if s.indexed && !a.array && (s.more || w.options.Strict) {
 			return false
 		}
-		if w.options.Strict && index != nil && !isIndex(index) {
+		if s.indexed && w.options.Strict && !isIndex(s.index) {
 			return false
 		}
-		if !more {
+		if !s.more {
 			return true
 		}
 		if a.object == nil {
 			return false
 		}
-		path, it = rest, a.object
+		it = a.object
 	}
 }
 
-// cutStep splits a path after its first step, at a dot that is not in brackets.
-// It returns the step's name, the text between its brackets (nil if it has
-// none), and the rest after the dot, if there was one.
-func cutStep(path []byte) (name, index, rest []byte, more bool) {
-	step, brackets := path, false
-	for i, c := range path {
-		if c == '.' && !brackets {
-			step, rest, more = path[:i], path[i+1:], true
-			break
+// Steps are a path in the syntax of the server: a dot ends a step unless the
+// next bracket after it is a closing one.
+type steps struct {
+	rest     []byte
+	brackets int // bytes of rest up to its first bracket, or all
+
+	// Of the step that next went to.
+	name    []byte
+	index   []byte // what is between its brackets
+	indexed bool   // it has brackets
+	more    bool   // it is not the last
+}
+
+func newSteps(path []byte) steps {
+	return steps{rest: path, brackets: untilBracket(path)}
+}
+
+func untilBracket(path []byte) int {
+	if i := bytes.IndexAny(path, "[]"); i >= 0 {
+		return i
+	}
+	return len(path)
+}
+
+// next goes on by a step. It looks at each byte of a path once, and once more
+// for brackets.
+func (s *steps) next() {
+	from := 0 // dots before do not end the step
+	for {
+		dot := bytes.IndexByte(s.rest[from:], '.')
+		if s.more = dot >= 0; !s.more {
+			s.take(s.rest)
+			return
 		}
-		brackets = c == '[' || brackets && c != ']'
+		dot += from
+		for s.brackets <= dot {
+			s.brackets += 1 + untilBracket(s.rest[s.brackets+1:])
+		}
+		if s.brackets == len(s.rest) || s.rest[s.brackets] == '[' {
+			step := s.rest[:dot]
+			s.rest, s.brackets = s.rest[dot+1:], s.brackets-dot-1
+			s.take(step)
+			return
+		}
+		from = s.brackets
 	}
-	if open := bytes.IndexByte(step, '['); open >= 0 && step[len(step)-1] == ']' {
-		return step[:open], step[open+1 : len(step)-1 : len(step)], rest, more
+}
+
+// take splits a step into its name and its index. Brackets count as one if they
+// end the step, but for a line feed, and have no line feed between them.
+func (s *steps) take(step []byte) {
+	s.name, s.index, s.indexed = step, nil, false
+	open, end := bytes.IndexByte(step, '['), bytes.TrimSuffix(step, []byte("\n"))
+	if open < 1 || len(end) == 0 || end[len(end)-1] != ']' {
+		return
 	}
-	return step, nil, rest, more
+	index := end[open+1 : len(end)-1]
+	if bytes.IndexByte(index, '\n') >= 0 {
+		return
+	}
+	s.name, s.index, s.indexed = step[:open], index, true
 }
 
 // isIndex says whether brackets hold the number of an element, or what stands
@@ -128,12 +173,12 @@ const maxSteps = 1 << 20
 
 // look follows a path, which w.refers, through the event. All that it leads to
 // is looked at; value 0 stands for any.
-func (w *walk) look(n jsontree.Node, path []byte, value jsontree.Node) sight {
-	name, index, rest, more := cutStep(path)
+func (w *walk) look(n jsontree.Node, path steps, value jsontree.Node) sight {
+	path.next()
 	child := jsontree.Node(0)
-	for m := w.tree.First(n); m != 0; m = w.tree.Next(m) {
+	for m := w.tree.First(n); m != 0 && child == 0; m = w.tree.Next(m) {
 		w.steps++
-		if string(w.tree.Key(m)) == string(name) {
+		if string(w.tree.Key(m)) == string(path.name) {
 			child = m
 		}
 	}
@@ -145,14 +190,14 @@ func (w *walk) look(n jsontree.Node, path []byte, value jsontree.Node) sight {
 		return absent
 	}
 	if w.tree.Kind(child) != jsontree.Array {
-		return w.lookAt(child, rest, more, value)
+		return w.lookAt(child, path, value)
 	}
 	only := -1
-	if v, err := strconv.Atoi(string(index)); err == nil {
+	if v, err := strconv.Atoi(string(path.index)); err == nil {
 		only = v
 	}
 	best := absent
-	if !more && only < 0 {
+	if !path.more && only < 0 {
 		// The array itself is what was meant, or any element of it.
 		best = w.compare(child, value)
 	}
@@ -160,7 +205,7 @@ func (w *walk) look(n jsontree.Node, path []byte, value jsontree.Node) sight {
 	for e := w.tree.First(child); e != 0; e = w.tree.Next(e) {
 		w.steps++
 		if only < 0 || i == only {
-			best = max(best, w.lookAt(e, rest, more, value))
+			best = max(best, w.lookAt(e, path, value))
 		}
 		i++
 	}
@@ -168,16 +213,16 @@ func (w *walk) look(n jsontree.Node, path []byte, value jsontree.Node) sight {
 }
 
 // lookAt goes on from a value that the path led to.
-func (w *walk) lookAt(n jsontree.Node, rest []byte, more bool, value jsontree.Node) sight {
+func (w *walk) lookAt(n jsontree.Node, path steps, value jsontree.Node) sight {
 	switch {
 	case w.tree.Kind(n) == jsontree.Null:
 		return absent
-	case !more:
+	case !path.more:
 		return w.compare(n, value)
 	case w.tree.Kind(n) != jsontree.Object:
 		return blocked
 	default:
-		return w.look(n, rest, value)
+		return w.look(n, path, value)
 	}
 }
 

@@ -5,10 +5,13 @@ package rules
 import (
 	"fmt"
 	"math/big"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/rivo/uniseg"
 	"pgregory.net/rapid"
 
@@ -68,6 +71,57 @@ func TestIntegral(t *testing.T) {
 			t.Errorf("%s: %s, %v", token, got, ok)
 		}
 	}
+}
+
+// A sum is what it is with big integers.
+func TestSum(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringMatching(`0|-?[1-9][0-9]{0,25}|-?(9{15,25}|10{15,25})[0-9]{0,7}`).Draw(t, "text")
+		n := rapid.Int64Range(0, 1e15).Draw(t, "n")
+		value, _ := new(big.Int).SetString(text, 10)
+		want := "x" + value.Add(value, big.NewInt(n)).String()
+		if got := string(appendSum([]byte("x"), []byte(text), n)); got != want {
+			t.Fatalf("%s + %d: %s, want %s", text, n, got, want)
+		}
+	})
+}
+
+// indexed is how the server finds the name and the index of a step.
+var indexed = regexp.MustCompile(`^([^\[]+)\[(.*)\]\n?\z`)
+
+// Steps are what splitting at the dots that no closing bracket follows, before
+// an opening one, gives.
+func TestSteps(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		path := rapid.StringMatching(`[a.\[\]\n]{0,12}`).Draw(t, "path")
+		var want []steps
+		add := func(step string, more bool) {
+			s := steps{name: []byte(step), more: more}
+			if m := indexed.FindStringSubmatch(step); m != nil {
+				s = steps{name: []byte(m[1]), index: []byte(m[2]), indexed: true, more: more}
+			}
+			want = append(want, s)
+		}
+		from := 0
+		for i, c := range path {
+			if c != '.' {
+				continue
+			}
+			if b := strings.IndexAny(path[i:], "[]"); b < 0 || path[i+b] == '[' {
+				add(path[from:i], true)
+				from = i + 1
+			}
+		}
+		add(path[from:], false)
+		var got []steps
+		for s, more := newSteps([]byte(path)), true; more; more = s.more {
+			s.next()
+			got = append(got, steps{name: s.name, index: s.index, indexed: s.indexed, more: s.more})
+		}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(steps{}), cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("%q (-want +got):\n%s", path, diff)
+		}
+	})
 }
 
 func TestLonger(t *testing.T) {
@@ -195,7 +249,8 @@ func TestBundle(t *testing.T) {
 			"[E attribute_unknown foo E attribute_wrong_type count E attribute_wrong_type end_time E attribute_wrong_type end_time_dt E attribute_wrong_type events E attribute_wrong_type start_time E attribute_wrong_type start_time_dt]", 0,
 		},
 		{`{"events":null}`, false, "[E attribute_wrong_type events]", 0},
-		{`{"count":"x","count":1}`, false, "[E attribute_required_missing events]", 0},
+		{`{"count":1,"count":"x","events":[],"events":7}`, false, "[]", 0},
+		{`{"count":"x","count":1}`, false, "[E attribute_required_missing events E attribute_wrong_type count]", 0},
 		{`[]`, false, "[E attribute_wrong_type]", 0},
 	} {
 		r, events, err := tables.Bundle([]byte(tt.text), Options{Strict: tt.strict})

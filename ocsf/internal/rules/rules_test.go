@@ -232,7 +232,7 @@ func TestTypes(t *testing.T) {
 		},
 		{
 			name:   "other decimals",
-			edits:  []string{"time", "1.5", "count", "1e-1", "duration", "1e999999999999999999999"},
+			edits:  []string{"time", "1.5", "count", "1e-1", "duration", "1e200"},
 			server: []string{"E attribute_wrong_type count", "E attribute_wrong_type duration", "E attribute_wrong_type time"},
 		},
 		{
@@ -298,8 +298,33 @@ func TestEnums(t *testing.T) {
 		},
 		{
 			name:   "objects and arrays, on which the server fails",
-			edits:  []string{"severity_id", "{}", "status_id", "[1]"},
-			server: []string{"E attribute_wrong_type severity_id", "E attribute_wrong_type status_id"},
+			edits:  []string{"severity_id", "{}", "status_id", "[1.0]", "activity_id", "[null]", "activity_name", "", "type_uid", "[-1]"},
+			server: []string{"E attribute_wrong_type activity_id", "E attribute_wrong_type severity_id", "E attribute_wrong_type status_id", "E attribute_wrong_type type_uid"},
+		},
+		{
+			// 55296 is a surrogate, and 1114112 beyond Unicode.
+			name:   "other arrays on which the server fails",
+			edits:  []string{"severity_id", "[55296]", "status_id", "[1114112]", "activity_id", `["1",true]`, "activity_name", "", "type_uid", "[[{}]]"},
+			server: []string{"E attribute_wrong_type activity_id", "E attribute_wrong_type severity_id", "E attribute_wrong_type status_id", "E attribute_wrong_type type_uid"},
+		},
+		{
+			// 49 is the character 1, and 57 is 9.
+			name:   "arrays that are the text of a value",
+			edits:  []string{"severity_id", `["1"]`, "status_id", "[49]", "activity_id", `[[[]],"",["1"]]`, "activity_name", `"create"`, "type_uid", `["6003",[48,"1"]]`},
+			server: []string{"W attribute_enum_sibling_incorrect activity_name", "E attribute_wrong_type activity_id", "E attribute_wrong_type severity_id", "E attribute_wrong_type status_id", "E attribute_wrong_type type_uid"},
+			strict: []string{"E attribute_wrong_type activity_id", "E attribute_wrong_type severity_id", "E attribute_wrong_type status_id", "E attribute_wrong_type type_uid"},
+		},
+		{
+			name:   "the array of the text 99 is an ordinary value",
+			edits:  []string{"status_id", `[57,"9"]`, "status", `"Odd"`},
+			server: []string{"W attribute_enum_sibling_incorrect status", "E attribute_wrong_type status_id"},
+			strict: []string{"E attribute_wrong_type status_id"},
+		},
+		{
+			name:   "arrays that are another text",
+			edits:  []string{"severity_id", `[]`, "status_id", "[1]", "activity_id", `["Create"]`, "activity_name", ""},
+			server: []string{"E attribute_enum_value_unknown activity_id", "E attribute_wrong_type activity_id", "E attribute_enum_value_unknown severity_id", "E attribute_wrong_type severity_id", "E attribute_enum_value_unknown status_id", "E attribute_wrong_type status_id"},
+			strict: []string{"E attribute_wrong_type activity_id", "E attribute_wrong_type severity_id", "E attribute_wrong_type status_id"},
 		},
 		{name: "minus zero", edits: []string{"severity_id", "-0"}},
 		{
@@ -332,8 +357,25 @@ func TestEnums(t *testing.T) {
 		},
 		{
 			name:   "elements on which the server fails",
-			edits:  answer(`{"rdata":"r","flag_ids":[{},[1]],"flags":[]}`),
-			server: []string{"E attribute_wrong_type answers[0].flag_ids[0]", "E attribute_wrong_type answers[0].flag_ids[1]"},
+			edits:  answer(`{"rdata":"r","flag_ids":[{},[1.5],1],"flags":[null,null,"Authoritative Answer"]}`),
+			server: []string{"E attribute_wrong_type answers[0].flag_ids[0]", "E attribute_wrong_type answers[0].flag_ids[1]", "E attribute_wrong_type answers[0].flags[0]", "E attribute_wrong_type answers[0].flags[1]"},
+		},
+		{
+			name:   "elements that are arrays",
+			edits:  answer(`{"rdata":"r","flag_ids":[[49],["99"],[1]],"flags":["Authoritative Answer","Odd"]}`),
+			server: []string{"E attribute_enum_array_value_unknown answers[0].flag_ids[2]", "E attribute_wrong_type answers[0].flag_ids[0]", "E attribute_wrong_type answers[0].flag_ids[1]", "E attribute_wrong_type answers[0].flag_ids[2]", "E attribute_enum_array_sibling_incorrect answers[0].flags[1]"},
+			strict: []string{"E attribute_wrong_type answers[0].flag_ids[0]", "E attribute_wrong_type answers[0].flag_ids[1]", "E attribute_wrong_type answers[0].flag_ids[2]"},
+		},
+		{
+			name:   "an object of captions has so many elements as names, none of them a caption",
+			edits:  answer(`{"rdata":"r","flag_ids":[1,99,2,3],"flags":{"a":"Authoritative Answer","b":null,"a":null,"c":1}}`),
+			server: []string{"E attribute_enum_array_sibling_incorrect answers[0].flags[0]", "E attribute_enum_array_sibling_incorrect answers[0].flags[2]", "E attribute_enum_array_sibling_missing answers[0].flags[3]", "E attribute_wrong_type answers[0].flags"},
+			strict: []string{"E attribute_wrong_type answers[0].flags"},
+		},
+		{
+			name:   "captions that no value needs",
+			edits:  answer(`{"rdata":"r","flag_ids":[99],"flags":null},{"rdata":"r","flag_ids":[77],"flags":null},{"rdata":"r","flag_ids":[],"flags":null}`),
+			server: []string{"E attribute_enum_array_value_unknown answers[1].flag_ids[0]"},
 		},
 		{
 			name:   "no arrays, on which the server fails",

@@ -26,6 +26,7 @@ func odd() *schema.Schema {
 		attributes[strings.TrimSuffix(name, "_t")] = &schema.Attribute{Type: name, Requirement: schema.Optional}
 	}
 	attributes["gated"] = &schema.Attribute{Type: "string_t", Requirement: schema.Optional, Profiles: []string{"p", "unlisted"}}
+	attributes["behind"] = &schema.Attribute{Type: "object_t", ObjectType: "behind", Requirement: schema.Optional}
 	attributes["flag"] = &schema.Attribute{
 		Type: "boolean_t", Requirement: schema.Optional,
 		Enum: []schema.EnumValue{{Value: "true", Caption: "Yes"}},
@@ -61,7 +62,12 @@ func odd() *schema.Schema {
 			Attributes:  attributes,
 			Constraints: map[string][]string{"all_of": {"small"}, "at_least_one": {"gated", "none.such"}},
 		}}},
-		Objects: map[string]*schema.Object{"metadata": {Item: schema.Item{
+		// To an event without their profile, the attributes of this object are
+		// none, and an object without attributes has any.
+		Objects: map[string]*schema.Object{"behind": {Item: schema.Item{
+			Name:       "behind",
+			Attributes: map[string]*schema.Attribute{"gated": attributes["gated"]},
+		}}, "metadata": {Item: schema.Item{
 			Name:       "metadata",
 			Deprecated: &schema.Deprecation{},
 			Attributes: map[string]*schema.Attribute{
@@ -118,11 +124,23 @@ func TestOtherSchemas(t *testing.T) {
 		},
 		{
 			`"gated":"a","metadata":{"profiles":["p"]},"flags":[1,{},[]],"flag_names":["One"]`,
-			[]string{"E attribute_unknown flag_names", always, "W attribute_enum_array_value_deprecated flags[0]", "W object_deprecated metadata"},
+			[]string{"E attribute_enum_array_value_unknown flags[2]", "E attribute_unknown flag_names", always, "W attribute_enum_array_value_deprecated flags[0]", "W object_deprecated metadata"},
 		},
 		{
 			`"gated":"a","metadata":{"profiles":["p"],"version":"1.8.0-dev.1"},"flag":false`,
 			[]string{"E attribute_enum_value_unknown flag", always, "E version_incompatible_prerelease metadata.version", "W object_deprecated metadata"},
+		},
+		{
+			`"gated":"a","metadata":{"profiles":["p"],"version":"1.8.0-dev.10"}`,
+			[]string{always, "E version_incompatible_prerelease metadata.version", "W object_deprecated metadata"},
+		},
+		{
+			`"none.such":1,"metadata":{"version":"1.8.0-dev.2"},"behind":{"any":1,"gated":2}`,
+			[]string{"E attribute_unknown none.such", always, "W object_deprecated metadata"},
+		},
+		{
+			`"gated":"a","metadata":{"profiles":["p"]},"behind":{"any":1,"gated":2}`,
+			[]string{"E attribute_unknown behind.any", "E attribute_wrong_type behind.gated", always, "W object_deprecated metadata"},
 		},
 		{
 			`"gated":"a","metadata":{"profiles":["p"],"version":"1.8.0"}`,

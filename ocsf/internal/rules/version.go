@@ -7,55 +7,43 @@ import (
 	"strings"
 )
 
-// A version is that of a schema, as its numbers are written.
+// A version is that of a schema, as it is written.
 type version struct {
-	numbers    [3]string // without leading zeros
-	prerelease string    // such as "rc.2"; empty for a release
+	numbers    [3]string
+	prerelease string // such as "rc.2"; empty for a release
 }
 
-// parseVersion takes major.minor.patch and, after a hyphen, a prerelease.
-// Semantic versions may also say something after a plus, which makes them
-// malformed here as it does to the server.
+// parseVersion takes major.minor.patch and, after a hyphen, a prerelease, as
+// the server does: numbers have no leading zeros, a prerelease is any text of
+// one line, and a line feed may follow. What semantic versions say after a plus
+// makes a release malformed, but is any text in a prerelease.
 func parseVersion(s string) (version, bool) {
 	var v version
+	s = strings.TrimSuffix(s, "\n")
 	s, prerelease, hyphen := strings.Cut(s, "-")
 	v.prerelease = prerelease
-	if hyphen && !isPrerelease(prerelease) {
+	if hyphen && (prerelease == "" || strings.Contains(prerelease, "\n")) {
 		return version{}, false
 	}
-	parts := strings.Split(s, ".")
-	if len(parts) != len(v.numbers) {
-		return version{}, false
-	}
-	for i, part := range parts {
-		if part == "" || strings.Trim(part, "0123456789") != "" {
+	for i := range v.numbers {
+		part, rest, more := strings.Cut(s, ".")
+		if part == "" || strings.Trim(part, "0123456789") != "" || part[0] == '0' && part != "0" {
 			return version{}, false
 		}
-		v.numbers[i] = strings.TrimLeft(part, "0")
+		if more != (i+1 < len(v.numbers)) {
+			return version{}, false
+		}
+		v.numbers[i], s = part, rest
 	}
 	return v, true
 }
 
-func isPrerelease(s string) bool {
-	for part := range strings.SplitSeq(s, ".") {
-		if part == "" {
-			return false
-		}
-		for _, c := range []byte(part) {
-			if c|0x20 < 'a' || 'z' < c|0x20 {
-				if c != '-' && (c < '0' || '9' < c) {
-					return false
-				}
-			}
-		}
-	}
-	return true
-}
-
-// compare orders as semantic versions are: a prerelease is before its release.
+// compare orders by the numbers, and a prerelease before its release. Two
+// prereleases of one version compare as texts, not as semantic versions would.
 func (v *version) compare(other *version) int {
 	for i, n := range v.numbers {
-		if c := compareNumbers(n, other.numbers[i]); c != 0 {
+		// Without leading zeros, a longer number is a greater one.
+		if c := cmp.Or(cmp.Compare(len(n), len(other.numbers[i])), cmp.Compare(n, other.numbers[i])); c != 0 {
 			return c
 		}
 	}
@@ -66,33 +54,7 @@ func (v *version) compare(other *version) int {
 		return 1
 	case other.prerelease == "":
 		return -1
-	}
-	a, b := strings.Split(v.prerelease, "."), strings.Split(other.prerelease, ".")
-	for i := range min(len(a), len(b)) {
-		if c := comparePrereleases(a[i], b[i]); c != 0 {
-			return c
-		}
-	}
-	return cmp.Compare(len(a), len(b))
-}
-
-// compareNumbers compares texts of numbers without leading zeros.
-func compareNumbers(a, b string) int {
-	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
-}
-
-// comparePrereleases compares what is between two dots: numbers by value, and
-// before words.
-func comparePrereleases(a, b string) int {
-	an, bn := strings.Trim(a, "0123456789") == "", strings.Trim(b, "0123456789") == ""
-	switch {
-	case an && bn:
-		return compareNumbers(strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0"))
-	case an:
-		return -1
-	case bn:
-		return 1
 	default:
-		return cmp.Compare(a, b)
+		return cmp.Compare(v.prerelease, other.prerelease)
 	}
 }

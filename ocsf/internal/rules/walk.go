@@ -60,16 +60,17 @@ func (w *walk) free() {
 // schema.
 func (w *walk) item(n jsontree.Node, it *item) {
 	base, first := len(w.slots), len(w.present)
+	open := !it.always && it.gates&w.profiles == 0
 	w.slots = append(w.slots, w.tables.empty[:len(it.names.list)]...)
 	for m := w.tree.First(n); m != 0; m = w.tree.Next(m) {
 		i := it.names.find(w.tree.Key(m))
 		if i >= 0 {
 			if w.slots[base+int(i)] == 0 {
 				w.present = append(w.present, i)
+				w.slots[base+int(i)] = m
 			}
-			w.slots[base+int(i)] = m
 		}
-		if !it.open && !w.active(it, i) {
+		if !open && !w.active(it, i) {
 			w.unknown(m, it)
 		}
 	}
