@@ -15,10 +15,11 @@ import (
 // expected there.
 type SyntaxError = jsontree.SyntaxError
 
-// A Mode says by whose rules events are validated. In both, the last of two
-// members of an object with the same name counts; and null stands for an absent
-// attribute, but not to a constraint, for which the name is enough, nor as the
-// caption beside a value.
+// A Mode says by whose rules events are validated. In both, the first of two
+// members of an object with the same name counts, and the second is as if it
+// were not there: so the official server reads JSON, unlike most readers, which
+// take the last. In both, null stands for an absent attribute, but not to a
+// constraint, for which the name is enough, nor as the caption beside a value.
 //
 // [ModeStrict] differs from [ModeServer] in these cases and no others:
 //
@@ -31,7 +32,14 @@ type SyntaxError = jsontree.SyntaxError
 //	class_uid is null                           attribute_wrong_type                attribute_required_missing
 //	attribute with an enumeration is null       attribute_enum_value_unknown        absent
 //	array of such values, or of their           attribute_wrong_type                absent
-//	captions beside it, is null
+//	captions beside it, is null                 (of captions: if one is needed)
+//	array in place of such a value              is the text of its characters and   attribute_wrong_type
+//	                                            strings, so that [49] and ["1"] are
+//	                                            the value 1, and other arrays
+//	                                            attribute_enum_value_unknown; both
+//	                                            with attribute_wrong_type
+//	object in place of an array of captions     attribute_wrong_type, and none of   attribute_wrong_type
+//	                                            its members is the right caption
 //	constraint on a dotted path                 fails: no attribute has that name   follows the path
 //	longest text                                counts grapheme clusters            counts code points
 //	name of an observable is absent             -                                   observable_name_missing (warning)
@@ -49,28 +57,32 @@ type Mode string
 
 const (
 	// ModeServer finds what the second validator of the official schema server
-	// finds, with the same codes, severities and paths. Where that one fails (an
-	// object or an array as the value of an enumeration, something else than an
-	// array where an array of such values or of their captions is due), it
-	// reports attribute_wrong_type and goes on.
+	// finds, with the same codes, severities and paths. Where that one fails it
+	// goes on: with attribute_wrong_type if the value of an enumeration is an
+	// object, or an array that is no text, and if there is something else than
+	// an array where an array of such values or of their captions is due; and
+	// with what a shorter text would get if a name, the value of an enumeration
+	// or a step of an observable's name has more than 255 characters.
 	ModeServer Mode = "server"
 	// ModeStrict corrects the rules of the server where they contradict the
 	// schema, and compares observables with the event.
 	ModeStrict Mode = "strict"
 )
 
-// A Severity says whether an issue makes an event invalid.
-type Severity string
+// An IssueSeverity says whether an issue makes an event invalid. It has nothing
+// to do with the severity of what an event reports, which is [SeverityHigh] and
+// the like.
+type IssueSeverity string
 
-// The severities. A valid event may have warnings.
+// The severities of issues. A valid event may have warnings.
 const (
-	SeverityError   Severity = "error"
-	SeverityWarning Severity = "warning"
+	IssueError   IssueSeverity = "error"
+	IssueWarning IssueSeverity = "warning"
 )
 
 // An Issue is one thing that validation found.
 type Issue struct {
-	Severity Severity
+	Severity IssueSeverity
 	// Code is one of a fixed vocabulary, such as "attribute_unknown".
 	Code string
 	// Path leads to the attribute: metadata.loggers[0].uid. It is empty for the
@@ -123,7 +135,8 @@ func (r *BundleReport) Valid() bool {
 // schema that is built in (see [schema.Versions]). A program that validates many
 // events makes a [Validator] once, which is a little faster.
 //
-// The error is a *[SyntaxError] when the event is not JSON, a
+// The error is a *[SyntaxError] when the event is not JSON, or is beyond what is
+// read (numbers of 64-bit floating point, a thousand levels), a
 // *[schema.UnknownVersionError], or says that there is no such mode. JSON that
 // is no event at all, such as a number, is invalid, not an error. Arbitrary
 // input is safe.
@@ -215,7 +228,7 @@ func (v *Validator) ValidateBundle(bundle []byte) (*BundleReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	report := &BundleReport{Errors: issues(SeverityError, r.Errors), Truncated: r.Truncated}
+	report := &BundleReport{Errors: issues(IssueError, r.Errors), Truncated: r.Truncated}
 	for i := range events {
 		report.Events = append(report.Events, newReport(&events[i]))
 	}
@@ -226,13 +239,13 @@ func newReport(r *rules.Report) *Report {
 	return &Report{
 		ClassUID:  r.ClassUID,
 		UID:       r.UID,
-		Errors:    issues(SeverityError, r.Errors),
-		Warnings:  issues(SeverityWarning, r.Warnings),
+		Errors:    issues(IssueError, r.Errors),
+		Warnings:  issues(IssueWarning, r.Warnings),
 		Truncated: r.Truncated,
 	}
 }
 
-func issues(severity Severity, findings []rules.Finding) []Issue {
+func issues(severity IssueSeverity, findings []rules.Finding) []Issue {
 	if len(findings) == 0 {
 		return nil
 	}

@@ -42,12 +42,12 @@ func TestValidateReport(t *testing.T) {
 		ClassUID: 6003,
 		UID:      "e1",
 		Errors: []ocsf.Issue{
-			{Severity: ocsf.SeverityError, Code: "type_uid_incorrect", Path: "type_uid", Message: "wants class_uid * 100 + activity_id = 600301, found number 600302"},
-			{Severity: ocsf.SeverityError, Code: "attribute_unknown", Path: "zz", Message: `class "api_activity" has no attribute "zz"`},
+			{Severity: ocsf.IssueError, Code: "type_uid_incorrect", Path: "type_uid", Message: "wants class_uid * 100 + activity_id = 600301, found number 600302"},
+			{Severity: ocsf.IssueError, Code: "attribute_unknown", Path: "zz", Message: `class "api_activity" has no attribute "zz"`},
 		},
 		Warnings: []ocsf.Issue{
-			{Severity: ocsf.SeverityWarning, Code: "version_earlier", Path: "metadata.version", Message: `string "1.7.0" is earlier than the schema, 1.8.0`},
-			{Severity: ocsf.SeverityWarning, Code: "attribute_enum_sibling_incorrect", Path: "status", Message: `wants "Success", the caption of status_id 1, found string "ok"`},
+			{Severity: ocsf.IssueWarning, Code: "version_earlier", Path: "metadata.version", Message: `string "1.7.0" is earlier than the schema, 1.8.0`},
+			{Severity: ocsf.IssueWarning, Code: "attribute_enum_sibling_incorrect", Path: "status", Message: `wants "Success", the caption of status_id 1, found string "ok"`},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -65,6 +65,9 @@ func TestValidateRefuses(t *testing.T) {
 	var syntax *ocsf.SyntaxError
 	if _, err := ocsf.Validate([]byte(`{"class_uid":}`), "1.8.0", ocsf.ModeServer); !errors.As(err, &syntax) || syntax.Offset != 13 {
 		t.Errorf("not JSON: %v", err)
+	}
+	if _, err := ocsf.Validate([]byte(`{"class_uid":1e999}`), "1.8.0", ocsf.ModeServer); !errors.As(err, &syntax) || syntax.Offset != 13 {
+		t.Errorf("beyond floating point: %v", err)
 	}
 	var unknown *schema.UnknownVersionError
 	if _, err := ocsf.Validate([]byte(`{}`), "1.5.0", ocsf.ModeServer); !errors.As(err, &unknown) || unknown.Version != "1.5.0" {

@@ -208,7 +208,7 @@ func (c *container) finish() {
 
 // name checks that no two types share a Go name.
 func (u *union) name() error {
-	seen := map[string]string{"Base": "base", "Event": "", "Raw": "", "Canonical": "", "Extra": "", "Member": "", "Mode": "", "Report": "", "Issue": "", "Validator": "", "Severity": ""}
+	seen := map[string]string{"Base": "base", "Event": "", "Raw": "", "Canonical": "", "Extra": "", "Member": "", "Mode": "", "Report": "", "Issue": "", "Validator": "", "IssueSeverity": ""}
 	for _, c := range slices.Concat(u.classes, u.objects) {
 		if was, ok := seen[c.goName]; ok {
 			return fmt.Errorf("%s and %s are both called %s in Go", was, c.name, c.goName)
