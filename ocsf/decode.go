@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // Decode reads one event of any class of any version. It is lossless: what the
@@ -68,6 +69,10 @@ func (d *decoder) classUID() (uid int64, ok bool) {
 		start := d.i
 		d.pass()
 		name := d.s[start:d.i]
+		if strings.IndexByte(name, '\\') >= 0 {
+			d.i = start
+			name = `"` + d.string() + `"`
+		}
 		if d.peek() != ':' {
 			return 0, false
 		}

@@ -145,6 +145,7 @@ func TestDecodeKeeps(t *testing.T) {
 		`{"class_uid":6003,"src_endpoint":{"location":{"lat":5.0,"long":-0.5,"coordinates":[1.0,2.5]}}}`,
 		`{"class_uid":6003,"metadata":{"version":"9.9.9"},"attestation_list":[]}`,
 		`{"class_uid":0}`,
+		`{"x":{"class_uid":1},"class\u005fuid":6003}`,
 		`{"class_uid":1007,"process":{"parent_process":{"parent_process":{"name":"init","pid":1}},"tid":0}}`,
 		"\n\t{ \"class_uid\" : 6003 , \"message\" : \"a\\u00e9\\n\\ud83d\\ude00\" }\r\n",
 	} {
@@ -245,6 +246,9 @@ func TestDecodeRefuses(t *testing.T) {
 		if !errors.As(err, &decode) {
 			t.Errorf("Decode(%.80s): %v is a %T", c.text, err, err)
 			continue
+		}
+		if len(err.Error()) > 1<<10 {
+			t.Errorf("Decode(%.80s): an error of %d bytes", c.text, len(err.Error()))
 		}
 		if len(c.text) < 1<<10 && !strings.HasPrefix(decode.Path, c.path) {
 			t.Errorf("Decode(%.80s): %v; want it at %q", c.text, err, c.path)

@@ -3,6 +3,7 @@
 package ocsf
 
 import (
+	"errors"
 	"math/bits"
 	"strings"
 	"sync"
@@ -44,6 +45,9 @@ func Append(dst []byte, e Event) ([]byte, error) { return appendEvent(dst, e, fa
 func AppendCanonical(dst []byte, e Event) ([]byte, error) { return appendEvent(dst, e, true) }
 
 func appendEvent(dst []byte, event Event, pure bool) ([]byte, error) {
+	if event == nil {
+		return dst, &EncodeError{Err: errors.New("there is no event")}
+	}
 	e, _ := encoders.Get().(*encoder)
 	*e = encoder{b: dst, pure: pure}
 	e.begin(event.Common())

@@ -184,6 +184,7 @@ func TestEncodeRefuses(t *testing.T) {
 		{"an attribute of 1.9.0", &ocsf.APIActivity{Base: ocsf.Base{AttestationList: []ocsf.Attestation{{}}}}, "attestation_list", nil, &version},
 		{"an attribute of an object", &ocsf.APIActivity{Base: ocsf.Base{Metadata: ocsf.Metadata{Version: "1.6.0", LogFormat: "x"}}}, "metadata.log_format", nil, &version},
 		{"a class of 1.9.0", &ocsf.UserManagement{}, "class_uid", nil, &version},
+		{"no event", nil, "", nil, nil},
 		{"a version that is none", &ocsf.APIActivity{Base: ocsf.Base{Metadata: ocsf.Metadata{Version: "1.9.0-dev"}}}, "", nil, &unknown},
 	} {
 		b, err := ocsf.Append([]byte("before"), c.event)

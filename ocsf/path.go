@@ -18,17 +18,25 @@ func pathAt(b []byte) string {
 		index int
 		name  string
 	}
+	const most = 64 // frames that are told; hostile text has more
 	var open []frame
+	deeper := 0
 	for i := 0; i < len(b); i++ {
 		switch b[i] {
 		case '{', '[':
-			open = append(open, frame{array: b[i] == '['})
+			if len(open) == most {
+				deeper++
+			} else {
+				open = append(open, frame{array: b[i] == '['})
+			}
 		case '}', ']':
-			if len(open) > 0 {
+			if deeper > 0 {
+				deeper--
+			} else if len(open) > 0 {
 				open = open[:len(open)-1]
 			}
 		case ',':
-			if len(open) > 0 {
+			if len(open) > 0 && deeper == 0 {
 				open[len(open)-1].index++
 			}
 		case '"':
@@ -38,7 +46,7 @@ func pathAt(b []byte) string {
 					i++
 				}
 			}
-			if last := len(open) - 1; last >= 0 && !open[last].array && isName(b, start) && i < len(b) {
+			if last := len(open) - 1; last >= 0 && deeper == 0 && !open[last].array && isName(b, start) && i < len(b) {
 				_ = json.Unmarshal(b[start:i+1], &open[last].name) // one that is no string keeps the name before it
 			}
 		}
@@ -54,6 +62,9 @@ func pathAt(b []byte) string {
 			}
 			p.WriteString(f.name)
 		}
+	}
+	if deeper > 0 {
+		p.WriteString("...")
 	}
 	return p.String()
 }
