@@ -8,7 +8,8 @@ package ocsf
 var knownVersions = [...]string{"1.6.0", "1.7.0", "1.8.0", "1.9.0"}
 
 // Base holds the attributes that every class has. An attribute of a profile is
-// left empty unless metadata.profiles names the profile: a validator would not know it.
+// left empty unless metadata.profiles names the profile, as a validator would not
+// know it, or the class has it by itself: some classes require Actor, API or Device.
 //
 // Times are milliseconds since the Unix epoch.
 type Base struct {

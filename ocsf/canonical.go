@@ -20,7 +20,8 @@ import (
 
 // Canonical is a JSON value that is in canonical form already, such as
 // [Canonicalize] returns. In a free-form attribute [Append] writes it as it is,
-// without looking into it: large payloads are parsed once, not at every hop.
+// without looking into it: large payloads are parsed once, not at every hop. It
+// takes the caller's word: what is not JSON makes an event that is not JSON.
 type Canonical []byte
 
 // MarshalJSON implements json.Marshaler, for those who print events otherwise.
@@ -31,16 +32,17 @@ func (c Canonical) MarshalJSON() ([]byte, error) { return Raw(c).MarshalJSON() }
 // and nesting deeper than [MaxDepth] among it; and with an [*InexactError] on an
 // integer that the canonical form would change.
 func Canonicalize(b []byte) ([]byte, error) {
-	c, err := canonicalize(b)
+	c, err := canonicalize(b, 0)
 	if err != nil {
 		return nil, fmt.Errorf("canonicalize JSON: %w", err)
 	}
 	return c, nil
 }
 
-func canonicalize(b []byte) ([]byte, error) {
+// canonicalize returns the canonical form of a value that is depth levels down.
+func canonicalize(b []byte, depth int) ([]byte, error) {
 	// Before the library does it: it has no limit that we could set.
-	if depthOf(b) > MaxDepth {
+	if depth+depthOf(b) > MaxDepth {
 		return nil, ErrDepth
 	}
 	v := jsontext.Value(slices.Clone(b))
@@ -127,7 +129,7 @@ func appendAny(b []byte, v any, depth int) ([]byte, error) {
 		}
 		return append(b, v...), nil
 	case Raw:
-		return appendRaw(b, v)
+		return appendRaw(b, v, depth)
 	case string:
 		return appendString(b, v)
 	case bool:
@@ -140,8 +142,12 @@ func appendAny(b []byte, v any, depth int) ([]byte, error) {
 		return appendInt(b, v)
 	case float64:
 		return appendFloat(b, v)
+	case float32:
+		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
+			return nil, ErrNotFinite
+		}
 	case json.Number:
-		return appendRaw(b, Raw(v))
+		return appendRaw(b, Raw(v), depth)
 	case []any:
 		return appendSlice(b, v, depth, appendAny)
 	case []string:
@@ -154,20 +160,20 @@ func appendAny(b []byte, v any, depth int) ([]byte, error) {
 	// Anything else takes the long way.
 	text, err := jsonv2.Marshal(v)
 	if err != nil {
-		if errors.Is(err, jsontext.ErrDuplicateName) {
+		if s := (*jsontext.SyntacticError)(nil); errors.As(err, &s) {
 			return nil, syntaxError(err, 0)
 		}
 		return nil, err
 	}
-	return appendRaw(b, text)
+	return appendRaw(b, text, depth)
 }
 
 // appendRaw writes the canonical form of a JSON text.
-func appendRaw(b []byte, r Raw) ([]byte, error) {
+func appendRaw(b []byte, r Raw, depth int) ([]byte, error) {
 	if len(r) == 0 {
 		return append(b, "null"...), nil
 	}
-	text, err := canonicalize(r)
+	text, err := canonicalize(r, depth)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +196,7 @@ func appendSlice[T any](b []byte, vs []T, depth int, one func([]byte, T, int) ([
 	for i, v := range vs {
 		var err error
 		if b, err = one(b, v, depth+1); err != nil {
-			return nil, fmt.Errorf("[%d]: %w", i, err)
+			return nil, within(fmt.Sprintf("[%d]", i), err)
 		}
 		b = append(b, ',')
 	}
@@ -208,15 +214,24 @@ func appendMap[T any](b []byte, m map[string]T, depth int, one func([]byte, T, i
 	for _, name := range names {
 		var err error
 		if b, err = appendString(b, name); err != nil {
-			return nil, fmt.Errorf("name %q: %w", name, err)
+			return nil, fmt.Errorf("name %.40q: %w", name, err)
 		}
 		b = append(b, ':')
 		if b, err = one(b, m[name], depth+1); err != nil {
-			return nil, fmt.Errorf("%q: %w", name, err)
+			return nil, within(fmt.Sprintf("%.40q", name), err)
 		}
 		b = append(b, ',')
 	}
 	return closing(b, '}'), nil
+}
+
+// within says in which member of a free-form value an error is. Of what is too
+// deep it says nothing: the way there is a thousand steps.
+func within(step string, err error) error {
+	if errors.Is(err, ErrDepth) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", step, err)
 }
 
 // compareUTF16 orders strings by their UTF-16 code units, as RFC 8785 does. It

@@ -4,7 +4,8 @@
 
 package ocsf
 
-// BaseEvent is Base Event, class 0 of the category Uncategorized.
+// BaseEvent is Base Event, class 0 of the category Uncategorized. What it can be about
+// are the values of [BaseEventActivityID].
 type BaseEvent struct {
 	Base
 
@@ -18,7 +19,10 @@ func (*BaseEvent) Class() ClassUID { return ClassBaseEvent }
 // Activity implements [Event].
 func (o *BaseEvent) Activity() int64 { return int64(o.ActivityID) }
 
-// FileActivity is File System Activity, class 1001 of the category System Activity.
+// FileActivity is File System Activity, class 1001 of the category System Activity. What it can be about
+// are the values of [FileActivityActivityID].
+//
+// Of [Base] it requires Actor, Device, whatever the profiles.
 type FileActivity struct {
 	Base
 
@@ -43,7 +47,10 @@ func (*FileActivity) Class() ClassUID { return ClassFileActivity }
 // Activity implements [Event].
 func (o *FileActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// KernelExtensionActivity is Kernel Extension Activity, class 1002 of the category System Activity.
+// KernelExtensionActivity is Kernel Extension Activity, class 1002 of the category System Activity. What it can be about
+// are the values of [KernelExtensionActivityActivityID].
+//
+// Of [Base] it requires Actor, Device, whatever the profiles.
 type KernelExtensionActivity struct {
 	Base
 
@@ -62,7 +69,10 @@ func (*KernelExtensionActivity) Class() ClassUID { return ClassKernelExtensionAc
 // Activity implements [Event].
 func (o *KernelExtensionActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// KernelActivity is Kernel Activity, class 1003 of the category System Activity.
+// KernelActivity is Kernel Activity, class 1003 of the category System Activity. What it can be about
+// are the values of [KernelActivityActivityID].
+//
+// Of [Base] it requires Actor, Device, whatever the profiles.
 type KernelActivity struct {
 	Base
 
@@ -81,7 +91,10 @@ func (*KernelActivity) Class() ClassUID { return ClassKernelActivity }
 // Activity implements [Event].
 func (o *KernelActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// MemoryActivity is Memory Activity, class 1004 of the category System Activity.
+// MemoryActivity is Memory Activity, class 1004 of the category System Activity. What it can be about
+// are the values of [MemoryActivityActivityID].
+//
+// Of [Base] it requires Actor, Device, whatever the profiles.
 type MemoryActivity struct {
 	Base
 
@@ -104,7 +117,10 @@ func (*MemoryActivity) Class() ClassUID { return ClassMemoryActivity }
 // Activity implements [Event].
 func (o *MemoryActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// ModuleActivity is Module Activity, class 1005 of the category System Activity.
+// ModuleActivity is Module Activity, class 1005 of the category System Activity. What it can be about
+// are the values of [ModuleActivityActivityID].
+//
+// Of [Base] it requires Actor, Device, whatever the profiles.
 type ModuleActivity struct {
 	Base
 
@@ -123,7 +139,10 @@ func (*ModuleActivity) Class() ClassUID { return ClassModuleActivity }
 // Activity implements [Event].
 func (o *ModuleActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// ScheduledJobActivity is Scheduled Job Activity, class 1006 of the category System Activity.
+// ScheduledJobActivity is Scheduled Job Activity, class 1006 of the category System Activity. What it can be about
+// are the values of [ScheduledJobActivityActivityID].
+//
+// Of [Base] it requires Device, whatever the profiles.
 type ScheduledJobActivity struct {
 	Base
 
@@ -143,7 +162,10 @@ func (*ScheduledJobActivity) Class() ClassUID { return ClassScheduledJobActivity
 // Activity implements [Event].
 func (o *ScheduledJobActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// ProcessActivity is Process Activity, class 1007 of the category System Activity.
+// ProcessActivity is Process Activity, class 1007 of the category System Activity. What it can be about
+// are the values of [ProcessActivityActivityID].
+//
+// Of [Base] it requires Actor, Device, whatever the profiles.
 type ProcessActivity struct {
 	Base
 
@@ -170,7 +192,8 @@ func (*ProcessActivity) Class() ClassUID { return ClassProcessActivity }
 // Activity implements [Event].
 func (o *ProcessActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// EventLogActivity is Event Log Activity, class 1008 of the category System Activity.
+// EventLogActivity is Event Log Activity, class 1008 of the category System Activity. What it can be about
+// are the values of [EventLogActivityActivityID].
 //
 // At least one of log_file, log_name, log_provider, log_type, log_type_id MUST be set.
 type EventLogActivity struct {
@@ -197,7 +220,10 @@ func (*EventLogActivity) Class() ClassUID { return ClassEventLogActivity }
 // Activity implements [Event].
 func (o *EventLogActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// ScriptActivity is Script Activity, class 1009 of the category System Activity.
+// ScriptActivity is Script Activity, class 1009 of the category System Activity. What it can be about
+// are the values of [ScriptActivityActivityID].
+//
+// Of [Base] it requires Actor, Device, whatever the profiles.
 type ScriptActivity struct {
 	Base
 
@@ -216,8 +242,11 @@ func (*ScriptActivity) Class() ClassUID { return ClassScriptActivity }
 // Activity implements [Event].
 func (o *ScriptActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// PeripheralActivity is Peripheral Activity, class 1010 of the category System Activity.
+// PeripheralActivity is Peripheral Activity, class 1010 of the category System Activity. What it can be about
+// are the values of [PeripheralActivityActivityID].
 // It is in OCSF 1.7.0 and later.
+//
+// Of [Base] it requires Actor, Device, whatever the profiles.
 type PeripheralActivity struct {
 	Base
 
@@ -236,8 +265,11 @@ func (*PeripheralActivity) Class() ClassUID { return ClassPeripheralActivity }
 // Activity implements [Event].
 func (o *PeripheralActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// DevicePowerStateActivity is Device Power State Activity, class 1011 of the category System Activity.
+// DevicePowerStateActivity is Device Power State Activity, class 1011 of the category System Activity. What it can be about
+// are the values of [DevicePowerStateActivityActivityID].
 // It is in OCSF 1.9.0.
+//
+// Of [Base] it requires Device, whatever the profiles.
 type DevicePowerStateActivity struct {
 	Base
 
@@ -255,8 +287,11 @@ func (*DevicePowerStateActivity) Class() ClassUID { return ClassDevicePowerState
 // Activity implements [Event].
 func (o *DevicePowerStateActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// ClipboardActivity is Clipboard Activity, class 1012 of the category System Activity.
+// ClipboardActivity is Clipboard Activity, class 1012 of the category System Activity. What it can be about
+// are the values of [ClipboardActivityActivityID].
 // It is in OCSF 1.9.0.
+//
+// Of [Base] it requires Actor, Device, whatever the profiles.
 type ClipboardActivity struct {
 	Base
 
@@ -276,7 +311,8 @@ func (*ClipboardActivity) Class() ClassUID { return ClassClipboardActivity }
 // Activity implements [Event].
 func (o *ClipboardActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// SecurityFinding is Security Finding, class 2001 of the category Findings.
+// SecurityFinding is Security Finding, class 2001 of the category Findings. What it can be about
+// are the values of [SecurityFindingActivityID].
 //
 // Deprecated: since OCSF 1.1.0.
 type SecurityFinding struct {
@@ -310,7 +346,8 @@ func (*SecurityFinding) Class() ClassUID { return ClassSecurityFinding }
 // Activity implements [Event].
 func (o *SecurityFinding) Activity() int64 { return int64(o.ActivityID) }
 
-// VulnerabilityFinding is Vulnerability Finding, class 2002 of the category Findings.
+// VulnerabilityFinding is Vulnerability Finding, class 2002 of the category Findings. What it can be about
+// are the values of [VulnerabilityFindingActivityID].
 type VulnerabilityFinding struct {
 	Base
 
@@ -346,7 +383,8 @@ func (*VulnerabilityFinding) Class() ClassUID { return ClassVulnerabilityFinding
 // Activity implements [Event].
 func (o *VulnerabilityFinding) Activity() int64 { return int64(o.ActivityID) }
 
-// ComplianceFinding is Compliance Finding, class 2003 of the category Findings.
+// ComplianceFinding is Compliance Finding, class 2003 of the category Findings. What it can be about
+// are the values of [ComplianceFindingActivityID].
 type ComplianceFinding struct {
 	Base
 
@@ -384,7 +422,8 @@ func (*ComplianceFinding) Class() ClassUID { return ClassComplianceFinding }
 // Activity implements [Event].
 func (o *ComplianceFinding) Activity() int64 { return int64(o.ActivityID) }
 
-// DetectionFinding is Detection Finding, class 2004 of the category Findings.
+// DetectionFinding is Detection Finding, class 2004 of the category Findings. What it can be about
+// are the values of [DetectionFindingActivityID].
 type DetectionFinding struct {
 	Base
 
@@ -421,7 +460,8 @@ func (*DetectionFinding) Class() ClassUID { return ClassDetectionFinding }
 // Activity implements [Event].
 func (o *DetectionFinding) Activity() int64 { return int64(o.ActivityID) }
 
-// IncidentFinding is Incident Finding, class 2005 of the category Findings.
+// IncidentFinding is Incident Finding, class 2005 of the category Findings. What it can be about
+// are the values of [IncidentFindingActivityID].
 //
 // At least one of assignee, assignee_group MUST be set.
 type IncidentFinding struct {
@@ -456,7 +496,8 @@ func (*IncidentFinding) Class() ClassUID { return ClassIncidentFinding }
 // Activity implements [Event].
 func (o *IncidentFinding) Activity() int64 { return int64(o.ActivityID) }
 
-// DataSecurityFinding is Data Security Finding, class 2006 of the category Findings.
+// DataSecurityFinding is Data Security Finding, class 2006 of the category Findings. What it can be about
+// are the values of [DataSecurityFindingActivityID].
 type DataSecurityFinding struct {
 	Base
 
@@ -496,7 +537,8 @@ func (*DataSecurityFinding) Class() ClassUID { return ClassDataSecurityFinding }
 // Activity implements [Event].
 func (o *DataSecurityFinding) Activity() int64 { return int64(o.ActivityID) }
 
-// ApplicationSecurityPostureFinding is Application Security Posture Finding, class 2007 of the category Findings.
+// ApplicationSecurityPostureFinding is Application Security Posture Finding, class 2007 of the category Findings. What it can be about
+// are the values of [ApplicationSecurityPostureFindingActivityID].
 //
 // At least one of application, compliance, remediation, vulnerabilities MUST be set.
 type ApplicationSecurityPostureFinding struct {
@@ -537,7 +579,8 @@ func (*ApplicationSecurityPostureFinding) Class() ClassUID {
 // Activity implements [Event].
 func (o *ApplicationSecurityPostureFinding) Activity() int64 { return int64(o.ActivityID) }
 
-// IAMAnalysisFinding is IAM Analysis Finding, class 2008 of the category Findings.
+// IAMAnalysisFinding is IAM Analysis Finding, class 2008 of the category Findings. What it can be about
+// are the values of [IAMAnalysisFindingActivityID].
 //
 // At least one of access_analysis_result, applications, identity_activity_metrics, permission_analysis_results MUST be set.
 type IAMAnalysisFinding struct {
@@ -578,7 +621,8 @@ func (*IAMAnalysisFinding) Class() ClassUID { return ClassIAMAnalysisFinding }
 // Activity implements [Event].
 func (o *IAMAnalysisFinding) Activity() int64 { return int64(o.ActivityID) }
 
-// AccountChange is Account Change, class 3001 of the category Identity & Access Management.
+// AccountChange is Account Change, class 3001 of the category Identity & Access Management. What it can be about
+// are the values of [AccountChangeActivityID].
 //
 // It is deprecated since OCSF 1.9.0.
 type AccountChange struct {
@@ -605,7 +649,8 @@ func (*AccountChange) Class() ClassUID { return ClassAccountChange }
 // Activity implements [Event].
 func (o *AccountChange) Activity() int64 { return int64(o.ActivityID) }
 
-// Authentication is Authentication, class 3002 of the category Identity & Access Management.
+// Authentication is Authentication, class 3002 of the category Identity & Access Management. What it can be about
+// are the values of [AuthenticationActivityID].
 //
 // At least one of service, dst_endpoint MUST be set.
 type Authentication struct {
@@ -646,7 +691,8 @@ func (*Authentication) Class() ClassUID { return ClassAuthentication }
 // Activity implements [Event].
 func (o *Authentication) Activity() int64 { return int64(o.ActivityID) }
 
-// AuthorizeSession is Authorize Session, class 3003 of the category Identity & Access Management.
+// AuthorizeSession is Authorize Session, class 3003 of the category Identity & Access Management. What it can be about
+// are the values of [AuthorizeSessionActivityID].
 //
 // At least one of privileges, groups, iam_roles MUST be set.
 type AuthorizeSession struct {
@@ -676,7 +722,8 @@ func (*AuthorizeSession) Class() ClassUID { return ClassAuthorizeSession }
 // Activity implements [Event].
 func (o *AuthorizeSession) Activity() int64 { return int64(o.ActivityID) }
 
-// EntityManagement is Entity Management, class 3004 of the category Identity & Access Management.
+// EntityManagement is Entity Management, class 3004 of the category Identity & Access Management. What it can be about
+// are the values of [EntityManagementActivityID].
 type EntityManagement struct {
 	Base
 
@@ -703,7 +750,8 @@ func (*EntityManagement) Class() ClassUID { return ClassEntityManagement }
 // Activity implements [Event].
 func (o *EntityManagement) Activity() int64 { return int64(o.ActivityID) }
 
-// UserAccess is User Access Management, class 3005 of the category Identity & Access Management.
+// UserAccess is User Access Management, class 3005 of the category Identity & Access Management. What it can be about
+// are the values of [UserAccessActivityID].
 //
 // It is deprecated since OCSF 1.9.0.
 type UserAccess struct {
@@ -732,7 +780,8 @@ func (*UserAccess) Class() ClassUID { return ClassUserAccess }
 // Activity implements [Event].
 func (o *UserAccess) Activity() int64 { return int64(o.ActivityID) }
 
-// GroupManagement is Group Management, class 3006 of the category Identity & Access Management.
+// GroupManagement is Group Management, class 3006 of the category Identity & Access Management. What it can be about
+// are the values of [GroupManagementActivityID].
 type GroupManagement struct {
 	Base
 
@@ -763,7 +812,8 @@ func (*GroupManagement) Class() ClassUID { return ClassGroupManagement }
 // Activity implements [Event].
 func (o *GroupManagement) Activity() int64 { return int64(o.ActivityID) }
 
-// UserManagement is User Management, class 3007 of the category Identity & Access Management.
+// UserManagement is User Management, class 3007 of the category Identity & Access Management. What it can be about
+// are the values of [UserManagementActivityID].
 // It is in OCSF 1.9.0.
 type UserManagement struct {
 	Base
@@ -792,7 +842,8 @@ func (*UserManagement) Class() ClassUID { return ClassUserManagement }
 // Activity implements [Event].
 func (o *UserManagement) Activity() int64 { return int64(o.ActivityID) }
 
-// RoleManagement is Role Management, class 3008 of the category Identity & Access Management.
+// RoleManagement is Role Management, class 3008 of the category Identity & Access Management. What it can be about
+// are the values of [RoleManagementActivityID].
 // It is in OCSF 1.9.0.
 type RoleManagement struct {
 	Base
@@ -820,7 +871,8 @@ func (*RoleManagement) Class() ClassUID { return ClassRoleManagement }
 // Activity implements [Event].
 func (o *RoleManagement) Activity() int64 { return int64(o.ActivityID) }
 
-// NetworkActivity is Network Activity, class 4001 of the category Network Activity.
+// NetworkActivity is Network Activity, class 4001 of the category Network Activity. What it can be about
+// are the values of [NetworkActivityActivityID].
 //
 // At least one of dst_endpoint, src_endpoint MUST be set.
 type NetworkActivity struct {
@@ -866,7 +918,8 @@ func (*NetworkActivity) Class() ClassUID { return ClassNetworkActivity }
 // Activity implements [Event].
 func (o *NetworkActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// HTTPActivity is HTTP Activity, class 4002 of the category Network Activity.
+// HTTPActivity is HTTP Activity, class 4002 of the category Network Activity. What it can be about
+// are the values of [HTTPActivityActivityID].
 //
 // At least one of http_request, http_response MUST be set.
 type HTTPActivity struct {
@@ -915,7 +968,8 @@ func (*HTTPActivity) Class() ClassUID { return ClassHTTPActivity }
 // Activity implements [Event].
 func (o *HTTPActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// DNSActivity is DNS Activity, class 4003 of the category Network Activity.
+// DNSActivity is DNS Activity, class 4003 of the category Network Activity. What it can be about
+// are the values of [DNSActivityActivityID].
 //
 // At least one of dst_endpoint, src_endpoint MUST be set.
 type DNSActivity struct {
@@ -973,7 +1027,8 @@ func (*DNSActivity) Class() ClassUID { return ClassDNSActivity }
 // Activity implements [Event].
 func (o *DNSActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// DHCPActivity is DHCP Activity, class 4004 of the category Network Activity.
+// DHCPActivity is DHCP Activity, class 4004 of the category Network Activity. What it can be about
+// are the values of [DHCPActivityActivityID].
 //
 // At least one of dst_endpoint, src_endpoint MUST be set.
 type DHCPActivity struct {
@@ -1019,7 +1074,8 @@ func (*DHCPActivity) Class() ClassUID { return ClassDHCPActivity }
 // Activity implements [Event].
 func (o *DHCPActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// RDPActivity is RDP Activity, class 4005 of the category Network Activity.
+// RDPActivity is RDP Activity, class 4005 of the category Network Activity. What it can be about
+// are the values of [RDPActivityActivityID].
 //
 // At least one of dst_endpoint, src_endpoint MUST be set.
 type RDPActivity struct {
@@ -1071,7 +1127,8 @@ func (*RDPActivity) Class() ClassUID { return ClassRDPActivity }
 // Activity implements [Event].
 func (o *RDPActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// SMBActivity is SMB Activity, class 4006 of the category Network Activity.
+// SMBActivity is SMB Activity, class 4006 of the category Network Activity. What it can be about
+// are the values of [SMBActivityActivityID].
 //
 // At least one of dst_endpoint, src_endpoint MUST be set.
 type SMBActivity struct {
@@ -1124,7 +1181,8 @@ func (*SMBActivity) Class() ClassUID { return ClassSMBActivity }
 // Activity implements [Event].
 func (o *SMBActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// SSHActivity is SSH Activity, class 4007 of the category Network Activity.
+// SSHActivity is SSH Activity, class 4007 of the category Network Activity. What it can be about
+// are the values of [SSHActivityActivityID].
 //
 // At least one of dst_endpoint, src_endpoint MUST be set.
 type SSHActivity struct {
@@ -1172,7 +1230,8 @@ func (*SSHActivity) Class() ClassUID { return ClassSSHActivity }
 // Activity implements [Event].
 func (o *SSHActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// FTPActivity is FTP Activity, class 4008 of the category Network Activity.
+// FTPActivity is FTP Activity, class 4008 of the category Network Activity. What it can be about
+// are the values of [FTPActivityActivityID].
 //
 // At least one of dst_endpoint, src_endpoint MUST be set.
 type FTPActivity struct {
@@ -1221,7 +1280,8 @@ func (*FTPActivity) Class() ClassUID { return ClassFTPActivity }
 // Activity implements [Event].
 func (o *FTPActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// EmailActivity is Email Activity, class 4009 of the category Network Activity.
+// EmailActivity is Email Activity, class 4009 of the category Network Activity. What it can be about
+// are the values of [EmailActivityActivityID].
 type EmailActivity struct {
 	Base
 
@@ -1254,11 +1314,14 @@ func (*EmailActivity) Class() ClassUID { return ClassEmailActivity }
 // Activity implements [Event].
 func (o *EmailActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// NetworkFileActivity is Network File Activity, class 4010 of the category Network Activity.
+// NetworkFileActivity is Network File Activity, class 4010 of the category Network Activity. What it can be about
+// are the values of [NetworkFileActivityActivityID].
 //
 // At least one of dst_endpoint, src_endpoint MUST be set.
 //
 // Deprecated: since OCSF 1.1.0.
+//
+// Of [Base] it requires Actor, whatever the profiles.
 type NetworkFileActivity struct {
 	Base
 
@@ -1301,7 +1364,8 @@ func (*NetworkFileActivity) Class() ClassUID { return ClassNetworkFileActivity }
 // Activity implements [Event].
 func (o *NetworkFileActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// EmailFileActivity is Email File Activity, class 4011 of the category Network Activity.
+// EmailFileActivity is Email File Activity, class 4011 of the category Network Activity. What it can be about
+// are the values of [EmailFileActivityActivityID].
 //
 // Deprecated: since OCSF 1.3.0.
 type EmailFileActivity struct {
@@ -1320,7 +1384,8 @@ func (*EmailFileActivity) Class() ClassUID { return ClassEmailFileActivity }
 // Activity implements [Event].
 func (o *EmailFileActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// EmailURLActivity is Email URL Activity, class 4012 of the category Network Activity.
+// EmailURLActivity is Email URL Activity, class 4012 of the category Network Activity. What it can be about
+// are the values of [EmailURLActivityActivityID].
 //
 // Deprecated: since OCSF 1.3.0.
 type EmailURLActivity struct {
@@ -1339,7 +1404,8 @@ func (*EmailURLActivity) Class() ClassUID { return ClassEmailURLActivity }
 // Activity implements [Event].
 func (o *EmailURLActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// NTPActivity is NTP Activity, class 4013 of the category Network Activity.
+// NTPActivity is NTP Activity, class 4013 of the category Network Activity. What it can be about
+// are the values of [NTPActivityActivityID].
 //
 // At least one of dst_endpoint, src_endpoint MUST be set.
 type NTPActivity struct {
@@ -1387,7 +1453,8 @@ func (*NTPActivity) Class() ClassUID { return ClassNTPActivity }
 // Activity implements [Event].
 func (o *NTPActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// TunnelActivity is Tunnel Activity, class 4014 of the category Network Activity.
+// TunnelActivity is Tunnel Activity, class 4014 of the category Network Activity. What it can be about
+// are the values of [TunnelActivityActivityID].
 //
 // At least one of connection_info, session, src_endpoint, traffic, tunnel_interface, tunnel_type_id MUST be set.
 type TunnelActivity struct {
@@ -1435,7 +1502,10 @@ func (*TunnelActivity) Class() ClassUID { return ClassTunnelActivity }
 // Activity implements [Event].
 func (o *TunnelActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// InventoryInfo is Device Inventory Info, class 5001 of the category Discovery.
+// InventoryInfo is Device Inventory Info, class 5001 of the category Discovery. What it can be about
+// are the values of [InventoryInfoActivityID].
+//
+// Of [Base] it requires Device, whatever the profiles.
 type InventoryInfo struct {
 	Base
 
@@ -1449,9 +1519,12 @@ func (*InventoryInfo) Class() ClassUID { return ClassInventoryInfo }
 // Activity implements [Event].
 func (o *InventoryInfo) Activity() int64 { return int64(o.ActivityID) }
 
-// ConfigState is Device Config State, class 5002 of the category Discovery.
+// ConfigState is Device Config State, class 5002 of the category Discovery. What it can be about
+// are the values of [ConfigStateActivityID].
 //
 // Deprecated: since OCSF 1.5.0.
+//
+// Of [Base] it requires Device, whatever the profiles.
 type ConfigState struct {
 	Base
 
@@ -1468,7 +1541,8 @@ func (*ConfigState) Class() ClassUID { return ClassConfigState }
 // Activity implements [Event].
 func (o *ConfigState) Activity() int64 { return int64(o.ActivityID) }
 
-// UserInventory is User Inventory Info, class 5003 of the category Discovery.
+// UserInventory is User Inventory Info, class 5003 of the category Discovery. What it can be about
+// are the values of [UserInventoryActivityID].
 type UserInventory struct {
 	Base
 
@@ -1483,9 +1557,12 @@ func (*UserInventory) Class() ClassUID { return ClassUserInventory }
 // Activity implements [Event].
 func (o *UserInventory) Activity() int64 { return int64(o.ActivityID) }
 
-// PatchState is Operating System Patch State, class 5004 of the category Discovery.
+// PatchState is Operating System Patch State, class 5004 of the category Discovery. What it can be about
+// are the values of [PatchStateActivityID].
 //
 // At least one of device.os.sp_name, device.os.sp_ver, device.os.version MUST be set.
+//
+// Of [Base] it requires Device, whatever the profiles.
 type PatchState struct {
 	Base
 
@@ -1500,7 +1577,8 @@ func (*PatchState) Class() ClassUID { return ClassPatchState }
 // Activity implements [Event].
 func (o *PatchState) Activity() int64 { return int64(o.ActivityID) }
 
-// KernelObjectQuery is Kernel Object Query, class 5006 of the category Discovery.
+// KernelObjectQuery is Kernel Object Query, class 5006 of the category Discovery. What it can be about
+// are the values of [KernelObjectQueryActivityID].
 //
 // Deprecated: since OCSF 1.5.0.
 type KernelObjectQuery struct {
@@ -1520,7 +1598,8 @@ func (*KernelObjectQuery) Class() ClassUID { return ClassKernelObjectQuery }
 // Activity implements [Event].
 func (o *KernelObjectQuery) Activity() int64 { return int64(o.ActivityID) }
 
-// FileQuery is File Query, class 5007 of the category Discovery.
+// FileQuery is File Query, class 5007 of the category Discovery. What it can be about
+// are the values of [FileQueryActivityID].
 //
 // Deprecated: since OCSF 1.5.0.
 type FileQuery struct {
@@ -1540,7 +1619,8 @@ func (*FileQuery) Class() ClassUID { return ClassFileQuery }
 // Activity implements [Event].
 func (o *FileQuery) Activity() int64 { return int64(o.ActivityID) }
 
-// FolderQuery is Folder Query, class 5008 of the category Discovery.
+// FolderQuery is Folder Query, class 5008 of the category Discovery. What it can be about
+// are the values of [FolderQueryActivityID].
 //
 // Deprecated: since OCSF 1.5.0.
 type FolderQuery struct {
@@ -1560,7 +1640,8 @@ func (*FolderQuery) Class() ClassUID { return ClassFolderQuery }
 // Activity implements [Event].
 func (o *FolderQuery) Activity() int64 { return int64(o.ActivityID) }
 
-// AdminGroupQuery is Admin Group Query, class 5009 of the category Discovery.
+// AdminGroupQuery is Admin Group Query, class 5009 of the category Discovery. What it can be about
+// are the values of [AdminGroupQueryActivityID].
 //
 // Deprecated: since OCSF 1.5.0.
 type AdminGroupQuery struct {
@@ -1581,7 +1662,8 @@ func (*AdminGroupQuery) Class() ClassUID { return ClassAdminGroupQuery }
 // Activity implements [Event].
 func (o *AdminGroupQuery) Activity() int64 { return int64(o.ActivityID) }
 
-// JobQuery is Job Query, class 5010 of the category Discovery.
+// JobQuery is Job Query, class 5010 of the category Discovery. What it can be about
+// are the values of [JobQueryActivityID].
 //
 // Deprecated: since OCSF 1.5.0.
 type JobQuery struct {
@@ -1601,7 +1683,8 @@ func (*JobQuery) Class() ClassUID { return ClassJobQuery }
 // Activity implements [Event].
 func (o *JobQuery) Activity() int64 { return int64(o.ActivityID) }
 
-// ModuleQuery is Module Query, class 5011 of the category Discovery.
+// ModuleQuery is Module Query, class 5011 of the category Discovery. What it can be about
+// are the values of [ModuleQueryActivityID].
 //
 // Deprecated: since OCSF 1.5.0.
 type ModuleQuery struct {
@@ -1622,7 +1705,8 @@ func (*ModuleQuery) Class() ClassUID { return ClassModuleQuery }
 // Activity implements [Event].
 func (o *ModuleQuery) Activity() int64 { return int64(o.ActivityID) }
 
-// NetworkConnectionQuery is Network Connection Query, class 5012 of the category Discovery.
+// NetworkConnectionQuery is Network Connection Query, class 5012 of the category Discovery. What it can be about
+// are the values of [NetworkConnectionQueryActivityID].
 //
 // Deprecated: since OCSF 1.5.0.
 type NetworkConnectionQuery struct {
@@ -1645,7 +1729,8 @@ func (*NetworkConnectionQuery) Class() ClassUID { return ClassNetworkConnectionQ
 // Activity implements [Event].
 func (o *NetworkConnectionQuery) Activity() int64 { return int64(o.ActivityID) }
 
-// NetworksQuery is Networks Query, class 5013 of the category Discovery.
+// NetworksQuery is Networks Query, class 5013 of the category Discovery. What it can be about
+// are the values of [NetworksQueryActivityID].
 //
 // Deprecated: since OCSF 1.5.0.
 type NetworksQuery struct {
@@ -1665,7 +1750,8 @@ func (*NetworksQuery) Class() ClassUID { return ClassNetworksQuery }
 // Activity implements [Event].
 func (o *NetworksQuery) Activity() int64 { return int64(o.ActivityID) }
 
-// PeripheralDeviceQuery is Peripheral Device Query, class 5014 of the category Discovery.
+// PeripheralDeviceQuery is Peripheral Device Query, class 5014 of the category Discovery. What it can be about
+// are the values of [PeripheralDeviceQueryActivityID].
 //
 // Deprecated: since OCSF 1.5.0.
 type PeripheralDeviceQuery struct {
@@ -1685,7 +1771,8 @@ func (*PeripheralDeviceQuery) Class() ClassUID { return ClassPeripheralDeviceQue
 // Activity implements [Event].
 func (o *PeripheralDeviceQuery) Activity() int64 { return int64(o.ActivityID) }
 
-// ProcessQuery is Process Query, class 5015 of the category Discovery.
+// ProcessQuery is Process Query, class 5015 of the category Discovery. What it can be about
+// are the values of [ProcessQueryActivityID].
 //
 // Deprecated: since OCSF 1.5.0.
 type ProcessQuery struct {
@@ -1705,7 +1792,8 @@ func (*ProcessQuery) Class() ClassUID { return ClassProcessQuery }
 // Activity implements [Event].
 func (o *ProcessQuery) Activity() int64 { return int64(o.ActivityID) }
 
-// ServiceQuery is Service Query, class 5016 of the category Discovery.
+// ServiceQuery is Service Query, class 5016 of the category Discovery. What it can be about
+// are the values of [ServiceQueryActivityID].
 //
 // Deprecated: since OCSF 1.5.0.
 type ServiceQuery struct {
@@ -1725,7 +1813,8 @@ func (*ServiceQuery) Class() ClassUID { return ClassServiceQuery }
 // Activity implements [Event].
 func (o *ServiceQuery) Activity() int64 { return int64(o.ActivityID) }
 
-// SessionQuery is User Session Query, class 5017 of the category Discovery.
+// SessionQuery is User Session Query, class 5017 of the category Discovery. What it can be about
+// are the values of [SessionQueryActivityID].
 //
 // Deprecated: since OCSF 1.5.0.
 type SessionQuery struct {
@@ -1745,7 +1834,8 @@ func (*SessionQuery) Class() ClassUID { return ClassSessionQuery }
 // Activity implements [Event].
 func (o *SessionQuery) Activity() int64 { return int64(o.ActivityID) }
 
-// UserQuery is User Query, class 5018 of the category Discovery.
+// UserQuery is User Query, class 5018 of the category Discovery. What it can be about
+// are the values of [UserQueryActivityID].
 //
 // Deprecated: since OCSF 1.5.0.
 type UserQuery struct {
@@ -1765,7 +1855,10 @@ func (*UserQuery) Class() ClassUID { return ClassUserQuery }
 // Activity implements [Event].
 func (o *UserQuery) Activity() int64 { return int64(o.ActivityID) }
 
-// DeviceConfigStateChange is Device Config State Change, class 5019 of the category Discovery.
+// DeviceConfigStateChange is Device Config State Change, class 5019 of the category Discovery. What it can be about
+// are the values of [DeviceConfigStateChangeActivityID].
+//
+// Of [Base] it requires Device, whatever the profiles.
 type DeviceConfigStateChange struct {
 	Base
 
@@ -1787,7 +1880,10 @@ func (*DeviceConfigStateChange) Class() ClassUID { return ClassDeviceConfigState
 // Activity implements [Event].
 func (o *DeviceConfigStateChange) Activity() int64 { return int64(o.ActivityID) }
 
-// SoftwareInfo is Software Inventory Info, class 5020 of the category Discovery.
+// SoftwareInfo is Software Inventory Info, class 5020 of the category Discovery. What it can be about
+// are the values of [SoftwareInfoActivityID].
+//
+// Of [Base] it requires Device, whatever the profiles.
 type SoftwareInfo struct {
 	Base
 
@@ -1805,7 +1901,8 @@ func (*SoftwareInfo) Class() ClassUID { return ClassSoftwareInfo }
 // Activity implements [Event].
 func (o *SoftwareInfo) Activity() int64 { return int64(o.ActivityID) }
 
-// OSINTInventoryInfo is OSINT Inventory Info, class 5021 of the category Discovery.
+// OSINTInventoryInfo is OSINT Inventory Info, class 5021 of the category Discovery. What it can be about
+// are the values of [OSINTInventoryInfoActivityID].
 type OSINTInventoryInfo struct {
 	Base
 
@@ -1819,7 +1916,8 @@ func (*OSINTInventoryInfo) Class() ClassUID { return ClassOSINTInventoryInfo }
 // Activity implements [Event].
 func (o *OSINTInventoryInfo) Activity() int64 { return int64(o.ActivityID) }
 
-// StartupItemQuery is Startup Item Query, class 5022 of the category Discovery.
+// StartupItemQuery is Startup Item Query, class 5022 of the category Discovery. What it can be about
+// are the values of [StartupItemQueryActivityID].
 //
 // Deprecated: since OCSF 1.5.0.
 type StartupItemQuery struct {
@@ -1839,7 +1937,8 @@ func (*StartupItemQuery) Class() ClassUID { return ClassStartupItemQuery }
 // Activity implements [Event].
 func (o *StartupItemQuery) Activity() int64 { return int64(o.ActivityID) }
 
-// CloudResourcesInventoryInfo is Cloud Resources Inventory Info, class 5023 of the category Discovery.
+// CloudResourcesInventoryInfo is Cloud Resources Inventory Info, class 5023 of the category Discovery. What it can be about
+// are the values of [CloudResourcesInventoryInfoActivityID].
 //
 // At least one of cloud, container, database, databucket, idp, resources, table MUST be set.
 type CloudResourcesInventoryInfo struct {
@@ -1862,7 +1961,10 @@ func (*CloudResourcesInventoryInfo) Class() ClassUID { return ClassCloudResource
 // Activity implements [Event].
 func (o *CloudResourcesInventoryInfo) Activity() int64 { return int64(o.ActivityID) }
 
-// EvidenceInfo is Live Evidence Info, class 5040 of the category Discovery.
+// EvidenceInfo is Live Evidence Info, class 5040 of the category Discovery. What it can be about
+// are the values of [EvidenceInfoActivityID].
+//
+// Of [Base] it requires Device, whatever the profiles.
 type EvidenceInfo struct {
 	Base
 
@@ -1880,7 +1982,8 @@ func (*EvidenceInfo) Class() ClassUID { return ClassEvidenceInfo }
 // Activity implements [Event].
 func (o *EvidenceInfo) Activity() int64 { return int64(o.ActivityID) }
 
-// WebResourcesActivity is Web Resources Activity, class 6001 of the category Application Activity.
+// WebResourcesActivity is Web Resources Activity, class 6001 of the category Application Activity. What it can be about
+// are the values of [WebResourcesActivityActivityID].
 type WebResourcesActivity struct {
 	Base
 
@@ -1912,7 +2015,8 @@ func (*WebResourcesActivity) Class() ClassUID { return ClassWebResourcesActivity
 // Activity implements [Event].
 func (o *WebResourcesActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// ApplicationLifecycle is Application Lifecycle, class 6002 of the category Application Activity.
+// ApplicationLifecycle is Application Lifecycle, class 6002 of the category Application Activity. What it can be about
+// are the values of [ApplicationLifecycleActivityID].
 //
 // At least one of app, application MUST be set.
 type ApplicationLifecycle struct {
@@ -1934,7 +2038,10 @@ func (*ApplicationLifecycle) Class() ClassUID { return ClassApplicationLifecycle
 // Activity implements [Event].
 func (o *ApplicationLifecycle) Activity() int64 { return int64(o.ActivityID) }
 
-// APIActivity is API Activity, class 6003 of the category Application Activity.
+// APIActivity is API Activity, class 6003 of the category Application Activity. What it can be about
+// are the values of [APIActivityActivityID].
+//
+// Of [Base] it requires Actor, API, whatever the profiles.
 type APIActivity struct {
 	Base
 
@@ -1958,7 +2065,8 @@ func (*APIActivity) Class() ClassUID { return ClassAPIActivity }
 // Activity implements [Event].
 func (o *APIActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// WebResourceAccessActivity is Web Resource Access Activity, class 6004 of the category Application Activity.
+// WebResourceAccessActivity is Web Resource Access Activity, class 6004 of the category Application Activity. What it can be about
+// are the values of [WebResourceAccessActivityActivityID].
 //
 // Deprecated: since OCSF 1.1.0.
 type WebResourceAccessActivity struct {
@@ -1991,9 +2099,12 @@ func (*WebResourceAccessActivity) Class() ClassUID { return ClassWebResourceAcce
 // Activity implements [Event].
 func (o *WebResourceAccessActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// DatastoreActivity is Datastore Activity, class 6005 of the category Application Activity.
+// DatastoreActivity is Datastore Activity, class 6005 of the category Application Activity. What it can be about
+// are the values of [DatastoreActivityActivityID].
 //
 // At least one of database, databucket, table MUST be set.
+//
+// Of [Base] it requires Actor, whatever the profiles.
 type DatastoreActivity struct {
 	Base
 
@@ -2021,7 +2132,10 @@ func (*DatastoreActivity) Class() ClassUID { return ClassDatastoreActivity }
 // Activity implements [Event].
 func (o *DatastoreActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// FileHosting is File Hosting Activity, class 6006 of the category Application Activity.
+// FileHosting is File Hosting Activity, class 6006 of the category Application Activity. What it can be about
+// are the values of [FileHostingActivityID].
+//
+// Of [Base] it requires Actor, whatever the profiles.
 type FileHosting struct {
 	Base
 
@@ -2054,7 +2168,8 @@ func (*FileHosting) Class() ClassUID { return ClassFileHosting }
 // Activity implements [Event].
 func (o *FileHosting) Activity() int64 { return int64(o.ActivityID) }
 
-// ScanActivity is Scan Activity, class 6007 of the category Application Activity.
+// ScanActivity is Scan Activity, class 6007 of the category Application Activity. What it can be about
+// are the values of [ScanActivityActivityID].
 type ScanActivity struct {
 	Base
 
@@ -2085,7 +2200,8 @@ func (*ScanActivity) Class() ClassUID { return ClassScanActivity }
 // Activity implements [Event].
 func (o *ScanActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// ApplicationError is Application Error, class 6008 of the category Application Activity.
+// ApplicationError is Application Error, class 6008 of the category Application Activity. What it can be about
+// are the values of [ApplicationErrorActivityID].
 type ApplicationError struct {
 	Base
 
@@ -2103,7 +2219,8 @@ func (*ApplicationError) Class() ClassUID { return ClassApplicationError }
 // Activity implements [Event].
 func (o *ApplicationError) Activity() int64 { return int64(o.ActivityID) }
 
-// RemediationActivity is Remediation Activity, class 7001 of the category Remediation.
+// RemediationActivity is Remediation Activity, class 7001 of the category Remediation. What it can be about
+// are the values of [RemediationActivityActivityID].
 type RemediationActivity struct {
 	Base
 
@@ -2121,7 +2238,8 @@ func (*RemediationActivity) Class() ClassUID { return ClassRemediationActivity }
 // Activity implements [Event].
 func (o *RemediationActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// FileRemediationActivity is File Remediation Activity, class 7002 of the category Remediation.
+// FileRemediationActivity is File Remediation Activity, class 7002 of the category Remediation. What it can be about
+// are the values of [RemediationActivityActivityID].
 type FileRemediationActivity struct {
 	Base
 
@@ -2140,7 +2258,8 @@ func (*FileRemediationActivity) Class() ClassUID { return ClassFileRemediationAc
 // Activity implements [Event].
 func (o *FileRemediationActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// ProcessRemediationActivity is Process Remediation Activity, class 7003 of the category Remediation.
+// ProcessRemediationActivity is Process Remediation Activity, class 7003 of the category Remediation. What it can be about
+// are the values of [RemediationActivityActivityID].
 type ProcessRemediationActivity struct {
 	Base
 
@@ -2159,7 +2278,8 @@ func (*ProcessRemediationActivity) Class() ClassUID { return ClassProcessRemedia
 // Activity implements [Event].
 func (o *ProcessRemediationActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// NetworkRemediationActivity is Network Remediation Activity, class 7004 of the category Remediation.
+// NetworkRemediationActivity is Network Remediation Activity, class 7004 of the category Remediation. What it can be about
+// are the values of [RemediationActivityActivityID].
 type NetworkRemediationActivity struct {
 	Base
 
@@ -2178,7 +2298,8 @@ func (*NetworkRemediationActivity) Class() ClassUID { return ClassNetworkRemedia
 // Activity implements [Event].
 func (o *NetworkRemediationActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// DroneFlightsActivity is Drone Flights Activity, class 8001 of the category Unmanned Systems.
+// DroneFlightsActivity is Drone Flights Activity, class 8001 of the category Unmanned Systems. What it can be about
+// are the values of [DroneFlightsActivityActivityID].
 //
 // At least one of src_endpoint, unmanned_aerial_system, unmanned_system_operator, unmanned_system_operating_area MUST be set.
 type DroneFlightsActivity struct {
@@ -2208,7 +2329,8 @@ func (*DroneFlightsActivity) Class() ClassUID { return ClassDroneFlightsActivity
 // Activity implements [Event].
 func (o *DroneFlightsActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// AirborneBroadcastActivity is Airborne Broadcast Activity, class 8002 of the category Unmanned Systems.
+// AirborneBroadcastActivity is Airborne Broadcast Activity, class 8002 of the category Unmanned Systems. What it can be about
+// are the values of [AirborneBroadcastActivityActivityID].
 //
 // At least one of aircraft, unmanned_aerial_system, unmanned_system_operating_area MUST be set.
 type AirborneBroadcastActivity struct {
@@ -2236,7 +2358,10 @@ func (*AirborneBroadcastActivity) Class() ClassUID { return ClassAirborneBroadca
 // Activity implements [Event].
 func (o *AirborneBroadcastActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// RegistryKeyActivity is Registry Key Activity, class 201001 of the category System Activity.
+// RegistryKeyActivity is Registry Key Activity, class 201001 of the category System Activity. What it can be about
+// are the values of [RegistryKeyActivityActivityID].
+//
+// Of [Base] it requires Actor, Device, whatever the profiles.
 type RegistryKeyActivity struct {
 	Base
 
@@ -2259,7 +2384,10 @@ func (*RegistryKeyActivity) Class() ClassUID { return ClassRegistryKeyActivity }
 // Activity implements [Event].
 func (o *RegistryKeyActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// RegistryValueActivity is Registry Value Activity, class 201002 of the category System Activity.
+// RegistryValueActivity is Registry Value Activity, class 201002 of the category System Activity. What it can be about
+// are the values of [RegistryValueActivityActivityID].
+//
+// Of [Base] it requires Actor, Device, whatever the profiles.
 type RegistryValueActivity struct {
 	Base
 
@@ -2279,7 +2407,10 @@ func (*RegistryValueActivity) Class() ClassUID { return ClassRegistryValueActivi
 // Activity implements [Event].
 func (o *RegistryValueActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// WindowsResourceActivity is Windows Resource Activity, class 201003 of the category System Activity.
+// WindowsResourceActivity is Windows Resource Activity, class 201003 of the category System Activity. What it can be about
+// are the values of [WindowsResourceActivityActivityID].
+//
+// Of [Base] it requires Actor, Device, whatever the profiles.
 type WindowsResourceActivity struct {
 	Base
 
@@ -2298,7 +2429,10 @@ func (*WindowsResourceActivity) Class() ClassUID { return ClassWindowsResourceAc
 // Activity implements [Event].
 func (o *WindowsResourceActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// WindowsServiceActivity is Windows Service Activity, class 201004 of the category System Activity.
+// WindowsServiceActivity is Windows Service Activity, class 201004 of the category System Activity. What it can be about
+// are the values of [WindowsServiceActivityActivityID].
+//
+// Of [Base] it requires Actor, Device, whatever the profiles.
 type WindowsServiceActivity struct {
 	Base
 
@@ -2318,7 +2452,8 @@ func (*WindowsServiceActivity) Class() ClassUID { return ClassWindowsServiceActi
 // Activity implements [Event].
 func (o *WindowsServiceActivity) Activity() int64 { return int64(o.ActivityID) }
 
-// RegistryKeyQuery is Registry Key Query, class 205004 of the category Discovery.
+// RegistryKeyQuery is Registry Key Query, class 205004 of the category Discovery. What it can be about
+// are the values of [RegistryKeyQueryActivityID].
 //
 // Deprecated: since OCSF 1.5.0.
 type RegistryKeyQuery struct {
@@ -2338,7 +2473,8 @@ func (*RegistryKeyQuery) Class() ClassUID { return ClassRegistryKeyQuery }
 // Activity implements [Event].
 func (o *RegistryKeyQuery) Activity() int64 { return int64(o.ActivityID) }
 
-// RegistryValueQuery is Registry Value Query, class 205005 of the category Discovery.
+// RegistryValueQuery is Registry Value Query, class 205005 of the category Discovery. What it can be about
+// are the values of [RegistryValueQueryActivityID].
 //
 // Deprecated: since OCSF 1.5.0.
 type RegistryValueQuery struct {
@@ -2358,7 +2494,8 @@ func (*RegistryValueQuery) Class() ClassUID { return ClassRegistryValueQuery }
 // Activity implements [Event].
 func (o *RegistryValueQuery) Activity() int64 { return int64(o.ActivityID) }
 
-// PrefetchQuery is Prefetch Query, class 205019 of the category Discovery.
+// PrefetchQuery is Prefetch Query, class 205019 of the category Discovery. What it can be about
+// are the values of [PrefetchQueryActivityID].
 //
 // Deprecated: since OCSF 1.5.0.
 type PrefetchQuery struct {

@@ -22,13 +22,14 @@
 // One set of types serves OCSF 1.6.0 to 1.9.0, all classes, objects, profiles
 // and platform extensions: no attribute has changed its type between them. Which
 // version an event is of is what its metadata.version says. [Encode] takes
-// captions from that version and refuses what it lacks; [Validate] is told the
-// version. Comments on fields are those of the newest version.
+// captions from that version and refuses attributes and classes that it lacks;
+// the rest, such as values that an enum does not have yet, is for [Validate] to
+// say, which is told the version. Comments on fields are those of the newest version.
 //
 // # Zero and nothing
 //
-// A field that is zero is left out, unless every version requires it. Optional
-// numbers and booleans, where zero is something else than nothing, are pointers:
+// A field that is zero is left out, but for numbers that the version requires:
+// severity_id 0 is written, and says Unknown. Optional numbers and booleans, where zero is something else than nothing, are pointers:
 // new(int64(0)), new(false). A slice that is empty but not nil is written. Enum
 // values, times, ports and strings are plain: to write a zero of one that is not
 // required, or a null, or an attribute that the schema does not know, use [Extra].
@@ -36,8 +37,10 @@
 // # Reading
 //
 // [Decode] is lossless: encoding what it returns gives the same JSON value, and
-// valid or not makes no difference as long as each value fits its Go type.
-// Free-form values (json_t, unmapped) stay [Raw], with their number tokens.
+// valid or not makes no difference as long as each value fits its Go type. The
+// event is [Base.Verbatim]: to change it, [Edit] it first. Free-form values
+// (json_t, unmapped) stay [Raw], with their number tokens; an integer beyond 2^53
+// in one is read, but has no canonical form, so that encoding refuses it.
 //
 // # Canonical form
 //
@@ -49,6 +52,7 @@
 // their 64 bits. In free-form values an integer beyond 2^53 is an [*InexactError]:
 // put it there as a string.
 //
-// The package imports nothing else of Docket but schemas/ocsf, the catalogs,
-// which are in a program only if it validates.
+// The package needs Go 1.26. It imports nothing of Docket outside of it but
+// schemas/ocsf, the catalogs, which are in a program only if it validates; and
+// of others go-json-experiment/json and uniseg.
 package ocsf

@@ -4,6 +4,7 @@ package ocsf
 
 import (
 	"errors"
+	"fmt"
 	"math/bits"
 	"strings"
 	"sync"
@@ -30,8 +31,11 @@ func Encode(e Event) ([]byte, error) {
 // What follows from other attributes is derived, and e stays as it is:
 // class_uid, category_uid and type_uid, and the sibling of each enum value, such
 // as action for action_id, unless the sibling is set. The version is
-// metadata.version, or [DefaultVersion]; metadata.profiles is written even when
-// it is empty. None of this is done to an event that is [Base.Verbatim].
+// metadata.version, or [DefaultVersion]. None of this is done to an event that
+// is [Base.Verbatim].
+//
+// The concrete value of e MUST NOT be a nil pointer. Free-form values of other Go
+// types than those of JSON are written as encoding/json/v2 writes them.
 //
 // It fails with an [*EncodeError], which says where. In it is a [*VersionError]
 // for an attribute or class that the version lacks, an [*UnknownVersionError],
@@ -78,6 +82,8 @@ type encoder struct {
 	// version has the one bit of the event's version; 0 if verbatim.
 	version versions
 
+	depth int // of objects and arrays that are open
+
 	// extra holds the members of the object being written that have no field and
 	// are still to be merged in.
 	extra Extra
@@ -108,7 +114,7 @@ func (e *encoder) fail(err error) {
 	}
 }
 
-// in says whether something that only the versions of set have may be written.
+// in says whether an attribute that only the versions of set have may be written.
 func (e *encoder) in(set versions, name string) bool {
 	if e.verbatim || e.version&set != 0 {
 		return true
@@ -129,7 +135,10 @@ func (e *encoder) derive(c *class, activity, status int64) {
 	if e.verbatim {
 		return
 	}
-	e.in(c.in, "class_uid")
+	if e.version&c.in == 0 && e.err == nil {
+		e.key(`"class_uid":`)
+		e.fail(&VersionError{Name: fmt.Sprintf("class %s (%d)", c.caption, c.uid), Class: c.uid, Version: e.version.String(), Versions: c.in.list()})
+	}
 	e.class, e.category, e.activity = int64(c.uid), int64(c.category), activity
 	e.className, e.categoryName = c.caption, c.categoryCaption
 	if name := c.activities.in(activity, e.version); name != "" {
@@ -144,15 +153,22 @@ func (e *encoder) derive(c *class, activity, status int64) {
 }
 
 // open begins an object and returns the pending members of the one around it,
-// to be given to close.
-func (e *encoder) open(x Extra) (outer Extra) {
+// to be given to close. It says no where the object is not to be written: after
+// an error, and deeper than [MaxDepth], as where objects hold each other.
+func (e *encoder) open(x Extra) (outer Extra, ok bool) {
+	if e.depth++; e.depth > MaxDepth {
+		e.fail(ErrDepth)
+	}
+	if e.err != nil {
+		return nil, false
+	}
 	e.b = append(e.b, '{')
 	outer = e.extra
 	if len(x) > 1 {
 		x = x.sorted()
 	}
 	e.extra = x
-	return outer
+	return outer, true
 }
 
 func (e *encoder) close(outer Extra) {
@@ -160,6 +176,7 @@ func (e *encoder) close(outer Extra) {
 		e.member()
 	}
 	e.extra = outer
+	e.depth--
 	e.end('}')
 }
 

@@ -281,7 +281,10 @@ func (b *Base) member(e *encoder, i int) {
 }
 
 func (o *BaseEvent) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classBaseEvent, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -298,7 +301,10 @@ func (o *BaseEvent) encode(e *encoder) {
 }
 
 func (o *FileActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classFileActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -366,7 +372,10 @@ func (o *FileActivity) encode(e *encoder) {
 }
 
 func (o *KernelExtensionActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classKernelExtensionActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -412,7 +421,10 @@ func (o *KernelExtensionActivity) encode(e *encoder) {
 }
 
 func (o *KernelActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classKernelActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -458,7 +470,10 @@ func (o *KernelActivity) encode(e *encoder) {
 }
 
 func (o *MemoryActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classMemoryActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -519,7 +534,10 @@ func (o *MemoryActivity) encode(e *encoder) {
 }
 
 func (o *ModuleActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classModuleActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -565,7 +583,10 @@ func (o *ModuleActivity) encode(e *encoder) {
 }
 
 func (o *ScheduledJobActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classScheduledJobActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -617,7 +638,10 @@ func (o *ScheduledJobActivity) encode(e *encoder) {
 }
 
 func (o *ProcessActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classProcessActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -694,7 +718,10 @@ func (o *ProcessActivity) encode(e *encoder) {
 }
 
 func (o *EventLogActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classEventLogActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -765,7 +792,10 @@ func (o *EventLogActivity) encode(e *encoder) {
 }
 
 func (o *ScriptActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classScriptActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -811,7 +841,10 @@ func (o *ScriptActivity) encode(e *encoder) {
 }
 
 func (o *PeripheralActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classPeripheralActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -857,7 +890,10 @@ func (o *PeripheralActivity) encode(e *encoder) {
 }
 
 func (o *DevicePowerStateActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classDevicePowerStateActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -897,7 +933,10 @@ func (o *DevicePowerStateActivity) encode(e *encoder) {
 }
 
 func (o *ClipboardActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classClipboardActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -949,7 +988,10 @@ func (o *ClipboardActivity) encode(e *encoder) {
 }
 
 func (o *SecurityFinding) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classSecurityFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -1034,7 +1076,10 @@ func (o *SecurityFinding) encode(e *encoder) {
 }
 
 func (o *VulnerabilityFinding) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classVulnerabilityFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -1133,7 +1178,10 @@ func (o *VulnerabilityFinding) encode(e *encoder) {
 }
 
 func (o *ComplianceFinding) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classComplianceFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -1242,7 +1290,10 @@ func (o *ComplianceFinding) encode(e *encoder) {
 }
 
 func (o *DetectionFinding) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classDetectionFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -1348,7 +1399,10 @@ func (o *DetectionFinding) encode(e *encoder) {
 }
 
 func (o *IncidentFinding) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classIncidentFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -1437,7 +1491,10 @@ func (o *IncidentFinding) encode(e *encoder) {
 }
 
 func (o *DataSecurityFinding) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classDataSecurityFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -1565,7 +1622,10 @@ func (o *DataSecurityFinding) encode(e *encoder) {
 }
 
 func (o *ApplicationSecurityPostureFinding) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classApplicationSecurityPostureFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -1674,7 +1734,10 @@ func (o *ApplicationSecurityPostureFinding) encode(e *encoder) {
 }
 
 func (o *IAMAnalysisFinding) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classIAMAnalysisFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -1792,7 +1855,10 @@ func (o *IAMAnalysisFinding) encode(e *encoder) {
 }
 
 func (o *AccountChange) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classAccountChange, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -1868,7 +1934,10 @@ func (o *AccountChange) encode(e *encoder) {
 }
 
 func (o *Authentication) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classAuthentication, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -1999,7 +2068,10 @@ func (o *Authentication) encode(e *encoder) {
 }
 
 func (o *AuthorizeSession) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classAuthorizeSession, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -2089,7 +2161,10 @@ func (o *AuthorizeSession) encode(e *encoder) {
 }
 
 func (o *EntityManagement) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classEntityManagement, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -2173,7 +2248,10 @@ func (o *EntityManagement) encode(e *encoder) {
 }
 
 func (o *UserAccess) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classUserAccess, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -2254,7 +2332,10 @@ func (o *UserAccess) encode(e *encoder) {
 }
 
 func (o *GroupManagement) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classGroupManagement, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -2355,7 +2436,10 @@ func (o *GroupManagement) encode(e *encoder) {
 }
 
 func (o *UserManagement) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classUserManagement, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -2442,7 +2526,10 @@ func (o *UserManagement) encode(e *encoder) {
 }
 
 func (o *RoleManagement) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classRoleManagement, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -2525,7 +2612,10 @@ func (o *RoleManagement) encode(e *encoder) {
 }
 
 func (o *NetworkActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classNetworkActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -2684,7 +2774,10 @@ func (o *NetworkActivity) encode(e *encoder) {
 }
 
 func (o *HTTPActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classHTTPActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -2855,7 +2948,10 @@ func (o *HTTPActivity) encode(e *encoder) {
 }
 
 func (o *DNSActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classDNSActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -3055,7 +3151,10 @@ func (o *DNSActivity) encode(e *encoder) {
 }
 
 func (o *DHCPActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classDHCPActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -3213,7 +3312,10 @@ func (o *DHCPActivity) encode(e *encoder) {
 }
 
 func (o *RDPActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classRDPActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -3404,7 +3506,10 @@ func (o *RDPActivity) encode(e *encoder) {
 }
 
 func (o *SMBActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classSMBActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -3591,7 +3696,10 @@ func (o *SMBActivity) encode(e *encoder) {
 }
 
 func (o *SSHActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classSSHActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -3762,7 +3870,10 @@ func (o *SSHActivity) encode(e *encoder) {
 }
 
 func (o *FTPActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classFTPActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -3930,7 +4041,10 @@ func (o *FTPActivity) encode(e *encoder) {
 }
 
 func (o *EmailActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classEmailActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4030,7 +4144,10 @@ func (o *EmailActivity) encode(e *encoder) {
 }
 
 func (o *NetworkFileActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classNetworkFileActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4185,7 +4302,10 @@ func (o *NetworkFileActivity) encode(e *encoder) {
 }
 
 func (o *EmailFileActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classEmailFileActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4212,7 +4332,10 @@ func (o *EmailFileActivity) encode(e *encoder) {
 }
 
 func (o *EmailURLActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classEmailURLActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4239,7 +4362,10 @@ func (o *EmailURLActivity) encode(e *encoder) {
 }
 
 func (o *NTPActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classNTPActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4402,7 +4528,10 @@ func (o *NTPActivity) encode(e *encoder) {
 }
 
 func (o *TunnelActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classTunnelActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4571,7 +4700,10 @@ func (o *TunnelActivity) encode(e *encoder) {
 }
 
 func (o *InventoryInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classInventoryInfo, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4588,7 +4720,10 @@ func (o *InventoryInfo) encode(e *encoder) {
 }
 
 func (o *ConfigState) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classConfigState, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4615,7 +4750,10 @@ func (o *ConfigState) encode(e *encoder) {
 }
 
 func (o *UserInventory) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classUserInventory, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4638,7 +4776,10 @@ func (o *UserInventory) encode(e *encoder) {
 }
 
 func (o *PatchState) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classPatchState, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4659,7 +4800,10 @@ func (o *PatchState) encode(e *encoder) {
 }
 
 func (o *KernelObjectQuery) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classKernelObjectQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4694,7 +4838,10 @@ func (o *KernelObjectQuery) encode(e *encoder) {
 }
 
 func (o *FileQuery) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classFileQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4729,7 +4876,10 @@ func (o *FileQuery) encode(e *encoder) {
 }
 
 func (o *FolderQuery) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classFolderQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4764,7 +4914,10 @@ func (o *FolderQuery) encode(e *encoder) {
 }
 
 func (o *AdminGroupQuery) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classAdminGroupQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4803,7 +4956,10 @@ func (o *AdminGroupQuery) encode(e *encoder) {
 }
 
 func (o *JobQuery) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classJobQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4838,7 +4994,10 @@ func (o *JobQuery) encode(e *encoder) {
 }
 
 func (o *ModuleQuery) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classModuleQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4878,7 +5037,10 @@ func (o *ModuleQuery) encode(e *encoder) {
 }
 
 func (o *NetworkConnectionQuery) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classNetworkConnectionQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4925,7 +5087,10 @@ func (o *NetworkConnectionQuery) encode(e *encoder) {
 }
 
 func (o *NetworksQuery) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classNetworksQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4958,7 +5123,10 @@ func (o *NetworksQuery) encode(e *encoder) {
 }
 
 func (o *PeripheralDeviceQuery) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classPeripheralDeviceQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -4993,7 +5161,10 @@ func (o *PeripheralDeviceQuery) encode(e *encoder) {
 }
 
 func (o *ProcessQuery) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classProcessQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -5027,7 +5198,10 @@ func (o *ProcessQuery) encode(e *encoder) {
 }
 
 func (o *ServiceQuery) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classServiceQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -5062,7 +5236,10 @@ func (o *ServiceQuery) encode(e *encoder) {
 }
 
 func (o *SessionQuery) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classSessionQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -5097,7 +5274,10 @@ func (o *SessionQuery) encode(e *encoder) {
 }
 
 func (o *UserQuery) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classUserQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -5132,7 +5312,10 @@ func (o *UserQuery) encode(e *encoder) {
 }
 
 func (o *DeviceConfigStateChange) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classDeviceConfigStateChange, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -5176,7 +5359,10 @@ func (o *DeviceConfigStateChange) encode(e *encoder) {
 }
 
 func (o *SoftwareInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classSoftwareInfo, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -5211,7 +5397,10 @@ func (o *SoftwareInfo) encode(e *encoder) {
 }
 
 func (o *OSINTInventoryInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classOSINTInventoryInfo, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -5228,7 +5417,10 @@ func (o *OSINTInventoryInfo) encode(e *encoder) {
 }
 
 func (o *StartupItemQuery) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classStartupItemQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -5263,7 +5455,10 @@ func (o *StartupItemQuery) encode(e *encoder) {
 }
 
 func (o *CloudResourcesInventoryInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classCloudResourcesInventoryInfo, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -5315,7 +5510,10 @@ func (o *CloudResourcesInventoryInfo) encode(e *encoder) {
 }
 
 func (o *EvidenceInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classEvidenceInfo, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -5349,7 +5547,10 @@ func (o *EvidenceInfo) encode(e *encoder) {
 }
 
 func (o *WebResourcesActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classWebResourcesActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -5459,7 +5660,10 @@ func (o *WebResourcesActivity) encode(e *encoder) {
 }
 
 func (o *ApplicationLifecycle) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classApplicationLifecycle, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -5510,7 +5714,10 @@ func (o *ApplicationLifecycle) encode(e *encoder) {
 }
 
 func (o *APIActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classAPIActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -5583,7 +5790,10 @@ func (o *APIActivity) encode(e *encoder) {
 }
 
 func (o *WebResourceAccessActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classWebResourceAccessActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -5686,7 +5896,10 @@ func (o *WebResourceAccessActivity) encode(e *encoder) {
 }
 
 func (o *DatastoreActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classDatastoreActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -5777,7 +5990,10 @@ func (o *DatastoreActivity) encode(e *encoder) {
 }
 
 func (o *FileHosting) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classFileHosting, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -5881,7 +6097,10 @@ func (o *FileHosting) encode(e *encoder) {
 }
 
 func (o *ScanActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classScanActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -5966,7 +6185,10 @@ func (o *ScanActivity) encode(e *encoder) {
 }
 
 func (o *ApplicationError) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classApplicationError, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -6006,7 +6228,10 @@ func (o *ApplicationError) encode(e *encoder) {
 }
 
 func (o *RemediationActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classRemediationActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -6043,7 +6268,10 @@ func (o *RemediationActivity) encode(e *encoder) {
 }
 
 func (o *FileRemediationActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classFileRemediationActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -6086,7 +6314,10 @@ func (o *FileRemediationActivity) encode(e *encoder) {
 }
 
 func (o *ProcessRemediationActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classProcessRemediationActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -6129,7 +6360,10 @@ func (o *ProcessRemediationActivity) encode(e *encoder) {
 }
 
 func (o *NetworkRemediationActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classNetworkRemediationActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -6172,7 +6406,10 @@ func (o *NetworkRemediationActivity) encode(e *encoder) {
 }
 
 func (o *DroneFlightsActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classDroneFlightsActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -6258,7 +6495,10 @@ func (o *DroneFlightsActivity) encode(e *encoder) {
 }
 
 func (o *AirborneBroadcastActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classAirborneBroadcastActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -6339,7 +6579,10 @@ func (o *AirborneBroadcastActivity) encode(e *encoder) {
 }
 
 func (o *RegistryKeyActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classRegistryKeyActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -6401,7 +6644,10 @@ func (o *RegistryKeyActivity) encode(e *encoder) {
 }
 
 func (o *RegistryValueActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classRegistryValueActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -6453,7 +6699,10 @@ func (o *RegistryValueActivity) encode(e *encoder) {
 }
 
 func (o *WindowsResourceActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classWindowsResourceActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -6499,7 +6748,10 @@ func (o *WindowsResourceActivity) encode(e *encoder) {
 }
 
 func (o *WindowsServiceActivity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classWindowsServiceActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -6551,7 +6803,10 @@ func (o *WindowsServiceActivity) encode(e *encoder) {
 }
 
 func (o *RegistryKeyQuery) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classRegistryKeyQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -6586,7 +6841,10 @@ func (o *RegistryKeyQuery) encode(e *encoder) {
 }
 
 func (o *RegistryValueQuery) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classRegistryValueQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -6621,7 +6879,10 @@ func (o *RegistryValueQuery) encode(e *encoder) {
 }
 
 func (o *PrefetchQuery) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	e.derive(&classPrefetchQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
 	set := b.present(e)
@@ -6665,7 +6926,10 @@ func (o *PrefetchQuery) encode(e *encoder) {
 }
 
 func (o *AccessAnalysisResult) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AccessLevel != "" {
 		e.str(`"access_level":"`, o.AccessLevel)
 	}
@@ -6688,7 +6952,10 @@ func (o *AccessAnalysisResult) encode(e *encoder) {
 }
 
 func (o *Account) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if (o.IsDisabled != nil) && e.in(12, "is_disabled") {
 		e.bool(`"is_disabled":`, *o.IsDisabled)
 	}
@@ -6723,7 +6990,10 @@ func (o *Account) encode(e *encoder) {
 }
 
 func (o *Actor) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AppName != "" {
 		e.str(`"app_name":"`, o.AppName)
 	}
@@ -6770,7 +7040,10 @@ func (o *Actor) encode(e *encoder) {
 }
 
 func (o *AdditionalRestriction) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Policy != nil {
 		e.key(`"policy":`)
 		o.Policy.encode(e)
@@ -6786,7 +7059,10 @@ func (o *AdditionalRestriction) encode(e *encoder) {
 }
 
 func (o *Advisory) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AvgTimespan != nil {
 		e.key(`"avg_timespan":`)
 		o.AvgTimespan.encode(e)
@@ -6857,7 +7133,10 @@ func (o *Advisory) encode(e *encoder) {
 }
 
 func (o *AffectedCode) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.EndColumn != nil {
 		e.int(`"end_column":`, *o.EndColumn)
 	}
@@ -6894,7 +7173,10 @@ func (o *AffectedCode) encode(e *encoder) {
 }
 
 func (o *AffectedPackage) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Architecture != "" {
 		e.str(`"architecture":"`, o.Architecture)
 	}
@@ -6963,7 +7245,10 @@ func (o *AffectedPackage) encode(e *encoder) {
 }
 
 func (o *Agent) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -6992,7 +7277,10 @@ func (o *Agent) encode(e *encoder) {
 }
 
 func (o *AIAgent) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AIModel != nil {
 		e.key(`"ai_model":`)
 		o.AIModel.encode(e)
@@ -7028,7 +7316,10 @@ func (o *AIAgent) encode(e *encoder) {
 }
 
 func (o *AIModel) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AIProvider != "" {
 		e.str(`"ai_provider":"`, o.AIProvider)
 	}
@@ -7048,7 +7339,10 @@ func (o *AIModel) encode(e *encoder) {
 }
 
 func (o *Aircraft) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Location != nil {
 		e.key(`"location":`)
 		o.Location.encode(e)
@@ -7088,7 +7382,10 @@ func (o *Aircraft) encode(e *encoder) {
 }
 
 func (o *AnalysisTarget) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -7099,7 +7396,10 @@ func (o *AnalysisTarget) encode(e *encoder) {
 }
 
 func (o *Analytic) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Algorithm != "" {
 		e.str(`"algorithm":"`, o.Algorithm)
 	}
@@ -7143,7 +7443,10 @@ func (o *Analytic) encode(e *encoder) {
 }
 
 func (o *Anomaly) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.ObservationParameter != "" {
 		e.str(`"observation_parameter":"`, o.ObservationParameter)
 	}
@@ -7160,7 +7463,10 @@ func (o *Anomaly) encode(e *encoder) {
 }
 
 func (o *AnomalyAnalysis) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AnalysisTargets != nil {
 		encodeList(e, `"analysis_targets":`, o.AnalysisTargets)
 	}
@@ -7174,7 +7480,10 @@ func (o *AnomalyAnalysis) encode(e *encoder) {
 }
 
 func (o *API) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Group != nil {
 		e.key(`"group":`)
 		o.Group.encode(e)
@@ -7210,7 +7519,10 @@ func (o *API) encode(e *encoder) {
 }
 
 func (o *Application) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Criticality != "" {
 		e.str(`"criticality":"`, o.Criticality)
 	}
@@ -7290,7 +7602,10 @@ func (o *Application) encode(e *encoder) {
 }
 
 func (o *Assessment) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Category != "" {
 		e.str(`"category":"`, o.Category)
 	}
@@ -7318,7 +7633,10 @@ func (o *Assessment) encode(e *encoder) {
 }
 
 func (o *Attack) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Mitigation != nil {
 		e.key(`"mitigation":`)
 		o.Mitigation.encode(e)
@@ -7349,7 +7667,10 @@ func (o *Attack) encode(e *encoder) {
 }
 
 func (o *Attestation) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AuthorityUID != "" {
 		e.str(`"authority_uid":"`, o.AuthorityUID)
 	}
@@ -7376,7 +7697,10 @@ func (o *Attestation) encode(e *encoder) {
 }
 
 func (o *AuthFactor) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Device != nil {
 		e.key(`"device":`)
 		o.Device.encode(e)
@@ -7410,7 +7734,10 @@ func (o *AuthFactor) encode(e *encoder) {
 }
 
 func (o *AuthenticationToken) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
@@ -7462,7 +7789,10 @@ func (o *AuthenticationToken) encode(e *encoder) {
 }
 
 func (o *Authorization) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Decision != "" {
 		e.str(`"decision":"`, o.Decision)
 	}
@@ -7475,7 +7805,10 @@ func (o *Authorization) encode(e *encoder) {
 }
 
 func (o *AutonomousSystem) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -7486,7 +7819,10 @@ func (o *AutonomousSystem) encode(e *encoder) {
 }
 
 func (o *Baseline) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.ObservationParameter != "" {
 		e.str(`"observation_parameter":"`, o.ObservationParameter)
 	}
@@ -7503,7 +7839,10 @@ func (o *Baseline) encode(e *encoder) {
 }
 
 func (o *Campaign) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -7511,7 +7850,10 @@ func (o *Campaign) encode(e *encoder) {
 }
 
 func (o *Certificate) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
@@ -7552,7 +7894,10 @@ func (o *Certificate) encode(e *encoder) {
 }
 
 func (o *Check) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Desc != "" {
 		e.str(`"desc":"`, o.Desc)
 	}
@@ -7589,7 +7934,10 @@ func (o *Check) encode(e *encoder) {
 }
 
 func (o *CISBenchmark) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CISControls != nil {
 		encodeList(e, `"cis_controls":`, o.CISControls)
 	}
@@ -7603,7 +7951,10 @@ func (o *CISBenchmark) encode(e *encoder) {
 }
 
 func (o *CISBenchmarkResult) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Desc != "" {
 		e.str(`"desc":"`, o.Desc)
 	}
@@ -7624,7 +7975,10 @@ func (o *CISBenchmarkResult) encode(e *encoder) {
 }
 
 func (o *CISControl) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Desc != "" {
 		e.str(`"desc":"`, o.Desc)
 	}
@@ -7638,7 +7992,10 @@ func (o *CISControl) encode(e *encoder) {
 }
 
 func (o *CISCSC) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Control != "" {
 		e.str(`"control":"`, o.Control)
 	}
@@ -7649,7 +8006,10 @@ func (o *CISCSC) encode(e *encoder) {
 }
 
 func (o *ClassifierDetails) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -7663,7 +8023,10 @@ func (o *ClassifierDetails) encode(e *encoder) {
 }
 
 func (o *Clipboard) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Contents != nil {
 		encodeList(e, `"contents":`, o.Contents)
 	}
@@ -7674,7 +8037,10 @@ func (o *Clipboard) encode(e *encoder) {
 }
 
 func (o *ClipboardItem) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.BinaryData != "" {
 		e.str(`"binary_data":"`, o.BinaryData)
 	}
@@ -7691,7 +8057,10 @@ func (o *ClipboardItem) encode(e *encoder) {
 }
 
 func (o *Cloud) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Account != nil {
 		e.key(`"account":`)
 		o.Account.encode(e)
@@ -7721,7 +8090,10 @@ func (o *Cloud) encode(e *encoder) {
 }
 
 func (o *Compliance) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Assessments != nil {
 		encodeList(e, `"assessments":`, o.Assessments)
 	}
@@ -7771,7 +8143,10 @@ func (o *Compliance) encode(e *encoder) {
 }
 
 func (o *Container) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Hash != nil {
 		e.key(`"hash":`)
 		o.Hash.encode(e)
@@ -7816,7 +8191,10 @@ func (o *Container) encode(e *encoder) {
 }
 
 func (o *CPUInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Cores != nil {
 		e.int(`"cores":`, *o.Cores)
 	}
@@ -7842,7 +8220,10 @@ func (o *CPUInfo) encode(e *encoder) {
 }
 
 func (o *CVE) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
@@ -7901,7 +8282,10 @@ func (o *CVE) encode(e *encoder) {
 }
 
 func (o *CVSS) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.BaseScore != 0 || e.always(15) {
 		e.float(`"base_score":`, o.BaseScore)
 	}
@@ -7933,7 +8317,10 @@ func (o *CVSS) encode(e *encoder) {
 }
 
 func (o *CWE) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Caption != "" {
 		e.str(`"caption":"`, o.Caption)
 	}
@@ -7947,7 +8334,10 @@ func (o *CWE) encode(e *encoder) {
 }
 
 func (o *D3FTactic) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -7964,7 +8354,10 @@ func (o *D3FTactic) encode(e *encoder) {
 }
 
 func (o *D3FTechnique) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -7981,7 +8374,10 @@ func (o *D3FTechnique) encode(e *encoder) {
 }
 
 func (o *D3FEND) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.D3FTactic != nil {
 		e.key(`"d3f_tactic":`)
 		o.D3FTactic.encode(e)
@@ -7999,7 +8395,10 @@ func (o *D3FEND) encode(e *encoder) {
 }
 
 func (o *DataClassification) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Category != "" || o.CategoryID != 0 {
 		e.caption(`"category":"`, o.Category, int64(o.CategoryID), captionsCategoryID, e.always(0))
 	}
@@ -8050,7 +8449,10 @@ func (o *DataClassification) encode(e *encoder) {
 }
 
 func (o *DataSecurity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Category != "" || o.CategoryID != 0 {
 		e.caption(`"category":"`, o.Category, int64(o.CategoryID), captionsCategoryID, e.always(0))
 	}
@@ -8119,7 +8521,10 @@ func (o *DataSecurity) encode(e *encoder) {
 }
 
 func (o *Database) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
@@ -8171,7 +8576,10 @@ func (o *Database) encode(e *encoder) {
 }
 
 func (o *Databucket) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AgentList != nil {
 		encodeList(e, `"agent_list":`, o.AgentList)
 	}
@@ -8293,7 +8701,10 @@ func (o *Databucket) encode(e *encoder) {
 }
 
 func (o *DCERPC) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Command != "" {
 		e.str(`"command":"`, o.Command)
 	}
@@ -8315,7 +8726,10 @@ func (o *DCERPC) encode(e *encoder) {
 }
 
 func (o *Delegation) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
@@ -8335,7 +8749,10 @@ func (o *Delegation) encode(e *encoder) {
 }
 
 func (o *Device) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AgentList != nil {
 		encodeList(e, `"agent_list":`, o.AgentList)
 	}
@@ -8557,7 +8974,10 @@ func (o *Device) encode(e *encoder) {
 }
 
 func (o *DeviceHWInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.BIOSDate != "" {
 		e.str(`"bios_date":"`, o.BIOSDate)
 	}
@@ -8629,7 +9049,10 @@ func (o *DeviceHWInfo) encode(e *encoder) {
 }
 
 func (o *DigitalSignature) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Algorithm != "" || o.AlgorithmID != 0 || e.always(15) {
 		e.caption(`"algorithm":"`, o.Algorithm, int64(o.AlgorithmID), captionsDigitalSignatureAlgorithmID, e.always(15))
 	}
@@ -8671,7 +9094,10 @@ func (o *DigitalSignature) encode(e *encoder) {
 }
 
 func (o *DiscoveryDetails) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Count != nil {
 		e.int(`"count":`, *o.Count)
 	}
@@ -8698,7 +9124,10 @@ func (o *DiscoveryDetails) encode(e *encoder) {
 }
 
 func (o *Display) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.ColorDepth != nil {
 		e.int(`"color_depth":`, *o.ColorDepth)
 	}
@@ -8718,7 +9147,10 @@ func (o *Display) encode(e *encoder) {
 }
 
 func (o *DNSAnswer) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Class != "" {
 		e.str(`"class":"`, o.Class)
 	}
@@ -8747,7 +9179,10 @@ func (o *DNSAnswer) encode(e *encoder) {
 }
 
 func (o *DNSQuery) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Class != "" {
 		e.str(`"class":"`, o.Class)
 	}
@@ -8770,7 +9205,10 @@ func (o *DNSQuery) encode(e *encoder) {
 }
 
 func (o *DNSResourceRecord) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Class != "" {
 		e.str(`"class":"`, o.Class)
 	}
@@ -8790,7 +9228,10 @@ func (o *DNSResourceRecord) encode(e *encoder) {
 }
 
 func (o *DNSSection) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Records != nil {
 		encodeList(e, `"records":`, o.Records)
 	}
@@ -8803,7 +9244,10 @@ func (o *DNSSection) encode(e *encoder) {
 }
 
 func (o *DomainContact) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.EmailAddr != "" {
 		e.str(`"email_addr":"`, o.EmailAddr)
 	}
@@ -8831,7 +9275,10 @@ func (o *DomainContact) encode(e *encoder) {
 }
 
 func (o *DownloadInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Referrer != "" {
 		e.str(`"referrer":"`, o.Referrer)
 	}
@@ -8853,7 +9300,10 @@ func (o *DownloadInfo) encode(e *encoder) {
 }
 
 func (o *Edge) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Data != nil {
 		e.json(`"data":`, o.Data)
 	}
@@ -8882,7 +9332,10 @@ func (o *Edge) encode(e *encoder) {
 }
 
 func (o *Email) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if (o.BCC != nil) && e.in(8, "bcc") {
 		encodeTexts(e, `"bcc":`, o.BCC)
 	}
@@ -8985,7 +9438,10 @@ func (o *Email) encode(e *encoder) {
 }
 
 func (o *EmailAuth) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.DKIM != "" {
 		e.str(`"dkim":"`, o.DKIM)
 	}
@@ -9011,7 +9467,10 @@ func (o *EmailAuth) encode(e *encoder) {
 }
 
 func (o *EncryptionDetails) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Algorithm != "" || o.AlgorithmID != 0 {
 		e.caption(`"algorithm":"`, o.Algorithm, int64(o.AlgorithmID), captionsEncryptionDetailsAlgorithmID, e.always(0))
 	}
@@ -9031,7 +9490,10 @@ func (o *EncryptionDetails) encode(e *encoder) {
 }
 
 func (o *Endpoint) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AgentList != nil {
 		encodeList(e, `"agent_list":`, o.AgentList)
 	}
@@ -9123,7 +9585,10 @@ func (o *Endpoint) encode(e *encoder) {
 }
 
 func (o *EndpointConnection) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Code != nil {
 		e.int(`"code":`, *o.Code)
 	}
@@ -9136,7 +9601,10 @@ func (o *EndpointConnection) encode(e *encoder) {
 }
 
 func (o *Enrichment) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
@@ -9176,7 +9644,10 @@ func (o *Enrichment) encode(e *encoder) {
 }
 
 func (o *EnvironmentVariable) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -9187,7 +9658,10 @@ func (o *EnvironmentVariable) encode(e *encoder) {
 }
 
 func (o *EPSS) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
@@ -9207,7 +9681,10 @@ func (o *EPSS) encode(e *encoder) {
 }
 
 func (o *Evidences) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Actor != nil {
 		e.key(`"actor":`)
 		o.Actor.encode(e)
@@ -9356,7 +9833,10 @@ func (o *Evidences) encode(e *encoder) {
 }
 
 func (o *Extension) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -9373,7 +9853,10 @@ func (o *Extension) encode(e *encoder) {
 }
 
 func (o *Feature) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -9390,7 +9873,10 @@ func (o *Feature) encode(e *encoder) {
 }
 
 func (o *File) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AccessedTime != 0 {
 		e.int(`"accessed_time":`, o.AccessedTime)
 	}
@@ -9565,7 +10051,10 @@ func (o *File) encode(e *encoder) {
 }
 
 func (o *Finding) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
@@ -9628,7 +10117,10 @@ func (o *Finding) encode(e *encoder) {
 }
 
 func (o *FindingInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Analytic != nil {
 		e.key(`"analytic":`)
 		o.Analytic.encode(e)
@@ -9717,7 +10209,10 @@ func (o *FindingInfo) encode(e *encoder) {
 }
 
 func (o *Fingerprint) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Algorithm != "" || o.AlgorithmID != 0 || e.always(15) {
 		e.caption(`"algorithm":"`, o.Algorithm, int64(o.AlgorithmID), captionsFingerprintAlgorithmID, e.always(15))
 	}
@@ -9743,7 +10238,10 @@ func (o *Fingerprint) encode(e *encoder) {
 }
 
 func (o *FirewallRule) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Category != "" {
 		e.str(`"category":"`, o.Category)
 	}
@@ -9787,7 +10285,10 @@ func (o *FirewallRule) encode(e *encoder) {
 }
 
 func (o *FunctionInvocation) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Error != "" {
 		e.str(`"error":"`, o.Error)
 	}
@@ -9801,7 +10302,10 @@ func (o *FunctionInvocation) encode(e *encoder) {
 }
 
 func (o *GPUInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.BusType != "" || o.BusTypeID != 0 {
 		e.caption(`"bus_type":"`, o.BusType, int64(o.BusTypeID), captionsBusTypeID, e.always(0))
 	}
@@ -9830,7 +10334,10 @@ func (o *GPUInfo) encode(e *encoder) {
 }
 
 func (o *Graph) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Desc != "" {
 		e.str(`"desc":"`, o.Desc)
 	}
@@ -9865,7 +10372,10 @@ func (o *Graph) encode(e *encoder) {
 }
 
 func (o *Group) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Desc != "" {
 		e.str(`"desc":"`, o.Desc)
 	}
@@ -9894,7 +10404,10 @@ func (o *Group) encode(e *encoder) {
 }
 
 func (o *HASSH) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Algorithm != "" {
 		e.str(`"algorithm":"`, o.Algorithm)
 	}
@@ -9907,7 +10420,10 @@ func (o *HASSH) encode(e *encoder) {
 }
 
 func (o *HTTPCookie) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Domain != "" {
 		e.str(`"domain":"`, o.Domain)
 	}
@@ -9945,7 +10461,10 @@ func (o *HTTPCookie) encode(e *encoder) {
 }
 
 func (o *HTTPHeader) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -9956,7 +10475,10 @@ func (o *HTTPHeader) encode(e *encoder) {
 }
 
 func (o *HTTPRequest) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Args != "" {
 		e.str(`"args":"`, o.Args)
 	}
@@ -9996,7 +10518,10 @@ func (o *HTTPRequest) encode(e *encoder) {
 }
 
 func (o *HTTPResponse) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.BodyLength != nil {
 		e.int(`"body_length":`, *o.BodyLength)
 	}
@@ -10025,7 +10550,10 @@ func (o *HTTPResponse) encode(e *encoder) {
 }
 
 func (o *IAMRole) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Account != nil {
 		e.key(`"account":`)
 		o.Account.encode(e)
@@ -10064,7 +10592,10 @@ func (o *IAMRole) encode(e *encoder) {
 }
 
 func (o *IdentityActivityMetrics) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.FirstSeenTime != 0 {
 		e.int(`"first_seen_time":`, o.FirstSeenTime)
 	}
@@ -10096,7 +10627,10 @@ func (o *IdentityActivityMetrics) encode(e *encoder) {
 }
 
 func (o *IDP) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AuthFactors != nil {
 		encodeList(e, `"auth_factors":`, o.AuthFactors)
 	}
@@ -10152,7 +10686,10 @@ func (o *IDP) encode(e *encoder) {
 }
 
 func (o *Image) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Labels != nil {
 		encodeTexts(e, `"labels":`, o.Labels)
 	}
@@ -10178,7 +10715,10 @@ func (o *Image) encode(e *encoder) {
 }
 
 func (o *JA4Fingerprint) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.SectionA != "" {
 		e.str(`"section_a":"`, o.SectionA)
 	}
@@ -10204,7 +10744,10 @@ func (o *JA4Fingerprint) encode(e *encoder) {
 }
 
 func (o *Job) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CmdLine != "" {
 		e.str(`"cmd_line":"`, o.CmdLine)
 	}
@@ -10267,7 +10810,10 @@ func (o *Job) encode(e *encoder) {
 }
 
 func (o *JobAction) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CmdLine != "" {
 		e.str(`"cmd_line":"`, o.CmdLine)
 	}
@@ -10295,7 +10841,10 @@ func (o *JobAction) encode(e *encoder) {
 }
 
 func (o *JobTrigger) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.EventCodes != nil {
 		encodeTexts(e, `"event_codes":`, o.EventCodes)
 	}
@@ -10332,7 +10881,10 @@ func (o *JobTrigger) encode(e *encoder) {
 }
 
 func (o *KBArticle) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AvgTimespan != nil {
 		e.key(`"avg_timespan":`)
 		o.AvgTimespan.encode(e)
@@ -10388,7 +10940,10 @@ func (o *KBArticle) encode(e *encoder) {
 }
 
 func (o *Kernel) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.IsSystem != nil {
 		e.bool(`"is_system":`, *o.IsSystem)
 	}
@@ -10411,7 +10966,10 @@ func (o *Kernel) encode(e *encoder) {
 }
 
 func (o *KernelDriver) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.File != nil {
 		e.key(`"file":`)
 		o.File.encode(e)
@@ -10421,7 +10979,10 @@ func (o *KernelDriver) encode(e *encoder) {
 }
 
 func (o *KeyValueObject) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -10435,7 +10996,10 @@ func (o *KeyValueObject) encode(e *encoder) {
 }
 
 func (o *KeyboardInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.FunctionKeys != nil {
 		e.int(`"function_keys":`, *o.FunctionKeys)
 	}
@@ -10455,7 +11019,10 @@ func (o *KeyboardInfo) encode(e *encoder) {
 }
 
 func (o *KillChainPhase) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Phase != "" || o.PhaseID != 0 || e.always(15) {
 		e.caption(`"phase":"`, o.Phase, int64(o.PhaseID), captionsPhaseID, e.always(15))
 	}
@@ -10466,7 +11033,10 @@ func (o *KillChainPhase) encode(e *encoder) {
 }
 
 func (o *LDAPPerson) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CostCenter != "" {
 		e.str(`"cost_center":"`, o.CostCenter)
 	}
@@ -10559,7 +11129,10 @@ func (o *LDAPPerson) encode(e *encoder) {
 }
 
 func (o *LoadBalancer) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Classification != "" {
 		e.str(`"classification":"`, o.Classification)
 	}
@@ -10602,7 +11175,10 @@ func (o *LoadBalancer) encode(e *encoder) {
 }
 
 func (o *Location) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AerialHeight != "" {
 		e.str(`"aerial_height":"`, o.AerialHeight)
 	}
@@ -10661,7 +11237,10 @@ func (o *Location) encode(e *encoder) {
 }
 
 func (o *Logger) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Device != nil {
 		e.key(`"device":`)
 		o.Device.encode(e)
@@ -10724,7 +11303,10 @@ func (o *Logger) encode(e *encoder) {
 }
 
 func (o *LongString) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.IsTruncated != nil {
 		e.bool(`"is_truncated":`, *o.IsTruncated)
 	}
@@ -10738,7 +11320,10 @@ func (o *LongString) encode(e *encoder) {
 }
 
 func (o *Malware) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.ClassificationIDs != nil {
 		encodeInts(e, `"classification_ids":`, o.ClassificationIDs)
 	}
@@ -10779,7 +11364,10 @@ func (o *Malware) encode(e *encoder) {
 }
 
 func (o *MalwareScanInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.EndTime != 0 {
 		e.int(`"end_time":`, o.EndTime)
 	}
@@ -10826,7 +11414,10 @@ func (o *MalwareScanInfo) encode(e *encoder) {
 }
 
 func (o *ManagedEntity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Data != nil {
 		e.json(`"data":`, o.Data)
 	}
@@ -10887,7 +11478,10 @@ func (o *ManagedEntity) encode(e *encoder) {
 }
 
 func (o *MessageContext) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AIRole != "" || o.AIRoleID != 0 {
 		e.caption(`"ai_role":"`, o.AIRole, int64(o.AIRoleID), captionsAIRoleID, e.always(0))
 	}
@@ -10932,7 +11526,10 @@ func (o *MessageContext) encode(e *encoder) {
 }
 
 func (o *Metadata) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CorrelationUID != "" {
 		e.str(`"correlation_uid":"`, o.CorrelationUID)
 	}
@@ -11062,7 +11659,10 @@ func (o *Metadata) encode(e *encoder) {
 }
 
 func (o *Metric) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -11073,7 +11673,10 @@ func (o *Metric) encode(e *encoder) {
 }
 
 func (o *Mitigation) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Countermeasures != nil {
 		encodeList(e, `"countermeasures":`, o.Countermeasures)
 	}
@@ -11093,7 +11696,10 @@ func (o *Mitigation) encode(e *encoder) {
 }
 
 func (o *Module) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.BaseAddress != "" {
 		e.str(`"base_address":"`, o.BaseAddress)
 	}
@@ -11126,7 +11732,10 @@ func (o *Module) encode(e *encoder) {
 }
 
 func (o *NetworkConnectionInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Boundary != "" || o.BoundaryID != 0 {
 		e.caption(`"boundary":"`, o.Boundary, int64(o.BoundaryID), captionsBoundaryID, e.always(0))
 	}
@@ -11172,7 +11781,10 @@ func (o *NetworkConnectionInfo) encode(e *encoder) {
 }
 
 func (o *NetworkEndpoint) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AgentList != nil {
 		encodeList(e, `"agent_list":`, o.AgentList)
 	}
@@ -11298,7 +11910,10 @@ func (o *NetworkEndpoint) encode(e *encoder) {
 }
 
 func (o *NetworkInterface) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Hostname != "" {
 		e.str(`"hostname":"`, o.Hostname)
 	}
@@ -11336,7 +11951,10 @@ func (o *NetworkInterface) encode(e *encoder) {
 }
 
 func (o *NetworkProxy) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AgentList != nil {
 		encodeList(e, `"agent_list":`, o.AgentList)
 	}
@@ -11462,7 +12080,10 @@ func (o *NetworkProxy) encode(e *encoder) {
 }
 
 func (o *NetworkTraffic) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Bytes != nil {
 		e.int(`"bytes":`, *o.Bytes)
 	}
@@ -11514,7 +12135,10 @@ func (o *NetworkTraffic) encode(e *encoder) {
 }
 
 func (o *Node) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Data != nil {
 		e.json(`"data":`, o.Data)
 	}
@@ -11534,7 +12158,10 @@ func (o *Node) encode(e *encoder) {
 }
 
 func (o *Note) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Comment != "" {
 		e.str(`"comment":"`, o.Comment)
 	}
@@ -11565,7 +12192,10 @@ func (o *Note) encode(e *encoder) {
 }
 
 func (o *Observable) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if (o.EventUID != "") && e.in(14, "event_uid") {
 		e.str(`"event_uid":"`, o.EventUID)
 	}
@@ -11593,7 +12223,10 @@ func (o *Observable) encode(e *encoder) {
 }
 
 func (o *Observation) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Count != nil {
 		e.int(`"count":`, *o.Count)
 	}
@@ -11609,7 +12242,10 @@ func (o *Observation) encode(e *encoder) {
 }
 
 func (o *OccurrenceDetails) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CellName != "" {
 		e.str(`"cell_name":"`, o.CellName)
 	}
@@ -11641,7 +12277,10 @@ func (o *OccurrenceDetails) encode(e *encoder) {
 }
 
 func (o *Organization) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -11661,7 +12300,10 @@ func (o *Organization) encode(e *encoder) {
 }
 
 func (o *OS) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Build != "" {
 		e.str(`"build":"`, o.Build)
 	}
@@ -11705,7 +12347,10 @@ func (o *OS) encode(e *encoder) {
 }
 
 func (o *OSINT) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Answers != nil {
 		encodeList(e, `"answers":`, o.Answers)
 	}
@@ -11885,7 +12530,10 @@ func (o *OSINT) encode(e *encoder) {
 }
 
 func (o *Package) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Architecture != "" {
 		e.str(`"architecture":"`, o.Architecture)
 	}
@@ -11943,7 +12591,10 @@ func (o *Package) encode(e *encoder) {
 }
 
 func (o *Packet) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Encoding != "" || o.EncodingID != 0 {
 		e.caption(`"encoding":"`, o.Encoding, int64(o.EncodingID), captionsPacketEncodingID, e.always(0))
 	}
@@ -11978,7 +12629,10 @@ func (o *Packet) encode(e *encoder) {
 }
 
 func (o *Parameter) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -11992,7 +12646,10 @@ func (o *Parameter) encode(e *encoder) {
 }
 
 func (o *PeripheralDevice) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Class != "" {
 		e.str(`"class":"`, o.Class)
 	}
@@ -12027,7 +12684,10 @@ func (o *PeripheralDevice) encode(e *encoder) {
 }
 
 func (o *PermissionAnalysisResult) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if (o.AnalyzedPrivilegesCount != nil) && e.in(12, "analyzed_privileges_count") {
 		e.int(`"analyzed_privileges_count":`, *o.AnalyzedPrivilegesCount)
 	}
@@ -12058,7 +12718,10 @@ func (o *PermissionAnalysisResult) encode(e *encoder) {
 }
 
 func (o *Policy) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Data != nil {
 		e.json(`"data":`, o.Data)
 	}
@@ -12092,7 +12755,10 @@ func (o *Policy) encode(e *encoder) {
 }
 
 func (o *PortInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Port != 0 || e.always(15) {
 		e.int(`"port":`, o.Port)
 	}
@@ -12106,7 +12772,10 @@ func (o *PortInfo) encode(e *encoder) {
 }
 
 func (o *PrevEvent) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Fingerprint != nil {
 		e.key(`"fingerprint":`)
 		o.Fingerprint.encode(e)
@@ -12122,7 +12791,10 @@ func (o *PrevEvent) encode(e *encoder) {
 }
 
 func (o *PrivilegeAttackInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Attack != nil {
 		e.key(`"attack":`)
 		o.Attack.encode(e)
@@ -12135,7 +12807,10 @@ func (o *PrivilegeAttackInfo) encode(e *encoder) {
 }
 
 func (o *PrivilegeInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.IsUnused != nil {
 		e.bool(`"is_unused":`, *o.IsUnused)
 	}
@@ -12158,7 +12833,10 @@ func (o *PrivilegeInfo) encode(e *encoder) {
 }
 
 func (o *Process) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
 		e.key(`"ai_agent":`)
 		o.AIAgent.encode(e)
@@ -12282,7 +12960,10 @@ func (o *Process) encode(e *encoder) {
 }
 
 func (o *ProcessEntity) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CmdLine != "" {
 		e.str(`"cmd_line":"`, o.CmdLine)
 	}
@@ -12314,7 +12995,10 @@ func (o *ProcessEntity) encode(e *encoder) {
 }
 
 func (o *Product) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CPEName != "" {
 		e.str(`"cpe_name":"`, o.CPEName)
 	}
@@ -12359,7 +13043,10 @@ func (o *Product) encode(e *encoder) {
 }
 
 func (o *ProgrammaticCredential) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.LastUsedTime != 0 {
 		e.int(`"last_used_time":`, o.LastUsedTime)
 	}
@@ -12376,7 +13063,10 @@ func (o *ProgrammaticCredential) encode(e *encoder) {
 }
 
 func (o *QueryEvidence) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.ConnectionInfo != nil {
 		e.key(`"connection_info":`)
 		o.ConnectionInfo.encode(e)
@@ -12474,7 +13164,10 @@ func (o *QueryEvidence) encode(e *encoder) {
 }
 
 func (o *QueryInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Bytes != nil {
 		e.int(`"bytes":`, *o.Bytes)
 	}
@@ -12503,7 +13196,10 @@ func (o *QueryInfo) encode(e *encoder) {
 }
 
 func (o *RegKey) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.IsSystem != nil {
 		e.bool(`"is_system":`, *o.IsSystem)
 	}
@@ -12523,7 +13219,10 @@ func (o *RegKey) encode(e *encoder) {
 }
 
 func (o *RegValue) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Data != nil {
 		e.json(`"data":`, o.Data)
 	}
@@ -12567,7 +13266,10 @@ func (o *RegValue) encode(e *encoder) {
 }
 
 func (o *RelatedEvent) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Attacks != nil {
 		encodeList(e, `"attacks":`, o.Attacks)
 	}
@@ -12649,7 +13351,10 @@ func (o *RelatedEvent) encode(e *encoder) {
 }
 
 func (o *Remediation) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CISControls != nil {
 		encodeList(e, `"cis_controls":`, o.CISControls)
 	}
@@ -12669,7 +13374,10 @@ func (o *Remediation) encode(e *encoder) {
 }
 
 func (o *Reporter) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Hostname != "" {
 		e.str(`"hostname":"`, o.Hostname)
 	}
@@ -12694,7 +13402,10 @@ func (o *Reporter) encode(e *encoder) {
 }
 
 func (o *Reputation) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.BaseScore != 0 || e.always(15) {
 		e.float(`"base_score":`, o.BaseScore)
 	}
@@ -12711,7 +13422,10 @@ func (o *Reputation) encode(e *encoder) {
 }
 
 func (o *Request) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Containers != nil {
 		encodeList(e, `"containers":`, o.Containers)
 	}
@@ -12728,7 +13442,10 @@ func (o *Request) encode(e *encoder) {
 }
 
 func (o *ResourceDetails) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AgentList != nil {
 		encodeList(e, `"agent_list":`, o.AgentList)
 	}
@@ -12844,7 +13561,10 @@ func (o *ResourceDetails) encode(e *encoder) {
 }
 
 func (o *Response) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Code != nil {
 		e.int(`"code":`, *o.Code)
 	}
@@ -12870,7 +13590,10 @@ func (o *Response) encode(e *encoder) {
 }
 
 func (o *RPCInterface) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AckReason != nil {
 		e.int(`"ack_reason":`, *o.AckReason)
 	}
@@ -12887,7 +13610,10 @@ func (o *RPCInterface) encode(e *encoder) {
 }
 
 func (o *Rule) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Category != "" {
 		e.str(`"category":"`, o.Category)
 	}
@@ -12913,7 +13639,10 @@ func (o *Rule) encode(e *encoder) {
 }
 
 func (o *SAN) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -12924,7 +13653,10 @@ func (o *SAN) encode(e *encoder) {
 }
 
 func (o *SBOM) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
@@ -12960,7 +13692,10 @@ func (o *SBOM) encode(e *encoder) {
 }
 
 func (o *Scan) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -12980,7 +13715,10 @@ func (o *Scan) encode(e *encoder) {
 }
 
 func (o *SCIM) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AuthProtocol != "" || o.AuthProtocolID != 0 {
 		e.caption(`"auth_protocol":"`, o.AuthProtocol, int64(o.AuthProtocolID), captionsAuthProtocolID, e.always(0))
 	}
@@ -13054,7 +13792,10 @@ func (o *SCIM) encode(e *encoder) {
 }
 
 func (o *Script) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.File != nil {
 		e.key(`"file":`)
 		o.File.encode(e)
@@ -13087,7 +13828,10 @@ func (o *Script) encode(e *encoder) {
 }
 
 func (o *SecurityState) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.State != "" || o.StateID != 0 {
 		e.caption(`"state":"`, o.State, int64(o.StateID), captionsSecurityStateStateID, e.always(0))
 	}
@@ -13098,7 +13842,10 @@ func (o *SecurityState) encode(e *encoder) {
 }
 
 func (o *SensorInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -13118,7 +13865,10 @@ func (o *SensorInfo) encode(e *encoder) {
 }
 
 func (o *Service) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Labels != nil {
 		encodeTexts(e, `"labels":`, o.Labels)
 	}
@@ -13141,7 +13891,10 @@ func (o *Service) encode(e *encoder) {
 }
 
 func (o *ServicePrivilegeAnalysis) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AllPrivilegesUnused != nil {
 		e.bool(`"all_privileges_unused":`, *o.AllPrivilegesUnused)
 	}
@@ -13176,7 +13929,10 @@ func (o *ServicePrivilegeAnalysis) encode(e *encoder) {
 }
 
 func (o *Session) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Count != nil {
 		e.int(`"count":`, *o.Count)
 	}
@@ -13226,7 +13982,10 @@ func (o *Session) encode(e *encoder) {
 }
 
 func (o *SoftwareComponent) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Author != "" {
 		e.str(`"author":"`, o.Author)
 	}
@@ -13266,7 +14025,10 @@ func (o *SoftwareComponent) encode(e *encoder) {
 }
 
 func (o *Span) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Duration != nil {
 		e.int(`"duration":`, *o.Duration)
 	}
@@ -13306,7 +14068,10 @@ func (o *Span) encode(e *encoder) {
 }
 
 func (o *SSO) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AuthProtocol != "" || o.AuthProtocolID != 0 {
 		e.caption(`"auth_protocol":"`, o.AuthProtocol, int64(o.AuthProtocolID), captionsAuthProtocolID, e.always(0))
 	}
@@ -13364,7 +14129,10 @@ func (o *SSO) encode(e *encoder) {
 }
 
 func (o *StartupItem) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Driver != nil {
 		e.key(`"driver":`)
 		o.Driver.encode(e)
@@ -13416,7 +14184,10 @@ func (o *StartupItem) encode(e *encoder) {
 }
 
 func (o *SubTechnique) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -13433,7 +14204,10 @@ func (o *SubTechnique) encode(e *encoder) {
 }
 
 func (o *Table) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
@@ -13468,7 +14242,10 @@ func (o *Table) encode(e *encoder) {
 }
 
 func (o *Tactic) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -13485,7 +14262,10 @@ func (o *Tactic) encode(e *encoder) {
 }
 
 func (o *Technique) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -13502,7 +14282,10 @@ func (o *Technique) encode(e *encoder) {
 }
 
 func (o *ThreatActor) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Name != "" {
 		e.str(`"name":"`, o.Name)
 	}
@@ -13516,7 +14299,10 @@ func (o *ThreatActor) encode(e *encoder) {
 }
 
 func (o *Ticket) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.SrcURL != "" {
 		e.str(`"src_url":"`, o.SrcURL)
 	}
@@ -13545,7 +14331,10 @@ func (o *Ticket) encode(e *encoder) {
 }
 
 func (o *Timespan) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Duration != nil {
 		e.int(`"duration":`, *o.Duration)
 	}
@@ -13592,7 +14381,10 @@ func (o *Timespan) encode(e *encoder) {
 }
 
 func (o *TLS) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Alert != nil {
 		e.int(`"alert":`, *o.Alert)
 	}
@@ -13648,7 +14440,10 @@ func (o *TLS) encode(e *encoder) {
 }
 
 func (o *TLSExtension) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Data != nil {
 		e.json(`"data":`, o.Data)
 	}
@@ -13662,7 +14457,10 @@ func (o *TLSExtension) encode(e *encoder) {
 }
 
 func (o *Token) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
@@ -13706,7 +14504,10 @@ func (o *Token) encode(e *encoder) {
 }
 
 func (o *Trace) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Duration != nil {
 		e.int(`"duration":`, *o.Duration)
 	}
@@ -13742,7 +14543,10 @@ func (o *Trace) encode(e *encoder) {
 }
 
 func (o *Trait) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Category != "" {
 		e.str(`"category":"`, o.Category)
 	}
@@ -13765,7 +14569,10 @@ func (o *Trait) encode(e *encoder) {
 }
 
 func (o *TransformationInfo) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Lang != "" {
 		e.str(`"lang":"`, o.Lang)
 	}
@@ -13796,7 +14603,10 @@ func (o *TransformationInfo) encode(e *encoder) {
 }
 
 func (o *TSIG) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Algorithm != "" {
 		e.str(`"algorithm":"`, o.Algorithm)
 	}
@@ -13813,7 +14623,10 @@ func (o *TSIG) encode(e *encoder) {
 }
 
 func (o *UnmannedAerialSystem) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.HWInfo != nil {
 		e.key(`"hw_info":`)
 		o.HWInfo.encode(e)
@@ -13867,7 +14680,10 @@ func (o *UnmannedAerialSystem) encode(e *encoder) {
 }
 
 func (o *UnmannedSystemOperatingArea) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AerialHeight != "" {
 		e.str(`"aerial_height":"`, o.AerialHeight)
 	}
@@ -13959,7 +14775,10 @@ func (o *UnmannedSystemOperatingArea) encode(e *encoder) {
 }
 
 func (o *URL) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Categories != nil || o.CategoryIDs != nil {
 		encodeCaptions(e, `"categories":`, o.Categories, o.CategoryIDs, captionsURLCategoryID)
 	}
@@ -13997,7 +14816,10 @@ func (o *URL) encode(e *encoder) {
 }
 
 func (o *User) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Account != nil {
 		e.key(`"account":`)
 		o.Account.encode(e)
@@ -14074,7 +14896,10 @@ func (o *User) encode(e *encoder) {
 }
 
 func (o *VendorAttributes) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Severity != "" || o.SeverityID != 0 {
 		e.caption(`"severity":"`, o.Severity, int64(o.SeverityID), captionsSeverityID, e.always(0))
 	}
@@ -14085,7 +14910,10 @@ func (o *VendorAttributes) encode(e *encoder) {
 }
 
 func (o *Vulnerability) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.Advisory != nil {
 		e.key(`"advisory":`)
 		o.Advisory.encode(e)
@@ -14191,7 +15019,10 @@ func (o *Vulnerability) encode(e *encoder) {
 }
 
 func (o *WebResource) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
@@ -14246,7 +15077,10 @@ func (o *WebResource) encode(e *encoder) {
 }
 
 func (o *Whois) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.AutonomousSystem != nil {
 		e.key(`"autonomous_system":`)
 		o.AutonomousSystem.encode(e)
@@ -14307,7 +15141,10 @@ func (o *Whois) encode(e *encoder) {
 }
 
 func (o *WinResource) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CreatedTime != 0 {
 		e.int(`"created_time":`, o.CreatedTime)
 	}
@@ -14365,7 +15202,10 @@ func (o *WinResource) encode(e *encoder) {
 }
 
 func (o *WinService) encode(e *encoder) {
-	outer := e.open(o.Extra)
+	outer, ok := e.open(o.Extra)
+	if !ok {
+		return
+	}
 	if o.CmdLine != "" {
 		e.str(`"cmd_line":"`, o.CmdLine)
 	}

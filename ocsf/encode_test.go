@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -107,6 +108,41 @@ func TestDerived(t *testing.T) {
 	}
 }
 
+// TestEdit reads an event, changes it, and writes it in another version.
+func TestEdit(t *testing.T) {
+	before := sample()
+	before.Status, before.StatusID = "so-so", ocsf.StatusOther
+	before.Metadata.Loggers = []ocsf.Logger{{UID: "l"}}
+	b, err := ocsf.Encode(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := ocsf.Decode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ocsf.Edit(e)
+	a, ok := e.(*ocsf.APIActivity)
+	if !ok {
+		t.Fatalf("it is a %T", e)
+	}
+	a.ActivityID, a.SeverityID, a.Metadata.Version = ocsf.APIActivityDelete, ocsf.SeverityHigh, "1.9.0"
+	a.Actor.User.TypeID = ocsf.UserTypeAdmin
+	a.AttestationList = []ocsf.Attestation{{UID: "a"}}
+	got, err := ocsf.Encode(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"activity_id":4,"activity_name":"Delete"`, `"severity":"High","severity_id":4`, `"type":"Admin","type_id":2`, `"status":"so-so","status_id":99`,
+		`"type_name":"API Activity: Delete","type_uid":600304`, `"attestation_list":[{"uid":"a"}]`, `"version":"1.9.0"`, `"action":"Modified"`,
+	} {
+		if !strings.Contains(string(got), want) {
+			t.Errorf("no %s in\n%s", want, got)
+		}
+	}
+}
+
 // TestNumbers checks the two exceptions from RFC 8785, and that AppendCanonical
 // makes none.
 func TestNumbers(t *testing.T) {
@@ -146,6 +182,12 @@ func TestEncodeRefuses(t *testing.T) {
 	}
 	ring := map[string]any{}
 	ring["again"] = ring
+	parent := &ocsf.Process{}
+	parent.ParentProcess = parent
+	long := &ocsf.Process{}
+	for range ocsf.MaxDepth + 1 {
+		long = &ocsf.Process{ParentProcess: long}
+	}
 	var (
 		inexact *ocsf.InexactError
 		version *ocsf.VersionError
@@ -171,6 +213,10 @@ func TestEncodeRefuses(t *testing.T) {
 		{"infinity", &ocsf.APIActivity{SrcEndpoint: &ocsf.NetworkEndpoint{Location: &ocsf.Location{Lat: new(math.Inf(1))}}}, "src_endpoint.location.lat", ocsf.ErrNotFinite, nil},
 		{"depth", unmapped(deep), "unmapped", ocsf.ErrDepth, nil},
 		{"a value within itself", unmapped(ring), "unmapped", ocsf.ErrDepth, nil},
+		{"a process that is its own parent", &ocsf.ProcessActivity{Process: parent}, "process", ocsf.ErrDepth, nil},
+		{"too many parents", &ocsf.ProcessActivity{Process: long}, "process", ocsf.ErrDepth, nil},
+		{"a float32", unmapped(float32(math.Inf(1))), "unmapped", ocsf.ErrNotFinite, nil},
+		{"cut off JSON", unmapped(json.RawMessage(`{"a":`)), "unmapped", nil, &syntax},
 		{"2^53+1", unmapped(int64(1)<<53 + 1), "unmapped", nil, &inexact},
 		{"max uint64", unmapped(uint64(math.MaxUint64)), "unmapped", nil, &inexact},
 		{"deep down", unmapped(map[string]any{"a": []any{map[string]any{"b": int64(math.MinInt64 + 1)}}}), "unmapped", nil, &inexact},
@@ -193,7 +239,10 @@ func TestEncodeRefuses(t *testing.T) {
 			continue
 		}
 		var encode *ocsf.EncodeError
-		if !errors.As(err, &encode) || encode.Path != c.path {
+		if len(err.Error()) > 1<<10 {
+			t.Errorf("%s: an error of %d bytes", c.name, len(err.Error()))
+		}
+		if !errors.As(err, &encode) || !strings.HasPrefix(encode.Path, c.path) {
 			t.Errorf("%s: %v; want an EncodeError at %q", c.name, err, c.path)
 		}
 		if c.is != nil && !errors.Is(err, c.is) {

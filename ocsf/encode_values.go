@@ -187,7 +187,7 @@ func isInteger(n []byte) bool {
 }
 
 func (e *encoder) free(v any) {
-	b, err := appendAny(e.b, v, 0)
+	b, err := appendAny(e.b, v, e.depth)
 	if err != nil {
 		e.fail(err)
 		return
@@ -209,7 +209,7 @@ func encodeInPlace[T any, P object[T]](e *encoder, k string, o P) {
 	e.key(k)
 	value := len(e.b)
 	o.encode(e)
-	if e.verbatim && len(e.b)-value == len("{}") {
+	if e.verbatim && e.err == nil && len(e.b)-value == len("{}") {
 		e.b, e.extra = e.b[:start], extra
 		return
 	}
@@ -219,10 +219,12 @@ func encodeInPlace[T any, P object[T]](e *encoder, k string, o P) {
 func encodeList[T any, P object[T]](e *encoder, k string, list []T) {
 	e.key(k)
 	e.sign('[')
+	e.depth++
 	for i := range list {
 		P(&list[i]).encode(e)
 		e.sign(',')
 	}
+	e.depth--
 	e.end(']')
 	e.sign(',')
 }

@@ -222,6 +222,82 @@ var captionsCategoryUID = captions{
 	{8, "Unmanned Systems", 15},
 }
 
+// siblings maps the Go field of an enum value to that of its caption.
+var siblings = map[string]string{
+	"AIRoleID":               "AIRole",
+	"AccountSwitchTypeID":    "AccountSwitchType",
+	"ActionID":               "Action",
+	"ActivityID":             "ActivityName",
+	"AlgorithmID":            "Algorithm",
+	"AuthProtocolID":         "AuthProtocol",
+	"AuthTypeID":             "AuthType",
+	"BoundaryID":             "Boundary",
+	"BusTypeID":              "BusType",
+	"CPUArchitectureID":      "CPUArchitecture",
+	"CategoryID":             "Category",
+	"CategoryIDs":            "Categories",
+	"ClassificationIDs":      "Classifications",
+	"ConfidenceID":           "Confidence",
+	"ConfidentialityID":      "Confidentiality",
+	"CriticalityID":          "Criticality",
+	"DNSSECStatusID":         "DNSSECStatus",
+	"DataLifecycleStateID":   "DataLifecycleState",
+	"DetectionPatternTypeID": "DetectionPatternType",
+	"DetectionSystemID":      "DetectionSystem",
+	"DirectionID":            "Direction",
+	"DispositionID":          "Disposition",
+	"DriveTypeID":            "DriveType",
+	"EncodingID":             "Encoding",
+	"ErrorID":                "Error",
+	"FactorTypeID":           "FactorType",
+	"FixCoverageID":          "FixCoverage",
+	"FlagIDs":                "Flags",
+	"FormatID":               "Format",
+	"ImpactID":               "Impact",
+	"InitiatorID":            "Initiator",
+	"InjectionTypeID":        "InjectionType",
+	"InstallStateID":         "InstallState",
+	"IntegrityID":            "Integrity",
+	"LaunchTypeID":           "LaunchType",
+	"LoadTypeID":             "LoadType",
+	"LogTypeID":              "LogType",
+	"LogonTypeID":            "LogonType",
+	"NetworkScopeID":         "NetworkScope",
+	"ObservationPointID":     "ObservationPoint",
+	"PhaseID":                "Phase",
+	"PrevSecurityLevelID":    "PrevSecurityLevel",
+	"PriorityID":             "Priority",
+	"ProtocolVerID":          "ProtocolVer",
+	"QueryLanguageID":        "QueryLanguage",
+	"QueryResultID":          "QueryResult",
+	"QueryTypeID":            "QueryType",
+	"RCodeID":                "RCode",
+	"RelationshipID":         "Relationship",
+	"RiskLevelID":            "RiskLevel",
+	"RoleID":                 "Role",
+	"RunModeIDs":             "RunModes",
+	"RunStateID":             "RunState",
+	"ScoreID":                "Score",
+	"SecurityLevelID":        "SecurityLevel",
+	"SensorLayerID":          "SensorLayer",
+	"SerializationID":        "Serialization",
+	"ServiceCategoryID":      "ServiceCategory",
+	"ServiceErrorControlID":  "ServiceErrorControl",
+	"ServiceStartTypeID":     "ServiceStartType",
+	"ServiceTypeID":          "ServiceType",
+	"SeverityID":             "Severity",
+	"ShareTypeID":            "ShareType",
+	"SourceID":               "Source",
+	"StartTypeID":            "StartType",
+	"StateID":                "State",
+	"StatusID":               "Status",
+	"StratumID":              "Stratum",
+	"TunnelTypeID":           "TunnelType",
+	"TypeID":                 "Type",
+	"VRAMModeID":             "VRAMMode",
+	"VerdictID":              "Verdict",
+}
+
 // What the classes derive.
 var (
 	classBaseEvent                         = class{uid: ClassBaseEvent, category: 0, caption: "Base Event", categoryCaption: "Uncategorized", in: 15, activities: captionsBaseEventActivityID, statuses: captionsStatusID}
@@ -511,7 +587,7 @@ var captionsAccountTypeID = captions{
 	{99, "Other", 15},
 }
 
-// ActionID holds the values of base_event.action_id, file_activity.action_id, kernel_extension_activity.action_id, kernel_activity.action_id and 83 more.
+// ActionID holds the values of action_id in many classes and objects.
 type ActionID int64
 
 // The values of [ActionID].
@@ -1292,7 +1368,7 @@ var captionsComplianceStatusID = captions{
 	{99, "Other", 15},
 }
 
-// ConfidenceID holds the values of base_event.confidence_id, file_activity.confidence_id, kernel_extension_activity.confidence_id, kernel_activity.confidence_id and 84 more.
+// ConfidenceID holds the values of confidence_id in many classes and objects.
 type ConfidenceID int64
 
 // The values of [ConfidenceID].
@@ -1982,7 +2058,7 @@ var captionsDigitalSignatureStateID = captions{
 	{99, "Other", 15},
 }
 
-// DispositionID holds the values of base_event.disposition_id, file_activity.disposition_id, kernel_extension_activity.disposition_id, kernel_activity.disposition_id and 83 more.
+// DispositionID holds the values of disposition_id in many classes and objects.
 type DispositionID int64
 
 // The values of [DispositionID].
@@ -3215,7 +3291,7 @@ var captionsIDPStateID = captions{
 	{99, "Other", 15},
 }
 
-// ImpactID holds the values of security_finding.impact_id, vulnerability_finding.impact_id, compliance_finding.impact_id, detection_finding.impact_id and 4 more.
+// ImpactID holds the values of impact_id in many classes and objects.
 type ImpactID int64
 
 // The values of [ImpactID].
@@ -4378,7 +4454,7 @@ var captionsObservableTypeID = captions{
 	{99, "Other", 15},
 }
 
-// ObservationPointID holds the values of network_activity.observation_point_id, http_activity.observation_point_id, dns_activity.observation_point_id, dhcp_activity.observation_point_id and 7 more.
+// ObservationPointID holds the values of observation_point_id in many classes and objects.
 type ObservationPointID int64
 
 // The values of [ObservationPointID].
@@ -4655,7 +4731,7 @@ var captionsPrevSecurityLevelID = captions{
 	{99, "Other", 15},
 }
 
-// PriorityID holds the values of vulnerability_finding.priority_id, compliance_finding.priority_id, detection_finding.priority_id, incident_finding.priority_id and 3 more.
+// PriorityID holds the values of priority_id in many classes and objects.
 type PriorityID int64
 
 // The values of [PriorityID].
@@ -4805,7 +4881,7 @@ var captionsQueryLanguageID = captions{
 	{99, "Other", 15},
 }
 
-// QueryResultID holds the values of kernel_object_query.query_result_id, file_query.query_result_id, folder_query.query_result_id, admin_group_query.query_result_id and 14 more.
+// QueryResultID holds the values of query_result_id in many classes and objects.
 type QueryResultID int64
 
 // The values of [QueryResultID].
@@ -5202,7 +5278,7 @@ var captionsRemediationActivityStatusID = captions{
 	{99, "Other", 15},
 }
 
-// RiskLevelID holds the values of base_event.risk_level_id, file_activity.risk_level_id, kernel_extension_activity.risk_level_id, kernel_activity.risk_level_id and 86 more.
+// RiskLevelID holds the values of risk_level_id in many classes and objects.
 type RiskLevelID int64
 
 // The values of [RiskLevelID].
@@ -5956,7 +6032,7 @@ var captionsSessionQueryActivityID = captions{
 	{99, "Other", 15},
 }
 
-// SeverityID holds the values of base_event.severity_id, file_activity.severity_id, kernel_extension_activity.severity_id, kernel_activity.severity_id and 88 more.
+// SeverityID holds the values of severity_id in many classes and objects.
 type SeverityID int64
 
 // The values of [SeverityID].
@@ -6207,7 +6283,7 @@ var captionsStartupItemTypeID = captions{
 	{99, "Other", 15},
 }
 
-// StatusID holds the values of base_event.status_id, file_activity.status_id, kernel_extension_activity.status_id, kernel_activity.status_id and 71 more.
+// StatusID holds the values of status_id in many classes and objects.
 type StatusID int64
 
 // The values of [StatusID].
@@ -6982,7 +7058,7 @@ var captionsVRAMModeID = captions{
 	{99, "Other", 12},
 }
 
-// VerdictID holds the values of vulnerability_finding.verdict_id, compliance_finding.verdict_id, detection_finding.verdict_id, incident_finding.verdict_id and 4 more.
+// VerdictID holds the values of verdict_id in many classes and objects.
 type VerdictID int64
 
 // The values of [VerdictID].

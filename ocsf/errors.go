@@ -98,7 +98,8 @@ func (e *UnknownVersionError) Hint() string {
 
 // A VersionError says that an event has what its version of the schema lacks.
 type VersionError struct {
-	Name     string   // of the attribute; class_uid for the class itself
+	Name     string   // of the attribute, or what the class is called
+	Class    ClassUID // 0 for an attribute
 	Version  string   // the event's
 	Versions []string // those that have it
 }
@@ -110,5 +111,12 @@ func (e *VersionError) Error() string {
 
 // Hint says where it is.
 func (e *VersionError) Hint() string {
-	return fmt.Sprintf("leave it out, or set metadata.version to one of %s", strings.Join(e.Versions, ", "))
+	leave := "leave it out, or "
+	if e.Class != 0 {
+		leave = ""
+	}
+	if len(e.Versions) == 1 {
+		return leave + "set metadata.version to " + e.Versions[0]
+	}
+	return leave + "set metadata.version to one of " + strings.Join(e.Versions, ", ")
 }

@@ -197,9 +197,9 @@ func checkProperties(t *rapid.T, version string, class *schema.Class, event []by
 	}
 	lossless(t, class.Name, event)
 
+	ocsf.Edit(e)
 	b := e.Common()
-	b.Verbatim = false
-	b.TypeUID, b.TypeName, b.ClassUID, b.ClassName, b.CategoryUID = 0, "", 0, "", 0
+	b.TypeUID, b.ClassUID, b.CategoryUID = 0, 0, 0
 	derived, err := ocsf.Encode(e)
 	if err != nil {
 		t.Fatalf("%v: %s", err, event)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -29,6 +30,7 @@ func (u *union) writeEnums(c *code) {
 	}
 	c.line("}\n")
 	u.writeCategories(c)
+	u.writeSiblings(c)
 	c.line("// What the classes derive.\nvar (")
 	for _, k := range u.classes {
 		c.line("class%s = class{uid: Class%s, category: %d, caption: %q, categoryCaption: %q, in: %d, activities: captions%s, statuses: captions%s}",
@@ -38,6 +40,23 @@ func (u *union) writeEnums(c *code) {
 	for _, e := range u.enums {
 		u.writeEnum(c, e, taken)
 	}
+}
+
+// writeSiblings writes which attribute holds the caption of which.
+func (u *union) writeSiblings(c *code) {
+	siblings := map[string]string{}
+	for _, k := range slices.Concat(u.classes, u.objects, []*container{u.base}) {
+		for _, a := range k.attrs {
+			if a.sibling != "" && a.enum != nil {
+				siblings[a.field] = camel(a.sibling)
+			}
+		}
+	}
+	c.line("// siblings maps the Go field of an enum value to that of its caption.\nvar siblings = map[string]string{")
+	for _, field := range slices.Sorted(maps.Keys(siblings)) {
+		c.line("%q: %q,", field, siblings[field])
+	}
+	c.line("}\n")
 }
 
 func (u *union) writeCategories(c *code) {
@@ -67,13 +86,13 @@ func (u *union) writeCategories(c *code) {
 }
 
 func (u *union) writeEnum(c *code, e *enum, taken map[string]bool) {
-	users := e.users
+	users := slices.Compact(slices.Clone(e.users))
 	const few = 4
-	more := ""
 	if len(users) > few {
-		users, more = users[:few], fmt.Sprintf(" and %d more", len(users)-few)
+		c.line("// %s holds the values of %s in many classes and objects.", e.goName, users[0][strings.IndexByte(users[0], '.')+1:])
+	} else {
+		c.line("// %s holds the values of %s.", e.goName, strings.Join(users, ", "))
 	}
-	c.line("// %s holds the values of %s%s.", e.goName, strings.Join(users, ", "), more)
 	under := "int64"
 	if e.text {
 		under = "string"
@@ -123,7 +142,7 @@ func (u *union) writeEncode(c *code) {
 	c.line("}\n}\n")
 	for _, k := range u.classes {
 		c.line("func (o *%s) encode(e *encoder) {", k.goName)
-		c.line("outer := e.open(o.Extra)")
+		c.line("outer, ok := e.open(o.Extra)\nif !ok { return }")
 		c.line("e.derive(&class%s, int64(o.ActivityID), int64(o.StatusID))", k.goName)
 		c.line("b := &o.Base\nset := b.present(e)")
 		done := 0
@@ -138,7 +157,7 @@ func (u *union) writeEncode(c *code) {
 		c.line("b.upTo(e, set, %d)\ne.close(outer)\n}\n", len(u.base.attrs))
 	}
 	for _, k := range u.objects {
-		c.line("func (o *%s) encode(e *encoder) {\nouter := e.open(o.Extra)", k.goName)
+		c.line("func (o *%s) encode(e *encoder) {\nouter, ok := e.open(o.Extra)\nif !ok { return }", k.goName)
 		for _, a := range k.attrs {
 			u.write(c, k, a, "o", true)
 		}

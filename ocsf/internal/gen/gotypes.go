@@ -61,7 +61,8 @@ func (u *union) writeBase(c *code) {
 	c.line("// knownVersions are the versions of the schema that this package knows, oldest first.")
 	c.line("var knownVersions = [...]string{%s}\n", quoted(u.versions))
 	c.line("// Base holds the attributes that every class has. An attribute of a profile is")
-	c.line("// left empty unless metadata.profiles names the profile: a validator would not know it.")
+	c.line("// left empty unless metadata.profiles names the profile, as a validator would not")
+	c.line("// know it, or the class has it by itself: some classes require Actor, API or Device.")
 	c.line("//\n// Times are milliseconds since the Unix epoch.")
 	c.line("type Base struct {")
 	u.fields(c, u.base)
@@ -73,8 +74,12 @@ func (u *union) writeBase(c *code) {
 
 func (u *union) writeClasses(c *code) {
 	for _, k := range u.classes {
-		c.line("// %s is %s, class %d of the category %s.", k.goName, k.caption, k.uid, k.categoryCaption)
+		c.line("// %s is %s, class %d of the category %s. What it can be about", k.goName, k.caption, k.uid, k.categoryCaption)
+		c.line("// are the values of [%s].", k.activities.goName)
 		u.comment(c, k)
+		if k.requires != nil {
+			c.line("//\n// Of [Base] it requires %s, whatever the profiles.", strings.Join(k.requires, ", "))
+		}
 		c.line("type %s struct {\nBase\n", k.goName)
 		u.fields(c, k)
 		c.line("}\n")

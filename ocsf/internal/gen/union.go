@@ -40,6 +40,7 @@ type container struct {
 	attrs                  []*attr // by name
 	activities, statuses   *enum   // of a class
 	activityAttr, statusOf *attr
+	requires               []string // fields of base that it requires and others do not
 }
 
 // An attr is one attribute of a container.
@@ -263,6 +264,12 @@ func (u *union) share() {
 	}
 	u.base.in = u.all
 	for _, c := range u.classes {
+		for _, a := range c.attrs {
+			shared := u.base.attr(a.name)
+			if shared != nil && !a.derived() && a.requirement == schema.Required && len(a.profiles) == 0 && shared.requirement != schema.Required {
+				c.requires = append(c.requires, a.field)
+			}
+		}
 		c.activityAttr, c.statusOf = c.attr("activity_id"), c.attr("status_id")
 		c.activities, c.statuses = c.activityAttr.enum, c.statusOf.enum
 		c.attrs = slices.DeleteFunc(c.attrs, func(a *attr) bool { return u.base.attr(a.name) != nil })
