@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Ratios reads the output of go test -bench and prints a Markdown table: for
-// each benchmark the median time, and how many times that of ocsf it is.
+// Ratios reads the output of go test -bench, of one round or of several one behind
+// the other, and prints a Markdown table: for each benchmark the median time of all
+// rounds, and how many times that of ocsf it is. Below is what it was measured on.
 package main
 
 import (
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,15 +37,19 @@ func (r *row) median() float64 {
 
 func run(in io.Reader, out io.Writer) error {
 	var rows []*row
+	var cpu, procs string
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
+		if text, ok := strings.CutPrefix(lines.Text(), "cpu: "); ok {
+			cpu = text
+		}
 		fields := strings.Fields(lines.Text())
 		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
 			continue
 		}
 		name := strings.TrimPrefix(fields[0], "Benchmark")
 		if i := strings.LastIndexByte(name, '-'); i > 0 {
-			name = name[:i] // without the number of processors
+			name, procs = name[:i], name[i+1:]
 		}
 		ns, err := strconv.ParseFloat(fields[2], 64)
 		if err != nil {
@@ -77,5 +83,23 @@ func run(in io.Reader, out io.Writer) error {
 		}
 		fmt.Fprintf(out, "| %s | %s | %.2f us | %s | %s |\n", operation, who, r.median()/1000, r.allocs, ratio)
 	}
+	fmt.Fprintf(out, "\n%s\n", measured(rows, cpu, procs))
 	return nil
+}
+
+// measured says on what, and how often. The Go version is that of this program,
+// which is built together with the benchmarks.
+func measured(rows []*row, cpu, procs string) string {
+	rounds := len(rows[0].times)
+	for _, r := range rows {
+		rounds = min(rounds, len(r.times))
+	}
+	parts := []string{runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH}
+	if cpu != "" {
+		parts = append(parts, cpu)
+	}
+	if procs == "" {
+		procs = "1" // then go test leaves it out
+	}
+	return fmt.Sprintf("%s; GOMAXPROCS %s; rounds: %d", strings.Join(parts, "; "), procs, rounds)
 }
