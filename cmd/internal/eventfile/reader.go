@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/docket-audit/docket/cmd/internal/cli"
 )
 
 // MaxEvent is the longest event that a [Reader] accepts by default, in bytes. What
@@ -70,6 +72,7 @@ type Reader struct {
 	lead   bool  // nothing else was in that line so far
 
 	index  int64
+	found  bool   // an object was among what there was so far
 	open   []list // lists of events that are begun and not ended
 	loose  bool   // a list was lost: its commas and brackets are expected at the top
 	credit int64  // bytes that may still be looked at twice
@@ -195,6 +198,7 @@ func (r *Reader) object() (e Event, said bool, err error) {
 		return e, false, nil
 	case s.how == whole && !s.long:
 		e = Event{Data: r.buf[r.start : r.start+s.n], Index: r.index, Line: r.line}
+		r.found = true
 		r.take(s.n)
 		r.after()
 	default:
@@ -241,31 +245,39 @@ func amount(n int) string {
 }
 
 // other takes what is in the place of an event and is no object. A value of JSON
-// it is up to the caller to refuse.
+// it is up to the caller to refuse, in a list as at the top.
 func (r *Reader) other() (Event, error) {
-	f := r.fault("")
-	var said excerpt
-	if len(r.open) > 0 {
-		f.Index = r.index
-		said = r.scalar()
+	f, lead := r.fault(""), r.lead
+	said := r.scalar()
+	text := bytes.TrimSpace(said)
+	value := len(said) <= excerptMax && json.Valid(text)
+	switch {
+	case len(r.open) > 0:
 		r.after()
-	} else {
-		if r.lead {
-			f.Index = r.index
+	case !value:
+		rest := r.restOfLine()
+		said = append(said, rest[:min(len(rest), excerptMax+1-len(said))]...)
+		if !lead {
+			f.Reason = fmt.Sprintf("there is something behind the event: %s", said)
+			return Event{}, f
 		}
-		said = r.restOfLine()
 	}
-	if f.Index < 0 {
-		f.Reason = fmt.Sprintf("there is something behind the event: %s", said)
-		return Event{}, f
+	if !value && !r.found && bytes.IndexByte(said, 0) >= 0 {
+		r.start, r.end, r.err = 0, 0, errBinary
+		return Event{}, r.err
 	}
+	f.Index = r.index
 	r.index++
-	if text := bytes.TrimSpace(said); len(said) <= excerptMax && json.Valid(text) {
+	if value {
 		return Event{Data: text, Index: f.Index, Line: f.Line}, nil
 	}
-	f.Reason = fmt.Sprintf("here should be an event, an object of JSON, and not %s", said)
+	f.Reason = fmt.Sprintf("want an event (a JSON object), found %s", said)
 	return Event{}, f
 }
+
+// errBinary is said once of a file, in place of each of its lines. Behind an
+// event it is not: there, zero bytes are what a crash left of some lines.
+var errBinary = cli.Hint(errors.New("it is binary, not JSON"), "name files of events as JSON, with or without gzip")
 
 // finish returns what is to say at the end of what could be read.
 func (r *Reader) finish() error {
@@ -282,6 +294,9 @@ func (r *Reader) finish() error {
 
 // failed is the error of an input that cannot be read further.
 func (r *Reader) failed() error {
+	if errors.Is(r.err, errBinary) {
+		return r.err
+	}
 	return fmt.Errorf("from line %d on: %w", r.line, r.err)
 }
 

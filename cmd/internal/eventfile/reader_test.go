@@ -49,7 +49,7 @@ func TestReader(t *testing.T) {
 		other  = "! the event never ends: another one begins where it should go on"
 		quoted = "! a string never ends: the line is cut off"
 		behind = "! there is something behind the event: "
-		expect = "! here should be an event, an object of JSON, and not "
+		expect = "! want an event (a JSON object), found "
 	)
 	for _, c := range []struct {
 		name, in string
@@ -86,6 +86,13 @@ func TestReader(t *testing.T) {
 		{"what is no object, in an array", `[1,"a,\"]",{},true]{}`, []string{
 			"0@1 1", `1@1 "a,\"]"`, "2@1 {}", "3@1 true", "4@1 {}",
 		}},
+		{"what is no object, at the top", "1 null \"a,\\\"]\"\n{} true{}-0.5", []string{"0@1 1", "1@1 null", `2@1 "a,\"]"`, "3@2 {}", "4@2 true", "5@2 {}", "6@2 -0.5"}},
+		{"a value and text", "7 up\n{}", []string{"0@1 7", `-1@1 ` + behind + `"up"`, "1@2 {}"}},
+		{"a long value", `"` + strings.Repeat("x", excerptMax) + "\" 1\n{}", []string{`0@1 ` + expect + `"\"` + strings.Repeat("x", 39) + `"...`, "1@2 {}"}},
+		{"binary", "SQLite format 3\x00\x10\n{}\n", []string{"!! it is binary, not JSON"}},
+		{"binary, behind text", "\x7fELF\n?\x00\n{}\n", []string{`0@1 ` + expect + `"\x7fELF"`, "!! it is binary, not JSON"}},
+		{"binary, in an array", "[1,\x00]", []string{"0@1 1", "!! it is binary, not JSON"}},
+		{"zero bytes behind an event", "{}\n\x00\x00\n{}\n", []string{"0@1 {}", `1@2 ` + expect + `"\x00\x00"`, "2@3 {}"}},
 		{"commas too many", "[,{},,{},]{}", []string{
 			"-1@1 ! there is a comma too many", "0@1 {}", "-1@1 ! there is a comma too many", "1@1 {}",
 			"-1@1 ! there is a comma too many before the end of the list", "2@1 {}",

@@ -107,8 +107,7 @@ func (r *Reader) restOfLine() excerpt {
 	return r.until(func(c byte) bool { return c == '\n' })
 }
 
-// scalar takes a value without brackets in a list, or one byte, and returns how
-// it begins.
+// scalar takes a value without brackets, or one byte, and returns how it begins.
 func (r *Reader) scalar() excerpt {
 	quoted, escaped, n := r.buf[r.start] == '"', false, 0
 	return r.until(func(c byte) bool {
