@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,7 +53,8 @@ instead; what is around the events of a bundle has a row with "bundle" when ther
 is something to say about it.
 
 The exit code is 0 when all events are valid, 3 when some are not, 1 when
-something could not be read; all the rest is judged all the same.`,
+something could not be read, and all the rest is judged all the same; 1 also when
+there is no event at all.`,
 		Example: `  docket validate events.ndjson
   docket validate --schema 1.9.0 --mode strict export/*.json.gz
   docket validate --schema auto -o ndjson - < events.json | jq 'select(.valid == false)'`,
@@ -84,7 +86,7 @@ func (o *validateOptions) check(files []string) error {
 		return cli.Usage(cli.Hint(fmt.Errorf("validate has no output format %q", o.format), "use table or ndjson"))
 	}
 	if o.limit < 0 {
-		return cli.Usagef("--limit %d: not a number of events", o.limit)
+		return cli.Usage(cli.Hint(fmt.Errorf("--limit %d: not a number of events", o.limit), "give 1 or more; --limit 0 lists all"))
 	}
 	stdin := slices.Index(files, eventfile.Stdin)
 	if stdin >= 0 && slices.Contains(files[stdin+1:], eventfile.Stdin) {
@@ -112,14 +114,18 @@ func (o *validateOptions) run(ctx context.Context, files []string, stdin io.Read
 	if cli.IsTerminal(stdout) {
 		out.before = s.bar.Done // two writers on one terminal
 	}
-	if err := s.run(ctx, out); err != nil {
+	err = s.run(ctx, out)
+	if err == nil {
+		s.bar.Done()
+		err = out.close()
+	}
+	switch {
+	case cli.ReaderGone(err):
+		return cmp.Or(out.verdict(), err) // what is known by now stays true
+	case err != nil:
 		return err
 	}
-	s.bar.Done()
-	if err := out.close(); err != nil {
-		return err
-	}
-	return out.verdict()
+	return cmp.Or(out.verdict(), out.nothing(files))
 }
 
 // sizeOf returns how many bytes files have, 0 when that cannot be said before.
@@ -144,10 +150,24 @@ func (r *validateReport) verdict() error {
 		return fmt.Errorf("%w; and %d more that could not be read or judged", r.first, r.unreadable-1)
 	case r.unreadable == 1:
 		return r.first
-	case r.invalid > 0:
+	case r.invalid+r.invalidBundles > 0:
 		return cli.Code(cli.ExitFound)
 	}
 	return nil
+}
+
+// nothing is the error of input that holds no event: a pipeline whose beginning
+// failed looks like that, and must not pass for one in which all is well.
+func (r *validateReport) nothing(files []string) error {
+	switch {
+	case r.events+r.bundles > 0:
+		return nil
+	case len(files) > 1:
+		return cli.Hint(fmt.Errorf("no events in %d files", len(files)), "nothing was validated: name files that hold events")
+	case files[0] == eventfile.Stdin:
+		return cli.Hint(errors.New("no events in -"), "nothing was validated: see whether the command before the pipe failed")
+	}
+	return cli.Hint(fmt.Errorf("no events in %s", files[0]), "nothing was validated: name a file that holds events")
 }
 
 // hintOf returns the advice that err carries.

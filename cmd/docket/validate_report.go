@@ -25,6 +25,7 @@ type validateReport struct {
 	before  func() // called before something is printed; may be nil
 
 	events, invalid, warned, unreadable int
+	bundles, invalidBundles             int
 	errors, warnings                    int // issues
 	codes                               map[code]int
 	unlisted                            int
@@ -114,7 +115,10 @@ func (r *validateReport) print(row cli.Row) error {
 // count returns the how manieth of its kind v is: unreadable, invalid or with
 // warnings; 0 of what is as it should be.
 func (r *validateReport) count(v *judgement) int {
-	if v.index >= 0 && !v.bundle {
+	switch {
+	case v.bundle:
+		r.bundles++
+	case v.index >= 0:
 		r.events++
 	}
 	if v.err != nil {
@@ -138,9 +142,12 @@ func (r *validateReport) count(v *judgement) int {
 	r.errors += len(v.report.Errors)
 	r.warnings += len(v.report.Warnings)
 	switch {
+	case !v.report.Valid() && v.bundle:
+		r.invalidBundles++
+		return r.invalid + r.invalidBundles
 	case !v.report.Valid():
 		r.invalid++
-		return r.invalid
+		return r.invalid + r.invalidBundles
 	case len(v.report.Warnings) > 0:
 		r.warned++
 		return r.warned
@@ -290,7 +297,7 @@ func (r *validateReport) close() error {
 		if r.unlisted > 0 {
 			lines = append(lines, fmt.Sprintf("... and %d more that are not listed; --limit 0 lists all, so does -o ndjson", r.unlisted))
 		}
-		if r.errors+r.warnings > manyIssues && r.invalid+r.warned > 1 {
+		if r.errors+r.warnings > manyIssues && r.invalid+r.invalidBundles+r.warned > 1 {
 			lines = append(lines, r.top()...)
 		}
 		for _, line := range append(lines, r.totals()) {
@@ -320,10 +327,14 @@ func (r *validateReport) totals() string {
 	if r.files > 1 {
 		s += fmt.Sprintf(" in %d files", r.files)
 	}
-	parts := []string{fmt.Sprintf("%d invalid", r.invalid)}
+	s += fmt.Sprintf(": %d invalid", r.invalid)
 	if r.unreadable > 0 {
-		parts = append(parts, fmt.Sprintf("%d unreadable", r.unreadable))
+		s += fmt.Sprintf(", %d unreadable", r.unreadable)
 	}
-	parts = append(parts, number(r.errors, "error"), number(r.warnings, "warning"))
-	return fmt.Sprintf("%s: %s (schema %s, mode %s)", s, strings.Join(parts, ", "), r.o.schema, r.o.mode)
+	between := ", "
+	if r.bundles > 0 {
+		s += fmt.Sprintf("; %s: %d invalid", number(r.bundles, "bundle"), r.invalidBundles)
+		between = "; "
+	}
+	return fmt.Sprintf("%s%s%s, %s (schema %s, mode %s)", s, between, number(r.errors, "error"), number(r.warnings, "warning"), r.o.schema, r.o.mode)
 }

@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/eventfile"
@@ -137,10 +138,31 @@ type deaf struct{}
 func (deaf) Write([]byte) (int, error) { return 0, syscall.EPIPE }
 
 // A reader that goes away ends the work, however long the input is, and is no
-// failure.
+// failure; what was found until then is.
 func TestValidateClosedPipe(t *testing.T) {
-	if err := validateFor(t, endlessly(started+"\n"), deaf{}, eventfile.Stdin); !errors.Is(err, syscall.EPIPE) {
-		t.Errorf("without a reader: %v", err)
+	for _, c := range []struct {
+		name string
+		in   io.Reader
+		code int
+		err  string
+	}{
+		{"valid, without end", endlessly(started + "\n"), 0, ""},
+		{"invalid, without end", endlessly(`{"class_uid":7}` + "\n"), cli.ExitFound, ""},
+		{"unreadable, without end", io.MultiReader(strings.NewReader("?\n"), endlessly(`{"class_uid":7}`+"\n")), cli.ExitFailure, "want an event"},
+		{"invalid, to the end", strings.NewReader(`{"class_uid":7}`), cli.ExitFound, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var stderr bytes.Buffer
+			root := &cobra.Command{Use: "docket", RunE: func(*cobra.Command, []string) error {
+				return validateFor(t, c.in, deaf{}, eventfile.Stdin)
+			}}
+			if code := cli.Run(root, nil, io.Discard, &stderr); code != c.code {
+				t.Errorf("exit code %d, want %d", code, c.code)
+			}
+			if said := stderr.String(); !strings.Contains(said, c.err) || (said == "") != (c.err == "") {
+				t.Errorf("it says %q, want %q", said, c.err)
+			}
+		})
 	}
 }
 

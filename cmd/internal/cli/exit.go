@@ -97,9 +97,16 @@ func Run(root *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	return report(root.ExecuteContext(ctx), root.Name(), stderr)
 }
 
+// ReaderGone reports whether err says that nobody reads the output any more, as
+// behind `| head`. That is no failure; a verb whose exit code says what it found
+// ends with what it knows by then.
+func ReaderGone(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe)
+}
+
 // report prints err the way every verb does and returns its exit code.
 func report(err error, name string, stderr io.Writer) int {
-	if err == nil || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) {
+	if err == nil || ReaderGone(err) {
 		return ExitOK
 	}
 	code := ExitFailure
