@@ -254,8 +254,11 @@ func (d *decoder) next(m *members) bool {
 	if d.err == nil && d.peek() != ':' {
 		d.syntax("want :")
 	}
+	if d.err != nil {
+		return false
+	}
 	d.i++
-	return d.err == nil
+	return true
 }
 
 // once notes that attribute i of the type has been there.

@@ -145,7 +145,7 @@ func decodeInPlace[T any, P object[T]](d *decoder, m *members, i uint, p *T) {
 	}
 	name, start := d.name, d.i
 	P(p).decode(d)
-	if len(strings.Trim(d.s[start:d.i], "{} \t\r\n")) == 0 {
+	if d.err == nil && len(strings.Trim(d.s[start:d.i], "{} \t\r\n")) == 0 {
 		d.name = name
 		d.keep(m, start)
 	}
