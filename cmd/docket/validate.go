@@ -47,8 +47,9 @@ verdicts can be compared. Mode strict corrects those of them that are known to b
 wrong. --schema auto judges each event by the version that it names.
 
 The table lists events with errors or warnings. ndjson has a row for each event:
-file, index (from 0), class_uid, valid, errors and warnings, each with code, path
-and message. What could not be read, or not be judged, is a row with "error"
+file, index (from 0), class_uid (null if there is none), valid, errors and warnings,
+each with code, path and message; line, uid (metadata.uid, if there is one) and
+schema, the version that it was judged by. What could not be read, or not be judged, is a row with "error"
 instead; what is around the events of a bundle has a row with "bundle" when there
 is something to say about it.
 
@@ -113,6 +114,7 @@ func (o *validateOptions) run(ctx context.Context, files []string, stdin io.Read
 	out := &validateReport{o: o, files: len(files), printer: p}
 	if cli.IsTerminal(stdout) {
 		out.before = s.bar.Done // two writers on one terminal
+		out.seen = p.Format == cli.Table
 	}
 	err = s.run(ctx, out)
 	if err == nil {
@@ -143,9 +145,11 @@ func sizeOf(files []string) (n int64) {
 }
 
 // verdict is the error that says how it went: 1 wins over 3, for what could not
-// be read may be worse.
+// be read may be worse. A table on a terminal has said already what that was.
 func (r *validateReport) verdict() error {
 	switch {
+	case r.unreadable > 0 && r.seen:
+		return cli.Code(cli.ExitFailure)
 	case r.unreadable > 1:
 		return fmt.Errorf("%w; and %d more that could not be read or judged", r.first, r.unreadable-1)
 	case r.unreadable == 1:

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -44,13 +45,26 @@ type judgement struct {
 	index   int64 // -1 when it is about no event
 	line    int64 // where it begins, or where its JSON is wrong; 0 when it is about the whole file
 	bundle  bool  // about what is around the events of a bundle
+	object  bool  // what stands in the place of an event is one
 	version string
 	report  *ocsf.Report
 	err     error
 }
 
-// event judges what data holds.
+// class returns the event's class_uid, nil if it has none that is an integer.
+func (v *judgement) class() *int64 {
+	none := func(i ocsf.Issue) bool {
+		return i.Path == "class_uid" && (i.Code == "attribute_required_missing" || i.Code == "attribute_wrong_type")
+	}
+	if !v.object || v.report.ClassUID == 0 && slices.ContainsFunc(v.report.Errors, none) {
+		return nil
+	}
+	return &v.report.ClassUID
+}
+
+// event judges what data holds, which is not empty.
 func (j *eventJudge) event(v *judgement, data []byte) {
+	v.object = data[0] == '{'
 	v.version = j.version
 	if j.version == schemaAuto {
 		if v.version, v.err = j.versionFor(v.bundle, data); v.err != nil {

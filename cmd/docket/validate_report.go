@@ -23,6 +23,7 @@ type validateReport struct {
 	files   int
 	printer *cli.Printer
 	before  func() // called before something is printed; may be nil
+	seen    bool   // the table goes to a terminal, where its rows are read with the error
 
 	events, invalid, warned, unreadable int
 	bundles, invalidBundles             int
@@ -39,10 +40,13 @@ type (
 	eventLine struct {
 		File      string  `json:"file"`
 		Index     int64   `json:"index"`
-		ClassUID  int64   `json:"class_uid"`
+		ClassUID  *int64  `json:"class_uid"` // null when it has none that is an integer
 		Valid     bool    `json:"valid"`
 		Errors    []issue `json:"errors"`
 		Warnings  []issue `json:"warnings"`
+		Line      int64   `json:"line"`
+		UID       string  `json:"uid,omitempty"`
+		Schema    string  `json:"schema"`              // the version that judged
 		Truncated bool    `json:"truncated,omitempty"` // there are more issues than a report holds
 	}
 	bundleLine struct {
@@ -52,6 +56,7 @@ type (
 		Valid     bool    `json:"valid"`
 		Errors    []issue `json:"errors"`
 		Warnings  []issue `json:"warnings"`
+		Schema    string  `json:"schema"`
 		Truncated bool    `json:"truncated,omitempty"` // there are more issues than a report holds
 	}
 	errorLine struct {
@@ -166,9 +171,14 @@ func ndjson(v *judgement) ([]byte, error) {
 		}
 		row = line
 	case v.bundle:
-		row = bundleLine{v.file, v.line, true, v.report.Valid(), issues(v.report.Errors), issues(v.report.Warnings), v.report.Truncated}
+		row = bundleLine{
+			v.file, v.line, true, v.report.Valid(), issues(v.report.Errors), issues(v.report.Warnings), v.version, v.report.Truncated,
+		}
 	default:
-		row = eventLine{v.file, v.index, v.report.ClassUID, v.report.Valid(), issues(v.report.Errors), issues(v.report.Warnings), v.report.Truncated}
+		row = eventLine{
+			v.file, v.index, v.class(), v.report.Valid(), issues(v.report.Errors), issues(v.report.Warnings), v.line, v.report.UID, v.version,
+			v.report.Truncated,
+		}
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -218,15 +228,19 @@ func (r *validateReport) heading(v *judgement) string {
 }
 
 func className(v *judgement) string {
-	if v.report.ClassUID == 0 && slices.ContainsFunc(v.report.Errors, func(i ocsf.Issue) bool { return i.Path == "class_uid" }) {
+	uid := v.class()
+	switch {
+	case !v.object:
+		return "no event"
+	case uid == nil:
 		return "no class"
 	}
 	if s, err := schema.Load(v.version); err == nil {
-		if c := s.ClassByUID(int(v.report.ClassUID)); c != nil {
+		if c := s.ClassByUID(int(*uid)); c != nil {
 			return fmt.Sprintf("%s %d", c.Caption, c.UID)
 		}
 	}
-	return fmt.Sprintf("class %d", v.report.ClassUID)
+	return fmt.Sprintf("class %d", *uid)
 }
 
 func found(r *ocsf.Report) string {

@@ -192,7 +192,7 @@ func TestVersionOf(t *testing.T) {
 // The rows of -o ndjson are read by scripts of others: members may be added,
 // none may go, and lists are lists when they are empty.
 func TestValidateRows(t *testing.T) {
-	in := started + "\n" + `{"class_uid":7}` + "\n?\n" + `{"events":[],"x":1}`
+	in := started + "\n" + `{"class_uid":7,"metadata":{"uid":"u"}}` + "\n?\n" + `{"events":[],"x":1}`
 	var out bytes.Buffer
 	if err := validateFor(t, strings.NewReader(in), &out, eventfile.Stdin, "none.json"); err == nil {
 		t.Error("no error")
@@ -206,14 +206,65 @@ func TestValidateRows(t *testing.T) {
 		got = append(got, shape(row))
 	}
 	want := []string{
-		"class_uid errors[] file index valid warnings[]",
-		"class_uid errors[code message path] file index valid warnings[]",
+		"class_uid errors[] file index line schema valid warnings[]",
+		"class_uid errors[code message path] file index line schema uid valid warnings[]",
 		"error file index line",
-		"bundle errors[code message path] file line valid warnings[]",
+		"bundle errors[code message path] file line schema valid warnings[]",
 		"error file hint",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// What a class is called, and when there is none.
+func TestValidateClass(t *testing.T) {
+	for in, want := range map[string]string{
+		started:                     "6002 Application Lifecycle 6002",
+		`{"class_uid":7}`:           "7 class 7",
+		`{"class_uid":0}`:           "0 Base Event 0",
+		`{"class_uid":0,"time":""}`: "0 Base Event 0",
+		`{"class_uid":"0"}`:         "null no class",
+		`{"class_uid":null}`:        "null no class",
+		`{"class_uid":1.5}`:         "null no class",
+		`{}`:                        "null no class",
+		"null":                      "null no event",
+		"7":                         "null no event",
+		`"text"`:                    "null no event",
+	} {
+		o := validateOptions{schema: "1.8.0", mode: "server"}
+		judge, err := newJudge(&o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := judgement{file: "f", line: 1}
+		judge.event(&v, []byte(in))
+		text, err := ndjson(&v)
+		if err != nil || v.err != nil {
+			t.Fatal(err, v.err)
+		}
+		var row struct {
+			ClassUID json.RawMessage `json:"class_uid"`
+		}
+		if err := json.Unmarshal(text, &row); err != nil {
+			t.Fatal(err)
+		}
+		if got := string(row.ClassUID) + " " + className(&v); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
+
+// On a terminal the table and the error are read one below the other: what could
+// not be read is said once there, and twice where somebody keeps the table.
+func TestValidateSaysOnce(t *testing.T) {
+	for _, seen := range []bool{false, true} {
+		r := validateReport{unreadable: 1, first: errors.New("cut off"), seen: seen}
+		var stderr bytes.Buffer
+		code := cli.Run(&cobra.Command{Use: "docket", RunE: func(*cobra.Command, []string) error { return r.verdict() }}, nil, io.Discard, &stderr)
+		if code != cli.ExitFailure || (stderr.Len() == 0) != seen {
+			t.Errorf("with the row in sight %v: exit code %d, %q", seen, code, stderr.String())
+		}
 	}
 }
 
