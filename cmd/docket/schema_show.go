@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,81 +18,73 @@ import (
 )
 
 func schemaShowCommand() *cobra.Command {
-	var version, format string
+	var version, format, kind string
 	var profiles []string
 	c := &cobra.Command{
 		Use:   "show NAME",
-		Short: "Print what a class or an object has",
+		Short: "Print what a class, object, profile or type has",
 		Long: `Print what a class or an object of OCSF has: its constraints, and its attributes
 with type, requirement, profiles and values; required ones first. NAME is a name, a
 caption or the uid of a class. Types that end in _t are data types, others objects;
 [] before one is an array.
 
 With --profile, once or more often, only what an event that names these profiles, and
-no others, may have; --profile "" is for events that name none.`,
+no others, may have; --profile "" is for events that name none.
+
+Of a profile it prints the attributes that come with it, and how many classes and
+objects have each; of a data type its rules. Where NAME is that of an object and of a
+profile, it is the object that is meant, but for --kind profile.`,
 		Example: `  docket schema show api_activity
   docket schema show 6003 --profile security_control --profile trace
-  docket schema show "Base Event" --schema 1.9.0 -o json`,
+  docket schema show "Base Event" --schema 1.9.0 -o json
+  docket schema show cloud --kind profile
+  docket schema show timestamp_t`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := loadSchema(version)
 			if err != nil {
 				return err
 			}
-			it, err := findItem(s, args[0])
+			it, err := findItem(s, args[0], kind)
 			if err != nil {
 				return err
 			}
 			keep := func(*schema.Attribute) bool { return true }
 			if c.Flags().Changed("profile") {
+				if it.class == nil && it.object == nil {
+					return cli.Usagef("--profile is for classes and objects, and %s is neither", args[0])
+				}
 				if keep, err = withProfiles(s, profiles); err != nil {
 					return err
 				}
 			}
-			return printItem(c.OutOrStdout(), format, shownOf(s, it, keep))
+			return printItem(c.OutOrStdout(), format, it.shown(s, keep))
 		},
 	}
 	f := c.Flags()
 	schemaFlag(f, &version)
 	f.StringSliceVar(&profiles, "profile", nil, "only what events with this profile may have")
+	f.StringVar(&kind, "kind", "", "what NAME is: "+strings.Join(schemaKinds, ", ")+" (default: the first of these that has it)")
 	f.StringVarP(&format, "output", "o", "", "format: table, json, ndjson (default: table on a terminal, else ndjson)")
 	return c
 }
 
-// An item is a class or an object; class is nil for an object.
-type item struct {
-	*schema.Item
-	class *schema.Class
-}
+// A showable goes to JSON as it is, and to eyes as a table.
+type showable interface{ table(w io.Writer) error }
 
-// findItem finds by name, caption or uid, whatever the case.
-func findItem(s *schema.Schema, what string) (item, error) {
-	if uid, err := strconv.Atoi(what); err == nil {
-		if c := s.ClassByUID(uid); c != nil {
-			return item{&c.Item, c}, nil
-		}
-		return item{}, cli.Hint(fmt.Errorf("OCSF %s has no class %d", s.Version, uid), "`docket schema ls --schema %s` lists those that there are", s.Version)
+// shown returns it with those attributes of a class or object that are kept.
+func (it item) shown(s *schema.Schema, keep func(*schema.Attribute) bool) showable {
+	switch {
+	case it.profile != nil:
+		return shownProfileOf(s, it.profile)
+	case it.typ != nil:
+		return shownTypeOf(s, it.typ)
+	case it.class != nil:
+		out := shownOf(s, &it.class.Item, keep)
+		out.Kind, out.UID, out.Category = kindClass, &it.class.UID, it.class.Category
+		return out
 	}
-	var known []string
-	fits := func(it *schema.Item) bool {
-		known = append(known, it.Name)
-		return strings.EqualFold(it.Name, what) || strings.EqualFold(it.Caption, what)
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.Classes)) {
-		if c := s.Classes[name]; fits(&c.Item) {
-			return item{&c.Item, c}, nil
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.Objects)) {
-		if o := s.Objects[name]; fits(&o.Item) {
-			return item{&o.Item, nil}, nil
-		}
-	}
-	err := fmt.Errorf("OCSF %s has no class or object %q", s.Version, what)
-	if near := strictoml.Suggest(strings.ReplaceAll(strings.ToLower(what), " ", "_"), known); near != "" {
-		return item{}, cli.Hint(err, "did you mean %s?", near)
-	}
-	return item{}, cli.Hint(err, "`docket schema ls --schema %s` lists classes, with --objects objects", s.Version)
+	return shownOf(s, &it.object.Item, keep)
 }
 
 // withProfiles says of an attribute whether an event with these profiles may
@@ -151,14 +142,11 @@ type shownValue struct {
 	Deprecated *string `json:"deprecated,omitempty"`
 }
 
-func shownOf(s *schema.Schema, it item, keep func(*schema.Attribute) bool) shown {
+func shownOf(s *schema.Schema, it *schema.Item, keep func(*schema.Attribute) bool) shown {
 	out := shown{
-		Schema: s.Version, Kind: "object", Name: it.Name, Caption: it.Caption, Extends: it.Extends, Extension: it.Extension,
+		Schema: s.Version, Kind: kindObject, Name: it.Name, Caption: it.Caption, Extends: it.Extends, Extension: it.Extension,
 		Deprecated: sinceOrNil(it.Deprecated), Profiles: append([]string{}, it.Profiles...),
 		Constraints: it.Constraints, Attributes: []shownAttribute{},
-	}
-	if it.class != nil {
-		out.Kind, out.UID, out.Category = "class", &it.class.UID, it.class.Category
 	}
 	if out.Constraints == nil {
 		out.Constraints = map[string][]string{}
@@ -183,7 +171,7 @@ func shownOf(s *schema.Schema, it item, keep func(*schema.Attribute) bool) shown
 	return out
 }
 
-func printItem(w io.Writer, format string, it shown) error {
+func printItem(w io.Writer, format string, it showable) error {
 	if format == cli.JSON {
 		return cli.PrintJSON(w, it)
 	}
@@ -191,7 +179,7 @@ func printItem(w io.Writer, format string, it shown) error {
 		return cli.Usage(cli.Hint(fmt.Errorf("schema show has no output format %q", format), "use table, json or ndjson"))
 	}
 	if format == cli.Table || format == "" && cli.IsTerminal(w) {
-		return printTable(w, it)
+		return it.table(w)
 	}
 	text, err := lineOf(it)
 	if err != nil {
@@ -207,7 +195,7 @@ func printItem(w io.Writer, format string, it shown) error {
 	return p.Close()
 }
 
-func printTable(w io.Writer, it shown) error {
+func (it shown) table(w io.Writer) error {
 	if err := printHead(w, it); err != nil {
 		return err
 	}
