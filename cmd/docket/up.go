@@ -61,7 +61,7 @@ func upCommand(s *settings) *cobra.Command {
 			}
 			switch {
 			case o.demo && o.config != "":
-				return cli.Usage(cli.Hint(errors.New("--demo and --config exclude each other"), "the demo has a chain of its own; it is written to DIR/demo/chain.toml"))
+				return cli.Usage(cli.Hint(errors.New("--demo and --config exclude each other"), "the demo has a chain of its own; leave --config out and give single settings with --set, as in --demo --set ocsf.version=1.9.0"))
 			case !o.demo && o.config == "":
 				return cli.Usage(cli.Hint(errors.New("nothing to run"), "give a configuration with --config FILE (`docket init` writes one), or see it work with --demo"))
 			}
