@@ -44,7 +44,9 @@ var pins = map[string]string{
 	"github.com/transparency-dev/tessera":      "v1.0.4",
 	"github.com/vbauerster/mpb/v8":             "v8.9.3",
 	"github.com/wI2L/jsondiff":                 "v0.7.1",
+
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc": "v0.72.0",
+
 	"go.opentelemetry.io/otel":                      "v1.47.0",
 	"go.opentelemetry.io/otel/exporters/prometheus": "v0.69.0",
 	"go.opentelemetry.io/otel/metric":               "v1.47.0",
