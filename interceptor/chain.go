@@ -12,7 +12,9 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 )
 
 // A Chain runs a [Plan]. It is safe for use by many goroutines at once.
@@ -21,6 +23,17 @@ type Chain struct {
 	// before the chain is first used. Without NewUID uids are UUIDv7 of Now.
 	Now    func() time.Time
 	NewUID func() UID
+
+	// Tracer makes a span of each operation and each evaluation; nil makes none.
+	Tracer trace.Tracer
+
+	// LoadState loads the current state of what an operation is about, for the
+	// bindings of validate; nil loads none. It is called at most once per operation,
+	// only if such a binding is to be called and [Operation.State] is nil, with the
+	// request as it then is. An error, a panic, or no answer within StateTimeout
+	// (zero is 2 s) denies the operation.
+	LoadState    func(ctx context.Context, op *Operation, request proto.Message) (proto.Message, error)
+	StateTimeout time.Duration
 
 	rec    Recorder
 	waits  bool // false when rec is Discard: there is nothing to wait for

@@ -46,6 +46,7 @@ var pins = map[string]string{
 	"github.com/wI2L/jsondiff":                                                    "v0.7.1",
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc": "v0.72.0",
 	"go.opentelemetry.io/otel":                                                    "v1.47.0",
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc":             "v1.47.0",
 	"go.opentelemetry.io/otel/exporters/prometheus":                               "v0.69.0",
 	"go.opentelemetry.io/otel/metric":                                             "v1.47.0",
 	"go.opentelemetry.io/otel/sdk":                                                "v1.47.0",
