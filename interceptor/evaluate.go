@@ -96,7 +96,7 @@ func (r *run) finish(ctx context.Context, c *call, a answer) {
 
 // patch returns the request as patches make it.
 func (r *run) patch(patches []Patch) (proto.Message, *Failure) {
-	candidate, err := patched(r.request, patches)
+	candidate, err := patched(r.request, patches, secretsOf(r.chain.plan, r.op))
 	switch {
 	case err == nil:
 		return candidate, nil

@@ -27,11 +27,11 @@ var errNoJSON = errors.New("no JSON form")
 // on the whole message, secrets included, but see none of the secrets; what
 // comes out is a valid message of m's type, with what JSON cannot hold of m,
 // its unknown fields, put back.
-func patched(m proto.Message, patches []Patch) (proto.Message, error) {
+func patched(m proto.Message, patches []Patch, w secretwalk.Walk) (proto.Message, error) {
 	md := m.ProtoReflect().Descriptor()
-	raw, err := messageJSON(m)
+	raw, err := messageJSON(m, w)
 	if err != nil { // which may tell of secrets
-		return nil, fmt.Errorf("write %s: %w", md.FullName(), inWords(secretwalk.Redact(m), errNoJSON))
+		return nil, fmt.Errorf("write %s: %w", md.FullName(), inWords(w.Redact(m), w, errNoJSON))
 	}
 	root, err := parseTree(raw)
 	if err != nil {
@@ -43,12 +43,12 @@ func patched(m proto.Message, patches []Patch) (proto.Message, error) {
 	}
 	doc := &document{root: root, room: maxCandidateBytes - len(raw)}
 	for i, p := range patches {
-		if err := doc.apply(p, func(pointer []string) bool { return secretwalk.Hides(md, pointer) }); err != nil {
+		if err := doc.apply(p, func(pointer []string) bool { return w.Hides(md, pointer) }); err != nil {
 			return nil, fmt.Errorf("patch %d (%s %s): %w", i, p.Op, p.Path, err)
 		}
 	}
 	candidate := m.ProtoReflect().New()
-	if err := protojson.Unmarshal(appendTree(nil, doc.root), candidate.Interface()); err != nil {
+	if err := (protojson.UnmarshalOptions{Resolver: w.Resolver()}).Unmarshal(appendTree(nil, doc.root), candidate.Interface()); err != nil {
 		return nil, fmt.Errorf("patched payload is not a valid %s: %w", md.FullName(), err)
 	}
 	if keep {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/docket-audit/docket/internal/secretwalk"
 	sandboxv1 "github.com/docket-audit/docket/schemas/proto/demo/sandbox/v1"
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/google/go-cmp/cmp"
@@ -65,7 +66,7 @@ func TestPatches(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			given, want := sandbox(), sandbox()
 			tc.want(want.Sandbox)
-			got, err := patched(given, tc.patches)
+			got, err := patched(given, tc.patches, secretwalk.Walk{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,7 +127,7 @@ func TestRule6BadPatches(t *testing.T) {
 			if tc.value != "" {
 				list[1].Value = json.RawMessage(tc.value)
 			}
-			got, err := patched(given, list)
+			got, err := patched(given, list, secretwalk.Walk{})
 			if err == nil || !strings.Contains(err.Error(), tc.want) || got != nil {
 				t.Errorf("got %v, error %v; want an error with %q", got, err, tc.want)
 			}
@@ -141,7 +142,7 @@ func TestRule5SecretsAreMatchedByProtoNameToo(t *testing.T) {
 	// A response, whose secret has two names: accessToken and access_token.
 	m := &sandboxv1.CreateSandboxResponse{Session: &sandboxv1.Session{Id: "s", AccessToken: "canary"}}
 	for _, name := range []string{"accessToken", "access_token"} {
-		if _, err := patched(m, one("add", "/session/"+name, "", `"mine"`)); err == nil || !strings.Contains(err.Error(), "omitted secret") {
+		if _, err := patched(m, one("add", "/session/"+name, "", `"mine"`), secretwalk.Walk{}); err == nil || !strings.Contains(err.Error(), "omitted secret") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -154,7 +155,7 @@ func TestCopiesCannotGrowWithoutBound(t *testing.T) {
 	for i := range 32 {
 		list = append(list, Patch{Op: "copy", From: "/sandbox/labels/l", Path: fmt.Sprintf("/sandbox/labels/l%d", i)})
 	}
-	if _, err := patched(m, list); err == nil || !strings.Contains(err.Error(), errCandidateSize.Error()) {
+	if _, err := patched(m, list, secretwalk.Walk{}); err == nil || !strings.Contains(err.Error(), errCandidateSize.Error()) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -199,7 +200,7 @@ func TestRule5UnknownFieldsSurvivePatching(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			want := build()
 			tc.want(want.Sandbox.Spec)
-			got, err := patched(build(), tc.patches)
+			got, err := patched(build(), tc.patches, secretwalk.Walk{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -209,7 +210,7 @@ func TestRule5UnknownFieldsSurvivePatching(t *testing.T) {
 			// The same with a type that is known at run time only.
 			dynamic := dynamicpb.NewMessage(build().ProtoReflect().Descriptor())
 			proto.Merge(dynamic, mustDecode(t, dynamic, build()))
-			if got, err = patched(dynamic, tc.patches); err != nil {
+			if got, err = patched(dynamic, tc.patches, secretwalk.Walk{}); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
@@ -302,7 +303,7 @@ func FuzzPatch(f *testing.F) {
 	f.Add("copy", "/sandbox/name", "/sandbox/spec/credentials/token", []byte(nil))
 	f.Add("replace", "", "", []byte(`{"sandbox":{"spec":{"credentials":{"token":"x"}}}}`))
 	f.Fuzz(func(t *testing.T, op, path, from string, value []byte) {
-		got, err := patched(sandbox(), []Patch{{Op: op, Path: path, From: from, Value: value}})
+		got, err := patched(sandbox(), []Patch{{Op: op, Path: path, From: from, Value: value}}, secretwalk.Walk{})
 		if err != nil {
 			return
 		}

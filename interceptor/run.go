@@ -38,9 +38,9 @@ func (r *run) begin(entered bool) {
 	c := r.chain
 	c.Begin(r.op)
 	r.op.Durable = entered && c.waits && c.plan.Durable(r.op.Method)
-	r.request, r.shown = r.op.Request, NewPayload(r.op.Request)
+	r.request, r.shown = r.op.Request, newPayload(r.op.Request, secretsOf(c.plan, r.op))
 	if r.op.State != nil {
-		r.state = NewPayload(r.op.State)
+		r.state = newPayload(r.op.State, secretsOf(c.plan, r.op))
 	}
 	// Room for all, so that Outcome.By can point into it.
 	r.out.Parts = make([]Part, 0, len(r.route.judge))
@@ -102,7 +102,7 @@ func (r *run) apply(c *call, result *Result, failure *Failure, candidate proto.M
 	case Modify:
 		r.out.Decision = Modify
 		r.out.Patches = append(r.out.Patches, result.Patches...)
-		r.request, r.shown = candidate, NewPayload(candidate)
+		r.request, r.shown = candidate, newPayload(candidate, secretsOf(r.chain.plan, r.op))
 	case Allow, None:
 	}
 }
@@ -229,7 +229,7 @@ func (r *run) conclude() {
 func (r *run) observe() func() {
 	op := *r.op
 	op.Durable = false // these facts are not waited for
-	o := &run{chain: r.chain, op: &op, shown: NewPayload(r.out.Response)}
+	o := &run{chain: r.chain, op: &op, shown: newPayload(r.out.Response, secretsOf(r.chain.plan, &op))}
 	o.walk = walk{run: o, ctx: context.WithoutCancel(r.ctx), steps: r.route.observe}
 	patience := r.route.patience
 	return func() {
