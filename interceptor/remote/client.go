@@ -5,7 +5,9 @@ package remote
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/docket-audit/docket/interceptor"
@@ -13,24 +15,30 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
 // The metadata keys of a call.
 const (
-	operationKey = "docket-operation-uid"
-	traceKey     = "traceparent"
+	operationKey     = "docket-operation-uid"
+	traceKey         = "traceparent"
+	requestKey       = "x-request-id"
+	authorizationKey = "authorization"
 )
 
 // A Client is an interceptor at the other end of a connection.
 type Client struct {
-	conn *grpc.ClientConn
-	stub wire.GatewayInterceptorClient
-	max  int // bytes of an answer, unless it denies
+	conn   *grpc.ClientConn
+	stub   wire.GatewayInterceptorClient
+	health healthpb.HealthClient
+	max    int // bytes of an answer, unless it denies
 }
 
 var _ interceptor.Interceptor = (*Client)(nil)
@@ -47,16 +55,20 @@ func Dial(ctx context.Context, endpoint string, opts ...Option) (*Client, error)
 		return nil, err
 	}
 	o := newOptions(opts)
-	creds := insecure.NewCredentials()
-	if at.secure {
-		config, err := o.clientTLS()
-		if err != nil {
-			return nil, fmt.Errorf("dial interceptor %s: %w", endpoint, err)
-		}
-		creds = credentials.NewTLS(config)
+	settings, err := o.dialSettings(at)
+	if err != nil {
+		return nil, fmt.Errorf("dial interceptor %s: %w", endpoint, err)
 	}
-	conn, err := grpc.NewClient(at.target(),
-		grpc.WithTransportCredentials(creds),
+	conn, err := grpc.NewClient(at.target(), settings...)
+	if err != nil {
+		return nil, fmt.Errorf("dial interceptor %s: %w", endpoint, err)
+	}
+	return &Client{conn: conn, stub: wire.NewGatewayInterceptorClient(conn), health: healthpb.NewHealthClient(conn), max: o.maxResponse}, nil
+}
+
+// dialSettings is how gRPC dials a place.
+func (o *options) dialSettings(at place) ([]grpc.DialOption, error) {
+	settings := []grpc.DialOption{
 		grpc.WithNoProxy(), // an interceptor is where the plan says, whatever the environment says
 		grpc.WithDisableServiceConfig(),
 		grpc.WithIdleTimeout(0),
@@ -67,11 +79,26 @@ func Dial(ctx context.Context, endpoint string, opts ...Option) (*Client, error)
 			MinConnectTimeout: 5 * time.Second,
 		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessageBytes), grpc.MaxCallSendMsgSize(MaxMessageBytes)),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("dial interceptor %s: %w", endpoint, err)
 	}
-	return &Client{conn: conn, stub: wire.NewGatewayInterceptorClient(conn), max: o.maxResponse}, nil
+	switch {
+	case at.secure:
+		config, err := o.clientTLS()
+		if err != nil {
+			return nil, err
+		}
+		settings = append(settings, grpc.WithTransportCredentials(credentials.NewTLS(config)))
+	case o.cert != "" || o.key != "":
+		return nil, errors.New("a client certificate needs https://")
+	default:
+		settings = append(settings, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	}
+	if o.token != nil {
+		if err := o.token.check(); err != nil {
+			return nil, err
+		}
+		settings = append(settings, grpc.WithPerRPCCredentials(o.token))
+	}
+	return append(settings, o.dial...), nil
 }
 
 // Close ends the connection. Calls under way fail.
@@ -91,6 +118,21 @@ func (c *Client) Describe(ctx context.Context) (*interceptor.Manifest, error) {
 	return manifestFromWire(m)
 }
 
+// Check asks whether the interceptor is ready to serve (grpc.health.v1). One
+// that knows no health service but answers is.
+func (c *Client) Check(ctx context.Context) error {
+	answer, err := c.health.Check(ctx, &healthpb.HealthCheckRequest{})
+	switch {
+	case status.Code(err) == codes.Unimplemented:
+		return nil
+	case err != nil:
+		return fmt.Errorf("check interceptor: %w", err)
+	case answer.GetStatus() != healthpb.HealthCheckResponse_SERVING:
+		return fmt.Errorf("check interceptor: it says %s", answer.GetStatus())
+	}
+	return nil
+}
+
 // Evaluate implements [interceptor.Interceptor].
 func (c *Client) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*interceptor.Result, error) {
 	request, err := evaluationToWire(e)
@@ -100,6 +142,9 @@ func (c *Client) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*inte
 	pairs := []string{operationKey, string(e.Operation)}
 	if e.Trace.IsValid() {
 		pairs = append(pairs, traceKey, traceparent(e.Trace))
+	}
+	if fitsHeader(e.RequestID) {
+		pairs = append(pairs, requestKey, e.RequestID)
 	}
 	// In place of what the context may carry: that was meant for others.
 	answer, err := c.stub.Evaluate(metadata.NewOutgoingContext(ctx, metadata.Pairs(pairs...)), request)
@@ -119,6 +164,11 @@ func (c *Client) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*inte
 	}
 	result.Violation = breach
 	return result, nil
+}
+
+// fitsHeader reports whether a request id can go in a header, and is worth it.
+func fitsHeader(id string) bool {
+	return id != "" && len(id) <= 128 && !strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // traceparent writes a span context as the W3C header of that name.

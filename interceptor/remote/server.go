@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -48,6 +50,10 @@ func ListenAndServe(ctx context.Context, endpoint string, i interceptor.Intercep
 // returns nil. It closes lis.
 func Serve(ctx context.Context, lis net.Listener, i interceptor.Interceptor, opts ...Option) error {
 	o := newOptions(opts)
+	service, err := o.service(i)
+	if err != nil {
+		return errors.Join(fmt.Errorf("serve interceptor: %w", err), lis.Close())
+	}
 	settings := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(MaxMessageBytes),
 		grpc.MaxSendMsgSize(MaxMessageBytes),
@@ -58,8 +64,11 @@ func Serve(ctx context.Context, lis net.Listener, i interceptor.Interceptor, opt
 	if o.tls != nil {
 		settings = append(settings, grpc.Creds(credentials.NewTLS(o.tls)))
 	}
-	server := grpc.NewServer(settings...)
-	wire.RegisterGatewayInterceptorServer(server, &service{impl: i})
+	server := grpc.NewServer(append(settings, o.server...)...)
+	wire.RegisterGatewayInterceptorServer(server, service)
+	ready := health.NewServer()
+	ready.SetServingStatus(wire.GatewayInterceptor_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
+	healthpb.RegisterHealthServer(server, ready)
 
 	stopped := make(chan struct{})
 	failed := make(chan struct{})
@@ -67,11 +76,12 @@ func Serve(ctx context.Context, lis net.Listener, i interceptor.Interceptor, opt
 		defer close(stopped)
 		select {
 		case <-ctx.Done():
+			ready.Shutdown()
 			stop(server)
 		case <-failed:
 		}
 	}()
-	err := server.Serve(lis)
+	err = server.Serve(lis)
 	close(failed)
 	<-stopped
 	if err != nil && ctx.Err() == nil && !errors.Is(err, grpc.ErrServerStopped) {
@@ -90,12 +100,34 @@ func stop(server *grpc.Server) {
 // A service answers the wire contract by an interceptor.
 type service struct {
 	wire.UnimplementedGatewayInterceptorServer
-	impl interceptor.Interceptor
+	impl   interceptor.Interceptor
+	verify *verifier // nil: everybody is served
+	budget time.Duration
+}
+
+// service is what answers, as the options want it.
+func (o *options) service(i interceptor.Interceptor) (*service, error) {
+	s := &service{impl: i, budget: o.budget}
+	if o.budget <= 0 {
+		return nil, fmt.Errorf("a budget of %s is none", o.budget)
+	}
+	if o.verify != nil {
+		var err error
+		if s.verify, err = newVerifier(o.verify); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // Describe implements the wire contract.
 func (s *service) Describe(ctx context.Context, _ *wire.DescribeRequest) (answer *wire.InterceptorManifest, err error) {
 	defer failOnPanic(&err)
+	if err := s.verify.caller(ctx); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.budget)
+	defer cancel()
 	m, err := s.impl.Describe(ctx)
 	if err != nil {
 		return nil, wireError(err)
@@ -108,13 +140,19 @@ func (s *service) Describe(ctx context.Context, _ *wire.DescribeRequest) (answer
 
 // SnapshotProviderProfiles implements the wire contract: our interceptors vend
 // no provider profiles, and their manifests say so.
-func (s *service) SnapshotProviderProfiles(context.Context, *wire.ProviderProfileSnapshotRequest) (*wire.ProviderProfileSnapshot, error) {
+func (s *service) SnapshotProviderProfiles(ctx context.Context, _ *wire.ProviderProfileSnapshotRequest) (*wire.ProviderProfileSnapshot, error) {
+	if err := s.verify.caller(ctx); err != nil {
+		return nil, err
+	}
 	return &wire.ProviderProfileSnapshot{}, nil
 }
 
 // Evaluate implements the wire contract.
 func (s *service) Evaluate(ctx context.Context, request *wire.InterceptorEvaluation) (answer *wire.InterceptorResult, err error) {
 	defer failOnPanic(&err)
+	if err := s.verify.caller(ctx); err != nil {
+		return nil, err
+	}
 	e, err := evaluationFromWire(request)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
@@ -123,7 +161,12 @@ func (s *service) Evaluate(ctx context.Context, request *wire.InterceptorEvaluat
 	if md, ok := metadata.FromIncomingContext(ctx); ok {
 		e.Operation = interceptor.UID(first(md.Get(operationKey)))
 		e.Trace = readTraceparent(first(md.Get(traceKey)))
+		if id := first(md.Get(requestKey)); fitsHeader(id) {
+			e.RequestID = id
+		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.budget)
+	defer cancel()
 	result, err := s.impl.Evaluate(ctx, e)
 	if err != nil {
 		return nil, wireError(err)
