@@ -142,7 +142,8 @@ type Part struct {
 	Skipped     string   // why the binding was not called; empty when it was
 
 	// Shadow says that the binding is a shadow: Decision is then None, and Would
-	// what it would have been.
+	// what it would have been. So it is with the Decision of its Failure; its
+	// Result is what it answered.
 	Shadow bool
 	Would  Decision
 }
@@ -163,7 +164,10 @@ type Outcome struct {
 	Request  proto.Message // what the handler was given, or would have been
 	Response proto.Message // what it answered; nil unless it succeeded
 	Patches  []Patch       // accepted, in order
-	Parts    []Part        // of modify_operation and validate, in order
+	// Parts are those of modify_operation and validate, in order, and of the
+	// bindings of post_commit that will not be called, because the operation was
+	// denied, say. Those that will be called come after the Outcome.
+	Parts []Part
 
 	// AuditPending says that the caller is answered before the Outcome is
 	// known to be durable. It is set after the Outcome was recorded.

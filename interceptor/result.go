@@ -4,6 +4,7 @@ package interceptor
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,7 +24,10 @@ func (b *bound) admit(phase Phase, given, r *Result) (*Result, *Failure) {
 	*r = *given
 	r.Violation = ""
 	r.tidy()
-	kind, breach := b.breach(phase, r)
+	room := jsonCopy{room: b.MaxResponseBytes}
+	var err error
+	r.Metadata, err = room.namespaces(given.Metadata)
+	kind, breach := b.breach(phase, r, b.MaxResponseBytes-room.room, err)
 	switch {
 	case r.Decision == Deny && phase != PostCommit:
 		// Who received the result may have seen a breach that is not in it.
@@ -40,9 +44,13 @@ func (b *bound) admit(phase Phase, given, r *Result) (*Result, *Failure) {
 }
 
 // breach says how a result breaks the contract; an empty kind when it does not.
-func (b *bound) breach(phase Phase, r *Result) (FailureKind, string) {
-	size := r.size()
+// Its metadata takes more bytes than are in the result itself, and has no JSON
+// form when there is an error.
+func (b *bound) breach(phase Phase, r *Result, more int, err error) (FailureKind, string) {
+	size := r.size() + more
 	switch {
+	case err != nil && !errors.Is(err, errNoRoom):
+		return InvalidResult, clip(err.Error(), maxDetail)
 	case r.Decision != Allow && r.Decision != Modify && r.Decision != Deny:
 		return InvalidResult, fmt.Sprintf("no such decision: %d", r.Decision)
 	case size > b.MaxResponseBytes:
@@ -59,6 +67,9 @@ func (b *bound) breach(phase Phase, r *Result) (FailureKind, string) {
 		if code, ok := codeNamed(r.StatusCode); !ok || code == codes.OK {
 			return InvalidResult, fmt.Sprintf("status code %q on a deny", clip(r.StatusCode, 64))
 		}
+	}
+	if name := b.oversteps(r.Metadata); name != "" {
+		return Scope, fmt.Sprintf("metadata namespace %q, which the binding may not write", clip(name, 64))
 	}
 	return "", ""
 }

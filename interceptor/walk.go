@@ -8,13 +8,16 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // A step is one binding's turn in one phase.
 type step struct {
 	*bound
 	phase        Phase
-	index, count int // its place among those of the phase
+	index, count int    // its place among those of the phase that are not skipped
+	skipped      string // why the binding does not select the operation; "" when it does
 }
 
 // A walk takes an operation through steps, one after the other.
@@ -53,6 +56,7 @@ type call struct {
 	ctx        callContext
 	number     int64
 	inTurn     atomic.Bool // it has a slot
+	span       trace.Span  // of the evaluation; nil when it is not traced
 }
 
 // through walks, and returns when every step is done or skipped. No step takes
@@ -109,7 +113,7 @@ func (w *walk) leave(number int64) (over bool) {
 	w.run.stray = true
 	var cause error = w.call.late("")
 	if !w.call.inTurn.Load() {
-		cause = fail(Limit, fmt.Sprintf("%d calls were under way for %s", w.call.MaxConcurrent, w.call.Timeout))
+		cause = w.call.lane.full(w.call.Timeout)
 	}
 	w.run.finish(w.ctx, w.call, answer{err: cause})
 	if w.next == len(w.steps) {
@@ -120,13 +124,13 @@ func (w *walk) leave(number int64) (over bool) {
 }
 
 func (w *walk) start() {
-	w.run.chain.running.Add(1)
+	w.run.force.running.Add(1)
 	go w.work()
 }
 
 // work is the life of a worker.
 func (w *walk) work() {
-	defer w.run.chain.running.Done()
+	defer w.run.force.running.Done()
 	var called *call // the call under way; its number stays ours when w.call is no longer
 	over := false
 	defer func() {
@@ -164,6 +168,10 @@ func (w *walk) begin() bool {
 		c.step = w.steps[w.next]
 		w.next++
 		if !w.run.prepare(c) {
+			continue
+		}
+		if c.phase == Validate && w.run.stateless != nil { // a shadow: others are skipped
+			w.run.finish(w.ctx, c, answer{err: fail(Unavailable, stateUnavailable+": "+w.run.stateless.Error())})
 			continue
 		}
 		elapsed := time.Since(w.began)
