@@ -3,6 +3,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -115,7 +116,7 @@ func (c *Client) Describe(ctx context.Context) (*interceptor.Manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describe interceptor: %w", err)
 	}
-	return manifestFromWire(m)
+	return manifestFromWire(m), nil
 }
 
 // Check asks whether the interceptor is ready to serve (grpc.health.v1). One
@@ -139,15 +140,11 @@ func (c *Client) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*inte
 	if err != nil {
 		return nil, &interceptor.Failure{Kind: interceptor.InvalidResult, Detail: "cannot show the payload: " + err.Error()}
 	}
-	pairs := []string{operationKey, string(e.Operation)}
-	if e.Trace.IsValid() {
-		pairs = append(pairs, traceKey, traceparent(e.Trace))
-	}
-	if fitsHeader(e.RequestID) {
-		pairs = append(pairs, requestKey, e.RequestID)
-	}
-	// In place of what the context may carry: that was meant for others.
-	answer, err := c.stub.Evaluate(metadata.NewOutgoingContext(ctx, metadata.Pairs(pairs...)), request)
+	// One that package context made: under values, gRPC would need a goroutine to
+	// see another end.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answer, err := c.stub.Evaluate(outgoing(ctx, e), request)
 	if err != nil {
 		return nil, err // the chain makes out the kind of the failure
 	}
@@ -162,8 +159,27 @@ func (c *Client) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*inte
 	if err != nil {
 		return nil, err
 	}
-	result.Violation = breach
+	result.Violation = cmp.Or(breach, result.Violation)
 	return result, nil
+}
+
+// outgoing is the context of an evaluation's call: with the metadata that is the
+// interceptor's, in place of what the context may carry for others.
+func outgoing(ctx context.Context, e *interceptor.Evaluation) context.Context {
+	if _, foreign := metadata.FromOutgoingContext(ctx); foreign {
+		ctx = metadata.NewOutgoingContext(ctx, metadata.MD{})
+	}
+	pairs := make([]string, 0, 6)
+	pairs = append(pairs, operationKey, string(e.Operation))
+	if e.Trace.IsValid() {
+		pairs = append(pairs, traceKey, traceparent(e.Trace))
+		// For who traces the call itself (option DialOptions).
+		ctx = trace.ContextWithRemoteSpanContext(ctx, e.Trace)
+	}
+	if fitsHeader(e.RequestID) {
+		pairs = append(pairs, requestKey, e.RequestID)
+	}
+	return metadata.AppendToOutgoingContext(ctx, pairs...)
 }
 
 // fitsHeader reports whether a request id can go in a header, and is worth it.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"time"
 
 	"github.com/docket-audit/docket/interceptor"
@@ -57,6 +58,8 @@ func Serve(ctx context.Context, lis net.Listener, i interceptor.Interceptor, opt
 	settings := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(MaxMessageBytes),
 		grpc.MaxSendMsgSize(MaxMessageBytes),
+		// A goroutine that lives on has grown its stack to what a call needs.
+		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))),
 		// Gateways ping idle connections every few seconds. By default a Go
 		// server takes that for abuse and hangs up on them.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
@@ -126,7 +129,7 @@ func (s *service) Describe(ctx context.Context, _ *wire.DescribeRequest) (answer
 	if err := s.verify.caller(ctx); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.budget)
+	ctx, cancel := s.within(ctx)
 	defer cancel()
 	m, err := s.impl.Describe(ctx)
 	if err != nil {
@@ -158,14 +161,12 @@ func (s *service) Evaluate(ctx context.Context, request *wire.InterceptorEvaluat
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	e.Start = time.Now()
-	if md, ok := metadata.FromIncomingContext(ctx); ok {
-		e.Operation = interceptor.UID(first(md.Get(operationKey)))
-		e.Trace = readTraceparent(first(md.Get(traceKey)))
-		if id := first(md.Get(requestKey)); fitsHeader(id) {
-			e.RequestID = id
-		}
+	e.Operation = interceptor.UID(header(ctx, operationKey))
+	e.Trace = readTraceparent(header(ctx, traceKey))
+	if id := header(ctx, requestKey); fitsHeader(id) {
+		e.RequestID = id
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.budget)
+	ctx, cancel := s.within(ctx)
 	defer cancel()
 	result, err := s.impl.Evaluate(ctx, e)
 	if err != nil {
@@ -181,7 +182,17 @@ func (s *service) Evaluate(ctx context.Context, request *wire.InterceptorEvaluat
 	return answer, nil
 }
 
-func first(values []string) string {
+// within bounds a call that its caller gives more time than there is.
+func (s *service) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= s.budget {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, s.budget)
+}
+
+// header returns the first of a call's values of a key; "" when there is none.
+func header(ctx context.Context, key string) string {
+	values := metadata.ValueFromIncomingContext(ctx, key)
 	if len(values) == 0 {
 		return ""
 	}
