@@ -28,7 +28,7 @@ func isClosed(c <-chan struct{}) bool {
 // outlived its deadline.
 func TestSwap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var operation1, post, stuck = make(chan struct{}), make(chan struct{}), make(chan struct{})
+		operation1, post, stuck := make(chan struct{}), make(chan struct{}), make(chan struct{})
 		wait := func(c chan struct{}) interceptor.Interceptor {
 			return interceptor.Func(func(context.Context, *interceptor.Evaluation) (*interceptor.Result, error) {
 				<-c
