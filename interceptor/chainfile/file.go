@@ -91,6 +91,12 @@ type Gateway struct {
 	Upstream    string // host:port, or a URL
 	Descriptors string // path of a FileDescriptorSet; relative ones are taken from the file's directory
 	Unmatched   string
+
+	// MaxRequestBytes bounds governed requests; 0 when the file does not say.
+	MaxRequestBytes int
+	// Attributes names the headers that bindings may be granted as attributes
+	// "request.headers.NAME", in lower case.
+	Attributes []string
 }
 
 // settings is what a file says about everything but the interceptors.

@@ -53,6 +53,14 @@ type Endpoint struct {
 	URL              string
 	CACertPath       string
 	MaxResponseBytes int // the greatest answer that is of use
+
+	// Audience is whom a token is for; "" when it is called without one. Insecure
+	// says that the operator lets it travel over http:// in the plain.
+	Audience string
+	Insecure bool
+
+	// ClientCert and ClientKey are paths of PEM files; both or none.
+	ClientCert, ClientKey string
 }
 
 // A DialFunc connects to an interceptor. It does not need to wait for the
@@ -82,6 +90,12 @@ type File struct {
 	Gateway     Gateway
 	Explanation *Explanation
 	Warnings    []string // what the operator should know, as sentences
+
+	// What the file says to those who record and who call. Tokens is nil when
+	// interceptors are called without one.
+	Redactions []Redaction
+	Capture    Capture
+	Tokens     *Tokens
 
 	closers []io.Closer
 }
