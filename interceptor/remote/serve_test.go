@@ -34,6 +34,9 @@ func insecureCredentials() grpc.DialOption {
 	return grpc.WithTransportCredentials(insecure.NewCredentials())
 }
 
+// emptyObject is the payload of a message with nothing in it.
+func emptyObject() *structpb.Struct { return &structpb.Struct{} }
+
 // badValue is a google.protobuf.Value that JSON cannot hold.
 func badValue() *structpb.Value { return &structpb.Value{} }
 

@@ -16,9 +16,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // The words of a token, as OpenShell's gateways and verifiers have them.
@@ -75,8 +72,8 @@ type Signer struct {
 // A slot holds the token of one audience. The same token goes with every call
 // until it is replaced.
 type slot struct {
-	token                    string
-	made, replace, expiresAt time.Time
+	token         string
+	made, replace time.Time
 }
 
 // NewSigner returns a signer.
@@ -99,11 +96,7 @@ func NewSigner(config SignerConfig) (*Signer, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	header, err := json.Marshal(tokenHeader{Alg: tokenAlg, Kid: s.kid, Typ: tokenType})
-	if err != nil {
-		return nil, fmt.Errorf("make token signer: %w", err)
-	}
-	s.header = base64.RawURLEncoding.EncodeToString(header)
+	s.header = encodePart(tokenHeader{Alg: tokenAlg, Kid: s.kid, Typ: tokenType})
 	return s, nil
 }
 
@@ -173,42 +166,41 @@ type jsonWebKey struct {
 }
 
 // token returns the audience's token, a new one when there is none that has a
-// fifth of its life before it. A clock that was set back counts as none.
-func (s *Signer) token(audience string) (string, error) {
+// fifth of its life before it. A clock that was set back counts as none. What is
+// returned has never expired.
+func (s *Signer) token(audience string) string {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	held := s.slots[audience]
 	if held.token == "" || now.Before(held.made) || !now.Before(held.replace) {
-		var err error
-		if held, err = s.sign(audience, now); err != nil {
-			return "", err
-		}
+		held = s.sign(audience, now)
 		s.slots[audience] = held
 	}
-	if !now.Before(held.expiresAt) {
-		return "", errors.New("the token expired as it was made")
-	}
-	return held.token, nil
+	return held.token
 }
 
 // sign makes a token. The clock of its claims goes in whole seconds, so that it
 // may be made up to a second before now.
-func (s *Signer) sign(audience string, now time.Time) (slot, error) {
+func (s *Signer) sign(audience string, now time.Time) slot {
 	made := now.Truncate(time.Second)
-	expires := made.Add(s.ttl)
-	claims, err := json.Marshal(tokenClaims{
-		Iss: s.issuer, Sub: s.issuer, Aud: audience, Iat: made.Unix(), Exp: expires.Unix(), Jti: newJTI(), CallerKind: tokenCaller,
+	signed := s.header + "." + encodePart(tokenClaims{
+		Iss: s.issuer, Sub: s.issuer, Aud: audience, Iat: made.Unix(), Exp: made.Add(s.ttl).Unix(), Jti: newJTI(), CallerKind: tokenCaller,
 	})
-	if err != nil {
-		return slot{}, err
-	}
-	signed := s.header + "." + base64.RawURLEncoding.EncodeToString(claims)
 	signature := ed25519.Sign(s.key, []byte(signed))
 	return slot{
 		token: signed + "." + base64.RawURLEncoding.EncodeToString(signature),
-		made:  made, replace: made.Add(s.ttl * 4 / 5), expiresAt: expires,
-	}, nil
+		made:  made, replace: made.Add(s.ttl * 4 / 5),
+	}
+}
+
+// encodePart encodes one part of a token.
+func encodePart(v any) string {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // texts and whole numbers alone
+	}
+	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
 // newJTI returns a random UUID (RFC 9562, version 4).
@@ -247,14 +239,9 @@ func (b *bearer) check() error {
 	return nil
 }
 
-// GetRequestMetadata implements gRPC's credentials.PerRPCCredentials. A call
-// that there is no token for is not made.
+// GetRequestMetadata implements gRPC's credentials.PerRPCCredentials.
 func (b *bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	token, err := b.signer.token(b.audience)
-	if err != nil {
-		return nil, status.Error(codes.Unauthenticated, "no token for the interceptor: "+err.Error())
-	}
-	return map[string]string{authorizationKey: "Bearer " + token}, nil
+	return map[string]string{authorizationKey: "Bearer " + b.signer.token(b.audience)}, nil
 }
 
 // RequireTransportSecurity implements credentials.PerRPCCredentials: a socket of
