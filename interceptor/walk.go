@@ -75,7 +75,7 @@ func (w *walk) through(patience time.Duration) {
 		w.run.chain.timers.Put(timer)
 	}()
 	left := w.ctx.Done()
-	w.start()
+	w.start(nil)
 	for {
 		select {
 		case <-w.done:
@@ -119,17 +119,19 @@ func (w *walk) leave(number int64) (over bool) {
 	if w.next == len(w.steps) {
 		return true
 	}
-	w.start()
+	w.start(nil)
 	return false
 }
 
-func (w *walk) start() {
+// start starts a worker, who first finishes the call that ended the goroutine of
+// the one before, if there is one.
+func (w *walk) start(lost *call) {
 	w.run.force.running.Add(1)
-	go w.work()
+	go w.work(lost)
 }
 
 // work is the life of a worker.
-func (w *walk) work() {
+func (w *walk) work(lost *call) {
 	defer w.run.force.running.Done()
 	var called *call // the call under way; its number stays ours when w.call is no longer
 	over := false
@@ -142,10 +144,12 @@ func (w *walk) work() {
 			w.crash = fmt.Sprint(cause)
 			w.done <- struct{}{}
 		case w.calling.CompareAndSwap(called.number, 0): // an interceptor called runtime.Goexit
-			w.run.finish(w.ctx, called, answer{err: fail(Panic, "the call ended its goroutine")})
-			w.start()
+			w.start(called)
 		}
 	}()
+	if lost != nil {
+		w.run.finish(w.ctx, lost, answer{err: fail(Panic, "the call ended its goroutine")})
+	}
 	for w.begin() {
 		called = w.call
 		a := called.ask(called.Impl)
