@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package replay
+
+import (
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// labelsOf finds the labels of a recorded request where the proxy finds those of
+// a message: its member "labels", else that of the one object in it. They are
+// not nil, so that none is told from not known.
+func labelsOf(request proto.Message) map[string]string {
+	root, ok := request.(*structpb.Struct)
+	if !ok {
+		return map[string]string{}
+	}
+	if labels := texts(root.GetFields()["labels"]); labels != nil {
+		return labels
+	}
+	var inner *structpb.Struct
+	for _, v := range root.GetFields() {
+		if s := v.GetStructValue(); s != nil {
+			if inner != nil {
+				return map[string]string{}
+			}
+			inner = s
+		}
+	}
+	if labels := texts(inner.GetFields()["labels"]); labels != nil {
+		return labels
+	}
+	return map[string]string{}
+}
+
+// texts returns the members of an object of texts; nil when v is something else.
+func texts(v *structpb.Value) map[string]string {
+	s := v.GetStructValue()
+	if s == nil {
+		return nil
+	}
+	labels := make(map[string]string, len(s.GetFields()))
+	for name, member := range s.GetFields() {
+		text, ok := member.GetKind().(*structpb.Value_StringValue)
+		if !ok {
+			return nil
+		}
+		labels[name] = text.StringValue
+	}
+	return labels
+}
