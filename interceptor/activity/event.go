@@ -28,6 +28,7 @@ const (
 	ownAnswer        = "answer" // the plan's: release or withhold
 	ownDurable       = "durable"
 	ownSkipped       = "skipped" // why the bindings that were not called were not
+	ownRejected      = "rejected"
 )
 
 // A writer makes the event of one fact.

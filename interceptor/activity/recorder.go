@@ -38,6 +38,10 @@ type Config struct {
 	// bytes of JSON; of anything larger only the digest is kept. Default 256 KiB.
 	CaptureMax int
 
+	// Redactor says what is written of an operation, and what is not; nil: all that
+	// bindings see.
+	Redactor *Redactor
+
 	// Now and NewUID are the clock and the source of event uids (UUIDv7).
 	Now    func() time.Time
 	NewUID func() string
@@ -64,6 +68,9 @@ func WithSchema(version string) Option { return func(c *Config) { c.Schema = ver
 
 // WithCaptureMax bounds what is captured, in bytes.
 func WithCaptureMax(n int) Option { return func(c *Config) { c.CaptureMax = n } }
+
+// WithRedactor sets what is not written. Nil is none.
+func WithRedactor(r *Redactor) Option { return func(c *Config) { c.Redactor = r } }
 
 // WithClock sets the clock.
 func WithClock(now func() time.Time) Option { return func(c *Config) { c.Now = now } }
