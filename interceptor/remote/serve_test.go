@@ -4,15 +4,8 @@ package remote_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -243,42 +236,5 @@ func TestPingsAreWelcome(t *testing.T) {
 		case *http2.GoAwayFrame:
 			t.Fatalf("the server hung up after %d pings: %s %s", acked, frame.ErrCode, frame.DebugData())
 		}
-	}
-}
-
-func TestTLS(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
-	endpoint := serve(t, "tcp", func(ctx context.Context, lis net.Listener) error {
-		return remote.Serve(ctx, lis, allow, remote.TLS(config))
-	})
-	endpoint = strings.Replace(endpoint, "http://", "https://", 1)
-
-	if _, err := dial(t, endpoint, remote.CACert(ca)).Evaluate(t.Context(), evaluation()); err != nil {
-		t.Errorf("with the authority: %v", err)
-	}
-	if _, err := dial(t, endpoint).Evaluate(t.Context(), evaluation()); err == nil {
-		t.Error("a certificate of nobody's was taken")
-	}
-	if _, err := remote.Dial(t.Context(), endpoint, remote.CACert(ca+".not")); err == nil || !strings.Contains(err.Error(), ca) {
-		t.Errorf("a missing authority: %v", err)
-	}
-	if err := remote.ListenAndServe(t.Context(), "https://127.0.0.1:0", allow); err == nil {
-		t.Error("https without a certificate is served")
 	}
 }
