@@ -343,3 +343,50 @@ func TestEverySchemaShapeSurvivesPatching(t *testing.T) {
 		})
 	}
 }
+
+// FuzzShapes: no patch of any shape panics, what comes out of one is a message
+// that stays what it is when it is patched with nothing, and the message that
+// was given does not change.
+func FuzzShapes(f *testing.F) {
+	s := schemaOf(f)
+	given := s.parse(f, `{"fInt64":"-1","pickText":"a","leaves":{"k":{"note":"n","child":{"bigNumber":"7"}}},"byNumber":{"-5":"five"},"numbers":["1","2"],
+		"list":[{"note":"a"},{"note":"b"}],"at":"2026-01-02T03:04:05Z","took":"1.5s","mask":"a,b","config":{"a":[1,{"b":null}],"c":"d"},"some":[{"x":1}],
+		"anything":{"y":[2]},"boxed":"9","raw":"AA==","box":{"@type":"x/s.Leaf","note":"in"},"values":[1,"two",{"three":[3]}],"nothing":{},"times":["2026-01-02T03:04:05Z"],
+		"counters":{"n":"1"},"leaf":{"child":{"child":{"note":"deep"}}},"two":{"grp":{"n":"1"},"[s.ext_leaf]":{"note":"x"}}}`)
+	age(given)
+	before := proto.Clone(given.Interface())
+	f.Add("move", "/anything", "/config", []byte(nil))
+	f.Add("move", "/config/z", "/anything", []byte(nil))
+	f.Add("copy", "/values/-", "/some/0", []byte(nil))
+	f.Add("move", "/at", "/times/0", []byte(nil))
+	f.Add("copy", "/boxed", "/counters/n", []byte(nil))
+	f.Add("move", "/leaf", "/leaves/k/child", []byte(nil))
+	f.Add("copy", "/leaf/note", "/at", []byte(nil))
+	f.Add("add", "/two/[s.ext_leaf]/child", "", []byte(`{"big_number":"1"}`))
+	f.Add("test", "/counters", "", []byte(`{"n":1}`))
+	f.Fuzz(func(t *testing.T, op, path, from string, value []byte) {
+		got, err := patched(given.Interface(), []Patch{{Op: op, Path: path, From: from, Value: value}}, s.walk())
+		if !proto.Equal(before, given.Interface()) {
+			t.Fatal("the original changed")
+		}
+		if err != nil {
+			return
+		}
+		again, err := patched(got, nil, s.walk())
+		if err != nil || !proto.Equal(got, again) {
+			t.Errorf("patched with nothing, error %v: %s", err, cmp.Diff(got, again, protocmp.Transform()))
+		}
+		if box := given.Descriptor().Fields().ByName("box"); !got.ProtoReflect().Get(box).Equal(given.Get(box)) {
+			t.Error("the contents of an Any changed")
+		}
+	})
+}
+
+// age gives a message, and all in it, an unknown field.
+func age(m protoreflect.Message) {
+	m.SetUnknown(unknown(string(m.Descriptor().Name())))
+	eachMessage(m, nil, func(t tree, held protoreflect.Message) tree {
+		age(held)
+		return t
+	})
+}
