@@ -71,7 +71,9 @@ func (r *run) endOpen(why string, now time.Time) {
 	}
 	failure.End = now
 	r.record(now, Fact{Binding: c.Binding, Evaluation: &c.evaluation, Failure: failure, Span: c.span})
-	c.endSpan(nil, failure, now)
+	if c.span != nil {
+		c.endSpan(nil, failure, now)
+	}
 	if c.phase != PostCommit {
 		r.out.Parts = append(r.out.Parts, Part{Evaluation: c.evaluation.UID, Interceptor: c.Interceptor, Binding: c.ID, Phase: c.phase, Decision: failure.Decision, Failure: failure, Shadow: c.Shadow})
 		if part := &r.out.Parts[len(r.out.Parts)-1]; c.Shadow {

@@ -20,7 +20,7 @@ import (
 // when it is skipped instead.
 func (r *run) prepare(c *call) bool {
 	if c.phase != PostCommit {
-		if r.leaveIfCallerLeft(); r.out.Decision != Deny && c.skipped == "" && c.phase == Validate {
+		if r.leaveIfCallerLeft(); r.chain.LoadState != nil && c.phase == Validate && c.skipped == "" && r.out.Decision != Deny {
 			r.load(c.step)
 		}
 		if c.skipped != "" || r.out.Decision == Deny {
@@ -30,7 +30,9 @@ func (r *run) prepare(c *call) bool {
 	}
 	now := r.chain.Now()
 	r.describe(c, now, r.chain.uid(now))
-	c.beginSpan(r.chain.Tracer, r.op)
+	if r.chain.Tracer != nil {
+		c.beginSpan(r.chain.Tracer, r.op)
+	}
 	r.open = c
 	r.record(now, Fact{Binding: c.Binding, Evaluation: &c.evaluation, Span: c.span})
 	return true
@@ -42,7 +44,12 @@ func (r *run) describe(c *call, now time.Time, uid UID) {
 	e.Start, e.UID, e.Operation, e.RequestID = now, uid, r.op.UID, r.op.RequestID
 	e.Interceptor, e.Binding, e.Phase, e.Index, e.Count = c.Interceptor, c.ID, c.phase, c.index, c.count
 	e.Service, e.Method, e.Principal, e.Trace = r.op.Service, r.op.Method, r.op.Principal, r.op.Trace
-	e.Attributes, e.Metadata = c.sees(r.op.Attributes), c.reads(r.metadata)
+	if len(c.Attributes) > 0 {
+		e.Attributes = c.sees(r.op.Attributes)
+	}
+	if len(c.Reads) > 0 {
+		e.Metadata = c.reads(r.metadata)
+	}
 	e.Payload = r.shown
 	if c.phase == Validate {
 		e.State = r.state
@@ -98,7 +105,9 @@ func (r *run) finish(ctx context.Context, c *call, a answer) {
 	r.open = nil
 	r.ended++
 	r.record(end, Fact{Binding: c.Binding, Evaluation: &c.evaluation, Result: result, Failure: failure, Span: c.span})
-	c.endSpan(result, failure, end)
+	if c.span != nil {
+		c.endSpan(result, failure, end)
+	}
 	switch {
 	case c.phase != PostCommit:
 		r.apply(c, result, failure, candidate, would)

@@ -24,10 +24,12 @@ func (b *bound) admit(phase Phase, given, r *Result) (*Result, *Failure) {
 	*r = *given
 	r.Violation = ""
 	r.tidy()
-	room := jsonCopy{room: b.MaxResponseBytes}
+	var size int
 	var err error
-	r.Metadata, err = room.namespaces(given.Metadata)
-	kind, breach := b.breach(phase, r, b.MaxResponseBytes-room.room, err)
+	if len(given.Metadata) > 0 {
+		r.Metadata, size, err = copyMetadata(given.Metadata, b.MaxResponseBytes)
+	}
+	kind, breach := b.breach(phase, r, size, err)
 	switch {
 	case r.Decision == Deny && phase != PostCommit:
 		// Who received the result may have seen a breach that is not in it.
@@ -68,6 +70,9 @@ func (b *bound) breach(phase Phase, r *Result, more int, err error) (FailureKind
 			return InvalidResult, fmt.Sprintf("status code %q on a deny", clip(r.StatusCode, 64))
 		}
 	}
+	if len(r.Metadata) == 0 {
+		return "", ""
+	}
 	if name := b.oversteps(r.Metadata); name != "" {
 		return Scope, fmt.Sprintf("metadata namespace %q, which the binding may not write", clip(name, 64))
 	}
@@ -86,8 +91,10 @@ func (r *Result) size() int {
 	for _, p := range r.Patches {
 		n += len(p.Op) + len(p.Path) + len(p.From) + len(p.Value) + 8
 	}
-	for k, v := range r.Annotations {
-		n += len(k) + len(v) + 4
+	if len(r.Annotations) > 0 { // else ranging over them costs a worker its small stack
+		for k, v := range r.Annotations {
+			n += len(k) + len(v) + 4
+		}
 	}
 	for _, w := range r.Warnings {
 		n += len(w) + 2

@@ -18,9 +18,6 @@ const maxWrites = 8
 
 // sees returns a copy of those attributes that the binding is granted.
 func (b *Binding) sees(attributes map[string]string) map[string]string {
-	if len(b.Attributes) == 0 || len(attributes) == 0 {
-		return nil
-	}
 	var seen map[string]string
 	for name, value := range attributes {
 		if slices.ContainsFunc(b.Attributes, func(pattern string) bool { return matches(pattern, name) }) {
@@ -35,9 +32,6 @@ func (b *Binding) sees(attributes map[string]string) map[string]string {
 
 // reads returns a copy of those metadata namespaces that the binding is granted.
 func (b *Binding) reads(metadata map[string]map[string]any) map[string]map[string]any {
-	if len(b.Reads) == 0 || len(metadata) == 0 {
-		return nil
-	}
 	var seen map[string]map[string]any
 	for _, name := range b.Reads {
 		if values, ok := metadata[name]; ok {
@@ -53,9 +47,6 @@ func (b *Binding) reads(metadata map[string]map[string]any) map[string]map[strin
 // oversteps names a metadata namespace that the binding may not write; "" when
 // there is none.
 func (b *Binding) oversteps(metadata map[string]map[string]any) string {
-	if len(metadata) == 0 {
-		return ""
-	}
 	for _, name := range slices.Sorted(maps.Keys(metadata)) {
 		if !slices.Contains(b.Writes, name) {
 			return name
@@ -88,10 +79,15 @@ const maxNesting = 32
 // of, so that nobody can change them afterwards. Room is what they may take.
 type jsonCopy struct{ room int }
 
+// copyMetadata returns a copy of what an interceptor answered, and its size, which
+// is at most about room.
+func copyMetadata(given map[string]map[string]any, room int) (copied map[string]map[string]any, size int, err error) {
+	c := jsonCopy{room: room}
+	copied, err = c.namespaces(given)
+	return copied, room - c.room, err
+}
+
 func (c *jsonCopy) namespaces(given map[string]map[string]any) (map[string]map[string]any, error) {
-	if len(given) == 0 {
-		return nil, nil
-	}
 	copied := make(map[string]map[string]any, len(given))
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if !utf8.ValidString(name) {

@@ -23,7 +23,7 @@ const stateUnavailable = "current state unavailable"
 // without the state, so the operation is denied when it is not there. A shadow
 // alone does not deny; its call fails.
 func (r *run) load(s step) {
-	if r.state == nil && !r.loaded && r.chain.LoadState != nil {
+	if r.state == nil && !r.loaded {
 		r.loaded = true
 		state, err := r.currentState()
 		if r.stateless = err; err == nil && state != nil {
