@@ -37,7 +37,7 @@ type Operation struct {
 	RequestID string
 
 	// Labels are what bindings can select operations by; the adapter reads them
-	// from the request.
+	// from the request as it was proposed.
 	Labels map[string]string
 
 	// Metadata holds the metadata namespaces that the operation comes with. It is

@@ -40,14 +40,16 @@ type Binding struct {
 	Phases []Phase  `json:"phases"`
 
 	// Principals selects operations by who asks: "KIND" or "KIND/SUBJECT", with an
-	// optional asterisk at the end; empty selects everybody. Labels selects them by
+	// optional asterisk at the end; empty selects everybody. A sandbox without a
+	// subject has its "sandbox_id" for one. Labels selects them by
 	// [Operation.Labels], all of which must match; the value "*" is any. Both are
 	// decided once, by the payload that was proposed, so that no patch can dodge a
 	// later binding or summon one.
 	Principals []string          `json:"principals,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
 
-	// Shadow bindings are evaluated and recorded, never applied.
+	// Shadow bindings are evaluated, in their turn, and recorded, never applied. A
+	// method that only shadows select is unmatched.
 	Shadow bool `json:"shadow,omitzero"`
 
 	// FailurePolicy holds in modify_operation and validate (fail_closed or
