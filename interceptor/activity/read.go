@@ -5,6 +5,7 @@ package activity
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,11 +39,20 @@ type Recorded struct {
 	SameAs, StateSameAs interceptor.UID
 	// Missing says why the input is not in the record, if it is not.
 	Missing string
+	// Redacted says that something of the input, or of what was answered, is not in
+	// the record, or not as it was, because a rule or the binding's capture leaves
+	// it out. Fields that the schema marks secret do not count.
+	Redacted bool
+	// Would is what a shadow would have decided; None of others.
+	Would interceptor.Decision
+	// Broken says why the event says less than it should, if it does.
+	Broken string
 	// Truncated says that a result or outcome was too large to be recorded; its
 	// patches are not known.
 	Truncated bool
 
 	payload, state proto.Message // of the Evaluation's Payload and State
+	visible        []string      // names of the attributes that the binding was granted
 }
 
 // Read returns the fact that an event is of. It fails with [ErrNoFact] on an
@@ -101,6 +111,8 @@ type reading struct {
 
 func (r *reading) fact() (*Recorded, error) {
 	r.out.Header = r.header
+	r.out.Broken, _ = r.own[ownBroken].(string)
+	r.out.Redacted = r.redacted()
 	r.out.Time = instant(r.Time)
 	r.out.Operation = r.operation()
 	var err error
@@ -115,12 +127,55 @@ func (r *reading) fact() (*Recorded, error) {
 	return &r.out, nil
 }
 
+// redacted says whether a rule of an operator left something out.
+func (r *reading) redacted() bool {
+	list, _ := r.own[ownRedactions].([]any)
+	return r.own[ownMoreRedactions] != nil || slices.ContainsFunc(list, func(item any) bool {
+		m, _ := item.(map[string]any)
+		switch m["at"] {
+		// What a binding was not shown, or what nothing was decided by.
+		case atAttributes:
+			return m["rule"] != ruleCredentials && len(r.granted("attributes")) > 0
+		case atLabels, atReason, atDetail, atSkipped, atViolations, atWarnings:
+			return false
+		}
+		return m["rule"] != ruleDescriptor
+	})
+}
+
+// granted returns the names that an evaluation was granted of attributes, or of
+// metadata namespaces.
+func (r *reading) granted(what string) []string {
+	visible, _ := r.own[ownVisible].(map[string]any)
+	list, _ := visible[what].([]any)
+	var names []string
+	for _, item := range list {
+		name, _ := item.(string)
+		names = append(names, name)
+	}
+	return names
+}
+
+// namespacesOf returns the metadata that a value of JSON is; nil when it is none.
+func namespacesOf(v any) map[string]map[string]any {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil
+	}
+	out := make(map[string]map[string]any, len(m))
+	for name, item := range m {
+		out[name], _ = item.(map[string]any)
+	}
+	return out
+}
+
 func (r *reading) operation() *interceptor.Operation {
 	h := r.header
 	op := &interceptor.Operation{
 		UID: interceptor.UID(h.OperationUID), Tenant: h.Tenant, Service: h.Service, Method: h.Method,
-		Principal: r.strings(ownPrincipal), Attributes: r.strings(ownAttributes),
+		Principal: r.strings(ownPrincipal), Attributes: r.strings(ownAttributes), Labels: r.strings(ownLabels),
 	}
+	op.RequestID = op.Attributes[attributeRequestID]
 	op.Durable, _ = r.own[ownDurable].(bool)
 	if h.Kind == profile.KindOutcome {
 		op.Start = instant(r.StartTime)
@@ -128,27 +183,51 @@ func (r *reading) operation() *interceptor.Operation {
 	if r.Trace == nil {
 		return op
 	}
-	config := trace.SpanContextConfig{Remote: true}
-	config.TraceID, _ = trace.TraceIDFromHex(r.Trace.UID)
-	if r.Trace.Span != nil {
-		config.SpanID, _ = trace.SpanIDFromHex(r.Trace.Span.ParentUID)
+	caller, traced := r.own[ownCallerSpan].(string)
+	if span := r.Trace.Span; span != nil && !traced {
+		caller = span.ParentUID
 	}
-	op.Trace = trace.NewSpanContext(config)
+	if caller != "" || !traced {
+		op.Trace = spanContext(r.Trace.UID, caller)
+	}
+	if span := r.Trace.Span; span != nil && traced {
+		op.Span = spanContext(r.Trace.UID, span.ParentUID) // of an evaluation's span
+		if h.Kind == profile.KindOutcome {
+			op.Span = spanContext(r.Trace.UID, span.UID)
+		}
+	}
 	return op
+}
+
+// spanContext returns the context of a span of a trace.
+func spanContext(traceID, spanID string) trace.SpanContext {
+	config := trace.SpanContextConfig{Remote: true}
+	config.TraceID, _ = trace.TraceIDFromHex(traceID)
+	config.SpanID, _ = trace.SpanIDFromHex(spanID)
+	return trace.NewSpanContext(config)
 }
 
 func (r *reading) evaluation() error {
 	h, op := r.header, r.out.Operation
 	ev := &interceptor.Evaluation{
 		UID: interceptor.UID(h.EvaluationUID), Operation: op.UID, Interceptor: h.Interceptor, Binding: h.Binding,
-		Service: op.Service, Method: op.Method, Principal: op.Principal, Trace: op.Trace,
+		Service: op.Service, Method: op.Method, Principal: op.Principal, Trace: op.Trace, RequestID: op.RequestID,
 		Start: instant(r.StartTime), Index: r.integer(ownIndex), Count: r.integer(ownCount),
 	}
 	if err := ev.Phase.UnmarshalText([]byte(h.Phase)); err != nil {
 		return err
 	}
+	if op.Span.IsValid() && r.Trace.Span != nil {
+		ev.Trace = spanContext(r.Trace.UID, r.Trace.Span.UID)
+	}
 	r.out.Evaluation = ev
 	r.out.Binding = &interceptor.Binding{Interceptor: h.Interceptor, ID: h.Binding}
+	if would, ok := r.own[ownWould].(string); ok {
+		r.out.Binding.Shadow = true
+		if err := r.out.Would.UnmarshalText([]byte(would)); err != nil {
+			return err
+		}
+	}
 	switch h.Kind {
 	case profile.KindEvaluation:
 		return r.input(ev)
@@ -162,8 +241,19 @@ func (r *reading) evaluation() error {
 // input reads what the binding was shown.
 func (r *reading) input(ev *interceptor.Evaluation) error {
 	if replay, ok := r.own[ownReplay].(map[string]any); ok {
-		r.out.Missing, _ = replay["why"].(string)
+		why, _ := replay["why"].(string)
+		// What is there, though redacted, is not missing.
+		for _, part := range strings.Split(why, "; ") {
+			if part == whyRedacted || part == "" {
+				continue
+			}
+			if r.out.Missing != "" {
+				part = "; " + part
+			}
+			r.out.Missing += part
+		}
 	}
+	r.out.visible, ev.Metadata = r.granted("attributes"), namespacesOf(r.own[ownMetadata])
 	data, err := r.requestData()
 	if err != nil {
 		return err
@@ -207,12 +297,16 @@ func (r *reading) result() error {
 		return err
 	}
 	res := &interceptor.Result{Decision: decisionOf(r.ActionID), End: instant(r.EndTime)}
+	if r.out.Binding.Shadow {
+		res.Decision = r.out.Would
+	}
+	res.Metadata = namespacesOf(data[dataDynamic])
 	res.Reason, _ = data["reason"].(string)
 	res.StatusCode, _ = data["status_code"].(string)
 	if r.out.Truncated {
 		res.Reason, res.StatusCode = or(r.StatusDetail, r.API.Response.Message), r.StatusCode
 	}
-	if res.Patches, err = patchesAt(data); err != nil {
+	if res.Patches, err = r.patches(data); err != nil {
 		return err
 	}
 	if m, ok := data["log_annotations"].(map[string]any); ok {
@@ -260,14 +354,16 @@ func (r *reading) outcome() (*interceptor.Outcome, error) {
 			out.HandlerStatus = status.New(code, r.StatusDetail)
 		}
 	}
-	if out.Patches, err = patchesAt(data); err != nil {
+	if out.Patches, err = r.patches(data); err != nil {
 		return nil, err
 	}
-	skipped, _ := r.own[ownSkipped].(string)
 	for _, a := range r.Authorizations {
-		p, err := partOf(a, skipped)
+		p, err := partOf(a)
 		if err != nil {
 			return nil, err
+		}
+		if p.Skipped != "" {
+			p.Skipped = or(r.skipped(&p), p.Skipped)
 		}
 		out.Parts = append(out.Parts, p)
 	}
@@ -282,9 +378,26 @@ func (r *reading) outcome() (*interceptor.Outcome, error) {
 	return out, nil
 }
 
+// skipped returns why a binding was not called: one text for all, or a list.
+func (r *reading) skipped(p *interceptor.Part) string {
+	list, ok := r.own[ownSkipped].([]any)
+	if !ok {
+		why, _ := r.own[ownSkipped].(string)
+		return why
+	}
+	for _, item := range list {
+		m, _ := item.(map[string]any)
+		if m["interceptor"] == p.Interceptor && m["binding"] == p.Binding && m["phase"] == p.Phase.String() {
+			why, _ := m["why"].(string)
+			return why
+		}
+	}
+	return ""
+}
+
 // partOf reads one binding's part. Of a failure it knows the policy alone, and
 // so what the chain makes of it.
-func partOf(a ocsf.Authorization, skipped string) (interceptor.Part, error) {
+func partOf(a ocsf.Authorization) (interceptor.Part, error) {
 	if a.Policy == nil {
 		return interceptor.Part{}, errors.New("an authorization names no policy")
 	}
@@ -292,22 +405,33 @@ func partOf(a ocsf.Authorization, skipped string) (interceptor.Part, error) {
 	if err := p.Phase.UnmarshalText([]byte(strings.TrimPrefix(a.Policy.Type, policyType))); err != nil {
 		return p, err
 	}
-	if a.Decision == decisionSkipped {
-		p.Skipped = or(skipped, decisionSkipped)
+	var decision string
+	decision, p.Shadow = strings.CutPrefix(a.Decision, shadowPrefix)
+	if decision == decisionSkipped {
+		p.Skipped = decisionSkipped
 		return p, nil
 	}
-	if policy, ok := strings.CutPrefix(a.Decision, failedPrefix); ok {
-		p.Failure = &interceptor.Failure{Decision: interceptor.Deny}
-		if err := p.Failure.Policy.UnmarshalText([]byte(policy)); err != nil {
-			return p, err
-		}
-		if p.Failure.Policy == interceptor.FailOpen {
-			p.Failure.Decision = interceptor.Allow
-		}
-		p.Decision = p.Failure.Decision
-		return p, nil
+	decided := &p.Decision
+	if p.Shadow {
+		decided = &p.Would
 	}
-	return p, p.Decision.UnmarshalText([]byte(a.Decision))
+	policy, ok := strings.CutPrefix(decision, failedPrefix)
+	if !ok {
+		return p, decided.UnmarshalText([]byte(decision))
+	}
+	p.Failure = &interceptor.Failure{}
+	if err := p.Failure.Policy.UnmarshalText([]byte(policy)); err != nil {
+		return p, err
+	}
+	switch {
+	case p.Failure.Policy == interceptor.FailOpen:
+		*decided = interceptor.Allow
+	case p.Failure.Policy == interceptor.Ignore && p.Shadow:
+	default:
+		*decided = interceptor.Deny
+	}
+	p.Failure.Decision = p.Decision
+	return p, nil
 }
 
 func (r *reading) strings(name string) map[string]string {
@@ -358,7 +482,8 @@ func messageOf(v any) (proto.Message, error) {
 	return structpb.NewValue(v)
 }
 
-func patchesAt(data map[string]any) ([]interceptor.Patch, error) {
+// patches returns the patches in a response, and notes when one has lost its value.
+func (r *reading) patches(data map[string]any) ([]interceptor.Patch, error) {
 	list, _ := data["patches"].([]any)
 	var patches []interceptor.Patch
 	for _, item := range list {
@@ -378,6 +503,8 @@ func patchesAt(data map[string]any) ([]interceptor.Patch, error) {
 			p.Value = raw
 		} else if s, ok := m["value_text"].(string); ok {
 			p.Value = []byte(s)
+		} else if m["withheld"] != nil {
+			r.out.Redacted = true
 		}
 		patches = append(patches, p)
 	}
