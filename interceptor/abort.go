@@ -62,12 +62,12 @@ func (r *run) endOpen(why string, now time.Time) {
 	r.ended++
 	failure := fail(Panic, why)
 	failure.rule(c.Binding, c.phase)
-	would := Deny // whatever the policy says: the operation does not go on
+	would := failure.Decision
 	switch {
 	case c.Shadow:
 		failure.Decision = None
 	case c.phase != PostCommit:
-		failure.Decision = Deny
+		failure.Decision = Deny // whatever the policy says: the operation does not go on
 	}
 	failure.End = now
 	r.record(now, Fact{Binding: c.Binding, Evaluation: &c.evaluation, Failure: failure, Span: c.span})
