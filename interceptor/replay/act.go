@@ -51,6 +51,10 @@ const (
 	cutOff      = "no implementation here, and the binding's answer is not in the record"
 	otherInput  = "no implementation here, and the binding would be shown another input than then"
 	resultLarge = "no implementation here, and the binding's result was too large to be recorded"
+
+	redactedInput   = "its payload is redacted"
+	redactedPatches = "its patches are redacted"
+	redactedResult  = "no implementation here, and the binding's result is redacted"
 )
 
 // replay takes one operation through the candidate and compares.
@@ -66,6 +70,9 @@ func (s *stage) replay(ctx context.Context, op *activity.Operation) Group {
 	again.Durable = false
 	if again.Labels == nil && w.byLabel {
 		again.Labels = labelsOf(op.Request)
+	}
+	if again.Metadata == nil {
+		again.Metadata = initialMetadata(op)
 	}
 	out := s.chain.Run(ctx, &again, a.handle)
 	if out.Ran && out.HandlerStatus.Code() == codes.OK && w.after > passedOver(out) {
@@ -85,7 +92,7 @@ func unfit(op *activity.Operation, w wants) string {
 	if w.before == 0 {
 		return ""
 	}
-	if op.Request == nil && (!w.selective || w.byLabel && op.Labels == nil) {
+	if op.Request == nil && (!w.selective || w.byLabel && !knowsLabels(op)) {
 		return noPayload // else it may be that no binding is called
 	}
 	for _, e := range op.Evaluations {
@@ -162,6 +169,9 @@ func (s *standIn) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*int
 	}
 	shown := a.shown(e)
 	if s.impl != nil {
+		if a.redacted(then, e.Phase) {
+			return nil, s.miss(e, redactedInput)
+		}
 		a.reexecuted++
 		return s.impl.Evaluate(ctx, shown)
 	}
@@ -173,6 +183,8 @@ func (s *standIn) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*int
 		why = cutOff
 	case then.Truncated:
 		why = resultLarge
+	case slices.ContainsFunc(then.Result.Patches, valueless):
+		why = redactedResult
 	case !equal(then.Payload, shown.Payload) || !equal(then.State, shown.State) || !sameScope(then.Evaluation, shown):
 		why = otherInput
 	default:
@@ -182,6 +194,22 @@ func (s *standIn) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*int
 		return &again, nil
 	}
 	return nil, s.miss(e, why)
+}
+
+// redacted says whether the record has the input of a binding not as it was. A
+// binding that was not called then is shown what others were.
+func (a *act) redacted(then *activity.Evaluation, phase interceptor.Phase) bool {
+	if then != nil {
+		return then.Redacted
+	}
+	return slices.ContainsFunc(a.op.Evaluations, func(e activity.Evaluation) bool {
+		return e.Redacted && (e.Phase == interceptor.PostCommit) == (phase == interceptor.PostCommit)
+	})
+}
+
+// valueless says whether a patch has lost its value.
+func valueless(p interceptor.Patch) bool {
+	return p.Value == nil && (p.Op == "add" || p.Op == "replace" || p.Op == "test")
 }
 
 // shown returns the evaluation as the binding is to see it. The chain here knows

@@ -31,7 +31,10 @@ func (a *act) compare(out *interceptor.Outcome) Group {
 		g.by(cause(then, out))
 	case a.op.Truncated:
 		g = Group{Comparison: Unreplayable, Reason: noPatches}
-	case !slices.EqualFunc(then.Patches, out.Patches, samePatch):
+	case slices.EqualFunc(then.Patches, out.Patches, samePatch):
+	case a.op.Redacted:
+		g = Group{Comparison: Unreplayable, Reason: redactedPatches}
+	default:
 		g.Comparison = PatchesDiffer
 		g.by(patcher(then, out))
 	}

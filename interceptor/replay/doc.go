@@ -24,6 +24,8 @@
 //     and whether it can be had at all, no operation comes out otherwise for it.
 //   - Bindings select by principals as they did, and by the labels in what was
 //     shown of the request.
+//   - A binding whose input an operator had redacted is not re-executed: it would
+//     judge what nobody asked. It is answered from the record, if it can be.
 //   - The handler answers what it answered then.
 //
 // An operation then is the same, or flips (another decision, or the handler
