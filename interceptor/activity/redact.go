@@ -201,10 +201,11 @@ func (x *redacting) tree(at string, place []string, v any) (any, bool) {
 			if !ok {
 				continue
 			}
-			keep := true
-			if v, keep = x.point(at, r, pattern, rest, v); !keep {
+			out, keep := x.point(at, r, pattern, rest, v)
+			if !keep {
 				return nil, false
 			}
+			v = out
 		}
 	}
 	return x.patterns(at, pointerOf(place), v), true
