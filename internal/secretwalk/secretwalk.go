@@ -74,15 +74,24 @@ type shape struct {
 
 // shapes remembers the shape of each message type. It is a function's memory,
 // not state: an entry never changes and depends on its key alone.
-var shapes sync.Map // shapeKey -> *shape
+var shapes sync.Map // key -> *shape
 
-type shapeKey struct {
+// key is what the shape of a message type depends on. By the default option it
+// is the type alone, which costs no allocation.
+func (w Walk) key(md protoreflect.MessageDescriptor) any {
+	if w.option() == Option {
+		return md
+	}
+	return optionKey{md, w.option()}
+}
+
+type optionKey struct {
 	md     protoreflect.MessageDescriptor
 	option protowire.Number
 }
 
 func (w Walk) shapeOf(md protoreflect.MessageDescriptor) *shape {
-	key := shapeKey{md, w.option()}
+	key := w.key(md)
 	if s, ok := shapes.Load(key); ok {
 		return s.(*shape)
 	}

@@ -4,7 +4,6 @@ package secretwalk
 
 import (
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
@@ -56,14 +55,3 @@ var plain = map[protoreflect.FullName]bool{
 // WellKnown reports whether messages of a type have a JSON form of their own,
 // which is not an object with their fields: Any, Timestamp, Struct, wrappers.
 func WellKnown(md protoreflect.MessageDescriptor) bool { return plain[md.FullName()] }
-
-// Redact is [Walk.Redact] of the zero Walk.
-func Redact(m proto.Message) proto.Message { return Walk{}.Redact(m) }
-
-// Hides is [Walk.Hides] of the zero Walk.
-func Hides(md protoreflect.MessageDescriptor, pointer []string) bool {
-	return Walk{}.Hides(md, pointer)
-}
-
-// Reaches is [Walk.Reaches] of the zero Walk.
-func Reaches(md protoreflect.MessageDescriptor) bool { return Walk{}.Reaches(md) }
