@@ -20,6 +20,11 @@ import (
 // 4 MiB may be several times as long as a Struct.
 const MaxMessageBytes = 16 << 20
 
+// windowBytes is what a peer may send ahead on a call, and on a connection. A
+// window of a fixed size spares each call the pings by which gRPC would measure
+// one; this is room for what most calls carry.
+const windowBytes = 1 << 20
+
 // An EndpointError says that an endpoint cannot be one.
 type EndpointError struct{ Endpoint, Problem string }
 

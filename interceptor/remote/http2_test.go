@@ -159,9 +159,8 @@ func idle(conn net.Conn, deaf *atomic.Bool, pinged func()) {
 // no grpc-timeout, pings every 10 seconds, and resets what takes too long.
 type tonic struct {
 	t      *testing.T
-	mu     sync.Mutex // guards the writing half of framer
-	framer *http2.Framer
-	conn   net.Conn
+	framer *http2.Framer // its writing half is owned by the goroutine that drains writes
+	writes chan func() error
 	stream uint32
 
 	acks   atomic.Int32
@@ -172,9 +171,21 @@ type tonic struct {
 
 func newTonic(t *testing.T, conn net.Conn) *tonic {
 	t.Helper()
-	c := &tonic{t: t, framer: http2.NewFramer(conn, conn), conn: conn, stream: 1, status: make(chan string, 16), left: make(chan struct{})}
+	c := &tonic{t: t, framer: http2.NewFramer(conn, conn), writes: make(chan func() error, 64), stream: 1, status: make(chan string, 16), left: make(chan struct{})}
 	c.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	go c.read()
+	go func() {
+		for {
+			select {
+			case write := <-c.writes:
+				if err := write(); err != nil && !errors.Is(err, io.ErrClosedPipe) {
+					t.Error(err)
+				}
+			case <-c.left:
+				return
+			}
+		}
+	}()
 	c.write(func() error {
 		if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
 			return err
@@ -184,13 +195,9 @@ func newTonic(t *testing.T, conn net.Conn) *tonic {
 	return c
 }
 
-func (c *tonic) write(f func() error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := f(); err != nil {
-		c.t.Error(err)
-	}
-}
+// write has something written. The reader must not wait for that: the other end
+// may be writing, too.
+func (c *tonic) write(f func() error) { c.writes <- f }
 
 func (c *tonic) read() {
 	defer close(c.left)

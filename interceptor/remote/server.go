@@ -58,6 +58,8 @@ func Serve(ctx context.Context, lis net.Listener, i interceptor.Interceptor, opt
 	settings := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(MaxMessageBytes),
 		grpc.MaxSendMsgSize(MaxMessageBytes),
+		grpc.StaticStreamWindowSize(windowBytes),
+		grpc.StaticConnWindowSize(windowBytes),
 		// A goroutine that lives on has grown its stack to what a call needs.
 		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))),
 		// Gateways ping idle connections every few seconds. By default a Go
