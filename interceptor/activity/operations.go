@@ -289,6 +289,9 @@ func (op *assembled) join() {
 		for _, e := range op.Evaluations {
 			if e.Interceptor == p.Interceptor && e.Binding == p.Binding && e.Phase == p.Phase {
 				p.Evaluation = e.UID
+				if p.Shadow {
+					p.Would = e.Would
+				}
 				if p.Failure != nil && e.Failure != nil {
 					p.Failure = e.Failure
 					p.Decision = e.Failure.Decision
