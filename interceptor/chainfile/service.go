@@ -3,9 +3,7 @@
 package chainfile
 
 import (
-	"encoding/json"
 	"fmt"
-	"math"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -146,18 +144,22 @@ func (s *service) limits() error {
 		}
 		s.maxPatches = *n
 	}
-	for key, n := range map[string]*int{"max_concurrent": t.MaxConcurrent, "max_queue": t.MaxQueue} {
-		if n != nil && (*n < 1 || *n > maxAtOnce) {
-			return t.Errorf(key, "", "%s = %d is not between 1 and %d", key, *n, maxAtOnce)
-		}
+	if s.maxConcurrent, err = t.atOnce("max_concurrent", t.MaxConcurrent); err != nil {
+		return err
 	}
-	if t.MaxConcurrent != nil {
-		s.maxConcurrent = *t.MaxConcurrent
+	s.maxQueue, err = t.atOnce("max_queue", t.MaxQueue)
+	return err
+}
+
+// atOnce reads a number of calls; 0 when none is stated.
+func (t *interceptorTable) atOnce(key string, n *int) (int, error) {
+	switch {
+	case n == nil:
+		return 0, nil
+	case *n < 1 || *n > maxAtOnce:
+		return 0, t.Errorf(key, "", "%s = %d is not between 1 and %d", key, *n, maxAtOnce)
 	}
-	if t.MaxQueue != nil {
-		s.maxQueue = *t.MaxQueue
-	}
-	return nil
+	return *n, nil
 }
 
 func (t *interceptorTable) checkEndpoint(endpoint string) error {
@@ -368,49 +370,6 @@ func duration(p strictoml.Pos, key, text string, most time.Duration) (time.Durat
 		return 0, p.Errorf(key, "", "%s = %q is not between %v and %v", key, text, minTimeout, most)
 	}
 	return d, nil
-}
-
-// jsonSettings gives the free table in the types of JSON. A plan is recorded
-// as JSON: what an interceptor is made from must be the same after it.
-func jsonSettings(table map[string]any) (map[string]any, error) {
-	if table == nil {
-		return nil, nil
-	}
-	if err := checkNumbers(table); err != nil {
-		return nil, err
-	}
-	text, err := json.Marshal(table)
-	if err != nil {
-		return nil, err
-	}
-	var out map[string]any
-	return out, json.Unmarshal(text, &out)
-}
-
-func checkNumbers(v any) error {
-	switch v := v.(type) {
-	case map[string]any:
-		for _, e := range v {
-			if err := checkNumbers(e); err != nil {
-				return err
-			}
-		}
-	case []any:
-		for _, e := range v {
-			if err := checkNumbers(e); err != nil {
-				return err
-			}
-		}
-	case int64:
-		if v > 1<<53 || v < -1<<53 {
-			return fmt.Errorf("integer %d is beyond 2^53, write it as a string", v)
-		}
-	case float64:
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return fmt.Errorf("%v is not a number of JSON", v)
-		}
-	}
-	return nil
 }
 
 func checkNames(services []*service) error {

@@ -142,11 +142,13 @@ func (st *stated) checkGrants() error {
 			return st.Errorf("attributes", "interceptors never see credentials", "attribute %q is a credential", name)
 		}
 	}
-	for key, names := range map[string][]string{"accessible_namespaces": st.reads, "writable_namespaces": st.writes} {
-		for _, name := range names {
-			if !isWord(name) {
-				return st.Errorf(key, "write the name of a metadata namespace", "%q names no namespace", name)
+	for i, name := range slices.Concat(st.reads, st.writes) {
+		if !isWord(name) {
+			key := "accessible_namespaces"
+			if i >= len(st.reads) {
+				key = "writable_namespaces"
 			}
+			return st.Errorf(key, "write the name of a metadata namespace", "%q names no namespace", name)
 		}
 	}
 	if len(st.writes) > maxWrites {
