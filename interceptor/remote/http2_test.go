@@ -223,7 +223,11 @@ func (c *tonic) read() {
 		case *http2.GoAwayFrame:
 			c.gone.Store(frame)
 		case *http2.RSTStreamFrame:
-			c.status <- "reset"
+			// Without an error it follows an answer that was faster than the end of the
+			// request.
+			if frame.ErrCode != http2.ErrCodeNo {
+				c.status <- "reset: " + frame.ErrCode.String()
+			}
 		case *http2.MetaHeadersFrame:
 			for _, f := range frame.Fields {
 				if f.Name == "grpc-status" {
