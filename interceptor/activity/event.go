@@ -376,7 +376,7 @@ func (w *writer) prefixed(decision string) string {
 // wouldBe returns what a shadow's failure would have made of the operation.
 func wouldBe(f *interceptor.Failure, phase interceptor.Phase) interceptor.Decision {
 	switch {
-	case f.Kind == interceptor.Cancelled || f.Policy == interceptor.FailClosed && phase != interceptor.PostCommit:
+	case phase != interceptor.PostCommit && (f.Kind == interceptor.Cancelled || f.Policy == interceptor.FailClosed):
 		return interceptor.Deny
 	case f.Policy == interceptor.FailOpen:
 		return interceptor.Allow

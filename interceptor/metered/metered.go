@@ -130,7 +130,7 @@ func (r *Recorder) shadow(e *interceptor.Evaluation, would interceptor.Decision)
 // wouldBe returns what a shadow's failure would have made of the operation.
 func wouldBe(f *interceptor.Failure, phase interceptor.Phase) interceptor.Decision {
 	switch {
-	case f.Kind == interceptor.Cancelled || f.Policy == interceptor.FailClosed && phase != interceptor.PostCommit:
+	case phase != interceptor.PostCommit && (f.Kind == interceptor.Cancelled || f.Policy == interceptor.FailClosed):
 		return interceptor.Deny
 	case f.Policy == interceptor.FailOpen:
 		return interceptor.Allow
