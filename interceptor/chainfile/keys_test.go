@@ -217,7 +217,7 @@ func TestAudiences(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if dialled.Audience != c.audience || (f.Tokens != nil) != (c.audience != "") {
+			if dialled.Audience != c.audience || (f.Tokens != nil) != (c.audience != "") || dialled.Tokens != f.Tokens {
 				t.Errorf("dialled %+v, tokens %+v", dialled, f.Tokens)
 			}
 			if !strings.Contains(strings.Join(f.Warnings, "\n"), c.warning) {

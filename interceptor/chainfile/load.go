@@ -55,9 +55,11 @@ type Endpoint struct {
 	MaxResponseBytes int // the greatest answer that is of use
 
 	// Audience is whom a token is for; "" when it is called without one. Insecure
-	// says that the operator lets it travel over http:// in the plain.
+	// says that the operator lets it travel over http:// in the plain. Tokens is
+	// what it is made of, not nil where there is an audience.
 	Audience string
 	Insecure bool
+	Tokens   *Tokens
 
 	// ClientCert and ClientKey are paths of PEM files; both or none.
 	ClientCert, ClientKey string
@@ -155,7 +157,7 @@ func (f *File) connect(ctx context.Context, svc *service, o *options) (intercept
 	}
 	client, err := o.dial(ctx, Endpoint{
 		Interceptor: svc.name, URL: svc.endpoint, CACertPath: svc.caCert, MaxResponseBytes: svc.maxResponseBytes,
-		Audience: svc.audience, Insecure: svc.table.AllowInsecureTransport, ClientCert: svc.clientCert, ClientKey: svc.clientKey,
+		Audience: svc.audience, Insecure: svc.table.AllowInsecureTransport, ClientCert: svc.clientCert, ClientKey: svc.clientKey, Tokens: f.Tokens,
 	})
 	if err != nil {
 		return nil, svc.unreachable(err)
