@@ -106,6 +106,15 @@ nocgo: ## both commands build and know what is missing without a C compiler
 bench: ## every benchmark, with allocations
 	go test -run '^$$' -bench . -benchmem $(GOTESTFLAGS) $(call packages_with,^func Benchmark)
 
+# Ratios are of medians, in one run.
+.PHONY: bench-chain
+bench-chain: ## three bindings in process, and a remote one beside a bare gRPC call
+	@go test -run '^$$' -bench '^BenchmarkChain3InProcess$$' -benchmem -count $(or $(COUNT),6) ./interceptor
+	@go test -run '^$$' -bench '^BenchmarkRemote$$' -benchmem -count $(or $(COUNT),6) ./interceptor/remote | tee /dev/stderr | \
+	sort -k3 -n | awk '/BenchmarkRemote\/(bare|local|binding)/ {sub(/-[0-9]+$$/, "", $$1); sub(/.*\//, "", $$1); t[$$1, ++n[$$1]] = $$3} \
+	function median(k) {return t[k, int((n[k]+1)/2)]} \
+	END {printf "a remote binding adds %.2f of a bare call\n", (median("binding")-median("local"))/median("bare")}'
+
 # The peers are in a module of their own. The ratios at the end are of medians. Each
 # round runs all of them once: so what else the machine does meets all alike, and
 # not one of them, as with -count. The test binary is built once.

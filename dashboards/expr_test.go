@@ -84,6 +84,9 @@ func TestUses(t *testing.T) {
 // Every metric that the product exports is looked at by somebody, or is here.
 var unwatched = []string{
 	"docket_chain_evaluations_total", // per binding; for questions that the overview does not ask
+	"docket_chain_patches_total",
+	"docket_chain_shadow_total",      // while a binding is tried out
+	"docket_chain_skipped_total",     // follows from denials and from selectors
 	"docket_collector_commits_total", // the ledger grows with it
 	"docket_emitter_declared_total",  // is refused, a little later
 	"docket_emitter_own_total",       // constant in practice

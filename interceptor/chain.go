@@ -6,13 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/codes"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
 )
 
 // A Chain runs a [Plan]. It is safe for use by many goroutines at once.
@@ -22,34 +21,30 @@ type Chain struct {
 	Now    func() time.Time
 	NewUID func() UID
 
+	// Tracer makes a span of each operation and each evaluation; nil makes none.
+	Tracer trace.Tracer
+
+	// LoadState loads the current state of what an operation is about, for the
+	// bindings of validate; nil loads none. It is called at most once per operation,
+	// only if such a binding is to be called and [Operation.State] is nil, with the
+	// request as it then is, neither of which it may change. An error, a panic, or
+	// no answer within StateTimeout (zero is 2 s) denies the operation with
+	// UNAVAILABLE, whatever the failure policies of the bindings.
+	LoadState    func(ctx context.Context, op *Operation, request proto.Message) (proto.Message, error)
+	StateTimeout time.Duration
+
 	rec    Recorder
-	waits  bool // false when rec is Discard: there is nothing to wait for
-	plan   *Plan
-	routes map[rpc]*route // of the methods that bindings name
-	others *route         // of all other methods
-	timers sync.Pool      // of stopped *time.Timer
+	waits  bool      // false when rec is Discard: there is nothing to wait for
+	timers sync.Pool // of stopped *time.Timer
+	loads  *lane     // of LoadState
 
-	// mu guards closed. Whatever the chain starts is counted in running, and
-	// only on behalf of an operation that is itself counted there, so that Close
-	// never waits on a counter that others may yet lift from zero.
-	mu      sync.Mutex
-	closed  bool
-	running sync.WaitGroup
-}
-
-type rpc struct{ service, method string }
-
-// A route is what happens to operations of one method.
-type route struct {
-	judge    []step // modify_operation, then validate
-	observe  []step // post_commit
-	patience time.Duration
-}
-
-// A bound is a binding in force, with a slot for each of its calls under way.
-type bound struct {
-	*Binding
-	slots chan struct{}
+	// swapping is held while the force is replaced. mu guards closed, and that no
+	// operation enters a force that was replaced.
+	swapping sync.Mutex
+	mu       sync.Mutex
+	closed   bool
+	force    atomic.Pointer[force]
+	retiring sync.WaitGroup // of forces that were replaced
 }
 
 // New returns a chain that runs a copy of the plan. A plan that cannot be run
@@ -58,46 +53,43 @@ func New(plan *Plan, rec Recorder) (*Chain, error) {
 	if plan == nil || rec == nil {
 		return nil, errors.New("make chain: a plan and a recorder are needed; Discard records nothing")
 	}
-	p := plan.normal()
-	if err := p.check(); err != nil {
+	f, err := newForce(plan, nil)
+	if err != nil {
 		return nil, err
 	}
-	c := &Chain{Now: time.Now, rec: rec, waits: rec != Discard, plan: p, routes: map[rpc]*route{}}
-	bounds := make([]*bound, len(p.Bindings))
-	for i := range p.Bindings {
-		bounds[i] = &bound{Binding: &p.Bindings[i], slots: make(chan struct{}, p.Bindings[i].MaxConcurrent)}
-	}
-	c.others = newRoute(bounds, rpc{})
-	for _, b := range bounds {
-		for _, name := range b.RPCs {
-			service, method, _ := strings.Cut(name, "/")
-			if key := (rpc{service, method}); c.routes[key] == nil {
-				c.routes[key] = newRoute(bounds, key)
-			}
-		}
-	}
+	c := &Chain{Now: time.Now, rec: rec, waits: rec != Discard, loads: newLane(0, 0)}
+	c.force.Store(f)
 	return c, nil
 }
 
-func newRoute(bounds []*bound, key rpc) *route {
-	in := map[Phase][]step{}
-	r := &route{patience: math.MaxInt64}
-	for _, b := range bounds {
-		if b.selects(key.service, key.method) {
-			for _, phase := range b.Phases {
-				in[phase] = append(in[phase], step{bound: b, phase: phase, index: len(in[phase])})
-			}
-			r.patience = min(r.patience, b.Timeout)
-		}
+// Swap puts a copy of another plan in force, for operations that begin from now
+// on; those under way end by the plan that they began with. The channel is
+// closed when none of them is left, nor their post_commit, nor a call of theirs
+// that outlived its deadline: then what the old plan calls may be closed. On an
+// error the old plan stays in force.
+func (c *Chain) Swap(plan *Plan) (retired <-chan struct{}, err error) {
+	if plan == nil {
+		return nil, errors.New("swap plan: there is none")
 	}
-	for _, steps := range in {
-		for i := range steps {
-			steps[i].count = len(steps)
-		}
+	c.swapping.Lock()
+	defer c.swapping.Unlock()
+	old := c.force.Load()
+	next, err := newForce(plan, old)
+	if err != nil {
+		return nil, err
 	}
-	r.judge = slices.Concat(in[ModifyOperation], in[Validate])
-	r.observe = in[PostCommit]
-	return r
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errors.New("swap plan: the chain is closed")
+	}
+	c.force.Store(next)
+	done := make(chan struct{})
+	c.retiring.Go(func() { // ends with the last that runs by the old plan; Close waits for it
+		old.running.Wait()
+		close(done)
+	})
+	return done, nil
 }
 
 // timer returns a running timer. Who is done with it puts it into timers,
@@ -119,7 +111,7 @@ func (c *Chain) uid(now time.Time) UID {
 
 // Plan returns the plan in force: defaults filled in, bindings in order. It
 // MUST NOT be changed.
-func (c *Chain) Plan() *Plan { return c.plan }
+func (c *Chain) Plan() *Plan { return c.force.Load().plan }
 
 // Begin gives an operation its Start and UID, unless it has them. Run does so
 // by itself: Begin is for adapters that have to name the operation to the caller
@@ -140,43 +132,49 @@ func (c *Chain) Begin(op *Operation) {
 // of the Outcome MUST NOT be changed afterwards.
 //
 // A handler that panics has failed with INTERNAL. It MUST NOT change the
-// request that it is given.
+// request that it is given. A handler that calls [runtime.Goexit] ends the
+// goroutine that called Run, which therefore does not return; the Outcome is
+// recorded nevertheless.
 func (c *Chain) Run(ctx context.Context, op *Operation, handler Handler) (out *Outcome) {
 	if op == nil {
 		op = &Operation{}
 	}
-	r := &run{chain: c, ctx: ctx, op: op, route: c.routes[rpc{op.Service, op.Method}], out: &Outcome{Decision: Allow}}
-	if r.route == nil {
-		r.route = c.others
+	if ctx == nil {
+		ctx = context.Background()
 	}
+	r := &run{chain: c, ctx: ctx, op: op, out: &Outcome{Decision: Allow}}
+	if r.force, r.entered = c.enter(); r.entered {
+		defer r.force.running.Done()
+	}
+	finished := false
 	defer func() {
-		if cause := recover(); cause != nil {
-			out = r.rescue(cause)
+		if !finished {
+			out = r.abort(recover())
 		}
 	}()
-	entered := c.enter()
-	if entered {
-		defer c.running.Done()
-	}
-	r.begin(entered)
+	r.begin()
 	r.judge()
 	r.handle(handler)
 	r.conclude()
-	if entered && r.out.Ran && r.out.HandlerStatus.Code() == codes.OK && len(r.route.observe) > 0 {
-		c.running.Add(1)
-		go r.observe()()
+	if r.observes() {
+		observe := r.observe()
+		r.force.running.Add(1)
+		go observe()
 	}
+	finished = true
 	return r.out
 }
 
-// enter counts an operation as running; false when the chain is closed.
-func (c *Chain) enter() bool {
+// enter counts an operation as running by the plan in force; false when the
+// chain is closed.
+func (c *Chain) enter() (*force, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	f := c.force.Load()
 	if !c.closed {
-		c.running.Add(1)
+		f.running.Add(1)
 	}
-	return !c.closed
+	return f, !c.closed
 }
 
 // Close denies further operations and waits for everything that the chain
@@ -186,10 +184,12 @@ func (c *Chain) enter() bool {
 func (c *Chain) Close(ctx context.Context) error {
 	c.mu.Lock()
 	c.closed = true
+	last := c.force.Load()
 	c.mu.Unlock()
 	done := make(chan struct{})
 	go func() { // ends with the last that runs
-		c.running.Wait()
+		c.retiring.Wait()
+		last.running.Wait()
 		close(done)
 	}()
 	select {

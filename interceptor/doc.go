@@ -17,7 +17,8 @@
 //
 //   - A deny is final, over failures, over order, over the failure policy.
 //
-//   - Each call of a binding gives exactly one [Result] or one [Failure].
+//   - Each call of a binding gives exactly one [Result] or one [Failure], and each
+//     operation one [Outcome], whatever panics.
 //
 //   - No error path allows unless the failure policy says fail_open, and then
 //     the Failure says so.
@@ -28,10 +29,20 @@
 //   - Fields marked secret in their descriptor (option 50001) are invisible to
 //     bindings, unpatchable, and survive patches of other fields.
 //
+//   - A binding sees those attributes and metadata namespaces that its plan
+//     grants, and writes those that it grants. What one binding wrote reaches the
+//     next, and dies with the operation.
+//
+//   - A shadow binding is called and recorded like any, in its turn and for as
+//     long as it takes, and changes nothing.
+//
 //   - Run comes back. Interceptors are called with a deadline, and left behind
 //     when they do not heed it; what the chain starts, [Chain.Close] waits for.
 //
+// A plan may be replaced while operations run, by [Chain.Swap]: each ends by the
+// plan that it began with.
+//
 // The package knows no transport, no file format and no stream. Reading order:
-// operation.go, plan.go, fact.go, chain.go, run.go, walk.go, evaluate.go,
-// patch.go.
+// operation.go, plan.go, fact.go, chain.go, force.go, run.go, walk.go,
+// evaluate.go, patch.go.
 package interceptor

@@ -20,22 +20,40 @@ import (
 // when it is skipped instead.
 func (r *run) prepare(c *call) bool {
 	if c.phase != PostCommit {
-		if r.leaveIfCallerLeft(); r.out.Decision == Deny {
-			r.skip(c.step)
+		if r.leaveIfCallerLeft(); r.chain.LoadState != nil && c.phase == Validate && c.skipped == "" && r.out.Decision != Deny {
+			r.load(c.step)
+		}
+		if c.skipped != "" || r.out.Decision == Deny {
+			r.skip(c.step, r.denied())
 			return false
 		}
 	}
+	now := r.chain.Now()
+	r.describe(c, now, r.chain.uid(now))
+	if r.chain.Tracer != nil {
+		c.beginSpan(r.chain.Tracer, r.op)
+	}
+	r.open = c
+	r.record(now, Fact{Binding: c.Binding, Evaluation: &c.evaluation, Span: c.span})
+	return true
+}
+
+// describe makes the evaluation that a binding is shown.
+func (r *run) describe(c *call, now time.Time, uid UID) {
 	e := &c.evaluation
-	e.Start = r.chain.Now()
-	e.UID, e.Operation = r.chain.uid(e.Start), r.op.UID
+	e.Start, e.UID, e.Operation, e.RequestID = now, uid, r.op.UID, r.op.RequestID
 	e.Interceptor, e.Binding, e.Phase, e.Index, e.Count = c.Interceptor, c.ID, c.phase, c.index, c.count
 	e.Service, e.Method, e.Principal, e.Trace = r.op.Service, r.op.Method, r.op.Principal, r.op.Trace
+	if len(c.Attributes) > 0 {
+		e.Attributes = c.sees(r.op.Attributes)
+	}
+	if len(c.Reads) > 0 {
+		e.Metadata = c.reads(r.metadata)
+	}
 	e.Payload = r.shown
 	if c.phase == Validate {
 		e.State = r.state
 	}
-	r.record(e.Start, Fact{Binding: c.Binding, Evaluation: e})
-	return true
 }
 
 // An answer is what a call of an interceptor came back with.
@@ -44,23 +62,15 @@ type answer struct {
 	err    error
 }
 
-// ask waits for its turn and calls the interceptor. A panic is a Failure. The
-// slot stays taken for as long as the call lasts, so that calls which were left
-// behind cannot pile up.
+// ask waits for its turn and calls the interceptor. A panic is a Failure.
 func (c *call) ask(i Interceptor) (a answer) {
 	defer c.ctx.end()
-	select {
-	case c.slots <- struct{}{}:
-	default:
-		select {
-		case c.slots <- struct{}{}:
-		case <-c.ctx.Done():
-			return answer{err: fail(Limit, fmt.Sprintf("%d calls were under way for %s", c.MaxConcurrent, c.Timeout))}
-		}
+	if full := c.lane.enter(&c.ctx, c.Timeout); full != nil {
+		return answer{err: full}
 	}
 	c.inTurn.Store(true)
 	defer func() {
-		<-c.slots
+		c.lane.leave()
 		if cause := recover(); cause != nil {
 			a = answer{err: fail(Panic, fmt.Sprintf("%v\n%s", cause, debug.Stack()))}
 		}
@@ -81,22 +91,40 @@ func (r *run) finish(ctx context.Context, c *call, a answer) {
 		candidate, failure = r.patch(result.Patches)
 	}
 	end := r.chain.Now()
+	var would Decision
 	if failure != nil {
 		result = nil
 		failure.rule(c.Binding, c.phase)
 		failure.End = end
+		if would = failure.Decision; c.Shadow {
+			failure.Decision = None
+		}
 	} else {
 		result.End = end
 	}
-	r.record(end, Fact{Binding: c.Binding, Evaluation: &c.evaluation, Result: result, Failure: failure})
-	if c.phase != PostCommit {
-		r.apply(c, result, failure, candidate)
+	r.open = nil
+	r.ended++
+	r.record(end, Fact{Binding: c.Binding, Evaluation: &c.evaluation, Result: result, Failure: failure, Span: c.span})
+	if c.span != nil {
+		c.endSpan(result, failure, end)
+	}
+	switch {
+	case c.phase != PostCommit:
+		r.apply(c, result, failure, candidate, would)
+	case failure == nil && !c.Shadow:
+		r.write(result.Metadata)
 	}
 }
 
-// patch returns the request as patches make it.
-func (r *run) patch(patches []Patch) (proto.Message, *Failure) {
-	candidate, err := patched(r.request, patches)
+// patch returns the request as patches make it. Whatever hostile patches or
+// messages do to the code that applies them is the binding's failure.
+func (r *run) patch(patches []Patch) (candidate proto.Message, failure *Failure) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			candidate, failure = nil, fail(InvalidResult, fmt.Sprintf("patching panicked: %v", cause))
+		}
+	}()
+	candidate, err := patched(r.request, patches, secretsOf(r.force.plan, r.op))
 	switch {
 	case err == nil:
 		return candidate, nil
@@ -114,11 +142,16 @@ func (c *call) classify(err, gone error) *Failure {
 	}
 	if own := (*Failure)(nil); errors.As(err, &own) && own != nil && own.Kind.known() {
 		return fail(own.Kind, own.Detail)
+	} else if own != nil && own.Kind == Cancelled { // the caller is there: who was cancelled is somebody else
+		return fail(Unavailable, own.Detail)
 	}
 	switch status.Code(err) {
 	case codes.DeadlineExceeded: // whose answer came with the deadline or before it
 		return c.late(status.Convert(err).Message())
 	case codes.ResourceExhausted:
+		if strings.Contains(err.Error(), reset) { // ENHANCE_YOUR_CALM
+			return fail(Unavailable, err.Error())
+		}
 		return fail(Limit, err.Error())
 	case codes.Canceled:
 		if !time.Now().Before(c.ctx.deadline) { // by the peer, which keeps the same deadline
@@ -129,6 +162,8 @@ func (c *call) classify(err, gone error) *Failure {
 		return fail(Unavailable, err.Error())
 	}
 	switch {
+	case strings.Contains(err.Error(), reset): // whatever code gRPC makes of the reset
+		return fail(Unavailable, err.Error())
 	case errors.Is(err, context.DeadlineExceeded):
 		return c.late(err.Error())
 	case errors.Is(err, context.Canceled):
@@ -149,11 +184,17 @@ func (c *call) late(words string) *Failure {
 	return fail(Timeout, detail)
 }
 
-// resetByPeer is what gRPC says of a call that its server gave up.
-const resetByPeer = "stream terminated by RST_STREAM with error code: CANCEL"
+// reset is how gRPC begins to say that a call was reset, resetByPeer what it
+// says of one that its server gave up.
+const (
+	reset       = "stream terminated by RST_STREAM"
+	resetByPeer = reset + " with error code: CANCEL"
+)
 
+// known reports whether an interceptor may name the kind. Cancelled is the
+// chain's own: it overrules the failure policy.
 func (k FailureKind) known() bool {
-	return slices.Contains([]FailureKind{Timeout, Unavailable, InvalidResult, Limit, Panic, Cancelled}, k)
+	return slices.Contains([]FailureKind{Timeout, Unavailable, InvalidResult, Limit, Panic, Scope}, k)
 }
 
 // maxDetail bounds the text of a cause, which a peer may have written.
@@ -174,8 +215,11 @@ func clip(s string, n int) string {
 // rule sets what the failure makes of the operation.
 func (f *Failure) rule(b *Binding, phase Phase) {
 	f.Policy = b.FailurePolicy
-	if phase == PostCommit {
+	switch {
+	case phase == PostCommit:
 		f.Policy = b.PostCommitPolicy
+	case phase == ModifyOperation && b.ModifyPolicy != 0:
+		f.Policy = b.ModifyPolicy
 	}
 	switch {
 	case phase == PostCommit && f.Policy == Ignore:

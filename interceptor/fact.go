@@ -24,6 +24,10 @@ type Fact struct {
 	Result     *Result
 	Failure    *Failure
 	Outcome    *Outcome
+
+	// Span is the live span of what the fact is about, the evaluation or the
+	// operation; nil when there is none. It MUST NOT be kept.
+	Span trace.Span
 }
 
 // A Decision is what a binding or a chain decided. The numbers are those of
@@ -50,6 +54,14 @@ type Evaluation struct {
 	Service, Method string
 	Principal       map[string]string
 
+	// Attributes and Metadata are what the binding is granted of the operation's
+	// attributes and metadata namespaces: copies, the binding's own.
+	Attributes map[string]string
+	Metadata   map[string]map[string]any
+
+	// RequestID is the operation's.
+	RequestID string
+
 	// Payload is the proposed operation, or, in post_commit, the committed
 	// response. State is the current state in validate; nil is absent.
 	Payload *Payload
@@ -70,6 +82,10 @@ type Result struct {
 	Patches     []Patch // modify_operation only; one atomic candidate
 	Annotations map[string]string
 	Warnings    []string
+
+	// Metadata sets metadata namespaces, each as a whole, for the bindings that
+	// come later and are granted them.
+	Metadata map[string]map[string]any
 
 	// Violation is what of the contract a deny broke. The chain sets it; what an
 	// adapter of a transport set stays where the chain itself sees no breach.
@@ -96,7 +112,8 @@ const (
 	InvalidResult FailureKind = "invalid_result"
 	Limit         FailureKind = "limit"
 	Panic         FailureKind = "panic"
-	Cancelled     FailureKind = "cancelled" // the caller went away
+	Cancelled     FailureKind = "cancelled" // the caller went away; the chain's alone to say
+	Scope         FailureKind = "scope"     // the result sets what the binding may not
 )
 
 // A Failure stands where a binding gave no valid Result. It is an error, so
@@ -123,6 +140,12 @@ type Part struct {
 	Decision    Decision
 	Failure     *Failure // nil when there was a Result
 	Skipped     string   // why the binding was not called; empty when it was
+
+	// Shadow says that the binding is a shadow: Decision is then None, and Would
+	// what it would have been. So it is with the Decision of its Failure; its
+	// Result is what it answered.
+	Shadow bool
+	Would  Decision
 }
 
 // An Outcome is what became of an operation up to the handler's return.
@@ -141,7 +164,10 @@ type Outcome struct {
 	Request  proto.Message // what the handler was given, or would have been
 	Response proto.Message // what it answered; nil unless it succeeded
 	Patches  []Patch       // accepted, in order
-	Parts    []Part        // of modify_operation and validate, in order
+	// Parts are those of modify_operation and validate, in order, and of the
+	// bindings of post_commit that will not be called, because the operation was
+	// denied, say. Those that will be called come after the Outcome.
+	Parts []Part
 
 	// AuditPending says that the caller is answered before the Outcome is
 	// known to be durable. It is set after the Outcome was recorded.

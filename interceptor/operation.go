@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
 // A UID names an operation or an evaluation: a UUIDv7 in its text form.
@@ -32,6 +33,24 @@ type Operation struct {
 	// and "user_agent". Credentials MUST NOT be among them.
 	Attributes map[string]string
 
+	// RequestID is the caller's x-request-id, if it sent one that may be passed on.
+	RequestID string
+
+	// Labels are what bindings can select operations by; the adapter reads them
+	// from the request as it was proposed.
+	Labels map[string]string
+
+	// Metadata holds the metadata namespaces that the operation comes with. It is
+	// never changed: what bindings add is the chain's, and dies with the operation.
+	Metadata map[string]map[string]any
+
+	// Types resolves what messages refer to by name: Any and extensions. Nil is
+	// the types that are linked in.
+	Types interface {
+		protoregistry.MessageTypeResolver
+		protoregistry.ExtensionTypeResolver
+	}
+
 	// Request is the proposed payload, whole, secrets included. The chain never
 	// changes it: what the handler gets is a patched copy.
 	Request proto.Message
@@ -46,6 +65,8 @@ type Operation struct {
 
 	// Trace is the caller's trace context; invalid when there was none.
 	Trace trace.SpanContext
+	// Span is the operation's own span, set by the chain; invalid when it is not traced.
+	Span trace.SpanContext
 
 	// Start is when the operation reached the adapter.
 	Start time.Time

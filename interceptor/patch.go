@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/docket-audit/docket/internal/secretwalk"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -27,11 +25,11 @@ var errNoJSON = errors.New("no JSON form")
 // on the whole message, secrets included, but see none of the secrets; what
 // comes out is a valid message of m's type, with what JSON cannot hold of m,
 // its unknown fields, put back.
-func patched(m proto.Message, patches []Patch) (proto.Message, error) {
+func patched(m proto.Message, patches []Patch, w secretwalk.Walk) (proto.Message, error) {
 	md := m.ProtoReflect().Descriptor()
-	raw, err := messageJSON(m)
+	raw, err := messageJSON(m, w)
 	if err != nil { // which may tell of secrets
-		return nil, fmt.Errorf("write %s: %w", md.FullName(), inWords(secretwalk.Redact(m), errNoJSON))
+		return nil, fmt.Errorf("write %s: %w", md.FullName(), inWords(w.Redact(m), w, errNoJSON))
 	}
 	root, err := parseTree(raw)
 	if err != nil {
@@ -39,16 +37,16 @@ func patched(m proto.Message, patches []Patch) (proto.Message, error) {
 	}
 	keep := needsGraft(m.ProtoReflect())
 	if keep {
-		remember(root, m.ProtoReflect())
+		root = remember(root, m.ProtoReflect())
 	}
-	doc := &document{root: root, room: maxCandidateBytes - len(raw)}
+	doc := &document{root: root, room: maxCandidateBytes - len(raw), schema: schema{md: md, walk: w}}
 	for i, p := range patches {
-		if err := doc.apply(p, func(pointer []string) bool { return secretwalk.Hides(md, pointer) }); err != nil {
+		if err := doc.apply(p); err != nil {
 			return nil, fmt.Errorf("patch %d (%s %s): %w", i, p.Op, p.Path, err)
 		}
 	}
 	candidate := m.ProtoReflect().New()
-	if err := protojson.Unmarshal(appendTree(nil, doc.root), candidate.Interface()); err != nil {
+	if err := (protojson.UnmarshalOptions{Resolver: w.Resolver()}).Unmarshal(appendTree(nil, doc.root), candidate.Interface()); err != nil {
 		return nil, fmt.Errorf("patched payload is not a valid %s: %w", md.FullName(), err)
 	}
 	if keep {
@@ -61,17 +59,32 @@ func patched(m proto.Message, patches []Patch) (proto.Message, error) {
 type document struct {
 	root tree
 	room int // bytes that patches may still add
+
+	schema schema
+}
+
+// pointer reads the path of a patch, or where it takes a value from.
+func (d *document) pointer(what, pointer string) ([]string, place, error) {
+	tokens, err := splitPointer(pointer)
+	if err != nil {
+		return nil, place{}, fmt.Errorf("%s: %w", what, err)
+	}
+	if d.schema.hides(tokens) {
+		return nil, place{}, errors.New(what + " reaches an omitted secret field")
+	}
+	at, err := d.schema.at(tokens)
+	if err != nil {
+		return nil, place{}, fmt.Errorf("%s: %w", what, err)
+	}
+	return tokens, at, nil
 }
 
 // apply applies one patch of RFC 6902. It leaves the document anyhow when it
 // fails: the caller drops it.
-func (d *document) apply(p Patch, hidden func(pointer []string) bool) error {
-	path, err := splitPointer(p.Path)
+func (d *document) apply(p Patch) error {
+	path, at, err := d.pointer("path", p.Path)
 	if err != nil {
-		return fmt.Errorf("path: %w", err)
-	}
-	if hidden(path) {
-		return errors.New("path reaches an omitted secret field")
+		return err
 	}
 	switch p.Op {
 	case "remove":
@@ -91,19 +104,16 @@ func (d *document) apply(p Patch, hidden func(pointer []string) bool) error {
 		case "replace":
 			return d.replace(path, value)
 		}
-		return d.test(path, value)
+		return d.test(path, value, at)
 	case "move", "copy":
-		from, err := splitPointer(p.From)
-		if err != nil {
-			return fmt.Errorf("from: %w", err)
-		}
 		if p.From == "" {
 			// The whole into a part of itself. On the wire an empty from is an
 			// absent one.
 			return errors.New("from is absent")
 		}
-		if hidden(from) {
-			return errors.New("from reaches an omitted secret field")
+		from, _, err := d.pointer("from", p.From)
+		if err != nil {
+			return err
 		}
 		if p.Op == "copy" {
 			value, err := d.get(from)
@@ -144,27 +154,25 @@ func (d *document) get(path []string) (tree, error) {
 	return at, nil
 }
 
-func (d *document) test(path []string, value tree) error {
-	at, err := d.get(path)
+func (d *document) test(path []string, value tree, at place) error {
+	is, err := d.get(path)
 	if err != nil {
 		return err
 	}
-	if !equalTrees(at, value) {
+	if !d.schema.equal(at, is, value) {
 		return errors.New("test failed: the value is another")
 	}
 	return nil
 }
 
 func (d *document) replace(path []string, value tree) error {
-	old, err := d.get(path)
-	if err != nil {
+	if _, err := d.get(path); err != nil {
 		return err
 	}
 	if arr, i := d.slot(path); arr != nil {
 		if err := d.grow(value); err != nil {
 			return err
 		}
-		inherit(old, value)
 		arr.items[i] = value
 		return nil
 	}
@@ -178,7 +186,7 @@ func (d *document) slot(path []string) (*array, int) {
 		return nil, 0
 	}
 	parent, _ := d.get(path[:len(path)-1])
-	arr, ok := parent.(*array)
+	arr, ok := unkept(parent).(*array)
 	if !ok {
 		return nil, 0
 	}
@@ -192,7 +200,6 @@ func (d *document) add(path []string, value tree) error {
 		return err
 	}
 	if len(path) == 0 {
-		inherit(d.root, value)
 		d.root = value
 		return nil
 	}
@@ -201,9 +208,8 @@ func (d *document) add(path []string, value tree) error {
 		return err
 	}
 	last := path[len(path)-1]
-	switch in := parent.(type) {
+	switch in := unkept(parent).(type) {
 	case *object:
-		inherit(in.members[last], value)
 		in.members[last] = value
 		return nil
 	case *array:
@@ -245,12 +251,12 @@ func (d *document) remove(path []string) (tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	delete(parent.(*object).members, path[len(path)-1])
+	delete(unkept(parent).(*object).members, path[len(path)-1])
 	return old, nil
 }
 
 func child(t tree, token string) (tree, error) {
-	switch t := t.(type) {
+	switch t := unkept(t).(type) {
 	case *object:
 		member, ok := t.members[token]
 		if !ok {
@@ -265,48 +271,4 @@ func child(t tree, token string) (tree, error) {
 		return t.items[i], nil
 	}
 	return nil, errors.New("a plain value has no members")
-}
-
-// index reads an array index below n: digits without a leading zero.
-func index(token string, n int) (int, error) {
-	if token == "" || len(token) > 1 && token[0] == '0' || strings.Trim(token, "0123456789") != "" {
-		return 0, fmt.Errorf("%q is no array index", token)
-	}
-	i, err := strconv.Atoi(token)
-	if err != nil || i >= n {
-		return 0, fmt.Errorf("index %s is out of range", token)
-	}
-	return i, nil
-}
-
-// splitPointer returns the unescaped tokens of a JSON Pointer (RFC 6901).
-func splitPointer(pointer string) ([]string, error) {
-	if pointer == "" {
-		return nil, nil
-	}
-	if pointer[0] != '/' {
-		return nil, fmt.Errorf("%q is no JSON Pointer: it must begin with /", pointer)
-	}
-	tokens := strings.Split(pointer[1:], "/")
-	for i, token := range tokens {
-		if !strings.Contains(token, "~") {
-			continue
-		}
-		if strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(token), "~") {
-			return nil, fmt.Errorf("%q is no JSON Pointer: after ~ only 0 or 1 may follow", pointer)
-		}
-		tokens[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(token)
-	}
-	return tokens, nil
-}
-
-var escapePointer = strings.NewReplacer("~", "~0", "/", "~1")
-
-func joinPointer(tokens []string) string {
-	var b strings.Builder
-	for _, token := range tokens {
-		b.WriteByte('/')
-		b.WriteString(escapePointer.Replace(token))
-	}
-	return b.String()
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/docket-audit/docket/internal/secretwalk"
 	sandboxv1 "github.com/docket-audit/docket/schemas/proto/demo/sandbox/v1"
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/google/go-cmp/cmp"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/dynamicpb"
+	"google.golang.org/protobuf/types/known/structpb"
 	"pgregory.net/rapid"
 )
 
@@ -29,6 +31,9 @@ func sandbox() *sandboxv1.CreateSandboxRequest {
 		},
 	}}
 }
+
+// anything is the schema of free JSON.
+var anything = schema{md: (&structpb.Struct{}).ProtoReflect().Descriptor()}
 
 func one(op, path, from, value string) []Patch {
 	p := Patch{Op: op, Path: path, From: from}
@@ -60,12 +65,14 @@ func TestPatches(t *testing.T) {
 		{"test number with exponent", one("test", "/sandbox/spec/replicas", "", `0.5e1`), func(*sandboxv1.Sandbox) {}},
 		{"test object", one("test", "/sandbox/spec/ports/0", "", `{"name":"one","number":1}`), func(*sandboxv1.Sandbox) {}},
 		{"test 64 bit", one("test", "/sandbox/resourceVersion", "", `"7"`), func(*sandboxv1.Sandbox) {}},
+		{"test 64 bit as number", one("test", "/sandbox/resourceVersion", "", `7`), func(*sandboxv1.Sandbox) {}},
+		{"test 64 bit in other digits", one("test", "/sandbox/resourceVersion", "", `"0.7e1"`), func(*sandboxv1.Sandbox) {}},
 		{"public sibling of a secret", one("replace", "/sandbox/spec/credentials/tokenHint", "", `"h"`), func(s *sandboxv1.Sandbox) { s.Spec.Credentials.TokenHint = "h" }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			given, want := sandbox(), sandbox()
 			tc.want(want.Sandbox)
-			got, err := patched(given, tc.patches)
+			got, err := patched(given, tc.patches, secretwalk.Walk{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -107,7 +114,11 @@ func TestRule6BadPatches(t *testing.T) {
 		{"wrong type", "replace", "/sandbox/name", "", `5`, "not a valid"},
 		{"bad enum", "replace", "/sandbox/spec/tier", "", `"TIER_HUGE"`, "not a valid"},
 		{"out of 32 bits", "replace", "/sandbox/spec/replicas", "", `3000000000`, "not a valid"},
-		{"field by both names", "add", "/sandbox/resource_version", "", `"8"`, "not a valid"},
+		{"schema name", "add", "/sandbox/resource_version", "", `"8"`, `which is "resourceVersion"`},
+		{"schema name in from", "copy", "/sandbox/name", "/sandbox/resource_version", "", `which is "resourceVersion"`},
+		{"test fails on 64 bits", "test", "/sandbox/resourceVersion", "", `"8"`, "test failed"},
+		{"a text is no 64-bit number", "test", "/sandbox/resourceVersion", "", `"7x"`, "test failed"},
+		{"32 bits are no text", "test", "/sandbox/spec/replicas", "", `"5"`, "test failed"},
 
 		{"secret", "replace", "/sandbox/spec/credentials/token", "", `"mine"`, secret},
 		{"under a secret", "add", "/sandbox/spec/credentials/secrets/k", "", `"mine"`, secret},
@@ -126,7 +137,7 @@ func TestRule6BadPatches(t *testing.T) {
 			if tc.value != "" {
 				list[1].Value = json.RawMessage(tc.value)
 			}
-			got, err := patched(given, list)
+			got, err := patched(given, list, secretwalk.Walk{})
 			if err == nil || !strings.Contains(err.Error(), tc.want) || got != nil {
 				t.Errorf("got %v, error %v; want an error with %q", got, err, tc.want)
 			}
@@ -141,7 +152,7 @@ func TestRule5SecretsAreMatchedByProtoNameToo(t *testing.T) {
 	// A response, whose secret has two names: accessToken and access_token.
 	m := &sandboxv1.CreateSandboxResponse{Session: &sandboxv1.Session{Id: "s", AccessToken: "canary"}}
 	for _, name := range []string{"accessToken", "access_token"} {
-		if _, err := patched(m, one("add", "/session/"+name, "", `"mine"`)); err == nil || !strings.Contains(err.Error(), "omitted secret") {
+		if _, err := patched(m, one("add", "/session/"+name, "", `"mine"`), secretwalk.Walk{}); err == nil || !strings.Contains(err.Error(), "omitted secret") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -154,7 +165,7 @@ func TestCopiesCannotGrowWithoutBound(t *testing.T) {
 	for i := range 32 {
 		list = append(list, Patch{Op: "copy", From: "/sandbox/labels/l", Path: fmt.Sprintf("/sandbox/labels/l%d", i)})
 	}
-	if _, err := patched(m, list); err == nil || !strings.Contains(err.Error(), errCandidateSize.Error()) {
+	if _, err := patched(m, list, secretwalk.Walk{}); err == nil || !strings.Contains(err.Error(), errCandidateSize.Error()) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -190,16 +201,18 @@ func TestRule5UnknownFieldsSurvivePatching(t *testing.T) {
 		"item copied": {one("copy", "/sandbox/spec/ports/-", "/sandbox/spec/ports/0", ""), func(s *sandboxv1.SandboxSpec) {
 			s.Ports = append(s.Ports, proto.CloneOf(s.Ports[0]))
 		}},
-		"item replaced": {one("replace", "/sandbox/spec/ports/1", "", `{"number":5}`), func(s *sandboxv1.SandboxSpec) { s.Ports[1].Number, s.Ports[1].Name = 5, "" }},
-		"list replaced": {one("replace", "/sandbox/spec/ports", "", `[{"number":5}]`), func(s *sandboxv1.SandboxSpec) {
-			s.Ports = s.Ports[:1]
-			s.Ports[0].Number, s.Ports[0].Name = 5, ""
+		"item changed": {one("replace", "/sandbox/spec/ports/1/number", "", `5`), func(s *sandboxv1.SandboxSpec) { s.Ports[1].Number = 5 }},
+		// What a patch replaces whole is gone, with its unknown fields.
+		"item replaced": {one("replace", "/sandbox/spec/ports/1", "", `{"number":5}`), func(s *sandboxv1.SandboxSpec) { s.Ports[1] = &sandboxv1.Port{Number: 5} }},
+		"list replaced": {one("replace", "/sandbox/spec/ports", "", `[{"number":5}]`), func(s *sandboxv1.SandboxSpec) { s.Ports = []*sandboxv1.Port{{Number: 5}} }},
+		"list added over": {one("add", "/sandbox/spec/ports", "", `[{"number":5},{"number":6}]`), func(s *sandboxv1.SandboxSpec) {
+			s.Ports = []*sandboxv1.Port{{Number: 5}, {Number: 6}}
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := build()
 			tc.want(want.Sandbox.Spec)
-			got, err := patched(build(), tc.patches)
+			got, err := patched(build(), tc.patches, secretwalk.Walk{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -209,7 +222,7 @@ func TestRule5UnknownFieldsSurvivePatching(t *testing.T) {
 			// The same with a type that is known at run time only.
 			dynamic := dynamicpb.NewMessage(build().ProtoReflect().Descriptor())
 			proto.Merge(dynamic, mustDecode(t, dynamic, build()))
-			if got, err = patched(dynamic, tc.patches); err != nil {
+			if got, err = patched(dynamic, tc.patches, secretwalk.Walk{}); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
@@ -258,7 +271,7 @@ func TestPatchesAgreeWithAnother(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		ours := &document{root: root, room: maxCandidateBytes}
+		ours := &document{root: root, room: maxCandidateBytes, schema: anything}
 		for range rapid.IntRange(1, 5).Draw(rt, "patches") {
 			p := Patch{Op: rapid.SampledFrom([]string{"add", "remove", "replace", "move", "copy", "test"}).Draw(rt, "op"), Path: rapid.SampledFrom(paths).Draw(rt, "path")}
 			switch p.Op {
@@ -269,7 +282,7 @@ func TestPatchesAgreeWithAnother(t *testing.T) {
 				p.Value = json.RawMessage(rapid.SampledFrom(values).Draw(rt, "value"))
 			}
 			before := string(appendTree(nil, ours.root))
-			mine := ours.apply(p, func([]string) bool { return false })
+			mine := ours.apply(p)
 			raw, err := json.Marshal([]Patch{p})
 			if err != nil {
 				rt.Fatal(err)
@@ -289,7 +302,7 @@ func TestPatchesAgreeWithAnother(t *testing.T) {
 				return
 			}
 			other, err := parseTree(after)
-			if err != nil || !equalTrees(ours.root, other) {
+			if err != nil || !ours.schema.equal(place{}, ours.root, other) {
 				rt.Fatalf("%s on %s: we get %s, the other %s (%v)", raw, before, appendTree(nil, ours.root), after, err)
 			}
 		}
@@ -302,7 +315,7 @@ func FuzzPatch(f *testing.F) {
 	f.Add("copy", "/sandbox/name", "/sandbox/spec/credentials/token", []byte(nil))
 	f.Add("replace", "", "", []byte(`{"sandbox":{"spec":{"credentials":{"token":"x"}}}}`))
 	f.Fuzz(func(t *testing.T, op, path, from string, value []byte) {
-		got, err := patched(sandbox(), []Patch{{Op: op, Path: path, From: from, Value: value}})
+		got, err := patched(sandbox(), []Patch{{Op: op, Path: path, From: from, Value: value}}, secretwalk.Walk{})
 		if err != nil {
 			return
 		}

@@ -13,9 +13,9 @@ import (
 	"github.com/docket-audit/docket/internal/secretwalk"
 	"github.com/go-json-experiment/json/jsontext"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
 // A Payload is one protobuf message as bindings see it: canonical JSON of its
@@ -23,6 +23,7 @@ import (
 // first asked for and shared by all who ask.
 type Payload struct {
 	msg  proto.Message
+	walk secretwalk.Walk
 	once sync.Once
 	json []byte
 	err  error
@@ -30,7 +31,15 @@ type Payload struct {
 
 // NewPayload returns the payload of m, which MUST NOT change afterwards. A
 // google.protobuf.Struct stands for the JSON object that it holds.
-func NewPayload(m proto.Message) *Payload { return &Payload{msg: m} }
+func NewPayload(m proto.Message) *Payload { return newPayload(m, secretwalk.Walk{}) }
+
+// newPayload returns the payload of m with the secrets that w finds left out.
+func newPayload(m proto.Message, w secretwalk.Walk) *Payload { return &Payload{msg: m, walk: w} }
+
+// secretsOf returns how the secrets of an operation's messages are found.
+func secretsOf(plan *Plan, op *Operation) secretwalk.Walk {
+	return secretwalk.Walk{Option: protowire.Number(plan.SecretOption), Types: op.Types}
+}
 
 // JSON returns the payload's bytes, which the caller MUST NOT change. It fails
 // when the message has no JSON form, such as an Any of an unknown type.
@@ -40,15 +49,15 @@ func (p *Payload) JSON() ([]byte, error) {
 			p.err = errors.New("write payload: no message")
 			return
 		}
-		shown := secretwalk.Redact(p.msg)
-		raw, err := messageJSON(shown)
+		shown := p.walk.Redact(p.msg)
+		raw, err := messageJSON(shown, p.walk)
 		if err == nil {
 			value := jsontext.Value(raw)
 			err = value.Canonicalize()
 			raw = value
 		}
 		if err != nil {
-			p.err = fmt.Errorf("write payload of %s: %w", p.msg.ProtoReflect().Descriptor().FullName(), inWords(shown, err))
+			p.err = fmt.Errorf("write payload of %s: %w", p.msg.ProtoReflect().Descriptor().FullName(), inWords(shown, p.walk, err))
 			return
 		}
 		p.json = raw
@@ -97,8 +106,8 @@ func (p *Payload) Lookup(pointer string) (any, bool) {
 
 // inWords says more of an error of messageJSON, when the cause is an Any: JSON
 // has the fields of the message inside one, which takes its type.
-func inWords(m proto.Message, err error) error {
-	var look lookout
+func inWords(m proto.Message, w secretwalk.Walk, err error) error {
+	look := lookout{Resolver: w.Resolver()}
 	_, _ = protojson.MarshalOptions{AllowPartial: true, Resolver: &look}.Marshal(m)
 	if look.missing == "" {
 		return err
@@ -108,13 +117,13 @@ func inWords(m proto.Message, err error) error {
 
 // A lookout finds types and notes which it could not find.
 type lookout struct {
-	protoregistry.Types
+	secretwalk.Resolver
 	missing string
 }
 
 // FindMessageByURL implements the resolver of protojson.
 func (l *lookout) FindMessageByURL(url string) (protoreflect.MessageType, error) {
-	t, err := protoregistry.GlobalTypes.FindMessageByURL(url)
+	t, err := l.Resolver.FindMessageByURL(url)
 	if err != nil {
 		l.missing = url
 	}
@@ -123,6 +132,6 @@ func (l *lookout) FindMessageByURL(url string) (protoreflect.MessageType, error)
 
 // messageJSON returns the protobuf JSON form of a message: lowerCamelCase
 // names, defaults left out, 64-bit integers as texts, enums by name.
-func messageJSON(m proto.Message) ([]byte, error) {
-	return protojson.MarshalOptions{AllowPartial: true}.Marshal(m)
+func messageJSON(m proto.Message, w secretwalk.Walk) ([]byte, error) {
+	return protojson.MarshalOptions{AllowPartial: true, Resolver: w.Resolver()}.Marshal(m)
 }

@@ -26,6 +26,9 @@ const (
 )
 
 // A Binding ties an interceptor to methods and phases.
+//
+// A field that came after the first release is left out of JSON when it is zero,
+// and stays zero in a plan in force: recorded plans keep their digest.
 type Binding struct {
 	Interceptor  string `json:"interceptor"` // the configured name of the service that is called
 	ID           string `json:"id"`
@@ -36,11 +39,26 @@ type Binding struct {
 	RPCs   []string `json:"rpcs,omitempty"`
 	Phases []Phase  `json:"phases"`
 
+	// Principals selects operations by who asks: "KIND" or "KIND/SUBJECT", with an
+	// optional asterisk at the end; empty selects everybody. A sandbox without a
+	// subject has its "sandbox_id" for one. Labels selects them by
+	// [Operation.Labels], all of which must match; the value "*" is any. Both are
+	// decided once, by the payload that was proposed, so that no patch can dodge a
+	// later binding or summon one.
+	Principals []string          `json:"principals,omitempty"`
+	Labels     map[string]string `json:"labels,omitempty"`
+
+	// Shadow bindings are evaluated, in their turn, and recorded, never applied. A
+	// method that only shadows select is unmatched.
+	Shadow bool `json:"shadow,omitzero"`
+
 	// FailurePolicy holds in modify_operation and validate (fail_closed or
 	// fail_open; default fail_closed), PostCommitPolicy in post_commit
 	// (fail_open or ignore; default fail_open).
 	FailurePolicy    FailurePolicy `json:"failure_policy,omitzero"`
 	PostCommitPolicy FailurePolicy `json:"post_commit_policy,omitzero"`
+	// ModifyPolicy holds in modify_operation instead of FailurePolicy, if it is set.
+	ModifyPolicy FailurePolicy `json:"modify_policy,omitzero"`
 
 	// The bounds of each call. Zero is the default: 500 ms, 1 MiB, 32 patches,
 	// 1024 calls at once.
@@ -50,6 +68,24 @@ type Binding struct {
 	// MaxConcurrent bounds the calls under way, those that outlived their
 	// timeout among them. A call waits for its turn within its timeout.
 	MaxConcurrent int `json:"max_concurrent"`
+	// MaxQueue bounds the calls that wait for their turn; the next one fails at
+	// once. Both bounds are the interceptor's: its bindings share them, and MUST
+	// state the same. Zero is 1024.
+	MaxQueue int `json:"max_queue,omitzero"`
+
+	// Attributes names what of [Operation.Attributes] the binding sees, exactly or
+	// with an asterisk at the end. Reads and Writes name the metadata namespaces
+	// that it sees, and that its results may set: at most 8, never "envoy." or
+	// "docket." ones. Nothing is granted by default.
+	Attributes []string `json:"attributes,omitempty"`
+	Reads      []string `json:"reads,omitempty"`
+	Writes     []string `json:"writes,omitempty"`
+
+	// Capture says how much of payloads the record keeps: "full" (the default),
+	// "digest" or "none". CaptureMax is the size in bytes from which on it keeps
+	// the digest; zero is the recorder's own limit.
+	Capture    string `json:"capture,omitzero"`
+	CaptureMax int    `json:"capture_max,omitzero"`
 
 	// Endpoint is where the interceptor is served, for people to read; "" in process.
 	Endpoint string `json:"endpoint,omitzero"`
@@ -80,6 +116,13 @@ const (
 	AnswerWithhold = "withhold" // UNKNOWN "committed, audit pending"
 )
 
+// What the record keeps of a binding's payloads.
+const (
+	CaptureFull   = "full"
+	CaptureDigest = "digest"
+	CaptureNone   = "none"
+)
+
 // A Plan is the bindings in force. It is plain data; [New] takes a copy, so
 // that a Plan in force never changes.
 type Plan struct {
@@ -89,4 +132,7 @@ type Plan struct {
 	Audit         string        `json:"audit"`             // default AuditAuto
 	AuditDeadline time.Duration `json:"audit_deadline_ns"` // of each wait; default 2 s
 	Answer        string        `json:"answer"`            // default AnswerRelease
+
+	// SecretOption is the number of the field option that marks secrets; 0 is 50001.
+	SecretOption int32 `json:"secret_option,omitzero"`
 }

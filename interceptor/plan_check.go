@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ const (
 	DefaultMaxResponseBytes = 1 << 20
 	DefaultMaxPatches       = 32
 	DefaultMaxConcurrent    = 1024
+	DefaultMaxQueue         = 1024
 	DefaultAuditDeadline    = 2 * time.Second
 )
 
@@ -106,7 +108,8 @@ func (p *Plan) normal() *Plan {
 	c.Answer = cmp.Or(c.Answer, AnswerRelease)
 	c.Bindings = make([]Binding, len(p.Bindings))
 	for i, b := range p.Bindings {
-		b.RPCs = slices.Clone(b.RPCs)
+		b.RPCs, b.Principals, b.Labels = slices.Clone(b.RPCs), slices.Clone(b.Principals), maps.Clone(b.Labels)
+		b.Attributes, b.Reads, b.Writes = slices.Clone(b.Attributes), slices.Clone(b.Reads), slices.Clone(b.Writes)
 		b.Phases = slices.Compact(slices.Sorted(slices.Values(b.Phases)))
 		if slices.ContainsFunc(b.Phases, func(phase Phase) bool { return phase != PostCommit }) {
 			b.FailurePolicy = cmp.Or(b.FailurePolicy, FailClosed)
@@ -163,8 +166,10 @@ func (p *Plan) check() error {
 		return &PlanError{Field: "answer", Problem: fmt.Sprintf("unknown answer %q", p.Answer), Fix: "use release or withhold"}
 	case p.AuditDeadline < 0:
 		return &PlanError{Field: "audit_deadline_ns", Problem: "is negative", Fix: `give a duration such as "2s"`}
+	case p.SecretOption < 0 || p.SecretOption > maxFieldNumber:
+		return &PlanError{Field: "secret_option", Problem: fmt.Sprintf("%d is no number of a field", p.SecretOption), Fix: "leave it out to have 50001"}
 	}
-	seen := map[string]bool{}
+	seen, lanes := map[string]bool{}, map[string][2]int{}
 	for i := range p.Bindings {
 		b := &p.Bindings[i]
 		name := b.Interceptor + "/" + b.ID
@@ -176,6 +181,11 @@ func (p *Plan) check() error {
 			err.Binding = name
 			return err
 		}
+		bounds := [2]int{b.MaxConcurrent, b.MaxQueue}
+		if others, ok := lanes[b.Interceptor]; ok && others != bounds {
+			return &PlanError{Binding: name, Field: "limits", Problem: "another binding of the interceptor has another max_concurrent or max_queue", Fix: "give all bindings of an interceptor the same: they share them"}
+		}
+		lanes[b.Interceptor] = bounds
 	}
 	if p.Digest() == "" {
 		return &PlanError{Field: "settings", Problem: "a value has no JSON form", Fix: "use texts, numbers, booleans, lists and tables"}
@@ -193,10 +203,12 @@ func (b *Binding) check() *PlanError {
 		return &PlanError{Field: "interceptor", Problem: "nothing is there to be called", Fix: "give it an endpoint, or link it into the process"}
 	case len(b.Phases) == 0:
 		return &PlanError{Field: "phases", Problem: "are none", Fix: "name modify_operation, validate or post_commit, or leave the binding out"}
-	case b.Timeout < 0, b.MaxResponseBytes < 0, b.MaxPatches < 0, b.MaxConcurrent < 0:
+	case b.Timeout < 0, b.MaxResponseBytes < 0, b.MaxPatches < 0, b.MaxConcurrent < 0, b.MaxQueue < 0, b.CaptureMax < 0:
 		return &PlanError{Field: "limits", Problem: "one is negative", Fix: "leave out a limit to have its default"}
 	case b.FailurePolicy == Ignore:
 		return &PlanError{Field: "failure_policy", Problem: "ignore is for post_commit alone", Fix: "use fail_closed or fail_open"}
+	case b.ModifyPolicy == Ignore:
+		return &PlanError{Field: "modify_policy", Problem: "ignore is for post_commit alone", Fix: "use fail_closed or fail_open"}
 	case b.PostCommitPolicy == FailClosed:
 		return &PlanError{Field: "post_commit_policy", Problem: "post_commit cannot be fail_closed: the handler has run", Fix: "use fail_open or ignore"}
 	}
@@ -205,14 +217,58 @@ func (b *Binding) check() *PlanError {
 			return &PlanError{Field: "phases", Problem: fmt.Sprintf("no phase has the number %d", phase), Fix: "use modify_operation, validate or post_commit"}
 		}
 	}
-	if b.FailurePolicy > Ignore || b.PostCommitPolicy > Ignore {
+	if b.FailurePolicy > Ignore || b.PostCommitPolicy > Ignore || b.ModifyPolicy > Ignore {
 		return &PlanError{Field: "failure_policy", Problem: "no policy has that number", Fix: "use fail_closed, fail_open or ignore"}
 	}
+	if b.Capture != "" && b.Capture != CaptureFull && b.Capture != CaptureDigest && b.Capture != CaptureNone {
+		return &PlanError{Field: "capture", Problem: fmt.Sprintf("unknown word %q", b.Capture), Fix: "use full, digest or none"}
+	}
+	return cmp.Or(b.checkSelectors(), b.checkScope())
+}
+
+func (b *Binding) checkSelectors() *PlanError {
 	for _, rpc := range b.RPCs {
 		service, method, ok := strings.Cut(rpc, "/")
 		if !ok || service == "" || method == "" || strings.Contains(method, "/") || strings.TrimSpace(rpc) != rpc {
 			return &PlanError{Field: "rpcs", Problem: fmt.Sprintf("%q names no method", rpc), Fix: `write "package.Service/Method"`}
 		}
 	}
+	for _, pattern := range b.Principals {
+		if kind, _, _ := strings.Cut(pattern, "/"); kind == "" || !isPattern(pattern) {
+			return &PlanError{Field: "principals", Problem: fmt.Sprintf("%q names no principal", pattern), Fix: `write "KIND" or "KIND/SUBJECT", with an asterisk at the end if you like`}
+		}
+	}
+	if _, ok := b.Labels[""]; ok {
+		return &PlanError{Field: "labels", Problem: "one has no name", Fix: `write the label's name and its value, "*" for any`}
+	}
 	return nil
 }
+
+func (b *Binding) checkScope() *PlanError {
+	for _, pattern := range b.Attributes {
+		if !isPattern(pattern) {
+			return &PlanError{Field: "attributes", Problem: fmt.Sprintf("%q names no attribute", pattern), Fix: "write its name, with an asterisk at the end if you like"}
+		}
+	}
+	if slices.Contains(b.Reads, "") || slices.Contains(b.Writes, "") {
+		return &PlanError{Field: "reads and writes", Problem: "a metadata namespace has no name", Fix: "name it"}
+	}
+	if len(b.Writes) > maxWrites {
+		return &PlanError{Field: "writes", Problem: fmt.Sprintf("%d metadata namespaces", len(b.Writes)), Fix: fmt.Sprintf("name at most %d", maxWrites)}
+	}
+	for _, name := range b.Writes {
+		if owner, _, _ := strings.Cut(strings.ToLower(name), "."); owner == "envoy" || owner == "docket" {
+			return &PlanError{Field: "writes", Problem: fmt.Sprintf("%q is not for bindings to write", name), Fix: `name no namespace of "envoy." or "docket."`}
+		}
+	}
+	return nil
+}
+
+// isPattern reports whether a text is a name, or the beginning of one and an
+// asterisk.
+func isPattern(text string) bool {
+	return strings.TrimSpace(text) == text && text != "" && !strings.Contains(strings.TrimSuffix(text, "*"), "*")
+}
+
+// maxFieldNumber is the largest number that a field of protobuf can have.
+const maxFieldNumber = 1<<29 - 1

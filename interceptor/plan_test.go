@@ -14,6 +14,7 @@ import (
 
 	"github.com/docket-audit/docket/interceptor"
 	sandboxv1 "github.com/docket-audit/docket/schemas/proto/demo/sandbox/v1"
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
 )
@@ -36,6 +37,24 @@ func TestPlansThatCannotBeRun(t *testing.T) {
 		"failure_policy: ignore":     func(p *interceptor.Plan) { p.Bindings[0].FailurePolicy = interceptor.Ignore },
 		"post_commit_policy":         func(p *interceptor.Plan) { p.Bindings[0].PostCommitPolicy = interceptor.FailClosed },
 		"failure_policy: no policy":  func(p *interceptor.Plan) { p.Bindings[0].FailurePolicy = 9 },
+		"modify_policy: ignore":      func(p *interceptor.Plan) { p.Bindings[0].ModifyPolicy = interceptor.Ignore },
+		"failure_policy: no policy ": func(p *interceptor.Plan) { p.Bindings[0].ModifyPolicy = 9 },
+		"limits: one is negative":    func(p *interceptor.Plan) { p.Bindings[0].MaxQueue = -1 },
+		"limits: another binding":    func(p *interceptor.Plan) { p.Bindings[1].MaxQueue = 1 },
+		"limits: another ":           func(p *interceptor.Plan) { p.Bindings[1].MaxConcurrent = 1 },
+		"limits: one is":             func(p *interceptor.Plan) { p.Bindings[0].CaptureMax = -1 },
+		"capture":                    func(p *interceptor.Plan) { p.Bindings[0].Capture = "some" },
+		"secret_option":              func(p *interceptor.Plan) { p.SecretOption = -1 },
+		"secret_option: 536870912":   func(p *interceptor.Plan) { p.SecretOption = 1 << 29 },
+		`principals: ""`:             func(p *interceptor.Plan) { p.Bindings[0].Principals = []string{""} },
+		`principals: "/alice"`:       func(p *interceptor.Plan) { p.Bindings[0].Principals = []string{"/alice"} },
+		`principals: "user/*/x"`:     func(p *interceptor.Plan) { p.Bindings[0].Principals = []string{"user", "user/*/x"} },
+		"labels":                     func(p *interceptor.Plan) { p.Bindings[0].Labels = map[string]string{"": "x"} },
+		`attributes: "*.address"`:    func(p *interceptor.Plan) { p.Bindings[0].Attributes = []string{"*.address"} },
+		"reads and writes":           func(p *interceptor.Plan) { p.Bindings[0].Reads = []string{""} },
+		"writes: 9 metadata":         func(p *interceptor.Plan) { p.Bindings[0].Writes = strings.Fields("a b c d e f g h i") },
+		`writes: "envoy.filters"`:    func(p *interceptor.Plan) { p.Bindings[0].Writes = []string{"envoy.filters"} },
+		`writes: "Docket.x"`:         func(p *interceptor.Plan) { p.Bindings[0].Writes = []string{"a", "Docket.x"} },
 		"settings: a value has no J": func(p *interceptor.Plan) { p.Bindings[0].Settings = map[string]any{"x": math.NaN()} },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -43,7 +62,7 @@ func TestPlansThatCannotBeRun(t *testing.T) {
 			change(plan)
 			_, err := interceptor.New(plan, interceptor.Discard)
 			var bad *interceptor.PlanError
-			if !errors.As(err, &bad) || bad.Hint() == "" || !strings.Contains(err.Error(), name) {
+			if !errors.As(err, &bad) || bad.Hint() == "" || !strings.Contains(err.Error(), strings.TrimSpace(name)) {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -59,9 +78,14 @@ func TestPlansThatCannotBeRun(t *testing.T) {
 func TestAPlanInForceNeverChanges(t *testing.T) {
 	plan := planOf(bind("a", allows))
 	plan.Bindings[0].Settings = map[string]any{"list": []any{"x", map[string]any{"k": "v"}}}
+	plan.Bindings[0].Labels = map[string]string{"env": "prod"}
+	plan.Bindings[0].Principals, plan.Bindings[0].Attributes = []string{"user"}, []string{"user_agent"}
+	plan.Bindings[0].Reads, plan.Bindings[0].Writes = []string{"a"}, []string{"b"}
 	chain := start(t, plan, interceptor.Discard)
 	before := chain.Plan().Digest()
 	plan.Bindings[0].RPCs[0], plan.Bindings[0].Phases[0] = "x/Y", interceptor.PostCommit
+	plan.Bindings[0].Labels["env"], plan.Bindings[0].Principals[0], plan.Bindings[0].Attributes[0] = "test", "x", "x"
+	plan.Bindings[0].Reads[0], plan.Bindings[0].Writes[0] = "x", "x"
 	plan.Bindings[0].Settings["list"].([]any)[1].(map[string]any)["k"] = "changed"
 	if after := chain.Plan().Digest(); after != before || !chain.Plan().Governs(service, "CreateSandbox") {
 		t.Errorf("digest was %s and is %s", before, after)
@@ -95,6 +119,33 @@ func TestDigest(t *testing.T) {
 	plan.Bindings[0].Timeout = time.Second
 	if plan.Digest() == digest {
 		t.Error("another timeout has the same digest")
+	}
+}
+
+// Plans that were recorded before bindings had selectors, scopes and shadows are
+// found by their digest, and must be what they were.
+func TestOldPlansKeepTheirDigest(t *testing.T) {
+	const recorded = `{"bindings":[{"interceptor":"notary","id":"stamp","binding_order":3,"phases":["post_commit"],"post_commit_policy":"ignore","timeout_ns":500000000,"max_response_bytes":1048576,"max_patches":32,"max_concurrent":1024,"settings":{"key":"a","n":2}},{"interceptor":"images","id":"allow-list","order":10,"rpcs":["demo.sandbox.v1.Sandboxes/CreateSandbox"],"phases":["modify_operation","validate"],"failure_policy":"fail_open","timeout_ns":250000000,"max_response_bytes":1048576,"max_patches":32,"max_concurrent":1024,"endpoint":"unix:///run/images.sock"}],"unmatched":"deny","audit":"auto","audit_deadline_ns":1000000000,"answer":"withhold"}`
+	const digest = "sha256:f42131a2c37b7d9e825fe9a6c7720faa774fd169b5aa77e46e7f9e347d5b35e6"
+	var plan interceptor.Plan
+	if err := json.Unmarshal([]byte(recorded), &plan); err != nil {
+		t.Fatal(err)
+	}
+	for i := range plan.Bindings {
+		plan.Bindings[i].Impl = allows
+	}
+	inForce := start(t, &plan, interceptor.Discard).Plan()
+	for name, p := range map[string]*interceptor.Plan{"as recorded": &plan, "in force": inForce} {
+		if got := p.Digest(); got != digest {
+			t.Errorf("%s: digest %s; want %s", name, got, digest)
+		}
+		raw, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(recorded, string(raw)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
 	}
 }
 

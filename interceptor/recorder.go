@@ -7,6 +7,10 @@ import "context"
 // A Recorder is told every fact of an operation, in order, before the chain
 // acts on it. It is called from many goroutines at once, for one operation
 // from one at a time.
+//
+// Each operation has one Outcome, and each Evaluation that it was told of one
+// end, also when something panics. If bindings of post_commit follow, the last
+// that is told of them is the end of the one whose Index is Count-1.
 type Recorder interface {
 	// Record takes a fact. It MUST NOT block, and MUST NOT keep what the fact
 	// points to after it returns.

@@ -4,6 +4,7 @@ package interceptor
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,7 +24,12 @@ func (b *bound) admit(phase Phase, given, r *Result) (*Result, *Failure) {
 	*r = *given
 	r.Violation = ""
 	r.tidy()
-	kind, breach := b.breach(phase, r)
+	var size int
+	var err error
+	if len(given.Metadata) > 0 {
+		r.Metadata, size, err = copyMetadata(given.Metadata, b.MaxResponseBytes)
+	}
+	kind, breach := b.breach(phase, r, size, err)
 	switch {
 	case r.Decision == Deny && phase != PostCommit:
 		// Who received the result may have seen a breach that is not in it.
@@ -40,9 +46,13 @@ func (b *bound) admit(phase Phase, given, r *Result) (*Result, *Failure) {
 }
 
 // breach says how a result breaks the contract; an empty kind when it does not.
-func (b *bound) breach(phase Phase, r *Result) (FailureKind, string) {
-	size := r.size()
+// Its metadata takes more bytes than are in the result itself, and has no JSON
+// form when there is an error.
+func (b *bound) breach(phase Phase, r *Result, more int, err error) (FailureKind, string) {
+	size := r.size() + more
 	switch {
+	case err != nil && !errors.Is(err, errNoRoom):
+		return InvalidResult, clip(err.Error(), maxDetail)
 	case r.Decision != Allow && r.Decision != Modify && r.Decision != Deny:
 		return InvalidResult, fmt.Sprintf("no such decision: %d", r.Decision)
 	case size > b.MaxResponseBytes:
@@ -60,6 +70,12 @@ func (b *bound) breach(phase Phase, r *Result) (FailureKind, string) {
 			return InvalidResult, fmt.Sprintf("status code %q on a deny", clip(r.StatusCode, 64))
 		}
 	}
+	if len(r.Metadata) == 0 {
+		return "", ""
+	}
+	if name := b.oversteps(r.Metadata); name != "" {
+		return Scope, fmt.Sprintf("metadata namespace %q, which the binding may not write", clip(name, 64))
+	}
 	return "", ""
 }
 
@@ -75,8 +91,10 @@ func (r *Result) size() int {
 	for _, p := range r.Patches {
 		n += len(p.Op) + len(p.Path) + len(p.From) + len(p.Value) + 8
 	}
-	for k, v := range r.Annotations {
-		n += len(k) + len(v) + 4
+	if len(r.Annotations) > 0 { // else ranging over them costs a worker its small stack
+		for k, v := range r.Annotations {
+			n += len(k) + len(v) + 4
+		}
 	}
 	for _, w := range r.Warnings {
 		n += len(w) + 2

@@ -7,8 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -17,38 +19,62 @@ import (
 // A run is one operation on its way. It belongs to the goroutine that called
 // Run, and during a walk to who holds the walk's baton.
 type run struct {
-	chain *Chain
-	ctx   context.Context // the caller's
-	op    *Operation
-	route *route
-	out   *Outcome
+	chain   *Chain
+	force   *force
+	entered bool            // false when the chain is closed
+	ctx     context.Context // the caller's
+	op      *Operation
+	out     *Outcome
+	span    trace.Span // of the operation; nil when it is not traced
 
-	request proto.Message // as patched so far
-	shown   *Payload      // of request
-	state   *Payload      // of op.State; nil when absent
+	judging, observing []step // the route's, or those of this operation alone
+	patience           time.Duration
 
-	stray   bool      // a call was left behind, which may still read request
-	broken  error     // the recorder panicked
-	auditBy time.Time // set when the audit was unavailable: no further waiting
+	request  proto.Message // as patched so far
+	shown    *Payload      // of request
+	state    *Payload      // the current one; nil when absent
+	metadata map[string]map[string]any
+
+	loaded    bool  // LoadState was called
+	stateless error // what came of it
+
+	open     *call     // whose evaluation began and has no end yet
+	ended    int       // evaluations that have one
+	told     bool      // a fact was recorded
+	recorded bool      // the Outcome was
+	settled  bool      // its barrier was asked
+	aborted  string    // why the run did not come to its end
+	stray    bool      // a call was left behind, which may still read request
+	broken   error     // the recorder panicked
+	auditBy  time.Time // set when the audit was unavailable: no further waiting
 
 	walk walk
 }
 
-func (r *run) begin(entered bool) {
-	c := r.chain
-	c.Begin(r.op)
-	r.op.Durable = entered && c.waits && c.plan.Durable(r.op.Method)
-	r.request, r.shown = r.op.Request, NewPayload(r.op.Request)
-	if r.op.State != nil {
-		r.state = NewPayload(r.op.State)
-	}
+func (r *run) begin() {
+	c, plan := r.chain, r.force.plan
+	r.op.Durable = r.entered && c.waits && plan.Durable(r.op.Method)
+	r.request, r.metadata = r.op.Request, r.op.Metadata
+	route := r.force.route(r.op.Service, r.op.Method)
+	r.judging, r.observing = route.steps(r.op)
+	r.patience = route.patience
 	// Room for all, so that Outcome.By can point into it.
-	r.out.Parts = make([]Part, 0, len(r.route.judge))
+	r.out.Parts = make([]Part, 0, len(r.judging)+len(r.observing))
+	c.Begin(r.op)
+	r.beginSpan()
+	r.shown = newPayload(r.op.Request, secretsOf(plan, r.op))
+	if r.op.State != nil {
+		r.state = newPayload(r.op.State, secretsOf(plan, r.op))
+	}
 	switch {
-	case !entered:
+	case !r.entered:
 		r.deny(nil, "the chain is closed", status.New(codes.Unavailable, "shutting down"))
-	case c.plan.Unmatched == UnmatchedDeny && len(r.route.judge)+len(r.route.observe) == 0:
-		r.deny(nil, "no binding governs this method", status.New(codes.PermissionDenied, "no binding governs this method"))
+	case plan.Unmatched == UnmatchedDeny && !matched(r.judging, r.observing):
+		why := "no binding governs this method"
+		if len(r.judging)+len(r.observing) > 0 {
+			why = "no binding governs this operation"
+		}
+		r.deny(nil, why, status.New(codes.PermissionDenied, why))
 	case r.op.Refusal != nil:
 		answer := r.op.Refusal
 		if answer.Code() == codes.OK {
@@ -61,29 +87,42 @@ func (r *run) begin(entered bool) {
 // judge has the bindings of modify_operation and validate judge the operation.
 func (r *run) judge() {
 	if r.out.Decision == Deny {
-		for _, s := range r.route.judge {
-			r.skip(s)
+		for _, s := range r.judging {
+			r.skip(s, r.denied())
 		}
 		return
 	}
-	r.walk = walk{run: r, ctx: r.ctx, steps: r.route.judge}
-	r.walk.through(r.route.patience)
+	r.walk = walk{run: r, ctx: r.ctx, steps: r.judging}
+	r.walk.through(r.patience)
 }
 
-// skip notes a binding that is not called, because the operation is denied.
-func (r *run) skip(s step) {
-	why := r.out.Reason
+// skip notes a binding that is not called, and why.
+func (r *run) skip(s step, why string) {
+	r.out.Parts = append(r.out.Parts, Part{
+		Interceptor: s.Interceptor, Binding: s.ID, Phase: s.phase, Skipped: cmp.Or(s.skipped, why), Shadow: s.Shadow,
+	})
+}
+
+// denied says why the operation is.
+func (r *run) denied() string {
 	if by := r.out.By; by != nil {
-		why = "denied by " + by.Interceptor + "/" + by.Binding
+		return "denied by " + by.Interceptor + "/" + by.Binding
 	}
-	r.out.Parts = append(r.out.Parts, Part{Interceptor: s.Interceptor, Binding: s.ID, Phase: s.phase, Skipped: why})
+	return r.out.Reason
 }
 
-// apply notes a binding's part and lets it have its effect on the operation.
-func (r *run) apply(c *call, result *Result, failure *Failure, candidate proto.Message) {
-	r.out.Parts = append(r.out.Parts, Part{Evaluation: c.evaluation.UID, Interceptor: c.Interceptor, Binding: c.ID, Phase: c.phase, Failure: failure})
+// apply notes a binding's part and lets it have its effect on the operation,
+// unless the binding is a shadow. Would is what a shadow's failure would have
+// made of it.
+func (r *run) apply(c *call, result *Result, failure *Failure, candidate proto.Message, would Decision) {
+	r.out.Parts = append(r.out.Parts, Part{Evaluation: c.evaluation.UID, Interceptor: c.Interceptor, Binding: c.ID, Phase: c.phase, Failure: failure, Shadow: c.Shadow})
 	part := &r.out.Parts[len(r.out.Parts)-1]
-	if failure != nil {
+	switch {
+	case c.Shadow:
+		if part.Would = would; failure == nil {
+			part.Would = result.Decision
+		}
+	case failure != nil:
 		part.Decision = failure.Decision
 		switch {
 		case failure.Kind == Cancelled:
@@ -93,17 +132,17 @@ func (r *run) apply(c *call, result *Result, failure *Failure, candidate proto.M
 			r.deny(part, fmt.Sprintf("%s failed (%s), which its failure policy makes a deny", c.Interceptor, failure.Kind),
 				status.New(codes.PermissionDenied, "operation denied: a policy check failed"))
 		}
-		return
-	}
-	part.Decision = result.Decision
-	switch result.Decision {
-	case Deny:
+	case result.Decision == Deny:
+		part.Decision = Deny
 		r.deny(part, result.Reason, denial(result))
-	case Modify:
-		r.out.Decision = Modify
-		r.out.Patches = append(r.out.Patches, result.Patches...)
-		r.request, r.shown = candidate, NewPayload(candidate)
-	case Allow, None:
+	default:
+		part.Decision = result.Decision
+		r.write(result.Metadata)
+		if result.Decision == Modify {
+			r.out.Decision = Modify
+			r.out.Patches = append(r.out.Patches, result.Patches...)
+			r.request, r.shown = candidate, newPayload(candidate, secretsOf(r.force.plan, r.op))
+		}
 	}
 }
 
@@ -137,8 +176,8 @@ func (r *run) handle(handler Handler) {
 	if r.out.Decision == Deny {
 		return
 	}
-	if r.op.Durable && len(r.route.judge) > 0 { // else there are no facts yet
-		ctx, cancel := context.WithTimeout(r.ctx, r.chain.plan.AuditDeadline)
+	if r.op.Durable && r.told { // else there are no facts yet
+		ctx, cancel := context.WithTimeout(r.ctx, r.force.plan.AuditDeadline)
 		err := r.barrier(ctx)
 		cancel()
 		r.leaveIfCallerLeft()
@@ -191,13 +230,44 @@ func statusOf(err error) *status.Status {
 // conclude records the outcome and waits until it is durable, as long as the
 // plan allows. After the handler this can change only how the caller is told.
 func (r *run) conclude() {
-	r.out.Request = r.request
 	r.out.End = r.chain.Now()
-	r.record(r.out.End, Fact{Outcome: r.out})
+	r.tell()
+	r.settle()
+	r.endSpan(r.out)
+}
+
+// tell records the outcome. A binding of post_commit that is called has no part
+// in it yet.
+func (r *run) tell() {
+	r.out.Request = r.request
+	why, observes := r.aborted, r.observes()
+	switch {
+	case r.out.Decision == Deny:
+		why = r.denied()
+	case why == "":
+		why = "the handler failed"
+	}
+	for _, s := range r.observing {
+		if !observes || s.skipped != "" {
+			r.skip(s, why)
+		}
+	}
+	r.recorded = true
+	r.record(r.out.End, Fact{Outcome: r.out, Span: r.span})
+}
+
+// observes reports whether post_commit is called.
+func (r *run) observes() bool {
+	return r.aborted == "" && r.entered && r.out.Ran && r.out.HandlerStatus.Code() == codes.OK && len(r.observing) > 0
+}
+
+// settle waits until the recorded outcome is durable.
+func (r *run) settle() {
+	r.settled = true
 	if !r.op.Durable {
 		return
 	}
-	wait := r.chain.plan.AuditDeadline
+	wait := r.force.plan.AuditDeadline
 	if !r.auditBy.IsZero() {
 		// The audit has just been waited for in vain. The recorder is asked once
 		// more, because that lets it forget the operation, but with little more
@@ -213,7 +283,7 @@ func (r *run) conclude() {
 	// The recorder has seen the outcome without this; it keeps the handler's
 	// true status.
 	r.out.AuditPending = true
-	if r.out.Ran && r.chain.plan.Answer == AnswerWithhold {
+	if r.out.Ran && r.force.plan.Answer == AnswerWithhold {
 		// Not a code that invites to try again: the handler did run.
 		what := "committed"
 		if r.out.HandlerStatus.Code() != codes.OK {
@@ -229,12 +299,16 @@ func (r *run) conclude() {
 func (r *run) observe() func() {
 	op := *r.op
 	op.Durable = false // these facts are not waited for
-	o := &run{chain: r.chain, op: &op, shown: NewPayload(r.out.Response)}
-	o.walk = walk{run: o, ctx: context.WithoutCancel(r.ctx), steps: r.route.observe}
-	patience := r.route.patience
+	o := &run{chain: r.chain, force: r.force, op: &op, shown: newPayload(r.out.Response, secretsOf(r.force.plan, &op)), metadata: r.metadata}
+	steps := r.observing
+	if slices.ContainsFunc(steps, func(s step) bool { return s.skipped != "" }) {
+		steps = slices.DeleteFunc(slices.Clone(steps), func(s step) bool { return s.skipped != "" })
+	}
+	o.walk = walk{run: o, ctx: context.WithoutCancel(r.ctx), steps: steps}
+	patience := r.patience
 	return func() {
-		defer o.chain.running.Done()
-		defer func() { _ = recover() }() // of our own making, if ever; nobody is left to be told
+		defer o.force.running.Done()
+		defer func() { o.abandon(recover()) }()
 		o.walk.through(patience)
 	}
 }
@@ -247,7 +321,8 @@ func (r *run) record(at time.Time, f Fact) {
 			r.broken = fmt.Errorf("recorder panicked: %v", cause)
 		}
 	}()
-	f.Time, f.Operation, f.Plan = at, r.op, r.chain.plan
+	r.told = true
+	f.Time, f.Operation, f.Plan = at, r.op, r.force.plan
 	r.chain.rec.Record(f)
 }
 
@@ -256,9 +331,9 @@ func (r *run) record(at time.Time, f Fact) {
 func (r *run) barrier(ctx context.Context) error {
 	done := make(chan error, 1)
 	uid := r.op.UID
-	r.chain.running.Add(1)
+	r.force.running.Add(1)
 	go func() {
-		defer r.chain.running.Done()
+		defer r.force.running.Done()
 		defer func() {
 			if cause := recover(); cause != nil {
 				done <- fmt.Errorf("recorder panicked: %v", cause)
@@ -273,20 +348,4 @@ func (r *run) barrier(ctx context.Context) error {
 		err = ctx.Err()
 	}
 	return errors.Join(r.broken, err)
-}
-
-// rescue makes an outcome of a panic that none of our own code should raise.
-func (r *run) rescue(cause any) *Outcome {
-	out := *r.out
-	if out.Ran {
-		if out.Status == nil {
-			out.HandlerStatus = status.New(codes.Unknown, "lost")
-			out.Status = out.HandlerStatus
-		}
-		out.AuditPending = true
-		return &out
-	}
-	out.Decision, out.Reason = Deny, fmt.Sprintf("chain panicked: %v", cause)
-	out.Status = status.New(codes.Internal, "operation denied: internal error")
-	return &out
 }

@@ -14,8 +14,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// A tree is one JSON value: nil, bool, string, number, *array or *object. The
-// containers are pointers, so that one that a patch moves stays the one it was.
+// A tree is one JSON value: nil, bool, string, number, *array or *object, any of
+// them in a *kept at times. The containers are pointers, so that one that a patch
+// moves stays the one it was.
 type tree any
 
 // number is a JSON number as it was written, so that none loses precision.
@@ -29,6 +30,23 @@ type object struct {
 	// origin is the message that the object was written from; nil for one that
 	// came with a patch. What JSON cannot hold of it is grafted back.
 	origin protoreflect.Message
+}
+
+// A kept is the value of a well-known type, whose message holds more than its
+// JSON form says, see graft.
+type kept struct {
+	value  tree
+	origin protoreflect.Message
+}
+
+func unkept(t tree) tree {
+	for {
+		k, ok := t.(*kept)
+		if !ok {
+			return t
+		}
+		t = k.value
+	}
 }
 
 // parseTree reads one JSON value. Names given twice and texts that are not
@@ -91,7 +109,7 @@ func readTree(decoder *jsontext.Decoder) (tree, error) {
 // appendTree writes a tree as JSON. Every text in it came out of JSON, so it
 // can be written.
 func appendTree(b []byte, t tree) []byte {
-	switch t := t.(type) {
+	switch t := unkept(t).(type) {
 	case bool:
 		return strconv.AppendBool(b, t)
 	case string:
@@ -129,6 +147,8 @@ func appendTree(b []byte, t tree) []byte {
 // with them.
 func cloneTree(t tree) tree {
 	switch t := t.(type) {
+	case *kept:
+		return &kept{value: cloneTree(t.value), origin: t.origin}
 	case *array:
 		c := &array{items: make([]tree, len(t.items))}
 		for i, item := range t.items {
@@ -147,7 +167,7 @@ func cloneTree(t tree) tree {
 
 // sizeOf is about the length of a tree's JSON.
 func sizeOf(t tree) int {
-	switch t := t.(type) {
+	switch t := unkept(t).(type) {
 	case string:
 		return len(t) + 2
 	case number:
@@ -168,9 +188,14 @@ func sizeOf(t tree) int {
 	return 4
 }
 
-// equalTrees compares as RFC 6902 wants `test` to: numbers by value, objects
-// without regard to order.
-func equalTrees(a, b tree) bool {
+// equal compares as RFC 6902 wants `test` to: numbers by value, objects without
+// regard to order. Where the schema has 64-bit integers it compares these by
+// value too, whether they are written as numbers or as strings.
+func (s schema) equal(at place, a, b tree) bool {
+	a = unkept(a) // b came with a patch
+	if at.is64() {
+		a, b = integer(a), integer(b)
+	}
 	switch a := a.(type) {
 	case number:
 		b, ok := b.(number)
@@ -180,8 +205,9 @@ func equalTrees(a, b tree) bool {
 		if !ok || len(a.items) != len(b.items) {
 			return false
 		}
+		item, _, _ := at.member(s.walk, "")
 		for i := range a.items {
-			if !equalTrees(a.items[i], b.items[i]) {
+			if !s.equal(item, a.items[i], b.items[i]) {
 				return false
 			}
 		}
@@ -193,13 +219,26 @@ func equalTrees(a, b tree) bool {
 		}
 		for name, member := range a.members {
 			other, ok := b.members[name]
-			if !ok || !equalTrees(member, other) {
+			if !ok {
+				return false
+			}
+			if in, _, _ := at.member(s.walk, name); !s.equal(in, member, other) {
 				return false
 			}
 		}
 		return true
 	}
 	return a == b
+}
+
+// integer returns the number that a string holds, or t if it holds none.
+func integer(t tree) tree {
+	if s, ok := t.(string); ok {
+		if v := jsontext.Value(s); v.Kind() == '0' && v.IsValid() {
+			return number(strings.TrimSpace(s))
+		}
+	}
+	return t
 }
 
 // equalNumbers compares two JSON numbers exactly: 5, 5.0 and 0.5e1 are one. It

@@ -8,13 +8,16 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // A step is one binding's turn in one phase.
 type step struct {
 	*bound
 	phase        Phase
-	index, count int // its place among those of the phase
+	index, count int    // its place among those of the phase that are not skipped
+	skipped      string // why the binding does not select the operation; "" when it does
 }
 
 // A walk takes an operation through steps, one after the other.
@@ -53,6 +56,7 @@ type call struct {
 	ctx        callContext
 	number     int64
 	inTurn     atomic.Bool // it has a slot
+	span       trace.Span  // of the evaluation; nil when it is not traced
 }
 
 // through walks, and returns when every step is done or skipped. No step takes
@@ -71,7 +75,7 @@ func (w *walk) through(patience time.Duration) {
 		w.run.chain.timers.Put(timer)
 	}()
 	left := w.ctx.Done()
-	w.start()
+	w.start(nil)
 	for {
 		select {
 		case <-w.done:
@@ -109,24 +113,26 @@ func (w *walk) leave(number int64) (over bool) {
 	w.run.stray = true
 	var cause error = w.call.late("")
 	if !w.call.inTurn.Load() {
-		cause = fail(Limit, fmt.Sprintf("%d calls were under way for %s", w.call.MaxConcurrent, w.call.Timeout))
+		cause = w.call.lane.full(w.call.Timeout)
 	}
 	w.run.finish(w.ctx, w.call, answer{err: cause})
 	if w.next == len(w.steps) {
 		return true
 	}
-	w.start()
+	w.start(nil)
 	return false
 }
 
-func (w *walk) start() {
-	w.run.chain.running.Add(1)
-	go w.work()
+// start starts a worker, who first finishes the call that ended the goroutine of
+// the one before, if there is one.
+func (w *walk) start(lost *call) {
+	w.run.force.running.Add(1)
+	go w.work(lost)
 }
 
 // work is the life of a worker.
-func (w *walk) work() {
-	defer w.run.chain.running.Done()
+func (w *walk) work(lost *call) {
+	defer w.run.force.running.Done()
 	var called *call // the call under way; its number stays ours when w.call is no longer
 	over := false
 	defer func() {
@@ -138,10 +144,12 @@ func (w *walk) work() {
 			w.crash = fmt.Sprint(cause)
 			w.done <- struct{}{}
 		case w.calling.CompareAndSwap(called.number, 0): // an interceptor called runtime.Goexit
-			w.run.finish(w.ctx, called, answer{err: fail(Panic, "the call ended its goroutine")})
-			w.start()
+			w.start(called)
 		}
 	}()
+	if lost != nil {
+		w.run.finish(w.ctx, lost, answer{err: fail(Panic, "the call ended its goroutine")})
+	}
 	for w.begin() {
 		called = w.call
 		a := called.ask(called.Impl)
@@ -164,6 +172,10 @@ func (w *walk) begin() bool {
 		c.step = w.steps[w.next]
 		w.next++
 		if !w.run.prepare(c) {
+			continue
+		}
+		if c.phase == Validate && w.run.stateless != nil { // a shadow: others are skipped
+			w.run.finish(w.ctx, c, answer{err: fail(Unavailable, stateUnavailable+": "+w.run.stateless.Error())})
 			continue
 		}
 		elapsed := time.Since(w.began)

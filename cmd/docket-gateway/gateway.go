@@ -9,6 +9,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -45,7 +47,8 @@ func root() *cobra.Command {
 
 NATS may be down, also at the start: what cannot be sent waits in DIR/wal. A port
 that is taken makes its listener move to the next free one; DIR/run.json says
-where it is. SIGINT and SIGTERM see the calls under way to their end.`,
+where it is. SIGINT and SIGTERM see the calls under way to their end. SIGHUP reads the chain
+of the configuration anew; one that is refused leaves the old one in force.`,
 		Example: `  docket-gateway --config docket.toml --data /var/lib/docket-gateway`,
 		Version: version.String(),
 		Args:    cobra.NoArgs,
@@ -101,16 +104,30 @@ func run(ctx context.Context, o options) error {
 	failed := g.start(ctx)
 	if failed == nil {
 		g.banner()
-		select {
-		case <-ctx.Done():
-		case failed = <-g.group.Failed():
-		}
+		failed = g.wait(ctx)
 	} else if ctx.Err() != nil {
 		failed = nil // stopped while it started
 	}
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
 	defer cancel()
 	return errors.Join(failed, g.stop(stopping))
+}
+
+// wait returns when ctx ends or a part failed. SIGHUP reloads the chain.
+func (g *gateway) wait(ctx context.Context) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-g.group.Failed():
+			return err
+		case <-hup:
+			_ = g.request.Reload(ctx) // it is logged and recorded: the old chain stays
+		}
+	}
 }
 
 func (g *gateway) start(ctx context.Context) (err error) {
@@ -145,11 +162,11 @@ func (g *gateway) start(ctx context.Context) (err error) {
 		return err
 	}
 	g.emitting = g.group.Go("emitter", g.emitter.Run)
-	if g.request, err = requestpath.Open(ctx, g.cfg, g.emitter, g.o.log, g.metrics.Provider); err != nil {
+	if g.request, err = requestpath.Open(ctx, g.cfg, g.dir, g.emitter, g.o.log, g.metrics.Provider); err != nil {
 		return err
 	}
 	g.proxying = g.group.Go("proxy", g.request.Serve)
-	if g.ops, err = ops.Listen(&g.group, g.cfg.Ops.Listen, g.ready, g.metrics.Handler); err != nil {
+	if g.ops, err = ops.Listen(&g.group, g.cfg.Ops.Listen, g.ready, g.metrics.Handler, g.request.JWKS); err != nil {
 		return err
 	}
 	g.run = datadir.Run{

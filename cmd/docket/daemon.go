@@ -11,7 +11,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -60,8 +63,10 @@ type daemon struct {
 	emitter *emitter.Emitter
 	record  *recordpath.Path
 	request *requestpath.Path // nil when nothing is governed
-	server  *serve.Server
-	open    bool // api answers without a token
+	// governing is request, for those who may ask before it is there.
+	governing atomic.Pointer[requestpath.Path]
+	server    *serve.Server
+	open      bool // api answers without a token
 
 	group                          rungroup.Group
 	emitting, collecting, proxying *rungroup.Part
@@ -159,10 +164,37 @@ func (d *daemon) startGoverning(ctx context.Context) (err error) {
 	if !d.cfg.HasGateway {
 		return nil
 	}
-	if d.request, err = requestpath.Open(ctx, d.cfg, d.emitter, d.o.log, d.metrics.Provider); err != nil {
+	if d.request, err = requestpath.Open(ctx, d.cfg, d.dir, d.emitter, d.o.log, d.metrics.Provider); err != nil {
 		return err
 	}
+	d.governing.Store(d.request)
 	d.proxying = d.group.Go("proxy", d.request.Serve)
+	return nil
+}
+
+// wait returns when ctx ends or a part failed. SIGHUP reloads the chain.
+func (d *daemon) wait(ctx context.Context) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-d.group.Failed():
+			return err
+		case <-hup:
+			if d.request != nil {
+				_ = d.request.Reload(ctx) // it is logged and recorded: the old chain stays
+			}
+		}
+	}
+}
+
+func (d *daemon) jwks() []byte {
+	if p := d.governing.Load(); p != nil {
+		return p.JWKS()
+	}
 	return nil
 }
 
@@ -197,7 +229,7 @@ func (d *daemon) startServing(context.Context) error {
 		d.o.log.Warn("api listens beyond this machine without TLS: put a TLS proxy in front of it", "address", api.Addr())
 	}
 	d.serve(&listener{name: "api", url: "http://" + api.HostPort(), taken: api.TakenPort}, api, d.server.API(token))
-	d.ops, err = ops.Listen(&d.group, d.cfg.Ops.Listen, d.ready, d.metrics.Handler)
+	d.ops, err = ops.Listen(&d.group, d.cfg.Ops.Listen, d.ready, d.metrics.Handler, d.jwks)
 	return err
 }
 

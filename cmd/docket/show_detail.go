@@ -34,6 +34,7 @@ type detail struct {
 				Annotations map[string]string `json:"log_annotations"`
 				Warnings    []string          `json:"warnings"`
 				Digest      string            `json:"digest"`
+				Metadata    jsontext.Value    `json:"dynamic_metadata"`
 			} `json:"data"`
 		} `json:"response"`
 	} `json:"api"`
@@ -44,6 +45,11 @@ type detail struct {
 			Replay struct {
 				Why string `json:"why"`
 			} `json:"replay"`
+			Metadata   jsontext.Value `json:"metadata"`
+			Redactions []redaction    `json:"redactions"`
+			More       int            `json:"redactions_more"`
+			Would      string         `json:"would"`
+			Broken     string         `json:"broken"`
 		} `json:"docket"`
 	} `json:"unmapped"`
 }
@@ -53,6 +59,30 @@ type patch struct {
 	Path  string         `json:"path"`
 	From  string         `json:"from"`
 	Value jsontext.Value `json:"value"`
+
+	Withheld string `json:"withheld"`
+}
+
+// A redaction says what was left out of an event, and by which rule.
+type redaction struct {
+	At      string `json:"at"`
+	Pointer string `json:"pointer"`
+	Rule    string `json:"rule"`
+	Do      string `json:"do"`
+	Failed  bool   `json:"failed"`
+	N       int    `json:"n"`
+}
+
+// String gives "proposed_operation/spec/key by rule keys (drop)".
+func (r redaction) String() string {
+	s := fmt.Sprintf("%s%s by rule %s (%s)", r.At, r.Pointer, r.Rule, or(r.Do, "drop"))
+	if r.N > 1 {
+		s += fmt.Sprintf(", %d times", r.N)
+	}
+	if r.Failed {
+		s += "; the rule failed, the value was replaced"
+	}
+	return s
 }
 
 // detailsOf returns lines about an event of a timeline: what a binding was
@@ -65,15 +95,49 @@ func detailsOf(h profile.Header, raw []byte, asked map[string]string) []string {
 		// event must not hide the others, and -o json has its bytes.
 		return []string{"(its details cannot be read: " + err.Error() + ")"}
 	}
+	return append(d.told(h, asked), d.leftOut()...)
+}
+
+func (d *detail) told(h profile.Header, asked map[string]string) []string {
 	switch h.Kind {
 	case profile.KindEvaluation:
-		return d.shown(h, asked)
+		return append(d.shown(h, asked), d.values("granted  ", d.Unmapped.Docket.Metadata, h)...)
 	case profile.KindResult:
-		return d.said()
+		return append(append(d.would(), d.said()...), d.values("sets     ", d.API.Response.Data.Metadata, h)...)
 	case profile.KindFailure:
-		return []string{fmt.Sprintf("cause    %s (%s), under %s: %s", h.FailureKind, or(d.StatusCode, "no status"), h.FailurePolicy, or(d.StatusDetail, "no words for it"))}
+		return append(d.would(), fmt.Sprintf("cause    %s (%s), under %s: %s", h.FailureKind, or(d.StatusCode, "no status"), h.FailurePolicy, or(d.StatusDetail, "no words for it")))
 	}
 	return nil
+}
+
+func (d *detail) values(label string, v jsontext.Value, h profile.Header) []string {
+	if len(v) == 0 {
+		return nil
+	}
+	return clipped(label, v, h.OperationUID)
+}
+
+// would says what a shadow would have decided.
+func (d *detail) would() []string {
+	if d.Unmapped.Docket.Would == "" {
+		return nil
+	}
+	return []string{"shadow   would be: " + clip(d.Unmapped.Docket.Would)}
+}
+
+// leftOut says what is not in the event, and why.
+func (d *detail) leftOut() []string {
+	var lines []string
+	if why := d.Unmapped.Docket.Broken; why != "" {
+		lines = append(lines, "broken   "+clip(why))
+	}
+	for _, r := range d.Unmapped.Docket.Redactions {
+		lines = append(lines, "redacted "+clip(r.String()))
+	}
+	if n := d.Unmapped.Docket.More; n > 0 {
+		lines = append(lines, fmt.Sprintf("redacted %d more", n))
+	}
+	return lines
 }
 
 // shown says what the binding was shown.
@@ -134,8 +198,11 @@ func (p patch) String() string {
 		s += " " + p.From + " to"
 	}
 	s += " " + p.Path
-	if len(p.Value) > 0 {
+	switch {
+	case len(p.Value) > 0:
 		s += " " + oneLine(p.Value)
+	case p.Withheld != "":
+		s += " (withheld: " + p.Withheld + ")"
 	}
 	return s
 }

@@ -40,6 +40,14 @@ func TestDetails(t *testing.T) {
 			`{"status_code":"DEADLINE_EXCEEDED","status_detail":"no answer"}`,
 			[]string{"cause    timeout (DEADLINE_EXCEEDED), under fail_open: no answer"},
 		},
+		{
+			"redactions", evaluation, `{"api":{"request":{"data":{"proposed_operation":{}}}},"unmapped":{"docket":{"metadata":{"ns":{"k":1}},"broken":"b","redactions_more":2,"redactions":[{"at":"current_state","pointer":"/a/*","rule":"r","do":"mask","n":3},{"at":"reason","rule":"q","do":"hmac","n":1,"failed":true}]}}}`,
+			[]string{`shown    {}`, `granted  {"ns": {"k": 1}}`, "broken   b", "redacted current_state/a/* by rule r (mask), 3 times", "redacted reason by rule q (hmac); the rule failed, the value was replaced", "redacted 2 more"},
+		},
+		{
+			"shadow", result, `{"api":{"response":{"data":{"dynamic_metadata":{"ns":{}},"patches":[{"op":"add","path":"/k","withheld":"secret"}]}}},"unmapped":{"docket":{"would":"modify"}}}`,
+			[]string{"shadow   would be: modify", "change   add /k (withheld: secret)", `sets     {"ns": {}}`},
+		},
 		{"outcome", profile.Header{Kind: profile.KindOutcome}, `{}`, nil},
 	} {
 		if diff := cmp.Diff(tc.want, detailsOf(tc.header, []byte(tc.raw), asked)); diff != "" {

@@ -41,7 +41,8 @@ api then answers this machine without a token.
 SIGINT and SIGTERM stop docket cleanly: the proxy sees the calls under way to
 their end, and everything that was recorded is stored before docket ends. A kill
 loses nothing that a caller was answered for either; the next start stores what
-is still in the WAL.`
+is still in the WAL. SIGHUP reads the chain of the configuration anew; one that is
+refused leaves the old one in force.`
 
 func upCommand(s *settings) *cobra.Command {
 	var o upOptions
@@ -96,11 +97,7 @@ func up(ctx context.Context, o upOptions) error {
 	}
 	d.banner()
 	sentences := d.group.Go("sentences", d.sentences)
-	var failed error
-	select {
-	case <-ctx.Done():
-	case failed = <-d.group.Failed():
-	}
+	failed := d.wait(ctx)
 	fmt.Fprintln(o.stderr, "docket: stopping")
 	failed = errors.Join(failed, sentences.Stop())
 	// However long it takes to store what is there, it is bounded: what is not

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ func TestRefusal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o := got.Outcome; got.Request != nil || o == nil || o.Ran || o.HandlerStatus != nil || o.Reason != why || len(o.Parts) != 3 || o.Parts[0].Skipped != why {
+		if o := got.Outcome; got.Request != nil || o == nil || o.Ran || o.HandlerStatus != nil || o.Reason != why || len(o.Parts) != 5 || o.Parts[0].Skipped != why {
 			t.Errorf("read back: %+v, outcome %+v", got.Operation, o)
 		}
 	}
@@ -123,6 +124,25 @@ func TestBarrier(t *testing.T) {
 	rec := activity.NewRecorder(newLog(t).emit)
 	if err := rec.Barrier(context.Background(), "unheard of"); err == nil {
 		t.Error("a barrier for an operation without facts promises something")
+	}
+}
+
+// TestPlanRejected writes that a plan was rejected, in each version: the plan in
+// force is told, and no plan is carried.
+func TestPlanRejected(t *testing.T) {
+	for _, version := range profile.Versions() {
+		for _, inForce := range []*interceptor.Plan{nil, storyPlan()} {
+			l := newLog(t)
+			e := activity.PlanRejected(errors.New("line 7: unknown key \"order\" \xff"), "/etc/docket/docket.toml", inForce, activity.WithSchema(version))
+			l.emit(context.Background(), e)
+			h, err := profile.Check(l.raw[0])
+			if err != nil || h.Kind != profile.KindLifecycle || h.Tenant != profile.TenantDocket || ocsf.ClassUID(h.ClassUID) != ocsf.ClassApplicationError {
+				t.Errorf("header %+v, %v", h, err)
+			}
+			if raw := string(l.raw[0]); !strings.Contains(raw, `"rejected":{"error":"line 7: unknown key`) || (inForce != nil) != strings.Contains(raw, `"plan":"sha256:`) {
+				t.Errorf("event: %s", raw)
+			}
+		}
 	}
 }
 

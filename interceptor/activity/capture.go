@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/ocsf"
@@ -24,7 +26,10 @@ const (
 	dataState     = "current_state"
 	dataCommitted = "committed_response"
 
-	dataSameAs      = "same_as"               // the payload is that of this evaluation
+	dataSameAs = "same_as" // the payload is that of this evaluation
+	// dataDynamic is, in a result's response, the metadata that it sets.
+	dataDynamic = "dynamic_metadata"
+
 	dataStateSameAs = "current_state_same_as" // the state is that of this evaluation
 
 	// In place of what is too large to be captured.
@@ -59,42 +64,102 @@ type capture struct {
 	size       int // of what was left out, in bytes
 }
 
+// whyRedacted is why an input that was redacted is not the whole input.
+const whyRedacted = "redacted"
+
 // captured returns what is recorded of an evaluation's input.
-func captured(e *interceptor.Evaluation, s *seen, limit int) capture {
+func (w *writer) captured(e *interceptor.Evaluation) capture {
 	c := capture{data: map[string]any{}, grade: GradeFull}
 	name := dataProposed
 	if e.Phase == interceptor.PostCommit {
 		name = dataCommitted
 	}
-	if e.Payload == nil {
+	mode, limit := w.capturing()
+	switch {
+	case e.Payload == nil:
 		c.miss(GradeNone, "no payload")
-	} else {
-		c.take(e.Payload, name, dataSameAs, GradeNone, &s.payloads, e.UID, limit)
+	case mode == interceptor.CaptureNone:
+		c.miss(GradeNone, "capture = "+mode)
+	default:
+		c.take(w, e.Payload, input{name, dataSameAs, GradeNone, &w.op.seen.payloads, e.UID, mode, limit})
 	}
-	if e.State != nil {
-		c.take(e.State, dataState, dataStateSameAs, GradePartial, &s.states, e.UID, limit)
+	if e.State != nil && mode != interceptor.CaptureNone {
+		c.take(w, e.State, input{dataState, dataStateSameAs, GradePartial, &w.op.seen.states, e.UID, mode, limit})
 	}
 	return c
 }
 
-func (c *capture) take(p *interceptor.Payload, name, sameAs, without string, s *map[digest]interceptor.UID, uid interceptor.UID, limit int) {
+// capturing returns how much the record keeps of the binding's payloads.
+func (w *writer) capturing() (mode string, limit int) {
+	mode, limit = interceptor.CaptureFull, w.config.CaptureMax
+	b := w.fact.Binding
+	if b == nil {
+		return mode, limit
+	}
+	if b.CaptureMax > 0 {
+		limit = b.CaptureMax
+	}
+	return known(b.Capture), limit
+}
+
+// known returns how much is kept under a word of a plan; nothing under one that
+// is not known here.
+func known(capture string) string {
+	switch capture {
+	case "", interceptor.CaptureFull:
+		return interceptor.CaptureFull
+	case interceptor.CaptureDigest:
+		return interceptor.CaptureDigest
+	default:
+		return interceptor.CaptureNone
+	}
+}
+
+// An input is a payload or a state, and how it is recorded.
+type input struct {
+	name, sameAs string
+	without      string // the grade without it
+	seen         *map[digest]interceptor.UID
+	uid          interceptor.UID
+	mode         string
+	limit        int
+}
+
+func (c *capture) take(w *writer, p *interceptor.Payload, in input) {
 	raw, err := p.JSON()
+	if err == nil {
+		raw, err = w.redact.json(in.name, raw)
+	}
 	if err != nil {
-		c.miss(without, name+": "+text(err.Error()))
+		// The error may quote the payload.
+		c.miss(in.without, in.name+": "+w.redact.text(in.name, "", text(err.Error())))
 		return
 	}
+	for _, pointer := range p.Dropped() {
+		w.redact.add(note{at: in.name, pointer: pointer, rule: ruleDescriptor, do: RedactDrop}, 1)
+	}
+	switch {
+	case w.redact.failed(in.name):
+		c.miss(in.without, in.name+": "+failedText)
+	case w.redact.of(in.name):
+		c.miss(GradePartial, whyRedacted)
+	}
 	d := digest(sha256.Sum256(raw))
-	if len(raw) > limit {
-		c.data[name+suffixDigest], c.data[name+suffixBytes] = d.String(), len(raw)
-		c.miss(without, fmt.Sprintf("%s: %d bytes; at most %d are captured", name, len(raw), limit))
+	if in.mode == interceptor.CaptureDigest || len(raw) > in.limit {
+		c.data[in.name+suffixDigest], c.data[in.name+suffixBytes] = d.String(), len(raw)
+		if in.mode == interceptor.CaptureDigest {
+			c.miss(in.without, in.name+": capture = "+in.mode)
+			return
+		}
+		c.miss(in.without, fmt.Sprintf("%s: %d bytes; at most %d are captured", in.name, len(raw), in.limit))
 		c.size += len(raw)
 		return
 	}
-	if earlier, ok := first(s, d, uid); ok {
-		c.data[sameAs] = string(earlier)
+	if earlier, ok := first(in.seen, d, in.uid); ok {
+		c.data[in.sameAs] = string(earlier)
 		return
 	}
-	c.data[name] = ocsf.Canonical(raw)
+	c.data[in.name] = ocsf.Canonical(raw)
 }
 
 // miss lowers the grade; none is the lowest.
@@ -102,8 +167,72 @@ func (c *capture) miss(grade, why string) {
 	if c.grade != GradeNone {
 		c.grade = grade
 	}
+	if c.why == why {
+		return
+	}
 	if c.why != "" {
 		c.why += "; "
 	}
 	c.why += why
+}
+
+// visible writes what of attributes and metadata the binding was granted: the
+// names of the attributes, whose values the outcome tells, and the metadata.
+func (w *writer) visible(e *ocsf.APIActivity, c *capture) {
+	ev := w.fact.Evaluation
+	seen := map[string]any{}
+	if len(ev.Attributes) > 0 {
+		seen["attributes"] = w.names(atAttributes, ev.Attributes)
+	}
+	if len(ev.Metadata) > 0 {
+		seen["namespaces"] = w.names(atMetadata, ev.Metadata)
+		_, limit := w.capturing()
+		c.metadata(w, e, limit)
+	}
+	if len(seen) > 0 {
+		own(e, ownVisible, seen)
+	}
+	if w.shared.redacted.of(atPrincipal) || len(ev.Attributes) > 0 && w.shared.redacted.of(atAttributes) || w.redact.of(atMetadata) {
+		c.miss(GradePartial, whyRedacted)
+	}
+}
+
+// metadata writes the namespaces that the binding was shown.
+func (c *capture) metadata(w *writer, e *ocsf.APIActivity, limit int) {
+	raw, err := w.namespaces(w.fact.Evaluation.Metadata)
+	switch {
+	case err != nil:
+		c.miss(GradePartial, "metadata: no JSON form")
+	case len(raw) > limit:
+		c.miss(GradePartial, fmt.Sprintf("metadata: %d bytes; at most %d are captured", len(raw), limit))
+		c.size += len(raw)
+	default:
+		own(e, ownMetadata, ocsf.Canonical(raw))
+	}
+}
+
+// namespaces returns metadata as it is written, in canonical JSON.
+func (w *writer) namespaces(m map[string]map[string]any) ([]byte, error) {
+	raw, err := ocsf.EncodeValue(m)
+	if err != nil {
+		return nil, err
+	}
+	return w.redact.json(atMetadata, raw)
+}
+
+// names returns the names in a map as they are written, sorted.
+func (w *writer) names(at string, m any) []string {
+	var names []string
+	switch m := m.(type) {
+	case map[string]string:
+		names = slices.Collect(maps.Keys(m))
+	case map[string]map[string]any:
+		names = slices.Collect(maps.Keys(m))
+	}
+	silent := redacting{rules: w.redact.rules}
+	for i, name := range names {
+		names[i] = text(silent.text(at, "", name))
+	}
+	slices.Sort(names)
+	return names
 }

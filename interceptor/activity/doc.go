@@ -28,6 +28,16 @@
 //     evaluation of the same operation was shown is {"same_as": <its uid>}.
 //   - Payloads as bindings see them: fields marked secret are not in them, and
 //     what a result says about such a field loses its value.
+//   - What a [Rule] of the [Redactor] finds is left out, masked, or replaced by a
+//     keyed digest before anything else is made of it, digests too. The event says
+//     what, in unmapped.docket.redactions, as it does of secret fields. A rule that
+//     fails replaces the value; writing that fails leaves an event that says so.
+//     Pointers find places: what a patch copies elsewhere takes a rule there.
+//   - As much of payloads and patches as the binding's capture says.
+//   - What shadows would have decided, as unmapped.docket.would.
+//   - Which attributes and metadata namespaces a binding was granted, as
+//     unmapped.docket.visible; the metadata beside it, the values of attributes
+//     with the outcome.
 //   - The principal as OCSF's actor, and in full beside it, because bindings
 //     judge by it.
 //   - The AI agent that the operation comes from, if there is one, beside the

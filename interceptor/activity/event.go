@@ -28,6 +28,16 @@ const (
 	ownAnswer        = "answer" // the plan's: release or withhold
 	ownDurable       = "durable"
 	ownSkipped       = "skipped" // why the bindings that were not called were not
+	ownRejected      = "rejected"
+
+	ownRedactions     = "redactions"      // what was left out, and by which rule
+	ownMoreRedactions = "redactions_more" // how many of them are not listed
+	ownBroken         = "broken"          // why the event says less than it should
+	ownLabels         = "labels"
+	ownVisible        = "visible"     // the attributes and metadata namespaces that a binding is granted
+	ownMetadata       = "metadata"    // what it saw of the latter
+	ownWould          = "would"       // what a shadow would have decided
+	ownCallerSpan     = "caller_span" // id of the caller's span, where the operation has one of its own
 )
 
 // A writer makes the event of one fact.
@@ -37,6 +47,7 @@ type writer struct {
 	digest string // of the plan
 	shared *shared
 	op     *operation
+	redact redacting
 }
 
 // A shared is what all events of an operation say alike. It is made once; the
@@ -49,24 +60,33 @@ type shared struct {
 	source    *ocsf.NetworkEndpoint
 	service   *ocsf.Service
 	principal map[string]string
-	uid       string
-	method    string
-	trace     string // id; "" when there is none
+	// attributes and labels are what the outcome tells.
+	attributes, labels map[string]string
+	redacted           notes // what was left out of these and of principal
+
+	uid    string
+	method string
+	trace  string // id; "" when there is none
 }
 
 func share(op *interceptor.Operation, c *Config) *shared {
+	rules := c.Redactor.redacting(op.Service + "/" + op.Method)
+	op = rules.operation(op)
 	agent := agentOf(op)
 	s := &shared{
 		profiles: append(make([]string, 0, 4), profileSecurityControl),
 		actor:    actorOf(op.Principal, agent, c.newer()), model: agent.model,
 		source:    sourceOf(c.Gateway, op.Attributes[sourceAddress]),
 		principal: texts(op.Principal), uid: text(string(op.UID)), method: text(op.Method),
+		labels: texts(op.Labels),
 	}
+	s.attributes = attributesOf(op, &rules.notes)
+	s.redacted = rules.notes
 	if op.Service != "" {
 		s.service = &ocsf.Service{Name: text(op.Service)}
 	}
-	if op.Trace.HasTraceID() {
-		s.trace = op.Trace.TraceID().String()
+	if id := traceOf(op); id.IsValid() {
+		s.trace = id.String()
 		s.profiles = append(s.profiles, profileTrace)
 	}
 	if c.newer() {
@@ -108,6 +128,11 @@ func (w *writer) event() *ocsf.APIActivity {
 		w.failure(e)
 	default:
 		w.evaluation(e)
+	}
+	if f.Evaluation == nil || f.Result == nil && f.Failure == nil {
+		w.redactions(e, &w.shared.redacted, &w.redact.notes) // principal and attributes are told here
+	} else {
+		w.redactions(e, &w.redact.notes)
 	}
 	return e
 }
@@ -179,13 +204,15 @@ func (w *writer) evaluation(e *ocsf.APIActivity) {
 	w.binding(e, profile.KindEvaluation)
 	e.ActionID, e.DispositionID = ocsf.ActionObserved, ocsf.DispositionLogged
 	e.StartTime = millis(ev.Start)
-	c := captured(ev, &w.op.seen, w.config.CaptureMax)
+	c := w.captured(ev)
+	w.visible(e, &c)
 	e.API.Request.Data = c.data
 	e.Metadata.Tags = append(e.Metadata.Tags, ocsf.KeyValueObject{Name: profile.TagReplayGrade, Value: c.grade})
 	if c.why != "" {
 		own(e, ownReplay, map[string]any{"grade": c.grade, "why": c.why})
 	}
 	truncated(e, c.size)
+	w.trace(e, ev.Interceptor+"/"+ev.Binding)
 	own(e, ownIndex, ev.Index)
 	own(e, ownCount, ev.Count)
 	if w.shared.principal != nil {
@@ -197,30 +224,19 @@ func (w *writer) evaluation(e *ocsf.APIActivity) {
 func (w *writer) evaluated(e *ocsf.APIActivity, kind string, end time.Time) {
 	ev := w.fact.Evaluation
 	w.binding(e, kind)
+	if w.shadow() {
+		e.Metadata.Tags = append(e.Metadata.Tags, ocsf.KeyValueObject{Name: tagShadow, Value: "true"})
+	}
 	w.span(e, string(ev.UID), "Evaluate", ev.Start, end)
-}
-
-// span sets when something began and ended and, where there is a trace, a span
-// of it under the caller's. The span's id is the last half of the uid, which is
-// random.
-func (w *writer) span(e *ocsf.APIActivity, uid, operation string, start, end time.Time) {
-	if end.Before(start) {
-		end = start // a clock that was set back
-	}
-	e.StartTime, e.EndTime = millis(start), millis(end)
-	e.Duration = new(end.Sub(start).Milliseconds())
-	if e.Trace == nil {
-		return
-	}
-	e.Trace.Span = &ocsf.Span{UID: spanID(uid), Operation: operation, StartTime: e.StartTime, EndTime: e.EndTime}
-	if parent := w.fact.Operation.Trace; parent.HasSpanID() {
-		e.Trace.Span.ParentUID = parent.SpanID().String()
-	}
 }
 
 func (w *writer) result(e *ocsf.APIActivity) {
 	r := w.fact.Result
 	e.ActionID, e.DispositionID = effect(r.Decision)
+	if w.shadow() {
+		e.ActionID, e.DispositionID = effect(interceptor.None)
+		own(e, ownWould, r.Decision.String())
+	}
 	e.StatusID = ocsf.StatusSuccess
 	code := codes.OK
 	if r.Decision == interceptor.Deny {
@@ -243,6 +259,7 @@ func (w *writer) result(e *ocsf.APIActivity) {
 			}
 			m["warnings"] = warnings
 		}
+		w.dynamic(e, m)
 		e.API.Response.Data = w.bounded(e, m, limit)
 	}
 	if r.Decision == interceptor.Deny {
@@ -250,7 +267,7 @@ func (w *writer) result(e *ocsf.APIActivity) {
 	} else {
 		e.API.Response.Message = clip(r.Reason)
 	}
-	e.Authorizations = []ocsf.Authorization{{Decision: r.Decision.String()}}
+	e.Authorizations = []ocsf.Authorization{{Decision: w.prefixed(r.Decision.String())}}
 	if r.Violation != "" {
 		own(e, ownViolations, []string{clip(r.Violation)})
 	}
@@ -266,21 +283,64 @@ func (w *writer) failure(e *ocsf.APIActivity) {
 	switch {
 	case f.Decision == interceptor.Deny:
 		e.SeverityID = ocsf.SeverityMedium
-	case f.Policy == interceptor.FailOpen && phase != interceptor.PostCommit:
+	case f.Policy == interceptor.FailOpen && phase != interceptor.PostCommit && !w.shadow():
 		e.SeverityID, e.IsAlert = ocsf.SeverityHigh, new(true)
 	default:
 		e.SeverityID = ocsf.SeverityLow
 	}
-	e.Authorizations = []ocsf.Authorization{{Decision: failedPrefix + f.Policy.String()}}
+	e.Authorizations = []ocsf.Authorization{{Decision: w.prefixed(failedPrefix + f.Policy.String())}}
+	if w.shadow() {
+		own(e, ownWould, wouldBe(f, phase).String())
+	}
 	own(e, ownFailureKind, text(string(f.Kind)))
 	own(e, ownFailurePolicy, f.Policy.String())
 }
 
 // What authorizations say of a binding that gave no result.
 const (
-	failedPrefix    = "error:" // the failure policy follows
+	failedPrefix    = "error:"  // the failure policy follows
+	shadowPrefix    = "shadow:" // what it would have been follows
 	decisionSkipped = "skipped"
 )
+
+// tagShadow marks the ends of evaluations by shadows.
+const tagShadow = "shadow"
+
+// shadow says whether the fact is of a binding that is never applied.
+func (w *writer) shadow() bool { return w.fact.Binding != nil && w.fact.Binding.Shadow }
+
+func (w *writer) prefixed(decision string) string {
+	if w.shadow() {
+		return shadowPrefix + decision
+	}
+	return decision
+}
+
+// wouldBe returns what a shadow's failure would have made of the operation.
+func wouldBe(f *interceptor.Failure, phase interceptor.Phase) interceptor.Decision {
+	switch {
+	case phase != interceptor.PostCommit && (f.Kind == interceptor.Cancelled || f.Policy == interceptor.FailClosed):
+		return interceptor.Deny
+	case f.Policy == interceptor.FailOpen:
+		return interceptor.Allow
+	default:
+		return interceptor.None
+	}
+}
+
+// dynamic writes the metadata that a result sets.
+func (w *writer) dynamic(e *ocsf.APIActivity, data map[string]any) {
+	set := w.fact.Result.Metadata
+	if len(set) == 0 {
+		return
+	}
+	raw, err := w.namespaces(set)
+	if err != nil {
+		own(e, ownBroken, "the metadata that it sets has no JSON form")
+		return
+	}
+	data[dataDynamic] = ocsf.Canonical(raw)
+}
 
 // truncated notes that size bytes were left out.
 func truncated(e *ocsf.APIActivity, size int) {
@@ -302,24 +362,6 @@ func put(m map[string]any, name, value string) {
 
 // millis returns t in milliseconds since the epoch, as OCSF has it.
 func millis(t time.Time) int64 { return max(t.UnixMilli(), 0) }
-
-// spanID makes a W3C span id of a uid: 16 hex digits, not all zero.
-func spanID(uid string) string {
-	const zero = "0000000000000001"
-	var digits [16]byte
-	n := len(digits)
-	for i := len(uid) - 1; i >= 0 && n > 0; i-- {
-		c := uid[i]
-		if '0' <= c && c <= '9' || 'a' <= c && c <= 'f' {
-			n--
-			digits[n] = c
-		}
-	}
-	if id := string(digits[n:]); n == 0 && id != "0000000000000000" {
-		return id
-	}
-	return zero
-}
 
 // maxDetail bounds what is written of a reason or a cause outside of payloads.
 const maxDetail = 4 << 10

@@ -79,6 +79,34 @@ func PlanActivated(plan *interceptor.Plan, opts ...Option) ocsf.Event {
 	return e
 }
 
+// PlanRejected returns the event that a plan was to be in force, but could not
+// be: Application Error (6008), with the cause and the file that the plan was read
+// from. inForce is the plan that stays; nil is none. It is no event of a plan,
+// which whoever collects plans would look for one in.
+func PlanRejected(cause error, file string, inForce *interceptor.Plan, opts ...Option) ocsf.Event {
+	c := newConfig(opts)
+	why := "unknown"
+	if cause != nil {
+		why = clip(cause.Error())
+	}
+	e := &ocsf.ApplicationError{
+		Base: ocsf.Base{
+			Time: millis(c.Now()), SeverityID: ocsf.SeverityHigh,
+			Message:      "a plan was rejected; the one in force stays",
+			StatusDetail: why,
+			Metadata:     c.metadata(profile.KindLifecycle, profile.TenantDocket),
+		},
+		ActivityID: ocsf.ApplicationErrorGeneralError, StatusID: ocsf.StatusFailure,
+	}
+	if inForce != nil {
+		own(e, ownPlan, inForce.Digest())
+	} else {
+		e.Message = "a plan was rejected; none is in force"
+	}
+	own(e, ownRejected, map[string]any{"file": text(file), "error": why})
+	return e
+}
+
 // counted says how many there are: "1 binding", "2 bindings".
 func counted(n int, noun string) string {
 	if n != 1 {

@@ -27,8 +27,9 @@ type Operation struct {
 	// still under way. Evaluation uids and Failures of its Parts are filled in,
 	// and its Response where post_commit was shown it.
 	Outcome *interceptor.Outcome
-	// Truncated says that the Outcome's patches were too large to be recorded.
-	Truncated bool
+	// Truncated says that the Outcome's patches were too large to be recorded,
+	// Redacted that they are not as they were.
+	Truncated, Redacted bool
 }
 
 // An Evaluation is what the record says of one evaluation. It has a Result, or
@@ -42,10 +43,16 @@ type Evaluation struct {
 	Missing string
 	// Truncated says that the Result was too large to be recorded whole.
 	Truncated bool
+	// Redacted says that the input, or the Result, is not as it was: see [Recorded].
+	Redacted bool
+	// Shadow says that the binding was a shadow; Would is what it would have decided.
+	Shadow bool
+	Would  interceptor.Decision
 
 	payload, state      proto.Message // of Payload and State
 	sameAs, stateSameAs interceptor.UID
-	input               bool // the evaluation event itself was read
+	visible             []string // names of attributes
+	input               bool     // the evaluation event itself was read
 }
 
 // patience is how many events of others may come between two events of one
@@ -125,7 +132,7 @@ func (a *assembly) add(raw []byte, n int) error {
 	op.last = n
 	op.learn(r)
 	if r.Outcome != nil && op.Outcome == nil {
-		op.Outcome, op.Truncated, op.Plan = r.Outcome, r.Truncated, h.PlanDigest
+		op.Outcome, op.Truncated, op.Redacted, op.Plan = r.Outcome, r.Truncated, r.Redacted, h.PlanDigest
 		a.ended = append(a.ended, op)
 	}
 	return nil
@@ -145,8 +152,15 @@ func (op *assembled) learn(r *Recorded) {
 	if known.Start.IsZero() {
 		known.Start = told.Start
 	}
+	if known.Labels == nil {
+		known.Labels = told.Labels
+	}
+	known.RequestID = or(known.RequestID, told.RequestID)
 	if !known.Trace.HasSpanID() {
 		known.Trace = told.Trace
+	}
+	if !known.Span.HasSpanID() {
+		known.Span = told.Span
 	}
 	known.Durable = known.Durable || told.Durable
 	if op.Plan == "" {
@@ -162,6 +176,10 @@ func (op *assembled) learn(r *Recorded) {
 		op.Evaluations = append(op.Evaluations, Evaluation{Evaluation: r.Evaluation})
 	}
 	e := &op.Evaluations[i]
+	e.Redacted = e.Redacted || r.Redacted
+	if r.Binding.Shadow {
+		e.Shadow, e.Would = true, r.Would
+	}
 	switch {
 	case r.Result != nil && e.Result == nil:
 		e.Result, e.Truncated = r.Result, r.Truncated
@@ -170,6 +188,7 @@ func (op *assembled) learn(r *Recorded) {
 	case r.Result == nil && r.Failure == nil && !e.input:
 		e.Evaluation, e.Missing, e.input = r.Evaluation, r.Missing, true
 		e.payload, e.state, e.sameAs, e.stateSameAs = r.payload, r.state, r.SameAs, r.StateSameAs
+		e.visible = r.visible
 	}
 }
 
@@ -203,7 +222,18 @@ func (a *assembly) rest() []*assembled {
 func (op *assembled) finish() *Operation {
 	for i := range op.Evaluations {
 		e := &op.Evaluations[i]
-		e.Principal, e.Trace = op.Principal, op.Operation.Trace
+		e.Principal, e.RequestID = op.Principal, op.RequestID
+		if !op.Span.IsValid() {
+			e.Trace = op.Operation.Trace
+		}
+		for _, name := range e.visible {
+			if value, ok := op.Attributes[name]; ok {
+				if e.Attributes == nil {
+					e.Attributes = map[string]string{}
+				}
+				e.Attributes[name] = value
+			}
+		}
 		if !e.input {
 			e.Missing = "the evaluation event is not in the record"
 		}
@@ -259,6 +289,9 @@ func (op *assembled) join() {
 		for _, e := range op.Evaluations {
 			if e.Interceptor == p.Interceptor && e.Binding == p.Binding && e.Phase == p.Phase {
 				p.Evaluation = e.UID
+				if p.Shadow {
+					p.Would = e.Would
+				}
 				if p.Failure != nil && e.Failure != nil {
 					p.Failure = e.Failure
 					p.Decision = e.Failure.Decision

@@ -4,10 +4,12 @@ package activity
 
 import (
 	"crypto/sha256"
-	"strings"
+	"slices"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/internal/profile"
@@ -32,7 +34,7 @@ func (w *writer) outcome(e *ocsf.APIActivity) {
 		e.StatusID = ocsf.StatusFailure
 		e.StatusDetail = clip(out.Reason)
 		if out.Decision != interceptor.Deny {
-			e.StatusDetail = clip(out.Status.Message())
+			e.StatusDetail = clip(w.redact.text(atDetail, "", out.Status.Message()))
 		}
 		e.API.Response.Error, e.API.Response.ErrorMessage = e.StatusCode, e.StatusDetail
 	}
@@ -52,24 +54,47 @@ func (w *writer) outcome(e *ocsf.APIActivity) {
 	if w.shared.principal != nil {
 		own(e, ownPrincipal, w.shared.principal)
 	}
-	if a := attributesOf(op.Attributes); a != nil {
-		own(e, ownAttributes, a)
+	if w.shared.attributes != nil {
+		own(e, ownAttributes, w.shared.attributes)
+	}
+	if w.shared.labels != nil {
+		own(e, ownLabels, w.shared.labels)
 	}
 }
 
 // parts writes each binding's part, and as the policy the one that denied.
 func (w *writer) parts(e *ocsf.APIActivity) {
 	out := w.fact.Outcome
+	var skipped []any // of them all
+	alike := true
 	for _, p := range out.Parts {
 		decision := p.Decision.String()
 		switch {
 		case p.Skipped != "":
 			decision = decisionSkipped
-			own(e, ownSkipped, clip(p.Skipped))
+			why := clip(p.Skipped)
+			if len(skipped) > 0 {
+				before, _ := skipped[0].(map[string]any)
+				alike = alike && before["why"] == why
+			}
+			skipped = append(skipped, map[string]any{"interceptor": text(p.Interceptor), "binding": text(p.Binding), "phase": p.Phase.String(), "why": why})
 		case p.Failure != nil:
 			decision = failedPrefix + p.Failure.Policy.String()
+		case p.Shadow:
+			decision = p.Would.String()
+		}
+		if p.Shadow {
+			decision = shadowPrefix + decision
 		}
 		e.Authorizations = append(e.Authorizations, ocsf.Authorization{Decision: decision, Policy: w.policy(p.Interceptor, p.Binding, p.Phase)})
+	}
+	switch {
+	case len(skipped) == 0:
+	case alike: // mostly because of one deny
+		first, _ := skipped[0].(map[string]any)
+		own(e, ownSkipped, first["why"])
+	default:
+		own(e, ownSkipped, skipped)
 	}
 	if by := out.By; by != nil {
 		e.Policy = w.policy(by.Interceptor, by.Binding, by.Phase)
@@ -91,44 +116,115 @@ func (w *writer) response(code codes.Code, d interceptor.Decision, patches []int
 }
 
 // patch writes one patch. A value that is for a secret, which the chain refuses
-// to apply but a recorder may be told of, is not written.
+// to apply but a recorder may be told of, is not written, and neither is one that
+// a rule leaves out or a binding's capture does.
 func (w *writer) patch(p interceptor.Patch) map[string]any {
-	m := map[string]any{"op": text(p.Op), "path": text(p.Path)}
-	put(m, "from", text(p.From))
+	x := &w.redact
+	m := map[string]any{"op": text(p.Op), "path": text(x.text(atPatches, "", p.Path))}
+	put(m, "from", text(x.text(atPatches, "", p.From)))
 	if p.Value == nil {
 		return m
 	}
-	if hidden(w.fact.Operation.Request, p.Path) {
+	capture := w.patchCapture()
+	if capture == interceptor.CaptureNone {
+		m["withheld"] = "capture"
+		return m
+	}
+	if w.hidden(p.Path) {
 		m["withheld"] = "secret"
 		return m
 	}
 	value, err := ocsf.Canonicalize(p.Value)
 	if err != nil {
-		// Not JSON, or a number beyond it: kept as the text that it is.
-		m["value_text"] = text(string(p.Value))
+		// Not JSON, or a number beyond it: kept as the text that it is, which no
+		// pointer finds its way in.
+		w.patchText(m, p)
+		return m
+	}
+	if value, err = x.patch(p.Path, value); err != nil || value == nil {
+		m["withheld"] = whyRedacted
+		return m
+	}
+	if capture == interceptor.CaptureDigest {
+		m["withheld"], m["value_digest"] = "capture", digest(sha256.Sum256(value)).String()
 		return m
 	}
 	m["value"] = ocsf.Canonical(value)
 	return m
 }
 
-// hidden says whether a JSON Pointer into m reaches a secret.
-func hidden(m proto.Message, pointer string) bool {
+func (w *writer) patchText(m map[string]any, p interceptor.Patch) {
+	for _, r := range w.redact.rules {
+		if r.reaches(tokensOf(p.Path)) {
+			w.redact.add(note{at: atPatches, rule: r.name, do: RedactDrop}, 1)
+			m["withheld"] = whyRedacted
+			return
+		}
+	}
+	s := w.redact.text(atPatches, "", text(string(p.Value)))
+	if w.patchCapture() == interceptor.CaptureDigest {
+		m["withheld"], m["value_digest"] = "capture", digest(sha256.Sum256([]byte(s))).String()
+		return
+	}
+	m["value_text"] = s
+}
+
+// reaches says whether one of the rule's pointers is at, above or below a place.
+func (r *rule) reaches(place []string) bool {
+	return slices.ContainsFunc(r.pointers, func(pattern []string) bool { _, ok := below(pattern, place); return ok })
+}
+
+// patch returns the value of a patch as it is written; nil when it is left out.
+func (x *redacting) patch(path string, value []byte) ([]byte, error) {
+	if len(x.rules) == 0 {
+		return value, nil
+	}
+	var v any
+	if err := json.Unmarshal(value, &v, jsontext.AllowDuplicateNames(true)); err != nil {
+		return nil, err
+	}
+	v, keep := x.tree(atPatches, tokensOf(path), v)
+	if !keep {
+		return nil, nil
+	}
+	return ocsf.EncodeValue(v)
+}
+
+// patchCapture returns how much is kept of patches: of an outcome's, which are of
+// several bindings, as little as of the strictest one's that made any.
+func (w *writer) patchCapture() string {
+	if w.fact.Outcome == nil || w.fact.Plan == nil {
+		mode, _ := w.capturing()
+		return mode
+	}
+	strictest := interceptor.CaptureFull
+	for i := range w.fact.Plan.Bindings {
+		b := &w.fact.Plan.Bindings[i]
+		mode := known(b.Capture)
+		if mode == interceptor.CaptureFull || strictest == interceptor.CaptureNone {
+			continue
+		}
+		if slices.ContainsFunc(w.fact.Outcome.Parts, func(p interceptor.Part) bool {
+			return p.Decision == interceptor.Modify && p.Interceptor == b.Interceptor && p.Binding == b.ID
+		}) {
+			strictest = mode
+		}
+	}
+	return strictest
+}
+
+// hidden says whether a JSON Pointer into the request reaches a secret.
+func (w *writer) hidden(pointer string) bool {
+	m := w.fact.Operation.Request
 	if m == nil {
 		return false
 	}
+	walk := secretwalk.Walk{Types: w.fact.Operation.Types}
+	if w.fact.Plan != nil {
+		walk.Option = protowire.Number(w.fact.Plan.SecretOption)
+	}
 	md := m.ProtoReflect().Descriptor()
-	if !secretwalk.Reaches(md) {
-		return false
-	}
-	var tokens []string
-	for t := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
-		tokens = append(tokens, strings.NewReplacer("~1", "/", "~0", "~").Replace(t))
-	}
-	if pointer == "" {
-		tokens = nil
-	}
-	return secretwalk.Hides(md, tokens)
+	return walk.Reaches(md) && walk.Hides(md, tokensOf(pointer))
 }
 
 // bounded returns data, or its digest in its place when it is larger than limit

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/ocsf"
 )
 
@@ -87,17 +88,33 @@ func sourceOf(gateway, address string) *ocsf.NetworkEndpoint {
 	return e
 }
 
-// withheld are attributes that are never recorded, should an adapter pass them
-// on against its contract.
-var withheld = map[string]bool{"authorization": true, "proxy-authorization": true, "cookie": true, "set-cookie": true}
+// attributeRequestID is the attribute that the operation's RequestID is told by.
+const attributeRequestID = "request.id"
+
+// withheld says whether an attribute is never recorded, should an adapter pass it
+// on against its contract: headers that hold credentials.
+func withheld(name string) bool {
+	name = strings.TrimPrefix(strings.ToLower(name), headerPrefix)
+	switch name {
+	case "authorization", "proxy-authorization", "cookie", "set-cookie":
+		return true
+	}
+	name = strings.ReplaceAll(name, "_", "-")
+	return strings.Contains(name, "api-key") || strings.Contains(name, "apikey") || strings.HasSuffix(name, "-token")
+}
 
 // attributesOf returns the attributes that are recorded; nil when there are none.
-func attributesOf(attributes map[string]string) map[string]string {
-	kept := make(map[string]string, len(attributes))
-	for k, v := range attributes {
-		if !withheld[strings.ToLower(k)] {
-			kept[text(k)] = text(v)
+func attributesOf(op *interceptor.Operation, left *notes) map[string]string {
+	kept := make(map[string]string, len(op.Attributes)+1)
+	if op.RequestID != "" {
+		kept[attributeRequestID] = text(op.RequestID)
+	}
+	for k, v := range op.Attributes {
+		if withheld(k) {
+			left.add(note{at: atAttributes, rule: ruleCredentials, do: RedactDrop}, 1)
+			continue
 		}
+		kept[text(k)] = text(v)
 	}
 	if len(kept) == 0 {
 		return nil

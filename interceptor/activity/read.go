@@ -5,14 +5,13 @@ package activity
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"go.opentelemetry.io/otel/trace"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -38,11 +37,20 @@ type Recorded struct {
 	SameAs, StateSameAs interceptor.UID
 	// Missing says why the input is not in the record, if it is not.
 	Missing string
+	// Redacted says that something of the input, or of what was answered, is not in
+	// the record, or not as it was, because a rule or the binding's capture leaves
+	// it out. Fields that the schema marks secret do not count.
+	Redacted bool
+	// Would is what a shadow would have decided; None of others.
+	Would interceptor.Decision
+	// Broken says why the event says less than it should, if it does.
+	Broken string
 	// Truncated says that a result or outcome was too large to be recorded; its
 	// patches are not known.
 	Truncated bool
 
 	payload, state proto.Message // of the Evaluation's Payload and State
+	visible        []string      // names of the attributes that the binding was granted
 }
 
 // Read returns the fact that an event is of. It fails with [ErrNoFact] on an
@@ -101,6 +109,8 @@ type reading struct {
 
 func (r *reading) fact() (*Recorded, error) {
 	r.out.Header = r.header
+	r.out.Broken, _ = r.own[ownBroken].(string)
+	r.out.Redacted = r.redacted()
 	r.out.Time = instant(r.Time)
 	r.out.Operation = r.operation()
 	var err error
@@ -115,12 +125,55 @@ func (r *reading) fact() (*Recorded, error) {
 	return &r.out, nil
 }
 
+// redacted says whether a rule of an operator left something out.
+func (r *reading) redacted() bool {
+	list, _ := r.own[ownRedactions].([]any)
+	return r.own[ownMoreRedactions] != nil || slices.ContainsFunc(list, func(item any) bool {
+		m, _ := item.(map[string]any)
+		switch m["at"] {
+		// What a binding was not shown, or what nothing was decided by.
+		case atAttributes:
+			return m["rule"] != ruleCredentials && len(r.granted("attributes")) > 0
+		case atLabels, atReason, atDetail, atSkipped, atViolations, atWarnings:
+			return false
+		}
+		return m["rule"] != ruleDescriptor
+	})
+}
+
+// granted returns the names that an evaluation was granted of attributes, or of
+// metadata namespaces.
+func (r *reading) granted(what string) []string {
+	visible, _ := r.own[ownVisible].(map[string]any)
+	list, _ := visible[what].([]any)
+	var names []string
+	for _, item := range list {
+		name, _ := item.(string)
+		names = append(names, name)
+	}
+	return names
+}
+
+// namespacesOf returns the metadata that a value of JSON is; nil when it is none.
+func namespacesOf(v any) map[string]map[string]any {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil
+	}
+	out := make(map[string]map[string]any, len(m))
+	for name, item := range m {
+		out[name], _ = item.(map[string]any)
+	}
+	return out
+}
+
 func (r *reading) operation() *interceptor.Operation {
 	h := r.header
 	op := &interceptor.Operation{
 		UID: interceptor.UID(h.OperationUID), Tenant: h.Tenant, Service: h.Service, Method: h.Method,
-		Principal: r.strings(ownPrincipal), Attributes: r.strings(ownAttributes),
+		Principal: r.strings(ownPrincipal), Attributes: r.strings(ownAttributes), Labels: r.strings(ownLabels),
 	}
+	op.RequestID = op.Attributes[attributeRequestID]
 	op.Durable, _ = r.own[ownDurable].(bool)
 	if h.Kind == profile.KindOutcome {
 		op.Start = instant(r.StartTime)
@@ -128,27 +181,51 @@ func (r *reading) operation() *interceptor.Operation {
 	if r.Trace == nil {
 		return op
 	}
-	config := trace.SpanContextConfig{Remote: true}
-	config.TraceID, _ = trace.TraceIDFromHex(r.Trace.UID)
-	if r.Trace.Span != nil {
-		config.SpanID, _ = trace.SpanIDFromHex(r.Trace.Span.ParentUID)
+	caller, traced := r.own[ownCallerSpan].(string)
+	if span := r.Trace.Span; span != nil && !traced {
+		caller = span.ParentUID
 	}
-	op.Trace = trace.NewSpanContext(config)
+	if caller != "" || !traced {
+		op.Trace = spanContext(r.Trace.UID, caller)
+	}
+	if span := r.Trace.Span; span != nil && traced {
+		op.Span = spanContext(r.Trace.UID, span.ParentUID) // of an evaluation's span
+		if h.Kind == profile.KindOutcome {
+			op.Span = spanContext(r.Trace.UID, span.UID)
+		}
+	}
 	return op
+}
+
+// spanContext returns the context of a span of a trace.
+func spanContext(traceID, spanID string) trace.SpanContext {
+	config := trace.SpanContextConfig{Remote: true}
+	config.TraceID, _ = trace.TraceIDFromHex(traceID)
+	config.SpanID, _ = trace.SpanIDFromHex(spanID)
+	return trace.NewSpanContext(config)
 }
 
 func (r *reading) evaluation() error {
 	h, op := r.header, r.out.Operation
 	ev := &interceptor.Evaluation{
 		UID: interceptor.UID(h.EvaluationUID), Operation: op.UID, Interceptor: h.Interceptor, Binding: h.Binding,
-		Service: op.Service, Method: op.Method, Principal: op.Principal, Trace: op.Trace,
+		Service: op.Service, Method: op.Method, Principal: op.Principal, Trace: op.Trace, RequestID: op.RequestID,
 		Start: instant(r.StartTime), Index: r.integer(ownIndex), Count: r.integer(ownCount),
 	}
 	if err := ev.Phase.UnmarshalText([]byte(h.Phase)); err != nil {
 		return err
 	}
+	if op.Span.IsValid() && r.Trace.Span != nil {
+		ev.Trace = spanContext(r.Trace.UID, r.Trace.Span.UID)
+	}
 	r.out.Evaluation = ev
 	r.out.Binding = &interceptor.Binding{Interceptor: h.Interceptor, ID: h.Binding}
+	if would, ok := r.own[ownWould].(string); ok {
+		r.out.Binding.Shadow = true
+		if err := r.out.Would.UnmarshalText([]byte(would)); err != nil {
+			return err
+		}
+	}
 	switch h.Kind {
 	case profile.KindEvaluation:
 		return r.input(ev)
@@ -162,8 +239,19 @@ func (r *reading) evaluation() error {
 // input reads what the binding was shown.
 func (r *reading) input(ev *interceptor.Evaluation) error {
 	if replay, ok := r.own[ownReplay].(map[string]any); ok {
-		r.out.Missing, _ = replay["why"].(string)
+		why, _ := replay["why"].(string)
+		// What is there, though redacted, is not missing.
+		for _, part := range strings.Split(why, "; ") {
+			if part == whyRedacted || part == "" {
+				continue
+			}
+			if r.out.Missing != "" {
+				part = "; " + part
+			}
+			r.out.Missing += part
+		}
 	}
+	r.out.visible, ev.Metadata = r.granted("attributes"), namespacesOf(r.own[ownMetadata])
 	data, err := r.requestData()
 	if err != nil {
 		return err
@@ -207,12 +295,16 @@ func (r *reading) result() error {
 		return err
 	}
 	res := &interceptor.Result{Decision: decisionOf(r.ActionID), End: instant(r.EndTime)}
+	if r.out.Binding.Shadow {
+		res.Decision = r.out.Would
+	}
+	res.Metadata = namespacesOf(data[dataDynamic])
 	res.Reason, _ = data["reason"].(string)
 	res.StatusCode, _ = data["status_code"].(string)
 	if r.out.Truncated {
 		res.Reason, res.StatusCode = or(r.StatusDetail, r.API.Response.Message), r.StatusCode
 	}
-	if res.Patches, err = patchesAt(data); err != nil {
+	if res.Patches, err = r.patches(data); err != nil {
 		return err
 	}
 	if m, ok := data["log_annotations"].(map[string]any); ok {
@@ -238,76 +330,6 @@ func (r *reading) failure() error {
 	}
 	r.out.Failure = f
 	return f.Policy.UnmarshalText([]byte(r.header.FailurePolicy))
-}
-
-func (r *reading) outcome() (*interceptor.Outcome, error) {
-	data, err := r.responseData()
-	if err != nil {
-		return nil, err
-	}
-	out := &interceptor.Outcome{Decision: decisionOf(r.ActionID), Ran: r.header.Ran, End: instant(r.EndTime)}
-	code, _ := codeNamed(r.StatusCode)
-	out.Status = status.New(code, r.StatusDetail)
-	if out.Decision == interceptor.Deny {
-		out.Reason = r.StatusDetail
-	}
-	if name, ok := r.own[ownHandlerStatus].(string); ok {
-		if code, ok = codeNamed(name); !ok {
-			code = codes.Unknown
-		}
-		out.HandlerStatus = status.New(code, "")
-		if code != codes.OK {
-			out.HandlerStatus = status.New(code, r.StatusDetail)
-		}
-	}
-	if out.Patches, err = patchesAt(data); err != nil {
-		return nil, err
-	}
-	skipped, _ := r.own[ownSkipped].(string)
-	for _, a := range r.Authorizations {
-		p, err := partOf(a, skipped)
-		if err != nil {
-			return nil, err
-		}
-		out.Parts = append(out.Parts, p)
-	}
-	if by := r.Policy; by != nil {
-		for i := range out.Parts {
-			p := &out.Parts[i]
-			if p.Decision == interceptor.Deny && p.Interceptor == by.Name && p.Binding == by.UID && policyType+p.Phase.String() == by.Type {
-				out.By = p
-			}
-		}
-	}
-	return out, nil
-}
-
-// partOf reads one binding's part. Of a failure it knows the policy alone, and
-// so what the chain makes of it.
-func partOf(a ocsf.Authorization, skipped string) (interceptor.Part, error) {
-	if a.Policy == nil {
-		return interceptor.Part{}, errors.New("an authorization names no policy")
-	}
-	p := interceptor.Part{Interceptor: a.Policy.Name, Binding: a.Policy.UID}
-	if err := p.Phase.UnmarshalText([]byte(strings.TrimPrefix(a.Policy.Type, policyType))); err != nil {
-		return p, err
-	}
-	if a.Decision == decisionSkipped {
-		p.Skipped = or(skipped, decisionSkipped)
-		return p, nil
-	}
-	if policy, ok := strings.CutPrefix(a.Decision, failedPrefix); ok {
-		p.Failure = &interceptor.Failure{Decision: interceptor.Deny}
-		if err := p.Failure.Policy.UnmarshalText([]byte(policy)); err != nil {
-			return p, err
-		}
-		if p.Failure.Policy == interceptor.FailOpen {
-			p.Failure.Decision = interceptor.Allow
-		}
-		p.Decision = p.Failure.Decision
-		return p, nil
-	}
-	return p, p.Decision.UnmarshalText([]byte(a.Decision))
 }
 
 func (r *reading) strings(name string) map[string]string {
@@ -356,32 +378,6 @@ func messageOf(v any) (proto.Message, error) {
 		return structpb.NewStruct(m)
 	}
 	return structpb.NewValue(v)
-}
-
-func patchesAt(data map[string]any) ([]interceptor.Patch, error) {
-	list, _ := data["patches"].([]any)
-	var patches []interceptor.Patch
-	for _, item := range list {
-		m, ok := item.(map[string]any)
-		if !ok {
-			return nil, errors.New("a patch is not an object")
-		}
-		var p interceptor.Patch
-		p.Op, _ = m["op"].(string)
-		p.Path, _ = m["path"].(string)
-		p.From, _ = m["from"].(string)
-		if v, ok := m["value"]; ok {
-			raw, err := ocsf.EncodeValue(v)
-			if err != nil {
-				return nil, fmt.Errorf("value of a patch: %w", err)
-			}
-			p.Value = raw
-		} else if s, ok := m["value_text"].(string); ok {
-			p.Value = []byte(s)
-		}
-		patches = append(patches, p)
-	}
-	return patches, nil
 }
 
 // instant is the inverse of millis.

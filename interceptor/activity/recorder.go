@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/internal/profile"
@@ -38,6 +39,10 @@ type Config struct {
 	// bytes of JSON; of anything larger only the digest is kept. Default 256 KiB.
 	CaptureMax int
 
+	// Redactor says what is written of an operation, and what is not; nil: all that
+	// bindings see.
+	Redactor *Redactor
+
 	// Now and NewUID are the clock and the source of event uids (UUIDv7).
 	Now    func() time.Time
 	NewUID func() string
@@ -64,6 +69,9 @@ func WithSchema(version string) Option { return func(c *Config) { c.Schema = ver
 
 // WithCaptureMax bounds what is captured, in bytes.
 func WithCaptureMax(n int) Option { return func(c *Config) { c.CaptureMax = n } }
+
+// WithRedactor sets what is not written. Nil is none.
+func WithRedactor(r *Redactor) Option { return func(c *Config) { c.Redactor = r } }
 
 // WithClock sets the clock.
 func WithClock(now func() time.Time) Option { return func(c *Config) { c.Now = now } }
@@ -153,19 +161,51 @@ func (r *Recorder) Record(f interceptor.Fact) {
 		f.Time = r.config.Now()
 	}
 	op := r.operation(&f)
-	if op.shared == nil {
-		op.shared = share(f.Operation, &r.config)
-	}
-	w := writer{config: &r.config, fact: &f, digest: r.planDigest(f.Plan), shared: op.shared, op: op}
+	w := writer{config: &r.config, fact: &f, op: op}
 	var acks []Ack
 	// Also when emit panics: the chain goes on, and so must the bookkeeping.
 	defer func() { r.close(&f, op, acks) }()
-	event := w.event()
+	event, finding := r.events(&w)
 	acks = append(acks, r.emit(context.Background(), event))
-	if finding := w.finding(event); finding != nil {
+	if finding != nil {
 		acks = append(acks, r.emit(context.Background(), finding))
 	}
 }
+
+// events makes the event of a fact, and the finding that it raises. Whatever
+// happens there is exactly one event: when it cannot be made, one that says so,
+// and tells of the fact what cannot be wrong.
+func (r *Recorder) events(w *writer) (event *ocsf.APIActivity, finding ocsf.Event) {
+	f := w.fact
+	defer func() {
+		if cause := recover(); cause != nil {
+			event, finding = bare(f, w.digest, w.config, cause)
+		}
+	}()
+	w.digest = r.planDigest(f.Plan)
+	if w.op.shared == nil {
+		w.op.shared = share(f.Operation, w.config)
+	}
+	w.shared = w.op.shared
+	w.redact = w.config.Redactor.redacting(f.Operation.Service + "/" + f.Operation.Method)
+	w.fact = w.redact.fact(f)
+	event = w.event()
+	finding = w.finding(event)
+	if f.Span != nil {
+		name := spanEvent
+		if f.Evaluation != nil && f.Result == nil && f.Failure == nil {
+			name = spanEvaluationEvent
+		}
+		f.Span.SetAttributes(attribute.String(name, event.Metadata.UID))
+	}
+	return event, finding
+}
+
+// The attributes of spans that name the events about them.
+const (
+	spanEvent           = "docket.event_uid"            // of the result, failure or outcome
+	spanEvaluationEvent = "docket.evaluation_event_uid" // of the evaluation
+)
 
 // operation returns the entry of the fact's operation, a new one when it is the
 // first fact, or the first of post_commit.

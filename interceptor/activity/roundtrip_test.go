@@ -341,14 +341,20 @@ func secretive(t *testing.T) protoreflect.MessageDescriptor {
 	return file.Messages().Get(0)
 }
 
+func withSecret(t *testing.T, public, secret string) proto.Message {
+	t.Helper()
+	m := dynamicpb.NewMessage(secretive(t))
+	if err := protojson.Unmarshal([]byte(`{"public":"`+public+`","token":"`+secret+`"}`), m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 // TestSecrets records an operation with a secret, through a chain, and a patch
 // that names one, which a chain would refuse: no event holds either.
 func TestSecrets(t *testing.T) {
 	const canary, sibling = "canary-secret", "public-sibling"
-	request := dynamicpb.NewMessage(secretive(t))
-	if err := protojson.Unmarshal([]byte(`{"public":"`+sibling+`","token":"`+canary+`"}`), request); err != nil {
-		t.Fatal(err)
-	}
+	request := withSecret(t, sibling, canary)
 	meddler := interceptor.Func(func(context.Context, *interceptor.Evaluation) (*interceptor.Result, error) {
 		return &interceptor.Result{Decision: interceptor.Modify, Patches: []interceptor.Patch{{Op: "replace", Path: "/token", Value: []byte(`"` + canary + `"`)}}}, nil
 	})

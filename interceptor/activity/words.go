@@ -125,6 +125,8 @@ func failureCode(k interceptor.FailureKind) (codes.Code, string) {
 		c = codes.Canceled
 	case interceptor.Panic:
 		c = codes.Internal
+	case interceptor.Scope:
+		c = codes.PermissionDenied
 	case interceptor.InvalidResult:
 		return codes.Internal, "INVALID_RESULT"
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 func dialRemote(ctx context.Context, e Endpoint) (Client, error) {
-	client, err := remote.Dial(ctx, e.URL, remote.CACert(e.CACertPath), remote.MaxResponseBytes(e.MaxResponseBytes))
+	client, err := remote.Dial(ctx, e.URL, remote.CACert(e.CACertPath), remote.ClientCert(e.ClientCert, e.ClientKey), remote.MaxResponseBytes(e.MaxResponseBytes))
 	if err != nil {
 		return nil, err // not a nil *remote.Client in a Client
 	}

@@ -27,7 +27,16 @@
 //	max_response_bytes = 1048576
 //	max_patches = 32
 //	binding_policy = "dynamic"          # or "allowlist", "exact"
-//	settings = { limit = 3 }            # own format only: for interceptors linked in process
+//
+//	# In the own format only:
+//	settings = { limit = 3 }            # for interceptors linked in process
+//	max_concurrent = 64                 # of all its bindings; and max_queue
+//	mode = "shadow"                     # or "enforce"; evaluated and recorded, never applied
+//	phase_policies = { validate = "fail_closed", post_commit = "ignore" }
+//	capture = "digest"                  # or "full", "none"; and capture_max
+//	attributes = ["request.headers.*"]  # granted, of those that the manifest asks for
+//	accessible_namespaces = ["team"]    # granted, as above; and writable_namespaces
+//	tls_client_cert_path = "c.pem"      # and tls_client_key_path; https:// only
 //
 //	[[interceptors.bindings]]
 //	id = "create"                       # dynamic: the manifest's binding that is meant
@@ -35,6 +44,12 @@
 //	phases = ["validate"]               # modify_operation, validate, post_commit
 //	failure_policy = "fail_open"
 //	disabled = false
+//	order = 1                           # own format only, as what follows
+//	principals = ["user/*"]             # KIND or KIND/SUBJECT
+//	labels = { env = "prod" }           # all of them; "*" is any value
+//
+// A bindings table takes mode, phase_policies, capture, capture_max, attributes,
+// accessible_namespaces and writable_namespaces too, and wins.
 //
 // An interceptor describes its own bindings in a manifest. The binding policy
 // says what its word is worth. Under dynamic all its bindings are in force, and
@@ -50,6 +65,9 @@
 //   - The operator's word beats the manifest's, the nearer word beats the
 //     farther: bindings table, interceptor's table, manifest's binding,
 //     manifest, and then fail_closed (post_commit: fail_open).
+//   - Nothing is shown to a binding, or written by it, that its manifest does not
+//     ask for and the file does not grant; a grant that nobody asks for is
+//     refused.
 //   - "ignore" exists for post_commit only, and post_commit refuses fail_closed:
 //     the handler has run.
 //   - What becomes of methods that nothing governs is decided in writing. Only

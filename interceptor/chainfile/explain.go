@@ -3,16 +3,13 @@
 package chainfile
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/docket-audit/docket/interceptor"
 )
@@ -22,13 +19,24 @@ import (
 type Value struct {
 	Value  string `json:"value"`
 	Origin string `json:"origin"`
+	// Level says whose word it is: "manifest", "service" (the interceptor's
+	// table), "binding" (a bindings table), "default" or "unknown"; empty for
+	// what is no interceptor's.
+	Level string `json:"level,omitempty"`
 }
 
-// String gives "value (origin)".
-func (v Value) String() string { return v.Value + " (" + v.Origin + ")" }
+// String gives "value (origin)", with the level before a line of the file.
+func (v Value) String() string {
+	if v.Level == levelService || v.Level == levelBinding {
+		return v.Value + " (" + v.Level + ", " + v.Origin + ")"
+	}
+	return v.Value + " (" + v.Origin + ")"
+}
+
+func value(text string, from origin) Value { return Value{text, from.at, from.level} }
 
 // unknown is a value that only a manifest can tell.
-var unknown = Value{Value: "?", Origin: "unknown"}
+var unknown = value("?", fromUnknown)
 
 // An Explanation says what a file means: who runs when, on what, within which
 // limits, what a failure makes of the operation, and who said so.
@@ -58,14 +66,22 @@ type Step struct {
 	Phases           Value    `json:"phases"`  // all of the binding's
 	Methods          []string `json:"methods"` // empty: every method
 	MethodsOrigin    string   `json:"methods_origin"`
+	MethodsLevel     string   `json:"methods_level"`
 	FailurePolicy    Value    `json:"failure_policy"` // in this phase
 	Order            Value    `json:"order"`
 	Timeout          Value    `json:"timeout"`
 	MaxResponseBytes Value    `json:"max_response_bytes"`
 	MaxPatches       Value    `json:"max_patches"`
+	MaxConcurrent    Value    `json:"max_concurrent"` // of all bindings of the interceptor
+	MaxQueue         Value    `json:"max_queue"`      // of all bindings of the interceptor
 
-	order  int32
-	number int // of the binding, over the whole file
+	// Options are what else somebody stated, by the key of the file: order,
+	// principals, labels, mode, capture, capture_max, attributes,
+	// accessible_namespaces, writable_namespaces.
+	Options map[string]Value `json:"options,omitempty"`
+
+	order, bindingOrder int32
+	number              int // of the binding, over the whole file
 }
 
 // Explain reads a file without a network. Only interceptors that are linked in
@@ -103,20 +119,17 @@ func Explain(path string, opts ...Option) (*Explanation, error) {
 func newExplanation(name string, s settings) *Explanation {
 	e := &Explanation{
 		File: name, Format: "docket",
-		Unmatched: Value{s.gateway.Unmatched, s.origins["unmatched"]},
-		Audit:     Value{s.audit, s.origins["mode"]},
-		Deadline:  Value{s.deadline.String(), s.origins["deadline"]},
-		Answer:    Value{s.answer, s.origins["answer"]},
-		Steps:     []Step{}, Unread: []string{}, Warnings: []string{},
+		Unmatched: Value{Value: s.gateway.Unmatched, Origin: s.origins["unmatched"]},
+		Audit:     Value{Value: s.audit, Origin: s.origins["mode"]},
+		Deadline:  Value{Value: s.deadline.String(), Origin: s.origins["deadline"]},
+		Answer:    Value{Value: s.answer, Origin: s.origins["answer"]},
+		Steps:     []Step{}, Unread: []string{}, Warnings: append([]string{}, s.warnings...),
 	}
 	if s.openShell {
 		e.Format = "openshell"
 	}
 	if s.openShell && s.origins["unmatched"] == openShellRule {
 		e.Warnings = append(e.Warnings, "methods that no binding selects pass ungoverned, as in OpenShell; [gateway] unmatched decides it in writing")
-	}
-	if s.wantsToken {
-		e.Warnings = append(e.Warnings, "[openshell.gateway.gateway_jwt] is not used: interceptors are called without a token")
 	}
 	return e
 }
@@ -127,16 +140,19 @@ func (e *Explanation) add(s *service, r resolved) {
 	for _, phase := range r.Phases {
 		step := s.step()
 		step.Phase, step.number = phase.String(), number
-		step.Binding = Value{r.ID, r.idOrigin}
-		step.Phases = Value{phaseWords(r.Phases), r.phasesOrigin}
-		step.Methods, step.MethodsOrigin = append([]string{}, r.RPCs...), r.rpcsOrigin
-		step.FailurePolicy = Value{r.FailurePolicy.String(), r.policyOrigin}
-		if phase == interceptor.PostCommit {
-			step.FailurePolicy = Value{r.PostCommitPolicy.String(), r.postCommitOrigin}
-		}
+		step.binding(r)
+		step.Phases = value(phaseWords(r.Phases), r.phasesOrigin)
+		step.FailurePolicy = r.policies[phase]
 		e.Steps = append(e.Steps, step)
 	}
 	e.sort()
+}
+
+// binding fills in what the step has of its binding, whatever the phase.
+func (step *Step) binding(r resolved) {
+	step.Binding = value(r.ID, r.idOrigin)
+	step.Methods, step.MethodsOrigin, step.MethodsLevel = append([]string{}, r.RPCs...), r.rpcsOrigin.at, r.rpcsOrigin.level
+	step.Options, step.bindingOrder = r.options, r.BindingOrder
 }
 
 // addUnread explains what the file alone says of an interceptor.
@@ -147,9 +163,10 @@ func (e *Explanation) addUnread(s *service) error {
 			continue
 		}
 		r := s.binding(cmp.Or(o.id, unknown.Value))
-		r.idOrigin, r.rpcsOrigin, r.phasesOrigin = unknown.Origin, unknown.Origin, unknown.Origin
+		r.idOrigin, r.rpcsOrigin, r.phasesOrigin = fromUnknown, fromUnknown, fromUnknown
+		s.assume(&r, o)
 		if o.id != "" {
-			r.idOrigin = o.table.At("id")
+			r.idOrigin = o.stated.origin("id")
 		}
 		if o.rpc != "" {
 			r.RPCs, r.rpcsOrigin = []string{o.rpc}, o.selectorAt()
@@ -161,63 +178,127 @@ func (e *Explanation) addUnread(s *service) error {
 		if o.rpc == "" {
 			r.RPCs = []string{unknown.Value}
 		}
-		r.Phases, r.phasesOrigin = o.phases, o.table.At("phases")
+		r.Phases, r.phasesOrigin = o.phases, o.stated.origin("phases")
 		if err := s.choosePolicies(&r, o, nil, nil); err != nil {
 			return err
 		}
 		if s.policy == dynamic {
 			// Where the operator is silent the manifest may have a wish.
-			r.policyOrigin, r.postCommitOrigin = orManifest(r.policyOrigin), orManifest(r.postCommitOrigin)
+			for phase, v := range r.policies {
+				r.policies[phase] = orManifest(v)
+			}
 		}
 		e.add(s, r)
 	}
 	if s.policy == dynamic {
 		r := s.binding(unknown.Value)
-		r.idOrigin, r.rpcsOrigin = unknown.Origin, unknown.Origin
+		r.idOrigin, r.rpcsOrigin = fromUnknown, fromUnknown
+		s.assume(&r, nil)
 		e.addUnknown(s, r, nil)
 	}
 	return nil
 }
 
-func orManifest(origin string) string {
-	if origin == originDefault {
-		return "default, unless the manifest says otherwise"
+func orManifest(v Value) Value {
+	if v.Origin == originDefault {
+		v.Origin = "default, unless the manifest says otherwise"
 	}
-	return origin
+	return v
+}
+
+// assume fills in what the file says of a binding whose manifest was not read:
+// of grants the manifest may ask for less.
+func (s *service) assume(r *resolved, o *override) {
+	s.place(r, o)
+	s.run(r, o)
+	st := &s.stated
+	grants := func(key string, list []string) {
+		if len(list) > 0 {
+			r.say(key, strings.Join(list, " "), st.origin(key))
+		}
+	}
+	if o != nil {
+		if len(o.labels) > 0 {
+			r.say("labels", labelWords(o.labels), o.stated.origin("labels"))
+		}
+		if len(o.table.Principals) > 0 {
+			r.say("principals", strings.Join(o.table.Principals, " "), o.stated.origin("principals"))
+		}
+	}
+	for _, g := range []struct {
+		key  string
+		list func(*stated) []string
+	}{
+		{"attributes", func(st *stated) []string { return st.attributes }},
+		{"accessible_namespaces", func(st *stated) []string { return st.reads }},
+		{"writable_namespaces", func(st *stated) []string { return st.writes }},
+	} {
+		st = &s.stated
+		if o != nil && o.stated.Has(g.key) {
+			st = &o.stated
+		}
+		grants(g.key, g.list(st))
+	}
 }
 
 // addUnknown explains a binding whose phases only the manifest knows.
 func (e *Explanation) addUnknown(s *service, r resolved, o *override) {
 	step := s.step()
-	step.Phase, step.number = unknown.Value, len(e.Steps)
-	step.Binding, step.Phases = Value{r.ID, r.idOrigin}, unknown
-	step.Methods, step.MethodsOrigin = append([]string{}, r.RPCs...), r.rpcsOrigin
+	step.Phase, step.number, step.Phases = unknown.Value, len(e.Steps), unknown
+	step.binding(r)
 	if len(r.RPCs) == 0 {
 		step.Methods = []string{unknown.Value}
 	}
-	step.FailurePolicy = unknown
-	if said, origin := first(s.operatorStatements(o), 0); said.policy != 0 {
-		step.FailurePolicy = Value{said.policy.String(), origin}
-	}
+	step.FailurePolicy = s.saidOfAny(o)
 	e.Steps = append(e.Steps, step)
 	e.sort()
+}
+
+// saidOfAny is the operator's word about failures in whatever phase; phase
+// policies are listed one by one.
+func (s *service) saidOfAny(o *override) Value {
+	for _, st := range []*stated{&o.orNone().stated, &s.stated} {
+		if len(st.policies) > 0 {
+			var words []string
+			for _, phase := range []interceptor.Phase{interceptor.ModifyOperation, interceptor.Validate, interceptor.PostCommit} {
+				if p, ok := st.policies[phase]; ok {
+					words = append(words, phase.String()+" "+p.String())
+				}
+			}
+			return value(strings.Join(words, ", "), st.origin("phase_policies"))
+		}
+		if st.failure != 0 {
+			return value(st.failure.String(), st.origin("failure_policy"))
+		}
+	}
+	return unknown
+}
+
+// orNone is the override, or one that says nothing.
+func (o *override) orNone() *override {
+	if o == nil {
+		return &override{}
+	}
+	return o
 }
 
 // step is what an interceptor's table says about each of its bindings.
 func (s *service) step() Step {
 	t := s.table
-	value := func(key, text string) Value {
+	said := func(key, text string) Value {
 		if t.Has(key) {
-			return Value{text, t.At(key)}
+			return value(text, s.stated.origin(key))
 		}
-		return Value{text, originDefault}
+		return value(text, fromNobody)
 	}
 	return Step{
 		Interceptor: s.name, Endpoint: cmp.Or(s.endpoint, "in process"), order: t.Order,
-		Order:            value("order", strconv.Itoa(int(t.Order))),
-		Timeout:          value("timeout", s.timeout.String()),
-		MaxResponseBytes: value("max_response_bytes", strconv.Itoa(s.maxResponseBytes)),
-		MaxPatches:       value("max_patches", strconv.Itoa(s.maxPatches)),
+		Order:            said("order", strconv.Itoa(int(t.Order))),
+		Timeout:          said("timeout", s.timeout.String()),
+		MaxResponseBytes: said("max_response_bytes", strconv.Itoa(s.maxResponseBytes)),
+		MaxPatches:       said("max_patches", strconv.Itoa(s.maxPatches)),
+		MaxConcurrent:    said("max_concurrent", strconv.Itoa(cmp.Or(s.maxConcurrent, interceptor.DefaultMaxConcurrent))),
+		MaxQueue:         said("max_queue", strconv.Itoa(cmp.Or(s.maxQueue, interceptor.DefaultMaxQueue))),
 	}
 }
 
@@ -226,45 +307,7 @@ func (s *service) step() Step {
 func (e *Explanation) sort() {
 	rank := []string{unknown.Value, interceptor.ModifyOperation.String(), interceptor.Validate.String(), interceptor.PostCommit.String()}
 	slices.SortStableFunc(e.Steps, func(a, b Step) int {
-		return cmp.Or(cmp.Compare(slices.Index(rank, a.Phase), slices.Index(rank, b.Phase)), cmp.Compare(a.order, b.order), cmp.Compare(a.number, b.number))
+		return cmp.Or(cmp.Compare(slices.Index(rank, a.Phase), slices.Index(rank, b.Phase)), cmp.Compare(a.order, b.order),
+			cmp.Compare(a.bindingOrder, b.bindingOrder), cmp.Compare(a.number, b.number))
 	})
-}
-
-// said writes a value and its origin; the file's own lines without its name.
-func (e *Explanation) said(v Value) string {
-	if line, ok := strings.CutPrefix(v.Origin, e.File+":"); ok {
-		v.Origin = "line " + line
-	}
-	return v.String()
-}
-
-// WriteTo writes the explanation for people.
-func (e *Explanation) WriteTo(w io.Writer) (int64, error) {
-	var buf bytes.Buffer
-	fmt.Fprintf(&buf, "%s (%s format)\n", e.File, e.Format)
-	fmt.Fprintf(&buf, "methods that no binding selects: %s\naudit: %s, deadline %s, then %s\n\n", e.said(e.Unmatched), e.said(e.Audit), e.said(e.Deadline), e.said(e.Answer))
-	if len(e.Steps) == 0 {
-		buf.WriteString("no binding is in force\n")
-	} else {
-		table := tabwriter.NewWriter(&buf, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "PHASE\tINTERCEPTOR\tBINDING\tON\tIF IT FAILS\tTIMEOUT\tORDER\tAT")
-		for _, s := range e.Steps {
-			on := Value{cmp.Or(strings.Join(s.Methods, " "), "every method"), s.MethodsOrigin}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Phase, s.Interceptor, e.said(s.Binding), e.said(on),
-				e.said(s.FailurePolicy), e.said(s.Timeout), e.said(s.Order), s.Endpoint)
-		}
-		if err := table.Flush(); err != nil {
-			return 0, err
-		}
-	}
-	for _, name := range e.Unread {
-		fmt.Fprintf(&buf, "\nunknown: the manifest of %q was not read; what else it binds shows when it runs", name)
-	}
-	for _, warning := range e.Warnings {
-		fmt.Fprintf(&buf, "\nwarning: %s", warning)
-	}
-	if len(e.Unread)+len(e.Warnings) > 0 {
-		buf.WriteByte('\n')
-	}
-	return buf.WriteTo(w)
 }

@@ -19,6 +19,9 @@ type document struct {
 	Audit        *auditTable        `toml:"audit"`
 	Interceptors []interceptorTable `toml:"interceptors"`
 	OpenShell    *openShellTable    `toml:"openshell"`
+	Redact       []redactTable      `toml:"redact"`
+	Capture      *captureTable      `toml:"capture"`
+	Tokens       *tokensTable       `toml:"tokens"`
 
 	Tenant    any `toml:"tenant"`
 	Principal any `toml:"principal"`
@@ -37,6 +40,10 @@ type gatewayTable struct {
 	Upstream    string `toml:"upstream"`
 	Descriptors string `toml:"descriptors"`
 	Unmatched   string `toml:"unmatched"`
+
+	MaxRequestBytes *int     `toml:"max_request_bytes"`
+	Attributes      []string `toml:"attributes"`
+	SecretOption    *int32   `toml:"secret_option"`
 }
 
 type auditTable struct {
@@ -71,8 +78,29 @@ type interceptorTable struct {
 	MaxPatches             *int           `toml:"max_patches"`
 	BindingPolicy          string         `toml:"binding_policy"`
 	Bindings               []bindingTable `toml:"bindings"`
-	Settings               map[string]any `toml:"settings"`
+
+	// The keys of the own format only.
+	Settings       map[string]any `toml:"settings"`
+	MaxConcurrent  *int           `toml:"max_concurrent"`
+	MaxQueue       *int           `toml:"max_queue"`
+	ClientCertPath string         `toml:"tls_client_cert_path"`
+	ClientKeyPath  string         `toml:"tls_client_key_path"`
+	Mode           *string        `toml:"mode"`
+	PhasePolicies  map[string]any `toml:"phase_policies"`
+	Capture        *string        `toml:"capture"`
+	CaptureMax     *int           `toml:"capture_max"`
+	Attributes     []string       `toml:"attributes"`
+	Reads          []string       `toml:"accessible_namespaces"`
+	Writes         []string       `toml:"writable_namespaces"`
 }
+
+// ownServiceKeys and ownBindingKeys are what an OpenShell gateway refuses in its
+// tables, as we do in a file that is one's.
+var (
+	ownServiceKeys = append([]string{"settings", "max_concurrent", "max_queue", "tls_client_cert_path", "tls_client_key_path"}, ownKeys...)
+	ownBindingKeys = append([]string{"order", "principals", "labels"}, ownKeys...)
+	ownKeys        = []string{"mode", "phase_policies", "capture", "capture_max", "attributes", "accessible_namespaces", "writable_namespaces"}
+)
 
 type bindingTable struct {
 	strictoml.Pos
@@ -83,6 +111,18 @@ type bindingTable struct {
 	Phases        []string `toml:"phases"`
 	Disabled      bool     `toml:"disabled"`
 	FailurePolicy *string  `toml:"failure_policy"`
+
+	// The keys of the own format only.
+	Order         int32          `toml:"order"`
+	Principals    []string       `toml:"principals"`
+	Labels        map[string]any `toml:"labels"`
+	Mode          *string        `toml:"mode"`
+	PhasePolicies map[string]any `toml:"phase_policies"`
+	Capture       *string        `toml:"capture"`
+	CaptureMax    *int           `toml:"capture_max"`
+	Attributes    []string       `toml:"attributes"`
+	Reads         []string       `toml:"accessible_namespaces"`
+	Writes        []string       `toml:"writable_namespaces"`
 }
 
 // Gateway is the [gateway] table, for whoever listens and forwards.
@@ -91,17 +131,28 @@ type Gateway struct {
 	Upstream    string // host:port, or a URL
 	Descriptors string // path of a FileDescriptorSet; relative ones are taken from the file's directory
 	Unmatched   string
+
+	// MaxRequestBytes bounds governed requests; 0 when the file does not say.
+	MaxRequestBytes int
+	// Attributes names the headers that bindings may be granted as attributes
+	// "request.headers.NAME", in lower case.
+	Attributes []string
 }
 
 // settings is what a file says about everything but the interceptors.
 type settings struct {
-	openShell  bool
-	wantsToken bool // an OpenShell gateway would call interceptors with a token
-	gateway    Gateway
-	audit      string
-	deadline   time.Duration
-	answer     string
-	origins    map[string]string // of unmatched, mode, deadline and answer
+	openShell bool
+	gateway   Gateway
+	secret    int32 // the option that marks secrets; 0: not stated
+	audit     string
+	deadline  time.Duration
+	answer    string
+	origins   map[string]string // of unmatched, mode, deadline and answer
+
+	redactions []Redaction
+	capture    Capture
+	tokens     *Tokens
+	warnings   []string // about tables that are no interceptor's
 }
 
 // openShellRule is the origin of what an OpenShell file leaves out.
@@ -130,9 +181,6 @@ func parse(name string, data []byte) (settings, []*service, error) {
 	if err != nil {
 		return settings{}, nil, err
 	}
-	if doc.OpenShell != nil && len(tables) > 0 {
-		_, s.wantsToken = doc.OpenShell.Gateway.Rest["gateway_jwt"]
-	}
 	services := make([]*service, 0, len(tables))
 	for i := range tables {
 		svc, err := tables[i].service(s.openShell)
@@ -140,6 +188,10 @@ func parse(name string, data []byte) (settings, []*service, error) {
 			return settings{}, nil, err
 		}
 		svc.caCert = besides(name, tables[i].CACertPath)
+		svc.clientCert, svc.clientKey = besides(name, tables[i].ClientCertPath), besides(name, tables[i].ClientKeyPath)
+		if err := svc.checkToken(s.tokens); err != nil {
+			return settings{}, nil, err
+		}
 		services = append(services, svc)
 	}
 	return s, services, checkNames(services)
@@ -165,10 +217,50 @@ func (doc *document) settings(name string) (settings, error) {
 	default:
 		err = g.Errorf("unmatched", hint, "unmatched is missing in [gateway]")
 	}
-	if err != nil {
-		return s, err
+	if err == nil {
+		err = g.bounds(&s)
 	}
-	return s, doc.audit(&s)
+	if err == nil {
+		err = doc.audit(&s)
+	}
+	if err == nil {
+		err = doc.record(name, &s)
+	}
+	if err == nil {
+		err = doc.tokens(name, &s)
+	}
+	return s, err
+}
+
+const (
+	maxMaxRequestBytes = 64 << 20
+	maxFieldNumber     = 1<<29 - 1
+	defaultSecret      = 50001
+)
+
+// bounds reads those keys of [gateway] that say what is governed in detail.
+func (g *gatewayTable) bounds(s *settings) error {
+	if n := g.MaxRequestBytes; n != nil {
+		if *n < 1 || *n > maxMaxRequestBytes {
+			return g.Errorf("max_request_bytes", "", "max_request_bytes = %d is not between 1 and %d", *n, maxMaxRequestBytes)
+		}
+		s.gateway.MaxRequestBytes = *n
+	}
+	if n := g.SecretOption; n != nil {
+		if *n < 1 || *n > maxFieldNumber {
+			return g.Errorf("secret_option", "it is the number of an extension of google.protobuf.FieldOptions", "secret_option = %d is no number of a field", *n)
+		}
+		if *n != defaultSecret { // saying the default makes no other plan
+			s.secret = *n
+		}
+	}
+	for _, header := range g.Attributes {
+		if err := checkHeader(g.Pos, header); err != nil {
+			return err
+		}
+	}
+	s.gateway.Attributes = g.Attributes
+	return nil
 }
 
 // besides takes a relative path from the directory of the file that says it,

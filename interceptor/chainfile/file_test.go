@@ -180,7 +180,7 @@ func TestOpenShell(t *testing.T) {
 		t.Errorf("beside our [gateway]: %v, %+v", err, f)
 	}
 	f, err = read(t, strings.Replace(openShell, "bind_address", "gateway_jwt = { ttl_secs = 60 }\nbind_address", 1), one)
-	if err != nil || !strings.Contains(strings.Join(f.Warnings, "\n"), "without a token") {
+	if err != nil || !strings.Contains(strings.Join(f.Warnings, "\n"), "says no gateway_id") || f.Tokens == nil || f.Tokens.TTL != time.Minute {
 		t.Errorf("with a token: %v, %+v", err, f)
 	}
 	_, err = read(t, openShell+"settings={}\n", one)

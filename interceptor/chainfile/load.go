@@ -54,6 +54,16 @@ type Endpoint struct {
 	URL              string
 	CACertPath       string
 	MaxResponseBytes int // the greatest answer that is of use
+
+	// Audience is whom a token is for; "" when it is called without one. Insecure
+	// says that the operator lets it travel over http:// in the plain. Tokens is
+	// what it is made of, not nil where there is an audience.
+	Audience string
+	Insecure bool
+	Tokens   *Tokens
+
+	// ClientCert and ClientKey are paths of PEM files; both or none.
+	ClientCert, ClientKey string
 }
 
 // A DialFunc connects to an interceptor. It does not need to wait for the
@@ -83,6 +93,12 @@ type File struct {
 	Gateway     Gateway
 	Explanation *Explanation
 	Warnings    []string // what the operator should know, as sentences
+
+	// What the file says to those who record and who call. Tokens is nil when
+	// interceptors are called without one.
+	Redactions []Redaction
+	Capture    Capture
+	Tokens     *Tokens
 
 	closers []io.Closer
 }
@@ -116,7 +132,7 @@ func Parse(ctx context.Context, name string, data []byte, opts ...Option) (*File
 		return nil, err
 	}
 	b := newBuilder(name, s, services)
-	f := &File{Gateway: s.gateway}
+	f := &File{Gateway: s.gateway, Redactions: s.redactions, Capture: s.capture, Tokens: s.tokens}
 	o := newOptions(opts)
 	for _, svc := range services {
 		impl, err := f.connect(ctx, svc, o)
@@ -127,6 +143,7 @@ func Parse(ctx context.Context, name string, data []byte, opts ...Option) (*File
 			return nil, errors.Join(err, f.Close())
 		}
 	}
+	b.finish()
 	f.Plan, f.Explanation, f.Warnings = b.plan, b.explanation, b.explanation.Warnings
 	return f, nil
 }
@@ -141,6 +158,7 @@ func (f *File) connect(ctx context.Context, svc *service, o *options) (intercept
 	}
 	client, err := o.dial(ctx, Endpoint{
 		Interceptor: svc.name, URL: svc.endpoint, CACertPath: svc.caCert, MaxResponseBytes: svc.maxResponseBytes,
+		Audience: svc.audience, Insecure: svc.table.AllowInsecureTransport, ClientCert: svc.clientCert, ClientKey: svc.clientKey, Tokens: f.Tokens,
 	})
 	if err != nil {
 		return nil, svc.unreachable(err)
@@ -214,7 +232,7 @@ func newBuilder(name string, s settings, services []*service) *builder {
 		return cmp.Or(cmp.Compare(a.table.Order, b.table.Order), cmp.Compare(a.name, b.name))
 	})
 	b := &builder{
-		plan: &interceptor.Plan{Unmatched: s.gateway.Unmatched, Audit: s.audit, AuditDeadline: s.deadline, Answer: s.answer},
+		plan: &interceptor.Plan{Unmatched: s.gateway.Unmatched, Audit: s.audit, AuditDeadline: s.deadline, Answer: s.answer, SecretOption: s.secret},
 	}
 	b.explanation = newExplanation(name, s)
 	return b
@@ -237,20 +255,32 @@ func (b *builder) add(ctx context.Context, svc *service, impl interceptor.Interc
 	if manifest == nil {
 		return svc.errorf("name", "", "its manifest is nil")
 	}
+	if err := svc.checkAudience(manifest); err != nil {
+		return err
+	}
 	bindings, warnings, err := svc.resolve(manifest)
 	if err != nil {
 		return err
 	}
 	b.explanation.Warnings = append(b.explanation.Warnings, append(svc.warnings(manifest), warnings...)...)
 	for _, r := range bindings {
-		// Counted over all services: interceptors of one order run one after
-		// the other, by name, each with its bindings in their own order.
-		r.BindingOrder = int32(len(b.plan.Bindings))
 		r.Impl = impl
 		b.plan.Bindings = append(b.plan.Bindings, r.Binding)
 		b.explanation.add(svc, r)
 	}
 	return nil
+}
+
+// finish numbers the bindings over all services: interceptors of one order run
+// by what is stated as their bindings' orders, then one after the other, by
+// name, each with its bindings in their own order.
+func (b *builder) finish() {
+	slices.SortStableFunc(b.plan.Bindings, func(x, y interceptor.Binding) int {
+		return cmp.Or(cmp.Compare(x.Order, y.Order), cmp.Compare(x.BindingOrder, y.BindingOrder))
+	})
+	for i := range b.plan.Bindings {
+		b.plan.Bindings[i].BindingOrder = int32(i)
+	}
 }
 
 // warnings says what of a service is less strict than its operator may think.
@@ -259,7 +289,11 @@ func (s *service) warnings(m *interceptor.Manifest) []string {
 	if s.policy == dynamic && s.endpoint != "" && !s.table.Has("binding_policy") {
 		out = append(out, fmt.Sprintf("interceptor %q: its manifest decides what it governs; binding_policy says in writing whether that is meant", s.name))
 	}
-	if s.table.Audience != "" || m.Audience != "" {
+	switch {
+	case s.endpoint == "":
+	case s.audience != "" && s.plain():
+		out = append(out, fmt.Sprintf("interceptor %q: its token travels in the plain, as allow_insecure_transport allows", s.name))
+	case s.audience == "" && (s.table.Audience != "" || m.Audience != ""):
 		out = append(out, fmt.Sprintf("interceptor %q: it is called without a token, its audience is not used", s.name))
 	}
 	return out

@@ -260,15 +260,20 @@ timeout = "2s"
 methods that no binding selects: deny (line 3)
 audit: auto (default), deadline 1s (line 5), then release (default)
 
-PHASE             INTERCEPTOR  BINDING         ON              IF IT FAILS            TIMEOUT          ORDER        AT
-?                 far          two (line 14)   ? (unknown)     fail_open (line 9)     500ms (default)  0 (default)  http://127.0.0.1:1
-?                 far          ? (unknown)     ? (unknown)     fail_open (line 9)     500ms (default)  0 (default)  http://127.0.0.1:1
-modify_operation  near         one (manifest)  s/m (manifest)  fail_closed (default)  2s (line 28)     0 (default)  in process
-modify_operation  listed       ? (unknown)     s/m (line 24)   fail_closed (default)  500ms (default)  3 (line 22)  http://127.0.0.1:1
-validate          far          one (line 11)   ? (unknown)     fail_open (line 9)     500ms (default)  0 (default)  http://127.0.0.1:1
-validate          near         one (manifest)  s/m (manifest)  fail_closed (default)  2s (line 28)     0 (default)  in process
-validate          near         two (manifest)  s/n (manifest)  fail_closed (default)  2s (line 28)     0 (default)  in process
-post_commit       listed       ? (unknown)     s/m (line 24)   fail_open (default)    500ms (default)  3 (line 22)  http://127.0.0.1:1
+PHASE             INTERCEPTOR  BINDING                 ON                      IF IT FAILS                  ORDER                 AT
+?                 far          two (binding, line 14)  ? (unknown)             fail_open (service, line 9)  0 (default)           http://127.0.0.1:1
+?                 far          ? (unknown)             ? (unknown)             fail_open (service, line 9)  0 (default)           http://127.0.0.1:1
+modify_operation  near         one (manifest)          s/m (manifest)          fail_closed (default)        0 (default)           in process
+modify_operation  listed       ? (unknown)             s/m (binding, line 24)  fail_closed (default)        3 (service, line 22)  http://127.0.0.1:1
+validate          far          one (binding, line 11)  ? (unknown)             fail_open (service, line 9)  0 (default)           http://127.0.0.1:1
+validate          near         one (manifest)          s/m (manifest)          fail_closed (default)        0 (default)           in process
+validate          near         two (manifest)          s/n (manifest)          fail_closed (default)        0 (default)           in process
+post_commit       listed       ? (unknown)             s/m (binding, line 24)  fail_open (default)          3 (service, line 22)  http://127.0.0.1:1
+
+LIMITS OF  TIMEOUT                RESPONSE BYTES     PATCHES       AT ONCE         WAITING
+far        500ms (default)        1048576 (default)  32 (default)  1024 (default)  1024 (default)
+near       2s (service, line 28)  1048576 (default)  32 (default)  1024 (default)  1024 (default)
+listed     500ms (default)        1048576 (default)  32 (default)  1024 (default)  1024 (default)
 
 unknown: the manifest of "far" was not read; what else it binds shows when it runs
 unknown: the manifest of "listed" was not read; what else it binds shows when it runs

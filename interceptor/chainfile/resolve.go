@@ -3,7 +3,10 @@
 package chainfile
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -13,8 +16,25 @@ import (
 // resolved is one binding in force, and where its values come from.
 type resolved struct {
 	interceptor.Binding
-	idOrigin, rpcsOrigin, phasesOrigin string
-	policyOrigin, postCommitOrigin     string
+	idOrigin, rpcsOrigin, phasesOrigin origin
+	policies                           map[interceptor.Phase]Value
+	options                            map[string]Value // by key of the file
+}
+
+// said notes what a failure means in a phase, and who said so.
+func (r *resolved) said(phase interceptor.Phase, policy interceptor.FailurePolicy, from origin) {
+	if r.policies == nil {
+		r.policies = map[interceptor.Phase]Value{}
+	}
+	r.policies[phase] = value(policy.String(), from)
+}
+
+// say notes the value of a key, and who gave it.
+func (r *resolved) say(key, text string, from origin) {
+	if r.options == nil {
+		r.options = map[string]Value{}
+	}
+	r.options[key] = value(text, from)
 }
 
 // declared is one binding of a manifest, checked; bad says what is wrong with
@@ -24,7 +44,9 @@ type declared struct {
 	rpcs   []string // empty: every method
 	phases []interceptor.Phase
 	bad    error
-	source *interceptor.Binding
+	// badPolicy is wrong where the manifest's wish counts, which is under dynamic.
+	badPolicy error
+	source    *interceptor.Binding
 }
 
 // readManifest checks the bindings of a manifest, each for itself.
@@ -55,6 +77,14 @@ func readManifest(m *interceptor.Manifest) []declared {
 			}
 			d.rpcs = append(d.rpcs, rpc)
 		}
+		for _, policy := range []interceptor.FailurePolicy{b.FailurePolicy, b.PostCommitPolicy, b.ModifyPolicy} {
+			if policy > interceptor.Ignore {
+				d.badPolicy = fmt.Errorf("binding %q has an unknown failure policy", d.id)
+			}
+		}
+		if err := checkDeclared(b); err != nil && d.bad == nil {
+			d.bad = fmt.Errorf("binding %q: %w", d.id, err)
+		}
 		list = append(list, d)
 	}
 	return list
@@ -64,7 +94,11 @@ func readManifest(m *interceptor.Manifest) []declared {
 // warnings about what of the manifest is left alone.
 func (s *service) resolve(m *interceptor.Manifest) (bindings []resolved, warnings []string, err error) {
 	manifest := readManifest(m)
+	s.used = nil
 	if s.policy == dynamic {
+		if m.FailurePolicy > interceptor.Ignore {
+			return nil, nil, s.errorf("name", "the interceptor's manifest is at fault", "it has an unknown failure policy")
+		}
 		bindings, err = s.resolveDynamic(m, manifest)
 	} else {
 		bindings, warnings, err = s.resolveStrict(manifest)
@@ -72,10 +106,10 @@ func (s *service) resolve(m *interceptor.Manifest) (bindings []resolved, warning
 	if err != nil {
 		return nil, nil, err
 	}
-	if s.failure == interceptor.FailClosed && len(bindings) > 0 && !slices.ContainsFunc(bindings, func(b resolved) bool { return judges(b.Phases) }) {
-		return nil, nil, s.errPostCommitClosed(statement{s.failure, &s.table.Pos, false})
+	if s.stated.failure == interceptor.FailClosed && len(bindings) > 0 && !slices.ContainsFunc(bindings, func(b resolved) bool { return judges(b.Phases) }) {
+		return nil, nil, s.errPostCommitClosed(s.stated.policy(interceptor.PostCommit))
 	}
-	return bindings, warnings, nil
+	return bindings, warnings, s.checkUnused(bindings)
 }
 
 func (s *service) errorf(key, hint, format string, args ...any) error {
@@ -86,8 +120,8 @@ func (s *service) resolveDynamic(m *interceptor.Manifest, manifest []declared) (
 	used := map[*override]bool{}
 	var out []resolved
 	for _, d := range manifest {
-		if d.bad != nil {
-			return nil, s.errorf("name", "the interceptor's manifest is at fault", "%v", d.bad)
+		if bad := cmp.Or(d.bad, d.badPolicy); bad != nil {
+			return nil, s.errorf("name", "the interceptor's manifest is at fault", "%v", bad)
 		}
 		o := s.overrideOf(d)
 		used[o] = true
@@ -144,9 +178,12 @@ func unmatchedHint(o *override, manifest []declared) string {
 func (s *service) narrow(d declared, o *override) (resolved, error) {
 	r := s.binding(d.id)
 	r.RPCs, r.Phases = d.rpcs, d.phases
-	r.idOrigin, r.rpcsOrigin, r.phasesOrigin = originManifest, originManifest, originManifest
-	if o == nil {
-		return r, nil
+	r.idOrigin, r.rpcsOrigin, r.phasesOrigin = fromManifest, fromManifest, fromManifest
+	if r.BindingOrder = d.source.BindingOrder; r.BindingOrder != 0 {
+		r.say("order", fmt.Sprint(r.BindingOrder), fromManifest)
+	}
+	if err := s.settle(&r, d, o); err != nil || o == nil {
+		return r, err
 	}
 	if o.rpc != "" {
 		if len(d.rpcs) > 0 && !slices.Contains(d.rpcs, o.rpc) {
@@ -162,16 +199,38 @@ func (s *service) narrow(d declared, o *override) (resolved, error) {
 					"phase %s cannot be added to binding %q of interceptor %q", p, d.id, s.name)
 			}
 		}
-		r.Phases, r.phasesOrigin = o.phases, o.table.At("phases")
+		r.Phases, r.phasesOrigin = o.phases, o.stated.origin("phases")
 	}
 	return r, nil
 }
 
-func (o *override) selectorAt() string {
-	if o.table.Has("rpc") {
-		return o.table.At("rpc")
+// settle applies what is said about a binding besides its methods, phases and
+// policies.
+func (s *service) settle(r *resolved, d declared, o *override) error {
+	if err := s.selectWhom(r, d, o); err != nil {
+		return err
 	}
-	return o.table.At("service")
+	if err := s.grant(r, d, o); err != nil {
+		return err
+	}
+	s.place(r, o)
+	s.run(r, o)
+	return nil
+}
+
+// place notes the stated place of a binding among its interceptor's.
+func (s *service) place(r *resolved, o *override) {
+	if o != nil && o.table.Has("order") {
+		r.BindingOrder = o.table.Order
+		r.say("order", fmt.Sprint(r.BindingOrder), o.stated.origin("order"))
+	}
+}
+
+func (o *override) selectorAt() origin {
+	if o.table.Has("rpc") {
+		return o.stated.origin("rpc")
+	}
+	return o.stated.origin("service")
 }
 
 // resolveStrict serves allowlist and exact: the file says what is in force,
@@ -249,7 +308,14 @@ func (s *service) listedBinding(o *override, d declared) (resolved, error) {
 	}
 	r := s.binding(d.id)
 	r.RPCs, r.Phases = []string{o.rpc}, o.phases
-	r.idOrigin, r.rpcsOrigin, r.phasesOrigin = originManifest, o.selectorAt(), o.table.At("phases")
+	r.idOrigin, r.rpcsOrigin, r.phasesOrigin = fromManifest, o.selectorAt(), o.stated.origin("phases")
+	if err := s.settle(&r, d, o); err != nil {
+		return r, err
+	}
+	if s.policy == exact && !samePeople(&r.Binding, d.source) {
+		return r, o.table.Errorf("principals", "write down the manifest's principals and labels, all of them",
+			"the principals or labels of %s are not exactly those that interceptor %q declares", o.rpc, s.name)
+	}
 	return r, nil
 }
 
@@ -295,8 +361,8 @@ func (s *service) merge(list []resolved) ([]resolved, error) {
 			out = append(out, r)
 			continue
 		}
-		if o := out[j]; !slices.Equal(o.Phases, r.Phases) || o.FailurePolicy != r.FailurePolicy || o.PostCommitPolicy != r.PostCommitPolicy {
-			return nil, s.overrides[i].table.Errorf("phases", "give them the same phases and failure_policy",
+		if o := out[j]; !alike(o.Binding, r.Binding) {
+			return nil, s.overrides[i].table.Errorf("phases", "give them the same phases and failure_policy, and the same of all else",
 				"%s and %s are one binding (%q) of interceptor %q", r.RPCs[0], o.RPCs[0], r.ID, s.name)
 		}
 		out[j].RPCs = append(out[j].RPCs, r.RPCs...)
@@ -304,11 +370,24 @@ func (s *service) merge(list []resolved) ([]resolved, error) {
 	return out, nil
 }
 
+// alike reports whether two bindings differ in their methods alone.
+func alike(a, b interceptor.Binding) bool {
+	a.RPCs, b.RPCs = nil, nil
+	return reflect.DeepEqual(a, b)
+}
+
+// samePeople reports whether two bindings are for the same principals and labels.
+func samePeople(a, b *interceptor.Binding) bool {
+	x, y := slices.Sorted(slices.Values(a.Principals)), slices.Sorted(slices.Values(b.Principals))
+	return slices.Equal(x, y) && maps.Equal(a.Labels, b.Labels)
+}
+
 // binding is what the interceptor's table says about each of its bindings.
 func (s *service) binding(id string) resolved {
 	return resolved{Binding: interceptor.Binding{
 		Interceptor: s.name, ID: id, Order: s.table.Order, Endpoint: s.endpoint, Settings: s.settings,
 		Timeout: s.timeout, MaxResponseBytes: s.maxResponseBytes, MaxPatches: s.maxPatches,
+		MaxConcurrent: s.maxConcurrent, MaxQueue: s.maxQueue,
 	}}
 }
 

@@ -28,6 +28,7 @@ func keysOf(table any) []string {
 
 type schemaNode struct {
 	Properties map[string]schemaNode `json:"properties"`
+	Items      *schemaNode           `json:"items"`
 	Defs       map[string]schemaNode `json:"$defs"`
 }
 
@@ -46,7 +47,8 @@ func TestSchemaHasTheKeys(t *testing.T) {
 	if err := json.Unmarshal(jsonschema.Config, &schema); err != nil {
 		t.Fatal(err)
 	}
-	openShell := slices.DeleteFunc(keysOf(interceptorTable{}), func(k string) bool { return k == "settings" })
+	openShell := slices.DeleteFunc(keysOf(interceptorTable{}), func(k string) bool { return slices.Contains(ownServiceKeys, k) })
+	openShellBinding := slices.DeleteFunc(keysOf(bindingTable{}), func(k string) bool { return slices.Contains(ownBindingKeys, k) })
 	for _, c := range []struct {
 		name      string
 		want, got []string
@@ -56,6 +58,10 @@ func TestSchemaHasTheKeys(t *testing.T) {
 		{"audit", keysOf(auditTable{}), schema.Properties["audit"].keys()},
 		{"interceptors", keysOf(interceptorTable{}), schema.Defs["interceptor"].keys()},
 		{"openshell.gateway.interceptors", openShell, schema.Defs["openshell_interceptor"].keys()},
+		{"capture", keysOf(captureTable{}), schema.Properties["capture"].keys()},
+		{"redact", keysOf(redactTable{}), schema.Properties["redact"].Items.keys()},
+		{"tokens", keysOf(tokensTable{}), schema.Properties["tokens"].keys()},
+		{"openshell.gateway.interceptors.bindings", openShellBinding, schema.Defs["openshell_binding"].keys()},
 		{"bindings", keysOf(bindingTable{}), schema.Defs["binding"].keys()},
 	} {
 		if d := cmp.Diff(c.want, c.got); d != "" {

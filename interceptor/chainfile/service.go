@@ -3,9 +3,7 @@
 package chainfile
 
 import (
-	"encoding/json"
 	"fmt"
-	"math"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -35,7 +33,10 @@ const (
 )
 
 // originDefault is the origin of a value that nobody stated.
-const originDefault = "default"
+const originDefault = levelDefault
+
+// maxAtOnce bounds what may be asked of one interceptor at the same time.
+const maxAtOnce = 1 << 20
 
 // service is an interceptor's table, checked.
 type service struct {
@@ -43,13 +44,19 @@ type service struct {
 	name             string
 	endpoint         string
 	caCert           string
+	clientCert       string
+	clientKey        string
+	audience         string // of its tokens; "" when it is called without
 	timeout          time.Duration
 	maxResponseBytes int
 	maxPatches       int
+	maxConcurrent    int // 0: not stated
+	maxQueue         int // 0: not stated
 	policy           string
-	failure          interceptor.FailurePolicy // 0: not stated
+	stated           stated
 	settings         map[string]any
-	overrides        []*override // of bindings, in the file's order
+	overrides        []*override     // of bindings, in the file's order
+	used             map[string]bool // grants of this table that a binding asked for
 }
 
 // override is a bindings table, checked.
@@ -58,7 +65,8 @@ type override struct {
 	id       string
 	rpc      string // "service/method"; "" when none is stated
 	phases   []interceptor.Phase
-	failure  interceptor.FailurePolicy
+	labels   map[string]string
+	stated   stated
 	disabled bool
 }
 
@@ -67,9 +75,10 @@ func (t *interceptorTable) service(openShell bool) (*service, error) {
 	if s.name == "" {
 		return nil, t.Errorf("name", "give each interceptor a name of its own", "an interceptor has no name")
 	}
-	if openShell && t.Has("settings") {
-		return nil, t.Errorf("settings", "an OpenShell gateway refuses this key; [[interceptors]] has it",
-			"unknown key %q in interceptor %q", "settings", s.name)
+	if openShell {
+		if err := t.refuseOwn(s.name); err != nil {
+			return nil, err
+		}
 	}
 	if err := t.checkEndpoint(s.endpoint); err != nil {
 		return nil, err
@@ -84,13 +93,34 @@ func (t *interceptorTable) service(openShell bool) (*service, error) {
 			return nil, err
 		}
 	}
-	if s.failure, err = failurePolicy(t.Pos, t.FailurePolicy); err != nil {
+	if s.stated, err = t.stated(); err != nil {
 		return nil, err
 	}
 	if s.settings, err = jsonSettings(t.Settings); err != nil {
 		return nil, t.Errorf("settings", "settings hold what JSON can hold", "settings of interceptor %q: %v", s.name, err)
 	}
 	return s, s.readOverrides()
+}
+
+// refuseOwn refuses in an OpenShell table what an OpenShell gateway would.
+func (t *interceptorTable) refuseOwn(name string) error {
+	refuse := func(p strictoml.Pos, keys []string, where string) error {
+		for _, key := range keys {
+			if p.Has(key) {
+				return p.Errorf(key, "an OpenShell gateway refuses this key; [[interceptors]] has it", "unknown key %q in %s %q", key, where, name)
+			}
+		}
+		return nil
+	}
+	if err := refuse(t.Pos, ownServiceKeys, "interceptor"); err != nil {
+		return err
+	}
+	for i := range t.Bindings {
+		if err := refuse(t.Bindings[i].Pos, ownBindingKeys, "a bindings table of interceptor"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *service) limits() error {
@@ -114,7 +144,22 @@ func (s *service) limits() error {
 		}
 		s.maxPatches = *n
 	}
-	return nil
+	if s.maxConcurrent, err = t.atOnce("max_concurrent", t.MaxConcurrent); err != nil {
+		return err
+	}
+	s.maxQueue, err = t.atOnce("max_queue", t.MaxQueue)
+	return err
+}
+
+// atOnce reads a number of calls; 0 when none is stated.
+func (t *interceptorTable) atOnce(key string, n *int) (int, error) {
+	switch {
+	case n == nil:
+		return 0, nil
+	case *n < 1 || *n > maxAtOnce:
+		return 0, t.Errorf(key, "", "%s = %d is not between 1 and %d", key, *n, maxAtOnce)
+	}
+	return *n, nil
 }
 
 func (t *interceptorTable) checkEndpoint(endpoint string) error {
@@ -124,6 +169,9 @@ func (t *interceptorTable) checkEndpoint(endpoint string) error {
 			return t.Errorf("grpc_endpoint", hint, "grpc_endpoint of interceptor %q is empty", t.Name)
 		}
 		return nil // refused later, unless the interceptor is linked in process
+	}
+	if (t.ClientCertPath == "") != (t.ClientKeyPath == "") {
+		return t.Errorf("tls_client_cert_path", "a certificate is of use with its key only", "tls_client_cert_path and tls_client_key_path of interceptor %q are not both there", t.Name)
 	}
 	u, err := url.Parse(endpoint)
 	switch {
@@ -142,6 +190,9 @@ func (t *interceptorTable) checkEndpoint(endpoint string) error {
 	if t.CACertPath != "" && u.Scheme != "https" {
 		return t.Errorf("tls_ca_cert_path", "it has a use with https:// only", "tls_ca_cert_path beside grpc_endpoint %q", endpoint)
 	}
+	if t.ClientCertPath != "" && u.Scheme != "https" {
+		return t.Errorf("tls_client_cert_path", "it has a use with https:// only", "tls_client_cert_path beside grpc_endpoint %q", endpoint)
+	}
 	return nil
 }
 
@@ -158,7 +209,10 @@ func (s *service) readOverrides() error {
 				return err
 			}
 		}
-		if o.failure, err = failurePolicy(t.Pos, t.FailurePolicy); err != nil {
+		if o.stated, err = t.stated(); err != nil {
+			return err
+		}
+		if o.labels, err = t.selectors(); err != nil {
 			return err
 		}
 		if s.policy == dynamic {
@@ -237,6 +291,27 @@ func (t *bindingTable) selector() (string, error) {
 	return "", nil
 }
 
+// selectors checks whom the binding is for, and reads its labels.
+func (t *bindingTable) selectors() (map[string]string, error) {
+	for _, p := range t.Principals {
+		if err := checkPrincipal(p); err != nil {
+			return nil, t.Errorf("principals", `write "user", "user/NAME" or "user/*"`, "principal %v", err)
+		}
+	}
+	if len(t.Labels) == 0 {
+		return nil, nil
+	}
+	labels := map[string]string{}
+	for name, v := range t.Labels {
+		value, ok := v.(string)
+		if !ok || name == "" {
+			return nil, t.Errorf("labels", `write labels = { env = "prod" }, with "*" for any value`, "label %q is no text", name)
+		}
+		labels[name] = value
+	}
+	return labels, nil
+}
+
 // parseRPC reads "service/method".
 func parseRPC(s string) (string, error) {
 	s = strings.TrimSpace(s)
@@ -251,13 +326,12 @@ func (t *bindingTable) readPhases() ([]interceptor.Phase, error) {
 	if len(t.Phases) == 0 {
 		return nil, t.Errorf("phases", "to switch a binding off, write disabled = true", "phases is empty: the binding would never run")
 	}
-	words := []string{interceptor.ModifyOperation.String(), interceptor.Validate.String(), interceptor.PostCommit.String()}
 	var phases []interceptor.Phase
 	for _, word := range t.Phases {
-		if _, err := oneOf(t.Pos, "phases", word, words...); err != nil {
+		p, err := phaseOf(t.Pos, "phases", word)
+		if err != nil {
 			return nil, err
 		}
-		p := interceptor.ModifyOperation + interceptor.Phase(slices.Index(words, word))
 		if slices.Contains(phases, p) {
 			return nil, t.Errorf("phases", "", "phase %q is there twice", word)
 		}
@@ -296,49 +370,6 @@ func duration(p strictoml.Pos, key, text string, most time.Duration) (time.Durat
 		return 0, p.Errorf(key, "", "%s = %q is not between %v and %v", key, text, minTimeout, most)
 	}
 	return d, nil
-}
-
-// jsonSettings gives the free table in the types of JSON. A plan is recorded
-// as JSON: what an interceptor is made from must be the same after it.
-func jsonSettings(table map[string]any) (map[string]any, error) {
-	if table == nil {
-		return nil, nil
-	}
-	if err := checkNumbers(table); err != nil {
-		return nil, err
-	}
-	text, err := json.Marshal(table)
-	if err != nil {
-		return nil, err
-	}
-	var out map[string]any
-	return out, json.Unmarshal(text, &out)
-}
-
-func checkNumbers(v any) error {
-	switch v := v.(type) {
-	case map[string]any:
-		for _, e := range v {
-			if err := checkNumbers(e); err != nil {
-				return err
-			}
-		}
-	case []any:
-		for _, e := range v {
-			if err := checkNumbers(e); err != nil {
-				return err
-			}
-		}
-	case int64:
-		if v > 1<<53 || v < -1<<53 {
-			return fmt.Errorf("integer %d is beyond 2^53, write it as a string", v)
-		}
-	case float64:
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return fmt.Errorf("%v is not a number of JSON", v)
-		}
-	}
-	return nil
 }
 
 func checkNames(services []*service) error {

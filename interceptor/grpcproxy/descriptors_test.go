@@ -63,6 +63,20 @@ func TestNoReflection(t *testing.T) {
 	}
 }
 
+// An upstream answers for symbols of any kind. Only services are kept.
+func TestMadeUpServicesAreForgotten(t *testing.T) {
+	u := newUpstream(t, "v1", nil)
+	r := newReflected(dial(t, u.lis), time.Now)
+	for _, symbol := range []string{"demo.sandbox.v1.Sandbox", "demo.sandbox.v1.CreateSandboxRequest", "demo.sandbox.v1.Sandboxes.CreateSandbox"} {
+		if _, err := r.find(t.Context(), symbol, "M"); !errors.Is(err, ErrNoDescriptor) {
+			t.Errorf("%s: %v", symbol, err)
+		}
+		if !r.services[symbol].neverAnswered() {
+			t.Errorf("the files of %s are kept", symbol)
+		}
+	}
+}
+
 // An upstream that is not there yet does not make its methods unknown for ever.
 func TestReflectionRetried(t *testing.T) {
 	var down atomic.Bool

@@ -36,10 +36,10 @@
 // Its answer goes back as it came.
 //
 //   - Requests are at most 1 MiB (Config.MaxRequestBytes), else
-//     RESOURCE_EXHAUSTED. gRPC tells methods apart too late to refuse a longer
-//     one before it has arrived; it is then dropped without being copied. What a
-//     message of any kind may take on arrival can be bounded for all methods
-//     alike, by grpc.MaxRecvMsgSize among Config.ServerOptions.
+//     RESOURCE_EXHAUSTED. A longer one is refused by its length, before it is
+//     read; a compressed one is unpacked no further than to the limit. What is
+//     not governed is held in memory one message at a time, which can be bounded
+//     by grpc.MaxRecvMsgSize among Config.ServerOptions.
 //   - Descriptors come from a FileDescriptorSet, or from the upstream's server
 //     reflection (v1, then v1alpha), where they are kept and asked for again
 //     when a request has fields that they do not know. A governed method without

@@ -4,8 +4,6 @@ package grpcproxy
 
 import (
 	"context"
-	"errors"
-	"io"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -72,33 +70,6 @@ func spokenIn(md metadata.MD) error {
 	return nil
 }
 
-// receive takes the one message of a unary call.
-func (c *governedCall) receive(ss grpc.ServerStream) error {
-	limit := c.proxy.cfg.MaxRequestBytes
-	c.request.limit = limit
-	if err := ss.RecvMsg(&c.request); err != nil {
-		if errors.Is(err, io.EOF) {
-			return status.Error(codes.InvalidArgument, "a unary call has one message, not none")
-		}
-		return err
-	}
-	if n := c.request.size; n > limit {
-		return tooLong(n, limit).Err()
-	}
-	err := ss.RecvMsg(&frame{limit: 1}) // what is in it is of no interest
-	if err == nil {
-		return status.Error(codes.InvalidArgument, "a unary call has one message, not several")
-	}
-	if !errors.Is(err, io.EOF) {
-		return err
-	}
-	return nil
-}
-
-func tooLong(size, limit int) *status.Status {
-	return status.Newf(codes.ResourceExhausted, "the request has %d bytes, a governed one at most %d", size, limit)
-}
-
 func (c *governedCall) decode(ctx context.Context, service string) error {
 	msg, err := c.method.decode(c.method.Input(), c.request.payload)
 	if err == nil && hasUnknown(msg.ProtoReflect()) {
@@ -112,7 +83,7 @@ func (c *governedCall) decode(ctx context.Context, service string) error {
 	if err != nil {
 		return status.Errorf(codes.InvalidArgument, "the request is not a %s", c.method.Input().FullName())
 	}
-	c.op.Request = msg
+	c.op.Request, c.op.Labels = msg, labelsOf(msg.ProtoReflect())
 	return nil
 }
 

@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -288,7 +290,7 @@ func TestRequestRefused(t *testing.T) {
 	}
 	t.Run("too large when unpacked", func(t *testing.T) {
 		tr := converse(t.Context(), conn, create, false, [][]byte{big}, grpc.UseCompressor("gzip"))
-		refusedAndRecorded(t, u, create, tr, rec, codes.ResourceExhausted, size)
+		refusedAndRecorded(t, u, create, tr, rec, codes.ResourceExhausted, fmt.Sprintf("more than the %d bytes", 1<<20))
 	})
 	t.Run("not in protobuf", func(t *testing.T) {
 		tr := converse(t.Context(), conn, create, false, [][]byte{{}}, grpc.CallContentSubtype("json"))
@@ -302,22 +304,51 @@ func TestRequestRefused(t *testing.T) {
 	}
 }
 
-// What the server itself refuses is an operation as well. The server answers at
-// once then, without waiting for the record.
-func TestRequestRefusedByTheServer(t *testing.T) {
-	recorded := make(chan struct{})
-	rec := &recorder{barrier: func(context.Context, bool) error {
-		close(recorded)
-		return nil
-	}}
+// huge is more than the memory that calls with it may take.
+const huge = 100 << 20
+
+// Governed requests that are too long are not read: many at once, also such as
+// only unpack to that length, take next to no memory.
+func TestHugeRequestsTakeNoMemory(t *testing.T) {
+	rec := &recorder{}
 	u := newUpstream(t, "", nil)
-	_, conn := serveProxy(t, u, Config{
-		Chain: newChain(t, rec, nil, bind(create, allowing)), Descriptors: descriptorSet(t),
-		ServerOptions: []grpc.ServerOption{grpc.MaxRecvMsgSize(2 << 20)},
+	_, conn := serveProxy(t, u, Config{Chain: newChain(t, rec, nil, bind(create, allowing)), Descriptors: descriptorSet(t)})
+	payload := make([]byte, huge)
+	for name, opts := range map[string][]grpc.CallOption{"plain": nil, "gzip": {grpc.UseCompressor("gzip")}} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				tr := converse(t.Context(), conn, create, false, [][]byte{payload}, opts...)
+				if tr.Code != codes.ResourceExhausted {
+					t.Errorf("%s: got %+v", name, tr)
+				}
+			})
+		}
+		wg.Wait()
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20 { // of 800 MiB
+			t.Errorf("%s: %d MiB were allocated", name, n>>20)
+		}
+	}
+	if len(rec.outcomes) != 16 || u.called(create) != 0 {
+		t.Errorf("%d outcomes of 16 calls, %d arrived", len(rec.outcomes), u.called(create))
+	}
+}
+
+// gRPC's transport must offer what requests are refused by, whatever its version.
+func TestGovernedRequestsAreReadByLength(t *testing.T) {
+	u := newUpstream(t, "", nil)
+	var ok bool
+	u.script("/s/m", func(ss grpc.ServerStream) error {
+		_, ok = grpc.ServerTransportStreamFromContext(ss.Context()).(byLength)
+		return nil
 	})
-	tr := converse(t.Context(), conn, create, false, [][]byte{make([]byte, 3<<20)})
-	<-recorded
-	refusedAndRecorded(t, u, create, tr, rec, codes.ResourceExhausted, fmt.Sprintf("(%d vs. %d)", 3<<20, 2<<20))
+	_, conn := serveProxy(t, u, Config{Chain: newChain(t, nil, nil)})
+	if tr := converse(t.Context(), conn, "/s/m", false, nil); tr.Code != codes.OK || !ok {
+		t.Errorf("got %+v; the length of a message can be read first: %v", tr, ok)
+	}
 }
 
 func TestLongMessagesAreNotCopied(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/docket-audit/docket/interceptor"
 )
@@ -22,6 +23,7 @@ const (
 	keyOperationUID = "docket-operation-uid"
 	keyAudit        = "docket-audit"
 	auditPending    = "pending"
+	keyRequestID    = "x-request-id" // the caller's
 )
 
 // TenantFrom takes the tenant from a metadata key that the operator trusts;
@@ -66,6 +68,14 @@ func (c *Config) operation(ctx context.Context, service, method string) *interce
 	if agent := md.Get("user-agent"); len(agent) > 0 {
 		op.Attributes["user_agent"] = clip(agent[0])
 	}
+	for _, header := range c.Attributes {
+		if v := md.Get(header); len(v) > 0 && !strings.HasSuffix(header, "-bin") {
+			op.Attributes["request.headers."+strings.ToLower(header)] = clip(strings.Join(v, ","))
+		}
+	}
+	if id := md.Get(keyRequestID); len(id) == 1 && isRequestID(id[0]) {
+		op.RequestID = id[0]
+	}
 	return op
 }
 
@@ -77,6 +87,57 @@ func clip(s string) string {
 		s = strings.ToValidUTF8(s[:maxAttribute], "") + "..."
 	}
 	return s
+}
+
+// isRequestID reports whether a caller's name for its request can be told on:
+// at most 128 printable characters of ASCII.
+func isRequestID(s string) bool {
+	return s != "" && len(s) <= 128 && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+// labelsOf are the labels of what a request is about: its own field "labels" of
+// type map<string, string>, else that of its one field that is a message.
+func labelsOf(m protoreflect.Message) map[string]string {
+	if fd := labelsField(m.Descriptor()); fd != nil {
+		return labelsIn(m, fd)
+	}
+	var inner protoreflect.FieldDescriptor
+	for i := range m.Descriptor().Fields().Len() {
+		switch fd := m.Descriptor().Fields().Get(i); {
+		case fd.Message() == nil, fd.Cardinality() == protoreflect.Repeated:
+		case inner != nil:
+			return nil
+		default:
+			inner = fd
+		}
+	}
+	if inner == nil || !m.Has(inner) {
+		return nil
+	}
+	if fd := labelsField(inner.Message()); fd != nil {
+		return labelsIn(m.Get(inner).Message(), fd)
+	}
+	return nil
+}
+
+func labelsField(d protoreflect.MessageDescriptor) protoreflect.FieldDescriptor {
+	fd := d.Fields().ByName("labels")
+	if fd == nil || !fd.IsMap() || fd.MapKey().Kind() != protoreflect.StringKind || fd.MapValue().Kind() != protoreflect.StringKind {
+		return nil
+	}
+	return fd
+}
+
+func labelsIn(m protoreflect.Message, fd protoreflect.FieldDescriptor) map[string]string {
+	if !m.Has(fd) {
+		return nil
+	}
+	out := map[string]string{}
+	m.Get(fd).Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
+		out[k.String()] = v.String()
+		return true
+	})
+	return out
 }
 
 // traceOf is the caller's trace context: of the server's own span when there

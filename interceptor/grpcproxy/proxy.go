@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -42,6 +44,11 @@ type Config struct {
 	// "default" and an anonymous principal, whatever the caller sends.
 	Tenant    func(metadata.MD) string
 	Principal func(context.Context, metadata.MD) map[string]string
+
+	// Attributes are names of headers that bindings may be granted to see, as
+	// attribute "request.headers.NAME". None that carries credentials should be
+	// among them.
+	Attributes []string
 
 	MaxRequestBytes int           // of governed requests; default DefaultMaxRequestBytes
 	Grace           time.Duration // for calls under way when Serve ends; default 5 s
@@ -80,8 +87,7 @@ func (c *Config) fill() error {
 // A Proxy is a reverse proxy that governs the calls of one upstream.
 type Proxy struct {
 	cfg         Config
-	plan        *interceptor.Plan
-	named       map[string]bool // methods that a binding names, as "service/method"
+	names       atomic.Pointer[naming] // of the plan in force, when it was last asked for
 	descriptors descriptors
 	metrics     *metrics
 	log         *slog.Logger
@@ -89,6 +95,32 @@ type Proxy struct {
 	// running counts the goroutines that carry a caller's messages upstream.
 	// They end with their call.
 	running sync.WaitGroup
+}
+
+// naming is which methods a plan's bindings name, as "service/method".
+type naming struct {
+	plan *interceptor.Plan
+	rpcs map[string]bool
+}
+
+func namedBy(plan *interceptor.Plan) *naming {
+	n := &naming{plan: plan, rpcs: map[string]bool{}}
+	for _, b := range plan.Bindings {
+		for _, rpc := range b.RPCs {
+			n.rpcs[rpc] = true
+		}
+	}
+	return n
+}
+
+// named reports whether a binding of the plan names the method.
+func (p *Proxy) named(plan *interceptor.Plan, rpc string) bool {
+	n := p.names.Load()
+	if n == nil || n.plan != plan {
+		n = namedBy(plan)
+		p.names.Store(n)
+	}
+	return n.rpcs[rpc]
 }
 
 // New makes a proxy. With a FileDescriptorSet it refuses a plan that names a
@@ -104,12 +136,7 @@ func New(cfg Config) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make proxy: %w", err)
 	}
-	p := &Proxy{cfg: cfg, plan: cfg.Chain.Plan(), named: map[string]bool{}, metrics: m, log: cfg.Logger.With("component", "grpcproxy")}
-	for _, b := range p.plan.Bindings {
-		for _, rpc := range b.RPCs {
-			p.named[rpc] = true
-		}
-	}
+	p := &Proxy{cfg: cfg, metrics: m, log: cfg.Logger.With("component", "grpcproxy")}
 	if cfg.Descriptors == nil {
 		p.descriptors = newReflected(cfg.Upstream, cfg.Now)
 		return p, nil
@@ -123,14 +150,13 @@ func New(cfg Config) (*Proxy, error) {
 // Check finds out whether every method that a binding names can be governed.
 // Without a FileDescriptorSet it asks the upstream. A method that cannot is a
 // [*MethodError].
-func (p *Proxy) Check(ctx context.Context) error {
-	rpcs := make([]string, 0, len(p.named))
-	for rpc := range p.named {
-		rpcs = append(rpcs, rpc)
-	}
-	slices.Sort(rpcs)
+func (p *Proxy) Check(ctx context.Context) error { return p.CheckPlan(ctx, p.cfg.Chain.Plan()) }
+
+// CheckPlan is [Proxy.Check] of a plan that is not in force, before it is swapped
+// in.
+func (p *Proxy) CheckPlan(ctx context.Context, plan *interceptor.Plan) error {
 	var errs []error
-	for _, rpc := range rpcs {
+	for _, rpc := range slices.Sorted(maps.Keys(namedBy(plan).rpcs)) {
 		service, name, _ := strings.Cut(rpc, "/")
 		m, err := p.descriptors.find(ctx, service, name)
 		switch {
@@ -165,7 +191,7 @@ func (p *Proxy) Serve(ctx context.Context, lis net.Listener) error {
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.WaitForHandlers(true),
 		// Clients of other languages ping more often than grpc-go allows.
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 	}, p.cfg.ServerOptions...)...)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(lis) }()
@@ -192,8 +218,9 @@ func (p *Proxy) handle(_ any, ss grpc.ServerStream) error {
 	if !ok {
 		return status.Errorf(codes.Unimplemented, "malformed method name %q", full)
 	}
-	if !p.plan.Governs(service, name) {
-		return p.ungoverned(ss, service, name)
+	plan := p.cfg.Chain.Plan()
+	if !plan.Governs(service, name) {
+		return p.ungoverned(ss, plan, service, name)
 	}
 	m, err := p.descriptors.find(ss.Context(), service, name)
 	if err != nil {
@@ -202,11 +229,11 @@ func (p *Proxy) handle(_ any, ss grpc.ServerStream) error {
 	switch {
 	case !m.streaming():
 		return p.governed(ss, service, m)
-	case p.named[service+"/"+name]:
+	case p.named(plan, service+"/"+name):
 		return p.refuse(ss, p.begin(ss, service, name), "streaming",
 			status.Errorf(codes.FailedPrecondition, "method %s/%s is governed, and streaming methods cannot be", service, name))
 	default:
-		return p.ungoverned(ss, service, name)
+		return p.ungoverned(ss, plan, service, name)
 	}
 }
 
@@ -226,8 +253,8 @@ var errUnmatched = status.Error(codes.PermissionDenied, "no binding governs this
 
 // ungoverned passes a call on, or refuses it when the plan says so. The chain
 // knows the plan and records what it denies.
-func (p *Proxy) ungoverned(ss grpc.ServerStream, service, name string) error {
-	if p.plan.Unmatched == interceptor.UnmatchedDeny {
+func (p *Proxy) ungoverned(ss grpc.ServerStream, plan *interceptor.Plan, service, name string) error {
+	if plan.Unmatched == interceptor.UnmatchedDeny {
 		return p.refuse(ss, p.begin(ss, service, name), "unmatched", errUnmatched)
 	}
 	p.metrics.ungoverned(service + "/" + name)

@@ -15,6 +15,7 @@ import (
 	v1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/dynamicpb"
@@ -171,7 +172,7 @@ func (r *reflected) download(ctx context.Context, service string) (*protoregistr
 		var set *descriptorpb.FileDescriptorSet
 		set, err = r.conversation(ctx, "/grpc.reflection."+version+".ServerReflection/ServerReflectionInfo", service)
 		if err == nil {
-			return link(set)
+			return linkService(set, service)
 		}
 		if status.Code(err) != codes.Unimplemented {
 			break
@@ -184,6 +185,20 @@ func (r *reflected) download(ctx context.Context, service string) (*protoregistr
 		return nil, fmt.Errorf("%w: the upstream does not know service %q", ErrNoDescriptor, service)
 	}
 	return nil, fmt.Errorf("ask upstream for descriptors of %q: %w", service, err)
+}
+
+// linkService links a service's files. Those of another symbol are not kept: an
+// upstream has many, and callers name services as they like.
+func linkService(set *descriptorpb.FileDescriptorSet, service string) (*protoregistry.Files, error) {
+	files, err := link(set)
+	if err != nil {
+		return nil, err
+	}
+	d, err := files.FindDescriptorByName(protoreflect.FullName(service))
+	if _, ok := d.(protoreflect.ServiceDescriptor); err != nil || !ok {
+		return nil, fmt.Errorf("%w: %q is not a service of the upstream", ErrNoDescriptor, service)
+	}
+	return files, nil
 }
 
 // conversation asks for the file of a service, and for what it imports as far

@@ -24,23 +24,25 @@ func Unary(chain *interceptor.Chain) grpc.UnaryServerInterceptor {
 }
 
 // Unary is [Unary] with a configuration: of it Chain, Tenant, Principal,
-// MaxRequestBytes and Now are used. It panics without a chain.
+// Attributes, MaxRequestBytes and Now are used. It panics without a chain.
 func (c Config) Unary() grpc.UnaryServerInterceptor {
 	if err := c.fill(); err != nil {
 		panic(err)
 	}
-	plan := c.Chain.Plan()
 	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		service, name, ok := splitMethod(info.FullMethod)
 		if !ok {
 			return nil, status.Errorf(codes.Unimplemented, "malformed method name %q", info.FullMethod)
 		}
-		if !plan.Governs(service, name) && plan.Unmatched != interceptor.UnmatchedDeny {
+		if plan := c.Chain.Plan(); !plan.Governs(service, name) && plan.Unmatched != interceptor.UnmatchedDeny {
 			return handler(ours(ctx, ""), request)
 		}
 		op := c.operation(ctx, service, name)
 		c.Chain.Begin(op)
 		op.Request, op.Refusal = c.judgeable(request, info.FullMethod)
+		if op.Request != nil {
+			op.Labels = labelsOf(op.Request.ProtoReflect())
+		}
 		outcome := c.Chain.Run(ctx, op, func(ctx context.Context, request proto.Message) (proto.Message, error) {
 			response, err := handler(ours(ctx, op.UID), request)
 			if err != nil {

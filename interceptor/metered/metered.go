@@ -38,6 +38,9 @@ type Recorder struct {
 	operation   metric.Float64Histogram
 	evaluations metric.Int64Counter
 	failures    metric.Int64Counter
+	shadows     metric.Int64Counter
+	skipped     metric.Int64Counter
+	patches     metric.Int64Counter
 	evaluation  metric.Float64Histogram
 	barrier     metric.Float64Histogram
 }
@@ -56,7 +59,7 @@ func New(next interceptor.Recorder, provider metric.MeterProvider) (*Recorder, e
 	}
 	meter := provider.Meter("github.com/docket-audit/docket/interceptor/metered")
 	r := &Recorder{next: next, now: time.Now}
-	var errs [7]error
+	var errs [10]error
 	r.operations, errs[0] = meter.Int64Counter("docket_chain_operations",
 		metric.WithUnit("{operation}"), metric.WithDescription("Operations that came to their end, by decision and by whether the handler ran."))
 	r.pending, errs[1] = meter.Int64Counter("docket_chain_audit_unavailable",
@@ -71,6 +74,12 @@ func New(next interceptor.Recorder, provider metric.MeterProvider) (*Recorder, e
 		metric.WithUnit("s"), metric.WithDescription("How long a binding took for one evaluation."), bounds)
 	r.barrier, errs[6] = meter.Float64Histogram("docket_chain_audit_wait",
 		metric.WithUnit("s"), metric.WithDescription("How long an operation waited for its facts to be durable, each time that it did."), bounds)
+	r.shadows, errs[7] = meter.Int64Counter("docket_chain_shadow",
+		metric.WithUnit("{evaluation}"), metric.WithDescription("Evaluations by shadows, by what they would have decided."))
+	r.skipped, errs[8] = meter.Int64Counter("docket_chain_skipped",
+		metric.WithUnit("{binding}"), metric.WithDescription("Bindings that an operation did not call: it was denied before, or they do not select it."))
+	r.patches, errs[9] = meter.Int64Counter("docket_chain_patches",
+		metric.WithUnit("{patch}"), metric.WithDescription("Patches that were applied to operations."))
 	return r, errors.Join(errs[:]...)
 }
 
@@ -84,7 +93,12 @@ func (r *Recorder) Record(f interceptor.Fact) {
 	case f.Failure != nil:
 		r.failed(&f)
 	case f.Result != nil:
-		r.ended(f.Evaluation, f.Result.Decision, f.Result.End)
+		decision := f.Result.Decision
+		if shadow(&f) {
+			r.shadow(f.Evaluation, decision)
+			decision = interceptor.None
+		}
+		r.ended(&f, decision, f.Result.End)
 	}
 }
 
@@ -94,6 +108,35 @@ func (r *Recorder) outcome(op *interceptor.Operation, o *interceptor.Outcome) {
 	r.operations.Add(ctx, 1, metric.WithAttributes(decision,
 		attribute.String("method", op.Service+"/"+op.Method), attribute.Bool("ran", o.Ran)))
 	r.operation.Record(ctx, o.End.Sub(op.Start).Seconds(), metric.WithAttributes(decision))
+	if len(o.Patches) > 0 {
+		r.patches.Add(ctx, int64(len(o.Patches)), metric.WithAttributes(attribute.String("method", op.Service+"/"+op.Method)))
+	}
+	for i := range o.Parts {
+		if p := &o.Parts[i]; p.Skipped != "" {
+			r.skipped.Add(ctx, 1, metric.WithAttributes(
+				attribute.String("interceptor", p.Interceptor), attribute.String("binding", p.Binding), attribute.String("phase", p.Phase.String())))
+		}
+	}
+}
+
+func shadow(f *interceptor.Fact) bool { return f.Binding != nil && f.Binding.Shadow }
+
+func (r *Recorder) shadow(e *interceptor.Evaluation, would interceptor.Decision) {
+	r.shadows.Add(context.Background(), 1, metric.WithAttributes(
+		attribute.String("interceptor", e.Interceptor), attribute.String("binding", e.Binding),
+		attribute.String("phase", e.Phase.String()), attribute.String("would", would.String())))
+}
+
+// wouldBe returns what a shadow's failure would have made of the operation.
+func wouldBe(f *interceptor.Failure, phase interceptor.Phase) interceptor.Decision {
+	switch {
+	case phase != interceptor.PostCommit && (f.Kind == interceptor.Cancelled || f.Policy == interceptor.FailClosed):
+		return interceptor.Deny
+	case f.Policy == interceptor.FailOpen:
+		return interceptor.Allow
+	default:
+		return interceptor.None
+	}
 }
 
 func (r *Recorder) failed(f *interceptor.Fact) {
@@ -102,18 +145,21 @@ func (r *Recorder) failed(f *interceptor.Fact) {
 		attribute.String("binding", f.Evaluation.Binding),
 		attribute.String("kind", string(f.Failure.Kind)),
 		attribute.String("policy", f.Failure.Policy.String())))
-	r.ended(f.Evaluation, f.Failure.Decision, f.Failure.End)
+	if shadow(f) {
+		r.shadow(f.Evaluation, wouldBe(f.Failure, f.Evaluation.Phase))
+	}
+	r.ended(f, f.Failure.Decision, f.Failure.End)
 }
 
-func (r *Recorder) ended(e *interceptor.Evaluation, decision interceptor.Decision, end time.Time) {
-	ctx := context.Background()
+func (r *Recorder) ended(f *interceptor.Fact, decision interceptor.Decision, end time.Time) {
+	ctx, e := context.Background(), f.Evaluation
 	binding := []attribute.KeyValue{
 		attribute.String("interceptor", e.Interceptor),
 		attribute.String("binding", e.Binding),
 		attribute.String("phase", e.Phase.String()),
 	}
 	r.evaluation.Record(ctx, end.Sub(e.Start).Seconds(), metric.WithAttributes(binding...))
-	r.evaluations.Add(ctx, 1, metric.WithAttributes(append(binding, attribute.String("decision", decision.String()))...))
+	r.evaluations.Add(ctx, 1, metric.WithAttributes(append(binding, attribute.String("decision", decision.String()), attribute.Bool("shadow", shadow(f)))...))
 }
 
 // Barrier implements [interceptor.Recorder].

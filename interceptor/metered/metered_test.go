@@ -16,12 +16,15 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/embedded"
 	"go.opentelemetry.io/otel/metric/noop"
+	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/interceptor/metered"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // counts is a meter provider that keeps the sum of each counter, and how often
 // a histogram was recorded, by name and attributes. The SDK would do it too,
@@ -93,13 +96,13 @@ func TestCountsWhatTheChainDecides(t *testing.T) {
 	run(t, rec)
 	want := map[string]int64{
 		"docket_chain_audit_wait{}": 2,
-		"docket_chain_evaluation_duration{binding=label,interceptor=naming,phase=modify_operation}":        1,
-		"docket_chain_evaluation_duration{binding=count,interceptor=quota,phase=validate}":                 1,
-		"docket_chain_evaluations{binding=label,decision=allow,interceptor=naming,phase=modify_operation}": 1,
-		"docket_chain_evaluations{binding=count,decision=allow,interceptor=quota,phase=validate}":          1,
-		"docket_chain_failures{binding=count,interceptor=quota,kind=unavailable,policy=fail_open}":         1,
-		"docket_chain_operation_duration{decision=allow}":                                                  1,
-		"docket_chain_operations{decision=allow,method=demo.S/Create,ran=true}":                            1,
+		"docket_chain_evaluation_duration{binding=label,interceptor=naming,phase=modify_operation}":                     1,
+		"docket_chain_evaluation_duration{binding=count,interceptor=quota,phase=validate}":                              1,
+		"docket_chain_evaluations{binding=label,decision=allow,interceptor=naming,phase=modify_operation,shadow=false}": 1,
+		"docket_chain_evaluations{binding=count,decision=allow,interceptor=quota,phase=validate,shadow=false}":          1,
+		"docket_chain_failures{binding=count,interceptor=quota,kind=unavailable,policy=fail_open}":                      1,
+		"docket_chain_operation_duration{decision=allow}":                                                               1,
+		"docket_chain_operations{decision=allow,method=demo.S/Create,ran=true}":                                         1,
 	}
 	if diff := cmp.Diff(want, c.sum); diff != "" {
 		t.Errorf("(-want +got):\n%s\nall: %v", diff, slices.Sorted(maps.Keys(c.sum)))

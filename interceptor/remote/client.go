@@ -3,9 +3,12 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/docket-audit/docket/interceptor"
@@ -13,24 +16,30 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
 // The metadata keys of a call.
 const (
-	operationKey = "docket-operation-uid"
-	traceKey     = "traceparent"
+	operationKey     = "docket-operation-uid"
+	traceKey         = "traceparent"
+	requestKey       = "x-request-id"
+	authorizationKey = "authorization"
 )
 
 // A Client is an interceptor at the other end of a connection.
 type Client struct {
-	conn *grpc.ClientConn
-	stub wire.GatewayInterceptorClient
-	max  int // bytes of an answer, unless it denies
+	conn   *grpc.ClientConn
+	stub   wire.GatewayInterceptorClient
+	health healthpb.HealthClient
+	max    int // bytes of an answer, unless it denies
 }
 
 var _ interceptor.Interceptor = (*Client)(nil)
@@ -47,16 +56,20 @@ func Dial(ctx context.Context, endpoint string, opts ...Option) (*Client, error)
 		return nil, err
 	}
 	o := newOptions(opts)
-	creds := insecure.NewCredentials()
-	if at.secure {
-		config, err := o.clientTLS()
-		if err != nil {
-			return nil, fmt.Errorf("dial interceptor %s: %w", endpoint, err)
-		}
-		creds = credentials.NewTLS(config)
+	settings, err := o.dialSettings(at)
+	if err != nil {
+		return nil, fmt.Errorf("dial interceptor %s: %w", endpoint, err)
 	}
-	conn, err := grpc.NewClient(at.target(),
-		grpc.WithTransportCredentials(creds),
+	conn, err := grpc.NewClient(at.target(), settings...)
+	if err != nil {
+		return nil, fmt.Errorf("dial interceptor %s: %w", endpoint, err)
+	}
+	return &Client{conn: conn, stub: wire.NewGatewayInterceptorClient(conn), health: healthpb.NewHealthClient(conn), max: o.maxResponse}, nil
+}
+
+// dialSettings is how gRPC dials a place.
+func (o *options) dialSettings(at place) ([]grpc.DialOption, error) {
+	settings := []grpc.DialOption{
 		grpc.WithNoProxy(), // an interceptor is where the plan says, whatever the environment says
 		grpc.WithDisableServiceConfig(),
 		grpc.WithIdleTimeout(0),
@@ -66,12 +79,29 @@ func Dial(ctx context.Context, endpoint string, opts ...Option) (*Client, error)
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
 			MinConnectTimeout: 5 * time.Second,
 		}),
+		grpc.WithStaticStreamWindowSize(windowBytes),
+		grpc.WithStaticConnWindowSize(windowBytes),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessageBytes), grpc.MaxCallSendMsgSize(MaxMessageBytes)),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("dial interceptor %s: %w", endpoint, err)
 	}
-	return &Client{conn: conn, stub: wire.NewGatewayInterceptorClient(conn), max: o.maxResponse}, nil
+	switch {
+	case at.secure:
+		config, err := o.clientTLS()
+		if err != nil {
+			return nil, err
+		}
+		settings = append(settings, grpc.WithTransportCredentials(credentials.NewTLS(config)))
+	case o.cert != "" || o.key != "":
+		return nil, errors.New("a client certificate needs https://")
+	default:
+		settings = append(settings, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	}
+	if o.token != nil {
+		if err := o.token.check(); err != nil {
+			return nil, err
+		}
+		settings = append(settings, grpc.WithPerRPCCredentials(o.token))
+	}
+	return append(settings, o.dial...), nil
 }
 
 // Close ends the connection. Calls under way fail.
@@ -88,7 +118,22 @@ func (c *Client) Describe(ctx context.Context) (*interceptor.Manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describe interceptor: %w", err)
 	}
-	return manifestFromWire(m)
+	return manifestFromWire(m), nil
+}
+
+// Check asks whether the interceptor is ready to serve (grpc.health.v1). One
+// that knows no health service but answers is.
+func (c *Client) Check(ctx context.Context) error {
+	answer, err := c.health.Check(ctx, &healthpb.HealthCheckRequest{})
+	switch {
+	case status.Code(err) == codes.Unimplemented:
+		return nil
+	case err != nil:
+		return fmt.Errorf("check interceptor: %w", err)
+	case answer.GetStatus() != healthpb.HealthCheckResponse_SERVING:
+		return fmt.Errorf("check interceptor: it says %s", answer.GetStatus())
+	}
+	return nil
 }
 
 // Evaluate implements [interceptor.Interceptor].
@@ -97,12 +142,11 @@ func (c *Client) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*inte
 	if err != nil {
 		return nil, &interceptor.Failure{Kind: interceptor.InvalidResult, Detail: "cannot show the payload: " + err.Error()}
 	}
-	pairs := []string{operationKey, string(e.Operation)}
-	if e.Trace.IsValid() {
-		pairs = append(pairs, traceKey, traceparent(e.Trace))
-	}
-	// In place of what the context may carry: that was meant for others.
-	answer, err := c.stub.Evaluate(metadata.NewOutgoingContext(ctx, metadata.Pairs(pairs...)), request)
+	// One that package context made: under values, gRPC would need a goroutine to
+	// see another end.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answer, err := c.stub.Evaluate(outgoing(ctx, e), request)
 	if err != nil {
 		return nil, err // the chain makes out the kind of the failure
 	}
@@ -117,8 +161,32 @@ func (c *Client) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*inte
 	if err != nil {
 		return nil, err
 	}
-	result.Violation = breach
+	result.Violation = cmp.Or(breach, result.Violation)
 	return result, nil
+}
+
+// outgoing is the context of an evaluation's call: with the metadata that is the
+// interceptor's, in place of what the context may carry for others.
+func outgoing(ctx context.Context, e *interceptor.Evaluation) context.Context {
+	if _, foreign := metadata.FromOutgoingContext(ctx); foreign {
+		ctx = metadata.NewOutgoingContext(ctx, metadata.MD{})
+	}
+	pairs := make([]string, 0, 6)
+	pairs = append(pairs, operationKey, string(e.Operation))
+	if e.Trace.IsValid() {
+		pairs = append(pairs, traceKey, traceparent(e.Trace))
+		// For who traces the call itself (option DialOptions).
+		ctx = trace.ContextWithRemoteSpanContext(ctx, e.Trace)
+	}
+	if fitsHeader(e.RequestID) {
+		pairs = append(pairs, requestKey, e.RequestID)
+	}
+	return metadata.AppendToOutgoingContext(ctx, pairs...)
+}
+
+// fitsHeader reports whether a request id can go in a header, and is worth it.
+func fitsHeader(id string) bool {
+	return id != "" && len(id) <= 128 && !strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // traceparent writes a span context as the W3C header of that name.

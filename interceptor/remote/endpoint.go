@@ -11,11 +11,19 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
+
+	"google.golang.org/grpc"
 )
 
 // MaxMessageBytes bounds a message in either direction. A request of the usual
 // 4 MiB may be several times as long as a Struct.
 const MaxMessageBytes = 16 << 20
+
+// windowBytes is what a peer may send ahead on a call, and on a connection. A
+// window of a fixed size spares each call the pings by which gRPC would measure
+// one; this is room for what most calls carry.
+const windowBytes = 1 << 20
 
 // An EndpointError says that an endpoint cannot be one.
 type EndpointError struct{ Endpoint, Problem string }
@@ -36,7 +44,13 @@ type Option func(*options)
 type options struct {
 	tls         *tls.Config
 	caCert      string
+	cert, key   string // of a client, PEM files
 	maxResponse int
+	token       *bearer
+	verify      *VerifyConfig
+	budget      time.Duration
+	dial        []grpc.DialOption
+	server      []grpc.ServerOption
 }
 
 // TLS sets the TLS configuration of an https endpoint, or of a server.
@@ -46,13 +60,37 @@ func TLS(config *tls.Config) Option { return func(o *options) { o.tls = config }
 // certificate may come from, in place of the platform's. "" changes nothing.
 func CACert(path string) Option { return func(o *options) { o.caCert = path } }
 
+// ClientCert names the PEM files of the certificate and the key by which an
+// https endpoint knows the client. "" and "" change nothing.
+func ClientCert(cert, key string) Option {
+	return func(o *options) { o.cert, o.key = cert, key }
+}
+
+// DialOptions adds to what gRPC dials with, such as a handler of statistics.
+func DialOptions(opts ...grpc.DialOption) Option {
+	return func(o *options) { o.dial = append(o.dial, opts...) }
+}
+
+// ServerOptions adds to what gRPC serves with.
+func ServerOptions(opts ...grpc.ServerOption) Option {
+	return func(o *options) { o.server = append(o.server, opts...) }
+}
+
+// DefaultBudget is how long a call may take that is served.
+const DefaultBudget = 30 * time.Second
+
+// Budget bounds how long an evaluation that is served may take, [DefaultBudget]
+// unless told. A caller's own deadline holds if it is earlier; OpenShell's
+// gateways do not send theirs.
+func Budget(d time.Duration) Option { return func(o *options) { o.budget = d } }
+
 // MaxResponseBytes bounds the answers that a client takes; a longer one is a
 // Failure of kind limit, but a deny is a deny up to [MaxMessageBytes], which is
 // the default.
 func MaxResponseBytes(n int) Option { return func(o *options) { o.maxResponse = n } }
 
 func newOptions(opts []Option) *options {
-	o := &options{maxResponse: MaxMessageBytes}
+	o := &options{maxResponse: MaxMessageBytes, budget: DefaultBudget}
 	for _, opt := range opts {
 		opt(o)
 	}
@@ -64,6 +102,13 @@ func (o *options) clientTLS() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.tls != nil {
 		config = o.tls.Clone()
+	}
+	if o.cert != "" || o.key != "" {
+		pair, err := tls.LoadX509KeyPair(o.cert, o.key)
+		if err != nil {
+			return nil, fmt.Errorf("read client certificate %q and its key: %w", o.cert, err)
+		}
+		config.Certificates = []tls.Certificate{pair}
 	}
 	if o.caCert == "" {
 		return config, nil

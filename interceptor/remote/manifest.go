@@ -3,7 +3,7 @@
 package remote
 
 import (
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -26,7 +26,11 @@ func manifestToWire(m *interceptor.Manifest) *wire.InterceptorManifest {
 			policy = b.PostCommitPolicy
 		}
 		for _, rpc := range rpcs {
-			binding := &wire.InterceptorBinding{Id: b.ID, Selector: &wire.InterceptorSelector{Rpc: rpc}, FailurePolicy: wirePolicy(policy)}
+			binding := &wire.InterceptorBinding{
+				Id: b.ID, FailurePolicy: wirePolicy(policy),
+				Selector: &wire.InterceptorSelector{Rpc: rpc, Principals: b.Principals, Labels: b.Labels},
+				Order:    b.BindingOrder, Attributes: b.Attributes, AccessibleNamespaces: b.Reads, WritableNamespaces: b.Writes,
+			}
 			for _, phase := range b.Phases {
 				binding.Phases = append(binding.Phases, wire.GatewayInterceptorPhase(phase))
 			}
@@ -45,99 +49,92 @@ func wirePolicy(p interceptor.FailurePolicy) string {
 	return p.String()
 }
 
-// manifestFromWire reads a manifest strictly: what is not understood might be a
-// control that would be left out.
-func manifestFromWire(w *wire.InterceptorManifest) (*interceptor.Manifest, error) {
-	m := &interceptor.Manifest{Name: w.GetName(), Audience: w.GetExpectedAudience()}
-	var err error
-	if m.FailurePolicy, err = readPolicy(w.GetFailurePolicy()); err != nil {
-		return nil, fmt.Errorf("read manifest: %w", err)
-	}
-	for i, wb := range w.GetBindings() {
-		b, err := bindingFromWire(wb)
-		if err != nil {
-			return nil, fmt.Errorf("read manifest: binding %d (%q): %w", i, wb.GetId(), err)
-		}
-		if j := slices.IndexFunc(m.Bindings, func(other interceptor.Binding) bool { return sameButMethods(other, b) }); j >= 0 {
+// What stands for a phase and a failure policy that are not known here. Neither
+// may be in a plan.
+const (
+	unknownPhase  = interceptor.Phase(255)
+	unknownPolicy = interceptor.FailurePolicy(255)
+)
+
+// manifestFromWire reads a manifest as it is. What makes no sense stays
+// senseless, an unknown phase or an rpc without its method: whoever makes a plan
+// of it knows whether the binding is asked for, and refuses it then. Nothing is
+// left out that might be a control.
+func manifestFromWire(w *wire.InterceptorManifest) *interceptor.Manifest {
+	m := &interceptor.Manifest{Name: w.GetName(), Audience: w.GetExpectedAudience(), FailurePolicy: readPolicy(w.GetFailurePolicy())}
+	for _, wb := range w.GetBindings() {
+		b := bindingFromWire(wb)
+		if j := slices.IndexFunc(m.Bindings, func(other interceptor.Binding) bool { return addsMethod(&other, &b) }); j >= 0 {
 			m.Bindings[j].RPCs = append(m.Bindings[j].RPCs, b.RPCs...)
 			continue
 		}
 		m.Bindings = append(m.Bindings, b)
 	}
-	return m, nil
+	return m
 }
 
-// sameButMethods reports whether two bindings are one that the wire had to
-// write once for each of its methods.
-func sameButMethods(a, b interceptor.Binding) bool {
-	return a.ID == b.ID && slices.Equal(a.Phases, b.Phases) && len(a.RPCs) > 0 && len(b.RPCs) > 0 &&
-		a.FailurePolicy == b.FailurePolicy && a.PostCommitPolicy == b.PostCommitPolicy
+// addsMethod reports whether b is a binding that the wire had to write once for
+// each of its methods, and this is one more of them. The same method twice is
+// two bindings, which a plan refuses.
+func addsMethod(a, b *interceptor.Binding) bool {
+	return len(a.RPCs) > 0 && len(b.RPCs) > 0 && !slices.Contains(a.RPCs, b.RPCs[0]) &&
+		a.ID == b.ID && slices.Equal(a.Phases, b.Phases) && a.FailurePolicy == b.FailurePolicy && a.PostCommitPolicy == b.PostCommitPolicy &&
+		a.BindingOrder == b.BindingOrder && slices.Equal(a.Principals, b.Principals) && maps.Equal(a.Labels, b.Labels) &&
+		slices.Equal(a.Attributes, b.Attributes) && slices.Equal(a.Reads, b.Reads) && slices.Equal(a.Writes, b.Writes)
 }
 
-func bindingFromWire(w *wire.InterceptorBinding) (interceptor.Binding, error) {
-	b := interceptor.Binding{ID: strings.TrimSpace(w.GetId())}
-	if b.ID == "" {
-		return b, fmt.Errorf("id is empty")
+func bindingFromWire(w *wire.InterceptorBinding) interceptor.Binding {
+	b := interceptor.Binding{
+		ID: strings.TrimSpace(w.GetId()), BindingOrder: w.GetOrder(), Principals: w.GetSelector().GetPrincipals(), Labels: w.GetSelector().GetLabels(),
+		Attributes: w.GetAttributes(), Reads: w.GetAccessibleNamespaces(), Writes: w.GetWritableNamespaces(),
 	}
-	rpc, err := readSelector(w.GetSelector())
-	if err != nil {
-		return b, err
-	}
-	if rpc != "" {
+	if rpc := readSelector(w.GetSelector()); rpc != "" {
 		b.RPCs = []string{rpc}
 	}
 	for _, p := range w.GetPhases() {
 		phase := interceptor.Phase(p)
 		if int32(phase) != int32(p) || phase.String() == "" {
-			return b, fmt.Errorf("unknown phase %d", p)
+			phase = unknownPhase
 		}
 		b.Phases = append(b.Phases, phase)
-	}
-	if len(b.Phases) == 0 {
-		return b, fmt.Errorf("no phases")
 	}
 	slices.Sort(b.Phases)
 	b.Phases = slices.Compact(b.Phases)
 
-	policy, err := readPolicy(w.GetFailurePolicy())
-	if err != nil {
-		return b, err
-	}
 	// One wish for all of the binding's phases. It holds for those before the
 	// handler; post_commit can only fail open, so a wish that it be closed is
 	// passed on only where there is nothing else that it could mean, to be
 	// refused.
+	policy := readPolicy(w.GetFailurePolicy())
 	if slices.ContainsFunc(b.Phases, func(p interceptor.Phase) bool { return p != interceptor.PostCommit }) {
 		b.FailurePolicy = policy
 	} else {
 		b.PostCommitPolicy = policy
 	}
-	return b, nil
+	return b
 }
 
-// readSelector returns "service/method", or "" for every method.
-func readSelector(s *wire.InterceptorSelector) (string, error) {
+// readSelector returns "service/method", or "" for every method. A text that is
+// not of that form is returned as it is.
+func readSelector(s *wire.InterceptorSelector) string {
 	rpc, service, method := strings.TrimSpace(s.GetRpc()), strings.TrimSpace(s.GetService()), strings.TrimSpace(s.GetMethod())
 	switch {
-	case rpc != "":
-		var ok bool
-		if service, method, ok = strings.Cut(rpc, "/"); !ok || strings.Contains(method, "/") {
-			return "", fmt.Errorf("selector %q is not service/method", rpc)
-		}
-		service, method = strings.TrimSpace(service), strings.TrimSpace(method)
-	case service == "" && method == "":
-		return "", nil
+	case rpc == "" && service == "" && method == "":
+		return ""
+	case rpc == "":
+		return service + "/" + method
 	}
-	if service == "" || method == "" {
-		return "", fmt.Errorf("selector needs both a service and a method")
+	if service, method, ok := strings.Cut(rpc, "/"); ok {
+		return strings.TrimSpace(service) + "/" + strings.TrimSpace(method)
 	}
-	return service + "/" + method, nil
+	return rpc
 }
 
-func readPolicy(word string) (interceptor.FailurePolicy, error) {
+// readPolicy reads a wish. Ignore is the operator's alone to say.
+func readPolicy(word string) interceptor.FailurePolicy {
 	var p interceptor.FailurePolicy
 	if err := p.UnmarshalText([]byte(word)); err != nil || p == interceptor.Ignore {
-		return 0, fmt.Errorf("unsupported failure policy %q", word)
+		return unknownPolicy
 	}
-	return p, nil
+	return p
 }

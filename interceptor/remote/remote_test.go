@@ -31,7 +31,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // serve serves until the test ends and returns the endpoint.
-func serve(t *testing.T, network string, run func(ctx context.Context, lis net.Listener) error) string {
+func serve(t testing.TB, network string, run func(ctx context.Context, lis net.Listener) error) string {
 	t.Helper()
 	address := "127.0.0.1:0"
 	if network == "unix" {
@@ -61,12 +61,12 @@ func serve(t *testing.T, network string, run func(ctx context.Context, lis net.L
 	return "http://" + lis.Addr().String()
 }
 
-func serveInterceptor(t *testing.T, network string, i interceptor.Interceptor) string {
+func serveInterceptor(t testing.TB, network string, i interceptor.Interceptor) string {
 	t.Helper()
 	return serve(t, network, func(ctx context.Context, lis net.Listener) error { return remote.Serve(ctx, lis, i) })
 }
 
-func dial(t *testing.T, endpoint string, opts ...remote.Option) *remote.Client {
+func dial(t testing.TB, endpoint string, opts ...remote.Option) *remote.Client {
 	t.Helper()
 	c, err := remote.Dial(t.Context(), endpoint, opts...)
 	if err != nil {
@@ -80,14 +80,19 @@ func dial(t *testing.T, endpoint string, opts ...remote.Option) *remote.Client {
 	return c
 }
 
+// request is an operation with a secret in it.
+func request() *sandboxv1.CreateSandboxRequest {
+	return &sandboxv1.CreateSandboxRequest{Sandbox: &sandboxv1.Sandbox{
+		Name: "a", ResourceVersion: 1 << 60, Spec: &sandboxv1.SandboxSpec{Replicas: 5, Credentials: &sandboxv1.Credentials{Token: "canary", TokenHint: "hint"}},
+	}}
+}
+
 func evaluation() *interceptor.Evaluation {
 	return &interceptor.Evaluation{
 		UID: "e-1", Operation: "01977420-dc7b-7000-8000-000000000000", Interceptor: "configured", Binding: "b", Phase: interceptor.Validate,
 		Service: "demo.sandbox.v1.Sandboxes", Method: "CreateSandbox", Principal: map[string]string{"kind": "user", "subject": "alice"},
-		Payload: interceptor.NewPayload(&sandboxv1.CreateSandboxRequest{Sandbox: &sandboxv1.Sandbox{
-			Name: "a", ResourceVersion: 1 << 60, Spec: &sandboxv1.SandboxSpec{Replicas: 5, Credentials: &sandboxv1.Credentials{Token: "canary", TokenHint: "hint"}},
-		}}),
-		Trace: trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1, 2}, SpanID: trace.SpanID{3}, TraceFlags: trace.FlagsSampled, Remote: true}),
+		Payload: interceptor.NewPayload(request()),
+		Trace:   trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1, 2}, SpanID: trace.SpanID{3}, TraceFlags: trace.FlagsSampled, Remote: true}),
 	}
 }
 
@@ -201,7 +206,7 @@ func (r *rude) Describe(context.Context, *wire.DescribeRequest) (*wire.Intercept
 	return r.manifest, nil
 }
 
-func serveWire(t *testing.T, impl wire.GatewayInterceptorServer, opts ...grpc.ServerOption) string {
+func serveWire(t testing.TB, impl wire.GatewayInterceptorServer, opts ...grpc.ServerOption) string {
 	t.Helper()
 	return serve(t, "unix", func(ctx context.Context, lis net.Listener) error {
 		server := grpc.NewServer(opts...)

@@ -4,15 +4,8 @@ package remote_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -34,6 +27,9 @@ func insecureCredentials() grpc.DialOption {
 	return grpc.WithTransportCredentials(insecure.NewCredentials())
 }
 
+// emptyObject is the payload of a message with nothing in it.
+func emptyObject() *structpb.Struct { return &structpb.Struct{} }
+
 // badValue is a google.protobuf.Value that JSON cannot hold.
 func badValue() *structpb.Value { return &structpb.Value{} }
 
@@ -49,6 +45,21 @@ func TestManifestsTravel(t *testing.T) {
 			{ID: "a", RPCs: []string{"s/A", "s/B"}, Phases: []interceptor.Phase{modify, validate, post}, FailurePolicy: interceptor.FailClosed},
 			{ID: "b", Phases: []interceptor.Phase{validate}},
 			{ID: "c", RPCs: []string{"s/A"}, Phases: []interceptor.Phase{post}, PostCommitPolicy: interceptor.FailOpen},
+			{
+				ID: "d", RPCs: []string{"s/A", "s/B"}, Phases: []interceptor.Phase{modify}, BindingOrder: -7,
+				Principals: []string{"user/*", "sandbox"}, Labels: map[string]string{"env": "prod", "team": "*"},
+				Attributes: []string{"source.address", "request.*"}, Reads: []string{"example.a"}, Writes: []string{"example.b"},
+			},
+			// All the same but for one thing each: none is the method that came before
+			// once more.
+			{ID: "d", RPCs: []string{"s/B"}, Phases: []interceptor.Phase{modify}},
+			{ID: "d", RPCs: []string{"s/B"}, Phases: []interceptor.Phase{modify}},
+			{ID: "d", RPCs: []string{"s/C"}, Phases: []interceptor.Phase{modify}, BindingOrder: 1},
+			{ID: "d", RPCs: []string{"s/D"}, Phases: []interceptor.Phase{modify}, Principals: []string{"user"}},
+			{ID: "d", RPCs: []string{"s/E"}, Phases: []interceptor.Phase{modify}, Labels: map[string]string{"env": "*"}},
+			{ID: "d", RPCs: []string{"s/F"}, Phases: []interceptor.Phase{modify}, Attributes: []string{"user_agent"}},
+			{ID: "d", RPCs: []string{"s/G"}, Phases: []interceptor.Phase{modify}, Reads: []string{"example.a"}},
+			{ID: "d", RPCs: []string{"s/H"}, Phases: []interceptor.Phase{modify}, Writes: []string{"example.a"}},
 		},
 	}
 	got, err := dial(t, serveInterceptor(t, "unix", fake{allow, want})).Describe(t.Context())
@@ -60,41 +71,65 @@ func TestManifestsTravel(t *testing.T) {
 	}
 }
 
-func TestManifestsAreReadStrictly(t *testing.T) {
-	binding := func(change func(*wire.InterceptorBinding)) *wire.InterceptorManifest {
+// TestManifestsAreReadAsTheyAre: what makes no sense is there for a plan to
+// refuse, if it is asked for.
+func TestManifestsAreReadAsTheyAre(t *testing.T) {
+	const none = interceptor.FailurePolicy(255)
+	manifest := func(change func(*wire.InterceptorBinding)) *wire.InterceptorManifest {
 		b := &wire.InterceptorBinding{Id: " b ", Selector: &wire.InterceptorSelector{Service: "s", Method: "M"}, Phases: []wire.GatewayInterceptorPhase{3, 2, 3}}
 		change(b)
-		return &wire.InterceptorManifest{Bindings: []*wire.InterceptorBinding{b}}
+		return &wire.InterceptorManifest{FailurePolicy: "fail_closed", Bindings: []*wire.InterceptorBinding{b}}
+	}
+	binding := func(change func(*interceptor.Binding)) interceptor.Binding {
+		b := interceptor.Binding{ID: "b", RPCs: []string{"s/M"}, Phases: []interceptor.Phase{interceptor.ModifyOperation, interceptor.Validate}}
+		change(&b)
+		return b
+	}
+	rpc := func(rpc string) func(*interceptor.Binding) {
+		return func(b *interceptor.Binding) { b.RPCs = []string{rpc} }
+	}
+	unknown := func(b *interceptor.Binding) {
+		b.Phases = []interceptor.Phase{interceptor.ModifyOperation, interceptor.Validate, 255}
 	}
 	for name, tc := range map[string]struct {
-		manifest *wire.InterceptorManifest
-		want     string // of the error; "" when there is none
+		sent   func(*wire.InterceptorBinding)
+		differ func(*interceptor.Binding)
 	}{
-		"service and method": {binding(func(*wire.InterceptorBinding) {}), ""},
-		"rpc goes first":     {binding(func(b *wire.InterceptorBinding) { b.Selector.Rpc = " s/M " }), ""},
-		"ignore":             {&wire.InterceptorManifest{FailurePolicy: "ignore"}, `unsupported failure policy "ignore"`},
-		"policy":             {binding(func(b *wire.InterceptorBinding) { b.FailurePolicy = "open" }), `unsupported failure policy "open"`},
-		"no id":              {binding(func(b *wire.InterceptorBinding) { b.Id = " " }), "id is empty"},
-		"method only":        {binding(func(b *wire.InterceptorBinding) { b.Selector.Service = "" }), "both a service and a method"},
-		"two slashes":        {binding(func(b *wire.InterceptorBinding) { b.Selector.Rpc = "a/b/c" }), "not service/method"},
-		"no phases":          {binding(func(b *wire.InterceptorBinding) { b.Phases = nil }), "no phases"},
-		"phase 0":            {binding(func(b *wire.InterceptorBinding) { b.Phases[0] = 0 }), "unknown phase 0"},
-		"phase 1":            {binding(func(b *wire.InterceptorBinding) { b.Phases[0] = 1 }), "unknown phase 1"},
-		"phase 258":          {binding(func(b *wire.InterceptorBinding) { b.Phases[0] = 258 }), "unknown phase 258"},
+		"service and method": {func(*wire.InterceptorBinding) {}, func(*interceptor.Binding) {}},
+		"rpc goes first":     {func(b *wire.InterceptorBinding) { b.Selector.Rpc = " t / N " }, rpc("t/N")},
+		"no selector":        {func(b *wire.InterceptorBinding) { b.Selector = nil }, func(b *interceptor.Binding) { b.RPCs = nil }},
+		"blank selector":     {func(b *wire.InterceptorBinding) { b.Selector = &wire.InterceptorSelector{Rpc: " "} }, func(b *interceptor.Binding) { b.RPCs = nil }},
+		"service only":       {func(b *wire.InterceptorBinding) { b.Selector.Method = " " }, rpc("s/")},
+		"method only":        {func(b *wire.InterceptorBinding) { b.Selector.Service = "" }, rpc("/M")},
+		"two slashes":        {func(b *wire.InterceptorBinding) { b.Selector.Rpc = "a/b/c" }, rpc("a/b/c")},
+		"no slash":           {func(b *wire.InterceptorBinding) { b.Selector.Rpc = " a " }, rpc("a")},
+		"no id":              {func(b *wire.InterceptorBinding) { b.Id = " " }, func(b *interceptor.Binding) { b.ID = "" }},
+		"no phases":          {func(b *wire.InterceptorBinding) { b.Phases = nil }, func(b *interceptor.Binding) { b.Phases = nil }},
+		"phase 0":            {func(b *wire.InterceptorBinding) { b.Phases = append(b.Phases, 0) }, unknown},
+		"phase 1":            {func(b *wire.InterceptorBinding) { b.Phases = append(b.Phases, 1) }, unknown},
+		"phase 258":          {func(b *wire.InterceptorBinding) { b.Phases = append(b.Phases, 258) }, unknown},
+		"policy":             {func(b *wire.InterceptorBinding) { b.FailurePolicy = "open" }, func(b *interceptor.Binding) { b.FailurePolicy = none }},
+		"ignore":             {func(b *wire.InterceptorBinding) { b.FailurePolicy = "ignore" }, func(b *interceptor.Binding) { b.FailurePolicy = none }},
+		"ignore in post_commit": {
+			func(b *wire.InterceptorBinding) {
+				b.FailurePolicy, b.Phases = "ignore", []wire.GatewayInterceptorPhase{4}
+			},
+			func(b *interceptor.Binding) {
+				b.PostCommitPolicy, b.Phases = none, []interceptor.Phase{interceptor.PostCommit}
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := dial(t, serveWire(t, &rude{manifest: tc.manifest})).Describe(t.Context())
-			if tc.want != "" {
-				if err == nil || !strings.Contains(err.Error(), tc.want) {
-					t.Errorf("error %v; want %q", err, tc.want)
-				}
-				return
-			}
-			want := []interceptor.Binding{{ID: "b", RPCs: []string{"s/M"}, Phases: []interceptor.Phase{interceptor.ModifyOperation, interceptor.Validate}}}
-			if err != nil || cmp.Diff(want, got.Bindings) != "" {
-				t.Errorf("bindings %+v, %v", got, err)
+			got, err := dial(t, serveWire(t, &rude{manifest: manifest(tc.sent)})).Describe(t.Context())
+			want := &interceptor.Manifest{FailurePolicy: interceptor.FailClosed, Bindings: []interceptor.Binding{binding(tc.differ)}}
+			if diff := cmp.Diff(want, got); err != nil || diff != "" {
+				t.Error(diff, err)
 			}
 		})
+	}
+	got, err := dial(t, serveWire(t, &rude{manifest: &wire.InterceptorManifest{FailurePolicy: "ignore"}})).Describe(t.Context())
+	if err != nil || got.FailurePolicy != none {
+		t.Errorf("manifest %+v, %v", got, err)
 	}
 }
 
@@ -201,42 +236,5 @@ func TestPingsAreWelcome(t *testing.T) {
 		case *http2.GoAwayFrame:
 			t.Fatalf("the server hung up after %d pings: %s %s", acked, frame.ErrCode, frame.DebugData())
 		}
-	}
-}
-
-func TestTLS(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
-	endpoint := serve(t, "tcp", func(ctx context.Context, lis net.Listener) error {
-		return remote.Serve(ctx, lis, allow, remote.TLS(config))
-	})
-	endpoint = strings.Replace(endpoint, "http://", "https://", 1)
-
-	if _, err := dial(t, endpoint, remote.CACert(ca)).Evaluate(t.Context(), evaluation()); err != nil {
-		t.Errorf("with the authority: %v", err)
-	}
-	if _, err := dial(t, endpoint).Evaluate(t.Context(), evaluation()); err == nil {
-		t.Error("a certificate of nobody's was taken")
-	}
-	if _, err := remote.Dial(t.Context(), endpoint, remote.CACert(ca+".not")); err == nil || !strings.Contains(err.Error(), ca) {
-		t.Errorf("a missing authority: %v", err)
-	}
-	if err := remote.ListenAndServe(t.Context(), "https://127.0.0.1:0", allow); err == nil {
-		t.Error("https without a certificate is served")
 	}
 }

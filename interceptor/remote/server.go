@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"time"
 
 	"github.com/docket-audit/docket/interceptor"
@@ -14,6 +15,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -48,9 +51,17 @@ func ListenAndServe(ctx context.Context, endpoint string, i interceptor.Intercep
 // returns nil. It closes lis.
 func Serve(ctx context.Context, lis net.Listener, i interceptor.Interceptor, opts ...Option) error {
 	o := newOptions(opts)
+	service, err := o.service(i)
+	if err != nil {
+		return errors.Join(fmt.Errorf("serve interceptor: %w", err), lis.Close())
+	}
 	settings := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(MaxMessageBytes),
 		grpc.MaxSendMsgSize(MaxMessageBytes),
+		grpc.StaticStreamWindowSize(windowBytes),
+		grpc.StaticConnWindowSize(windowBytes),
+		// A goroutine that lives on has grown its stack to what a call needs.
+		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))),
 		// Gateways ping idle connections every few seconds. By default a Go
 		// server takes that for abuse and hangs up on them.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
@@ -58,8 +69,11 @@ func Serve(ctx context.Context, lis net.Listener, i interceptor.Interceptor, opt
 	if o.tls != nil {
 		settings = append(settings, grpc.Creds(credentials.NewTLS(o.tls)))
 	}
-	server := grpc.NewServer(settings...)
-	wire.RegisterGatewayInterceptorServer(server, &service{impl: i})
+	server := grpc.NewServer(append(settings, o.server...)...)
+	wire.RegisterGatewayInterceptorServer(server, service)
+	ready := health.NewServer()
+	ready.SetServingStatus(wire.GatewayInterceptor_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
+	healthpb.RegisterHealthServer(server, ready)
 
 	stopped := make(chan struct{})
 	failed := make(chan struct{})
@@ -67,11 +81,12 @@ func Serve(ctx context.Context, lis net.Listener, i interceptor.Interceptor, opt
 		defer close(stopped)
 		select {
 		case <-ctx.Done():
+			ready.Shutdown()
 			stop(server)
 		case <-failed:
 		}
 	}()
-	err := server.Serve(lis)
+	err = server.Serve(lis)
 	close(failed)
 	<-stopped
 	if err != nil && ctx.Err() == nil && !errors.Is(err, grpc.ErrServerStopped) {
@@ -90,12 +105,34 @@ func stop(server *grpc.Server) {
 // A service answers the wire contract by an interceptor.
 type service struct {
 	wire.UnimplementedGatewayInterceptorServer
-	impl interceptor.Interceptor
+	impl   interceptor.Interceptor
+	verify *verifier // nil: everybody is served
+	budget time.Duration
+}
+
+// service is what answers, as the options want it.
+func (o *options) service(i interceptor.Interceptor) (*service, error) {
+	s := &service{impl: i, budget: o.budget}
+	if o.budget <= 0 {
+		return nil, fmt.Errorf("a budget of %s is none", o.budget)
+	}
+	if o.verify != nil {
+		var err error
+		if s.verify, err = newVerifier(o.verify); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // Describe implements the wire contract.
 func (s *service) Describe(ctx context.Context, _ *wire.DescribeRequest) (answer *wire.InterceptorManifest, err error) {
 	defer failOnPanic(&err)
+	if err := s.verify.caller(ctx); err != nil {
+		return nil, err
+	}
+	ctx, cancel := s.within(ctx)
+	defer cancel()
 	m, err := s.impl.Describe(ctx)
 	if err != nil {
 		return nil, wireError(err)
@@ -108,22 +145,31 @@ func (s *service) Describe(ctx context.Context, _ *wire.DescribeRequest) (answer
 
 // SnapshotProviderProfiles implements the wire contract: our interceptors vend
 // no provider profiles, and their manifests say so.
-func (s *service) SnapshotProviderProfiles(context.Context, *wire.ProviderProfileSnapshotRequest) (*wire.ProviderProfileSnapshot, error) {
+func (s *service) SnapshotProviderProfiles(ctx context.Context, _ *wire.ProviderProfileSnapshotRequest) (*wire.ProviderProfileSnapshot, error) {
+	if err := s.verify.caller(ctx); err != nil {
+		return nil, err
+	}
 	return &wire.ProviderProfileSnapshot{}, nil
 }
 
 // Evaluate implements the wire contract.
 func (s *service) Evaluate(ctx context.Context, request *wire.InterceptorEvaluation) (answer *wire.InterceptorResult, err error) {
 	defer failOnPanic(&err)
+	if err := s.verify.caller(ctx); err != nil {
+		return nil, err
+	}
 	e, err := evaluationFromWire(request)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	e.Start = time.Now()
-	if md, ok := metadata.FromIncomingContext(ctx); ok {
-		e.Operation = interceptor.UID(first(md.Get(operationKey)))
-		e.Trace = readTraceparent(first(md.Get(traceKey)))
+	e.Operation = interceptor.UID(header(ctx, operationKey))
+	e.Trace = readTraceparent(header(ctx, traceKey))
+	if id := header(ctx, requestKey); fitsHeader(id) {
+		e.RequestID = id
 	}
+	ctx, cancel := s.within(ctx)
+	defer cancel()
 	result, err := s.impl.Evaluate(ctx, e)
 	if err != nil {
 		return nil, wireError(err)
@@ -138,7 +184,17 @@ func (s *service) Evaluate(ctx context.Context, request *wire.InterceptorEvaluat
 	return answer, nil
 }
 
-func first(values []string) string {
+// within bounds a call that its caller gives more time than there is.
+func (s *service) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= s.budget {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, s.budget)
+}
+
+// header returns the first of a call's values of a key; "" when there is none.
+func header(ctx context.Context, key string) string {
+	values := metadata.ValueFromIncomingContext(ctx, key)
 	if len(values) == 0 {
 		return ""
 	}

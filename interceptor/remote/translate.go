@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,7 +23,11 @@ func evaluationToWire(e *interceptor.Evaluation) (*wire.InterceptorEvaluation, e
 		return nil, err
 	}
 	w := &wire.InterceptorEvaluation{
-		InterceptorName: e.Interceptor, BindingId: e.Binding, Service: e.Service, Method: e.Method, Principal: e.Principal,
+		InterceptorName: e.Interceptor, BindingId: e.Binding, Service: utf8(e.Service), Method: utf8(e.Method),
+		Principal: utf8Map(e.Principal), Context: utf8Map(e.Attributes),
+	}
+	if w.Metadata, err = namespacesToWire(e.Metadata); err != nil {
+		return nil, err
 	}
 	switch e.Phase {
 	case interceptor.ModifyOperation:
@@ -48,8 +53,8 @@ func structOf(p *interceptor.Payload) (*structpb.Struct, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &structpb.Struct{}
-	if err := protojson.Unmarshal(raw, s); err != nil {
+	s, err := objectOf(raw)
+	if err != nil {
 		return nil, fmt.Errorf("payload is no JSON object: %w", err)
 	}
 	return s, nil
@@ -58,7 +63,12 @@ func structOf(p *interceptor.Payload) (*structpb.Struct, error) {
 // evaluationFromWire is what an interceptor served here is shown.
 func evaluationFromWire(w *wire.InterceptorEvaluation) (*interceptor.Evaluation, error) {
 	e := &interceptor.Evaluation{
-		Interceptor: w.GetInterceptorName(), Binding: w.GetBindingId(), Service: w.GetService(), Method: w.GetMethod(), Principal: w.GetPrincipal(),
+		Interceptor: w.GetInterceptorName(), Binding: w.GetBindingId(), Service: w.GetService(), Method: w.GetMethod(),
+		Principal: w.GetPrincipal(), Attributes: w.GetContext(),
+	}
+	var err error
+	if e.Metadata, err = namespacesFromWire(w.GetMetadata()); err != nil {
+		return nil, err
 	}
 	var payload *structpb.Struct
 	switch phase := w.GetPhase().(type) {
@@ -83,7 +93,7 @@ func evaluationFromWire(w *wire.InterceptorEvaluation) (*interceptor.Evaluation,
 
 // resultToWire is what an interceptor served here answers.
 func resultToWire(r *interceptor.Result) (*wire.InterceptorResult, error) {
-	w := &wire.InterceptorResult{Reason: utf8(r.Reason), StatusCode: utf8(r.StatusCode), Warnings: r.Warnings}
+	w := &wire.InterceptorResult{Reason: utf8(r.Reason), StatusCode: utf8(r.StatusCode), Warnings: r.Warnings, LogAnnotations: utf8Map(r.Annotations)}
 	switch r.Decision {
 	case interceptor.Allow, interceptor.Modify:
 		w.Allowed = true
@@ -91,11 +101,9 @@ func resultToWire(r *interceptor.Result) (*wire.InterceptorResult, error) {
 	default:
 		return nil, fmt.Errorf("no such decision: %d", r.Decision)
 	}
-	for k, v := range r.Annotations {
-		if w.LogAnnotations == nil {
-			w.LogAnnotations = make(map[string]string, len(r.Annotations))
-		}
-		w.LogAnnotations[utf8(k)] = utf8(v)
+	var err error
+	if w.DynamicMetadata, err = namespacesToWire(r.Metadata); err != nil && r.Decision != interceptor.Deny {
+		return nil, err
 	}
 	for i := range w.Warnings {
 		if w.Warnings[i] != utf8(w.Warnings[i]) {
@@ -123,6 +131,58 @@ func resultToWire(r *interceptor.Result) (*wire.InterceptorResult, error) {
 // utf8 keeps a text that gRPC would refuse to send from losing the answer.
 func utf8(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
 
+// utf8Map is utf8 of names and values. What is in order is not copied: it is
+// written on the wire and no more.
+func utf8Map(m map[string]string) map[string]string {
+	for k, v := range m {
+		if utf8(k) == k && utf8(v) == v {
+			continue
+		}
+		out := make(map[string]string, len(m))
+		for _, k := range slices.Sorted(maps.Keys(m)) { // of two names that become one, the same wins each time
+			out[utf8(k)] = utf8(m[k])
+		}
+		return out
+	}
+	return m
+}
+
+// namespacesToWire writes metadata namespaces; nil when there are none.
+func namespacesToWire(m map[string]map[string]any) (*structpb.Struct, error) {
+	if len(m) == 0 {
+		return nil, nil
+	}
+	raw, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("write metadata: %w", err)
+	}
+	s, err := objectOf(raw)
+	if err != nil {
+		return nil, fmt.Errorf("write metadata: %w", err)
+	}
+	return s, nil
+}
+
+// namespacesFromWire reads them. Each is an object, and every value in it has a
+// JSON form.
+func namespacesFromWire(s *structpb.Struct) (map[string]map[string]any, error) {
+	if len(s.GetFields()) == 0 {
+		return nil, nil
+	}
+	if _, err := protojson.Marshal(s); err != nil {
+		return nil, fmt.Errorf("metadata has no JSON form: %w", err)
+	}
+	m := make(map[string]map[string]any, len(s.GetFields()))
+	for name, value := range s.GetFields() {
+		space, ok := value.GetKind().(*structpb.Value_StructValue)
+		if !ok {
+			return nil, fmt.Errorf("metadata namespace %q is no object", name)
+		}
+		m[name] = space.StructValue.AsMap()
+	}
+	return m, nil
+}
+
 // resultFromWire reads an interceptor's answer.
 func resultFromWire(w *wire.InterceptorResult) (*interceptor.Result, error) {
 	r := &interceptor.Result{
@@ -134,6 +194,13 @@ func resultFromWire(w *wire.InterceptorResult) (*interceptor.Result, error) {
 		r.Decision = interceptor.Modify
 	case w.GetAllowed():
 		r.Decision = interceptor.Allow
+	}
+	var err error
+	if r.Metadata, err = namespacesFromWire(w.GetDynamicMetadata()); err != nil {
+		if r.Decision != interceptor.Deny {
+			return nil, &interceptor.Failure{Kind: interceptor.InvalidResult, Detail: err.Error()}
+		}
+		r.Violation = err.Error()
 	}
 	for i, p := range w.GetPatches() {
 		patch := interceptor.Patch{Op: p.GetOp(), Path: p.GetPath(), From: p.GetFrom()}

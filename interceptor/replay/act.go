@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"google.golang.org/grpc/codes"
@@ -50,6 +51,10 @@ const (
 	cutOff      = "no implementation here, and the binding's answer is not in the record"
 	otherInput  = "no implementation here, and the binding would be shown another input than then"
 	resultLarge = "no implementation here, and the binding's result was too large to be recorded"
+
+	redactedInput   = "its payload is redacted"
+	redactedPatches = "its patches are redacted"
+	redactedResult  = "no implementation here, and the binding's result is redacted"
 )
 
 // replay takes one operation through the candidate and compares.
@@ -63,8 +68,14 @@ func (s *stage) replay(ctx context.Context, op *activity.Operation) Group {
 	s.now = a
 	again := op.Operation
 	again.Durable = false
+	if again.Labels == nil && w.byLabel {
+		again.Labels = labelsOf(op.Request)
+	}
+	if again.Metadata == nil {
+		again.Metadata = initialMetadata(op)
+	}
 	out := s.chain.Run(ctx, &again, a.handle)
-	if out.Ran && out.HandlerStatus.Code() == codes.OK && w.after > 0 {
+	if out.Ran && out.HandlerStatus.Code() == codes.OK && w.after > passedOver(out) {
 		<-a.done
 	}
 	s.report.Reexecuted += a.reexecuted
@@ -81,8 +92,8 @@ func unfit(op *activity.Operation, w wants) string {
 	if w.before == 0 {
 		return ""
 	}
-	if op.Request == nil {
-		return noPayload
+	if op.Request == nil && (!w.selective || w.byLabel && !knowsLabels(op)) {
+		return noPayload // else it may be that no binding is called
 	}
 	for _, e := range op.Evaluations {
 		if e.Phase == interceptor.Validate && e.Missing != "" && e.Payload != nil {
@@ -90,6 +101,17 @@ func unfit(op *activity.Operation, w wants) string {
 		}
 	}
 	return ""
+}
+
+// passedOver counts the bindings of post_commit that do not select the operation.
+func passedOver(out *interceptor.Outcome) int {
+	n := 0
+	for i := range out.Parts {
+		if p := &out.Parts[i]; p.Phase == interceptor.PostCommit && p.Skipped != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // handle answers what the handler answered then. Where it did not run then it
@@ -118,8 +140,9 @@ func (a *act) recorded(e *interceptor.Evaluation) *activity.Evaluation {
 
 // A standIn is called in place of a binding's implementation.
 type standIn struct {
-	stage *stage
-	impl  interceptor.Interceptor // nil: there is only the record
+	stage  *stage
+	impl   interceptor.Interceptor // nil: there is only the record
+	shadow bool
 }
 
 // Describe implements [interceptor.Interceptor].
@@ -135,14 +158,20 @@ func (s *standIn) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*int
 	a := s.stage.now
 	then := a.recorded(e)
 	if e.Phase == interceptor.PostCommit && a.op.Outcome.Response == nil && (then == nil || then.Failure == nil) {
-		return nil, a.miss(e, noResponse)
+		return nil, s.miss(e, noResponse)
 	}
 	if then != nil && then.Failure != nil {
 		a.answered++
 		return nil, &interceptor.Failure{Kind: then.Failure.Kind, Detail: then.Failure.Detail}
 	}
+	if e.Phase != interceptor.PostCommit && a.op.Request == nil {
+		return nil, s.miss(e, noPayload)
+	}
 	shown := a.shown(e)
 	if s.impl != nil {
+		if a.redacted(then, e.Phase) {
+			return nil, s.miss(e, redactedInput)
+		}
 		a.reexecuted++
 		return s.impl.Evaluate(ctx, shown)
 	}
@@ -154,7 +183,9 @@ func (s *standIn) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*int
 		why = cutOff
 	case then.Truncated:
 		why = resultLarge
-	case !equal(then.Payload, shown.Payload) || !equal(then.State, shown.State):
+	case slices.ContainsFunc(then.Result.Patches, valueless):
+		why = redactedResult
+	case !equal(then.Payload, shown.Payload) || !equal(then.State, shown.State) || !sameScope(then.Evaluation, shown):
 		why = otherInput
 	default:
 		a.answered++
@@ -162,7 +193,23 @@ func (s *standIn) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*int
 		again.Violation = ""
 		return &again, nil
 	}
-	return nil, a.miss(e, why)
+	return nil, s.miss(e, why)
+}
+
+// redacted says whether the record has the input of a binding not as it was. A
+// binding that was not called then is shown what others were.
+func (a *act) redacted(then *activity.Evaluation, phase interceptor.Phase) bool {
+	if then != nil {
+		return then.Redacted
+	}
+	return slices.ContainsFunc(a.op.Evaluations, func(e activity.Evaluation) bool {
+		return e.Redacted && (e.Phase == interceptor.PostCommit) == (phase == interceptor.PostCommit)
+	})
+}
+
+// valueless says whether a patch has lost its value.
+func valueless(p interceptor.Patch) bool {
+	return p.Value == nil && (p.Op == "add" || p.Op == "replace" || p.Op == "test")
 }
 
 // shown returns the evaluation as the binding is to see it. The chain here knows
@@ -184,20 +231,26 @@ func (a *act) shown(e *interceptor.Evaluation) *interceptor.Evaluation {
 			c.Payload = r.Payload
 			return &c
 		}
-		if r.Result != nil && r.Result.Decision == interceptor.Modify {
+		if r.Result != nil && r.Result.Decision == interceptor.Modify && !a.shadowed(r.UID) {
 			then = append(then, r.Result.Patches...)
 		}
 	}
 	return e
 }
 
+// shadowed says whether an evaluation of the record was a shadow's.
+func (a *act) shadowed(uid interceptor.UID) bool {
+	return slices.ContainsFunc(a.op.Outcome.Parts, func(p interceptor.Part) bool { return p.Shadow && p.Evaluation == uid })
+}
+
 // miss notes that an evaluation could neither be re-executed nor answered from
-// the record. What post_commit would say changes nothing about the operation,
-// so that it stays comparable.
-func (a *act) miss(e *interceptor.Evaluation, why string) error {
+// the record. What post_commit or a shadow would say changes nothing about the
+// operation, so that it stays comparable.
+func (s *standIn) miss(e *interceptor.Evaluation, why string) error {
+	a := s.stage.now
 	a.unanswered++
 	a.missing = e.UID
-	if a.unreplayable == "" && e.Phase != interceptor.PostCommit {
+	if a.unreplayable == "" && e.Phase != interceptor.PostCommit && !s.shadow {
 		a.unreplayable = why
 		a.missed = &interceptor.Part{Interceptor: e.Interceptor, Binding: e.Binding, Phase: e.Phase}
 	}
@@ -217,6 +270,22 @@ func equal(x, y *interceptor.Payload) bool {
 	return err == nil && bytes.Equal(a, b)
 }
 
+// sameScope says whether two evaluations show the same attributes and metadata.
+func sameScope(x, y *interceptor.Evaluation) bool {
+	if !maps.Equal(x.Attributes, y.Attributes) || len(x.Metadata) != len(y.Metadata) {
+		return false
+	}
+	if len(x.Metadata) == 0 {
+		return true
+	}
+	a, err := ocsf.EncodeValue(x.Metadata)
+	if err != nil {
+		return false
+	}
+	b, err := ocsf.EncodeValue(y.Metadata)
+	return err == nil && bytes.Equal(a, b)
+}
+
 // Record implements [interceptor.Recorder]: the stage watches its own chain.
 func (s *stage) Record(f interceptor.Fact) {
 	e := f.Evaluation
@@ -224,10 +293,10 @@ func (s *stage) Record(f interceptor.Fact) {
 		return
 	}
 	a := s.now
-	if f.Result != nil && f.Result.Decision == interceptor.Modify {
+	if f.Result != nil && f.Result.Decision == interceptor.Modify && !f.Binding.Shadow {
 		a.accepted = append(a.accepted, f.Result.Patches...)
 	}
-	if f.Failure != nil && a.erred == nil && a.missing != e.UID {
+	if f.Failure != nil && a.erred == nil && a.missing != e.UID && !f.Binding.Shadow {
 		if then := a.recorded(e); then == nil || then.Failure == nil {
 			a.erred = &interceptor.Part{Interceptor: e.Interceptor, Binding: e.Binding, Phase: e.Phase, Failure: &interceptor.Failure{Kind: f.Failure.Kind}}
 		}
@@ -239,90 +308,3 @@ func (s *stage) Record(f interceptor.Fact) {
 
 // Barrier implements [interceptor.Recorder]. Nobody waits in replay.
 func (s *stage) Barrier(context.Context, interceptor.UID) error { return nil }
-
-// compare says how what came of the operation now compares with what did then.
-func (a *act) compare(out *interceptor.Outcome) Group {
-	then := a.op.Outcome
-	g := Group{Comparison: Same, From: then.Decision.String(), To: out.Decision.String()}
-	switch {
-	case a.unreplayable != "":
-		g = Group{Comparison: Unreplayable, Reason: a.unreplayable}
-		g.by(a.missed)
-	case a.erred != nil:
-		g.Comparison, g.Reason = Erred, string(a.erred.Failure.Kind)
-		g.by(a.erred)
-	case circumstantial(then) && out.Decision != interceptor.Deny:
-		// The candidate had nothing against it, but the policy did not decide
-		// then either: the audit was unavailable, or the caller had gone.
-	case then.Decision != out.Decision || then.Ran != out.Ran:
-		g.Comparison = Flipped
-		g.by(cause(then, out))
-	case a.op.Truncated:
-		g = Group{Comparison: Unreplayable, Reason: noPatches}
-	case !slices.EqualFunc(then.Patches, out.Patches, samePatch):
-		g.Comparison = PatchesDiffer
-		g.by(patcher(then, out))
-	}
-	return g
-}
-
-// circumstantial says that an operation was denied by what no plan decides.
-func circumstantial(out *interceptor.Outcome) bool {
-	return out.Decision == interceptor.Deny && out.By == nil && out.Status.Code() != codes.PermissionDenied
-}
-
-func (g *Group) by(p *interceptor.Part) {
-	if p != nil {
-		g.Interceptor, g.Binding = p.Interceptor, p.Binding
-	}
-}
-
-// cause returns the binding that a flip goes back to: the one that denies now,
-// else the one that denied then, else the one that patches in one case only.
-func cause(then, now *interceptor.Outcome) *interceptor.Part {
-	if now.By != nil {
-		return now.By
-	}
-	if then.By != nil {
-		return then.By
-	}
-	return patcher(then, now)
-}
-
-// patcher returns a binding that patches in one case and not in the other, else
-// the first that patches now.
-func patcher(then, now *interceptor.Outcome) *interceptor.Part {
-	for _, pair := range [][2][]interceptor.Part{{now.Parts, then.Parts}, {then.Parts, now.Parts}} {
-		for i := range pair[0] {
-			p := &pair[0][i]
-			if p.Decision == interceptor.Modify && !slices.ContainsFunc(pair[1], func(q interceptor.Part) bool {
-				return q.Interceptor == p.Interceptor && q.Binding == p.Binding && q.Phase == p.Phase && q.Decision == interceptor.Modify
-			}) {
-				return p
-			}
-		}
-	}
-	for i := range now.Parts {
-		if now.Parts[i].Decision == interceptor.Modify {
-			return &now.Parts[i]
-		}
-	}
-	return nil
-}
-
-// samePatch compares patches; values by their JSON, which the record has in
-// canonical form.
-func samePatch(x, y interceptor.Patch) bool {
-	if x.Op != y.Op || x.Path != y.Path || x.From != y.From || (x.Value == nil) != (y.Value == nil) {
-		return false
-	}
-	return bytes.Equal(canonical(x.Value), canonical(y.Value))
-}
-
-// canonical returns the canonical form of a value, or the value when it has none.
-func canonical(v []byte) []byte {
-	if c, err := ocsf.Canonicalize(v); err == nil {
-		return c
-	}
-	return v
-}

@@ -20,6 +20,12 @@
 //   - A binding without an implementation is answered from the record, as long
 //     as it would be shown just what it was shown then. Else the operation cannot
 //     be replayed, and the [Report] says why.
+//   - A shadow is called or answered like any other binding. Whatever it says,
+//     and whether it can be had at all, no operation comes out otherwise for it.
+//   - Bindings select by principals as they did, and by the labels in what was
+//     shown of the request.
+//   - A binding whose input an operator had redacted is not re-executed: it would
+//     judge what nobody asked. It is answered from the record, if it can be.
 //   - The handler answers what it answered then.
 //
 // An operation then is the same, or flips (another decision, or the handler
@@ -28,7 +34,8 @@
 //
 // Replay knows payloads as bindings saw them, as JSON without secrets. It
 // applies patches to that, and does not know the protobuf type that the chain
-// checked them against.
+// checked them against. A metadata namespace that no binding was shown then is
+// shown to none now.
 //
 // Nothing here stores or sends anything, and two runs give equal reports,
 // provided that the interceptors judge equal input equally.

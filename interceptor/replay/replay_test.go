@@ -19,7 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/types/known/apipb"
+	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/interceptor/activity"
@@ -258,13 +258,13 @@ func TestTypedPayloads(t *testing.T) {
 	patcher := func() *counter {
 		return counting(func(*interceptor.Evaluation) (*interceptor.Result, error) {
 			return &interceptor.Result{Decision: interceptor.Modify, Patches: []interceptor.Patch{
-				{Op: "add", Path: "/name", Value: []byte(`""`)}, {Op: "add", Path: "/request_type_url", Value: []byte(`"x"`)},
+				{Op: "add", Path: "/location", Value: []byte(`[{"leading_comments":"x","span":[]}]`)},
 			}}, nil
 		})
 	}
 	strict := func() *counter {
 		return counting(func(e *interceptor.Evaluation) (*interceptor.Result, error) {
-			if raw, _ := e.Payload.JSON(); string(raw) != `{"requestTypeUrl":"x"}` {
+			if raw, _ := e.Payload.JSON(); string(raw) != `{"location":[{"leadingComments":"x"}]}` {
 				return &interceptor.Result{Decision: interceptor.Deny, Reason: string(raw)}, nil
 			}
 			return allow()
@@ -273,7 +273,7 @@ func TestTypedPayloads(t *testing.T) {
 	h := &history{link: profile.Link{Emitter: "gateway-0", Epoch: "0199d0aa-0000-7000-8000-00000000e001", Sequence: 1}}
 	h.run(t, planOf(patcher(), strict(), watch(), watch()), func(chain *interceptor.Chain) {
 		op := operation(t, 1, "", "")
-		op.Request = &apipb.Method{Name: "was"}
+		op.Request = &descriptorpb.SourceCodeInfo{}
 		if out := chain.Run(context.Background(), op, handler); !out.Ran {
 			t.Fatal(out.Reason)
 		}

@@ -127,8 +127,12 @@ type stage struct {
 	wants  map[string]wants // by service/method
 }
 
-// wants is what a plan calls for one method.
-type wants struct{ before, after int }
+// wants is what a plan calls for one method. Selective says that it may be less
+// for some operations, byLabel that their labels are to tell.
+type wants struct {
+	before, after      int
+	selective, byLabel bool
+}
 
 func newStage(plan *interceptor.Plan, report *Report) (*stage, error) {
 	s := &stage{report: report, wants: map[string]wants{}}
@@ -137,7 +141,7 @@ func newStage(plan *interceptor.Plan, report *Report) (*stage, error) {
 	c.Bindings = slices.Clone(plan.Bindings)
 	for i := range c.Bindings {
 		b := &c.Bindings[i]
-		b.Impl = &standIn{stage: s, impl: b.Impl}
+		b.Impl = &standIn{stage: s, impl: b.Impl, shadow: b.Shadow}
 		b.Timeout = max(b.Timeout, patience)
 	}
 	var err error
@@ -164,6 +168,8 @@ func (s *stage) wanted(service, method string) wants {
 		if one := (interceptor.Plan{Bindings: []interceptor.Binding{b}}); !one.Governs(service, method) {
 			continue
 		}
+		w.selective = w.selective || len(b.Principals)+len(b.Labels) > 0
+		w.byLabel = w.byLabel || len(b.Labels) > 0
 		for _, phase := range b.Phases {
 			if phase == interceptor.PostCommit {
 				w.after++

@@ -27,7 +27,7 @@ func TestDocuments(t *testing.T) {
 	})
 	all := strings.Join(files, "\n") + "\n"
 	const maxLines = 200
-	for _, doc := range []string{"README.md", "ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md"} {
+	for _, doc := range []string{"README.md", "ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md", "docs/openshell.md"} {
 		data, err := os.ReadFile(filepath.Join(root(), doc))
 		if err != nil {
 			t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
 // Hides reports whether a JSON Pointer into the protobuf JSON form of a message
@@ -18,26 +17,26 @@ import (
 // holds is not in the schema.
 //
 // A pointer to no field of the schema is not hidden; it is merely wrong.
-func Hides(md protoreflect.MessageDescriptor, pointer []string) bool {
+func (w Walk) Hides(md protoreflect.MessageDescriptor, pointer []string) bool {
 	switch {
 	case md.FullName() == anyName:
 		return true
 	case len(pointer) == 0:
-		return Reaches(md)
-	case md.FullName().Parent() == "google.protobuf":
+		return w.Reaches(md)
+	case WellKnown(md):
 		// Struct, Timestamp and their like have JSON forms of their own.
 		return false
 	}
-	for _, fd := range named(md, pointer[0]) {
-		if fieldHides(fd, pointer[1:]) {
+	for _, fd := range w.named(md, pointer[0]) {
+		if w.fieldHides(fd, pointer[1:]) {
 			return true
 		}
 	}
 	return false
 }
 
-func fieldHides(fd protoreflect.FieldDescriptor, rest []string) bool {
-	if Secret(fd) {
+func (w Walk) fieldHides(fd protoreflect.FieldDescriptor, rest []string) bool {
+	if w.Secret(fd) {
 		return true
 	}
 	held := heldBy(fd)
@@ -45,33 +44,54 @@ func fieldHides(fd protoreflect.FieldDescriptor, rest []string) bool {
 	case held == nil:
 		return false
 	case !fd.IsMap() && !fd.IsList():
-		return Hides(held, rest)
+		return w.Hides(held, rest)
 	case len(rest) == 0:
-		return Reaches(held)
+		return w.Reaches(held)
 	default:
-		return Hides(held, rest[1:]) // rest[0] is an index or a key
+		return w.Hides(held, rest[1:]) // rest[0] is an index or a key
 	}
+}
+
+// Field returns the field of md that a name in the JSON form means, and whether
+// that is its JSON name: protobuf JSON is also read with the names of the
+// schema. It returns nil when the name means no field. An extension's name is
+// its full name in brackets.
+func (w Walk) Field(md protoreflect.MessageDescriptor, name string) (fd protoreflect.FieldDescriptor, byJSONName bool) {
+	if inner, ok := strings.CutPrefix(name, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		xt, err := w.Resolver().FindExtensionByName(protoreflect.FullName(inner))
+		if err != nil || xt.TypeDescriptor().ContainingMessage().FullName() != md.FullName() {
+			return nil, false
+		}
+		return xt.TypeDescriptor(), ok
+	}
+	fields := md.Fields()
+	if fd := fields.ByJSONName(name); fd != nil {
+		return fd, true
+	}
+	if fd := fields.ByTextName(name); fd != nil {
+		return fd, false
+	}
+	if fd := fields.ByName(protoreflect.Name(name)); fd != nil {
+		return fd, false
+	}
+	return nil, false
 }
 
 // named returns the fields that a name of the JSON form may mean. They are two
 // only where one field's JSON name is the schema name of another.
-func named(md protoreflect.MessageDescriptor, name string) []protoreflect.FieldDescriptor {
-	var fds []protoreflect.FieldDescriptor
-	if inner, ok := strings.CutPrefix(name, "["); ok {
-		inner, _ = strings.CutSuffix(inner, "]")
-		xt, err := protoregistry.GlobalTypes.FindExtensionByName(protoreflect.FullName(inner))
-		if err == nil && xt.TypeDescriptor().ContainingMessage().FullName() == md.FullName() {
-			fds = append(fds, xt.TypeDescriptor())
-		}
+func (w Walk) named(md protoreflect.MessageDescriptor, name string) []protoreflect.FieldDescriptor {
+	fd, byJSONName := w.Field(md, name)
+	if fd == nil {
+		return nil
+	}
+	fds := []protoreflect.FieldDescriptor{fd}
+	if !byJSONName || fd.IsExtension() {
 		return fds
 	}
-	byJSON := md.Fields().ByJSONName(name)
-	if byJSON != nil {
-		fds = append(fds, byJSON)
-	}
-	for _, fd := range []protoreflect.FieldDescriptor{md.Fields().ByTextName(name), md.Fields().ByName(protoreflect.Name(name))} {
-		if fd != nil && fd != byJSON {
-			fds = append(fds, fd)
+	for _, other := range []protoreflect.FieldDescriptor{md.Fields().ByTextName(name), md.Fields().ByName(protoreflect.Name(name))} {
+		if other != nil && other != fd {
+			fds = append(fds, other)
 		}
 	}
 	return fds

@@ -5,7 +5,6 @@ package secretwalk
 import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
 // Redact returns the message without its secret fields, also those inside
@@ -15,24 +14,24 @@ import (
 // Unknown fields are dropped from the copy, because nothing says that they are
 // public. The contents of an Any whose type is not known stay as they are: such
 // a message has no JSON form, so nothing of it is shown.
-func Redact(m proto.Message) proto.Message {
-	if m == nil || !holds(m.ProtoReflect()) {
+func (w Walk) Redact(m proto.Message) proto.Message {
+	if m == nil || !w.holds(m.ProtoReflect()) {
 		return m
 	}
 	c := proto.Clone(m)
-	wipe(c.ProtoReflect())
+	w.wipe(c.ProtoReflect())
 	return c
 }
 
 // holds reports whether there is anything to take out of m.
-func holds(m protoreflect.Message) bool {
-	s := shapeOf(m.Descriptor())
+func (w Walk) holds(m protoreflect.Message) bool {
+	s := w.shapeOf(m.Descriptor())
 	if !s.reaches {
 		return false
 	}
 	if s.isAny {
-		inner := inside(m)
-		return inner != nil && holds(inner)
+		inner := w.inside(m)
+		return inner != nil && w.holds(inner)
 	}
 	for _, fd := range s.secrets {
 		if m.Has(fd) {
@@ -42,14 +41,14 @@ func holds(m protoreflect.Message) bool {
 	found := false
 	for _, fd := range s.into {
 		if m.Has(fd) {
-			each(fd, m.Get(fd), func(held protoreflect.Message) { found = found || holds(held) })
+			each(fd, m.Get(fd), func(held protoreflect.Message) { found = found || w.holds(held) })
 		}
 	}
 	if s.extends {
 		m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 			if fd.IsExtension() {
-				found = found || Secret(fd)
-				each(fd, v, func(held protoreflect.Message) { found = found || holds(held) })
+				found = found || w.Secret(fd)
+				each(fd, v, func(held protoreflect.Message) { found = found || w.holds(held) })
 			}
 			return !found
 		})
@@ -58,14 +57,14 @@ func holds(m protoreflect.Message) bool {
 }
 
 // wipe takes the secrets out of m, which belongs to us.
-func wipe(m protoreflect.Message) {
+func (w Walk) wipe(m protoreflect.Message) {
 	m.SetUnknown(nil)
-	s := shapeOf(m.Descriptor())
+	s := w.shapeOf(m.Descriptor())
 	if !s.reaches {
 		return
 	}
 	if s.isAny {
-		wipeAny(m)
+		w.wipeAny(m)
 		return
 	}
 	for _, fd := range s.secrets {
@@ -73,17 +72,17 @@ func wipe(m protoreflect.Message) {
 	}
 	for _, fd := range s.into {
 		if m.Has(fd) {
-			each(fd, m.Get(fd), wipe)
+			each(fd, m.Get(fd), w.wipe)
 		}
 	}
 	if s.extends {
 		m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 			switch {
 			case !fd.IsExtension():
-			case Secret(fd):
+			case w.Secret(fd):
 				m.Clear(fd)
 			default:
-				each(fd, v, wipe)
+				each(fd, v, w.wipe)
 			}
 			return true
 		})
@@ -107,26 +106,26 @@ func each(fd protoreflect.FieldDescriptor, v protoreflect.Value, f func(protoref
 
 // inside returns a copy of what an Any holds; nil when its type is not known or
 // its bytes are not of that type.
-func inside(box protoreflect.Message) protoreflect.Message {
+func (w Walk) inside(box protoreflect.Message) protoreflect.Message {
 	fields := box.Descriptor().Fields()
 	url, value := box.Get(fields.ByNumber(1)).String(), box.Get(fields.ByNumber(2)).Bytes()
-	mt, err := protoregistry.GlobalTypes.FindMessageByURL(url)
+	mt, err := w.Resolver().FindMessageByURL(url)
 	if err != nil {
 		return nil
 	}
 	inner := mt.New()
-	if proto.Unmarshal(value, inner.Interface()) != nil {
+	if (proto.UnmarshalOptions{AllowPartial: true, Resolver: w.Resolver()}).Unmarshal(value, inner.Interface()) != nil {
 		return nil
 	}
 	return inner
 }
 
-func wipeAny(box protoreflect.Message) {
-	inner := inside(box)
-	if inner == nil || !holds(inner) {
+func (w Walk) wipeAny(box protoreflect.Message) {
+	inner := w.inside(box)
+	if inner == nil || !w.holds(inner) {
 		return
 	}
-	wipe(inner)
+	w.wipe(inner)
 	raw, err := proto.MarshalOptions{AllowPartial: true, Deterministic: true}.Marshal(inner.Interface())
 	if err != nil {
 		raw = nil // better nothing than a secret

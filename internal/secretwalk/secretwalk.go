@@ -11,13 +11,13 @@ import (
 	_ "google.golang.org/protobuf/types/descriptorpb" // without it a generated message's options are out of reach: Options panics
 )
 
-// Option is the number of the field option that marks a secret.
+// Option is the number of the field option that marks a secret by default.
 const Option protowire.Number = 50001
 
 const anyName protoreflect.FullName = "google.protobuf.Any"
 
 // Secret reports whether a field is marked secret.
-func Secret(fd protoreflect.FieldDescriptor) bool {
+func (w Walk) Secret(fd protoreflect.FieldDescriptor) bool {
 	options := fd.Options()
 	if options == nil {
 		return false
@@ -29,12 +29,12 @@ func Secret(fd protoreflect.FieldDescriptor) bool {
 		// Options that cannot be read cannot say that the field is public.
 		return true
 	}
-	return secretOption(raw)
+	return secretOption(raw, w.option())
 }
 
 // secretOption looks for the option in encoded FieldOptions. As everywhere in
 // protobuf the last of several values holds.
-func secretOption(raw []byte) bool {
+func secretOption(raw []byte, option protowire.Number) bool {
 	secret := false
 	for len(raw) > 0 {
 		num, typ, n := protowire.ConsumeTag(raw)
@@ -42,7 +42,7 @@ func secretOption(raw []byte) bool {
 			return true
 		}
 		raw = raw[n:]
-		if num == Option && typ == protowire.VarintType {
+		if num == option && typ == protowire.VarintType {
 			v, n := protowire.ConsumeVarint(raw)
 			if n < 0 {
 				return true
@@ -61,7 +61,7 @@ func secretOption(raw []byte) bool {
 
 // Reaches reports whether a message of the type can hold a secret, at any
 // depth. A google.protobuf.Any can: what it will hold is not known.
-func Reaches(md protoreflect.MessageDescriptor) bool { return shapeOf(md).reaches }
+func (w Walk) Reaches(md protoreflect.MessageDescriptor) bool { return w.shapeOf(md).reaches }
 
 // A shape is what the walk needs to know of a message type.
 type shape struct {
@@ -74,31 +74,46 @@ type shape struct {
 
 // shapes remembers the shape of each message type. It is a function's memory,
 // not state: an entry never changes and depends on its key alone.
-var shapes sync.Map // protoreflect.MessageDescriptor -> *shape
+var shapes sync.Map // key -> *shape
 
-func shapeOf(md protoreflect.MessageDescriptor) *shape {
-	if s, ok := shapes.Load(md); ok {
+// key is what the shape of a message type depends on. By the default option it
+// is the type alone, which costs no allocation.
+func (w Walk) key(md protoreflect.MessageDescriptor) any {
+	if w.option() == Option {
+		return md
+	}
+	return optionKey{md, w.option()}
+}
+
+type optionKey struct {
+	md     protoreflect.MessageDescriptor
+	option protowire.Number
+}
+
+func (w Walk) shapeOf(md protoreflect.MessageDescriptor) *shape {
+	key := w.key(md)
+	if s, ok := shapes.Load(key); ok {
 		return s.(*shape)
 	}
 	s := &shape{isAny: md.FullName() == anyName, extends: md.ExtensionRanges().Len() > 0}
-	s.reaches = reaches(md, map[protoreflect.FullName]bool{})
+	s.reaches = w.reaches(md, map[protoreflect.FullName]bool{})
 	fields := md.Fields()
 	for i := range fields.Len() {
 		fd := fields.Get(i)
 		switch held := heldBy(fd); {
-		case Secret(fd):
+		case w.Secret(fd):
 			s.secrets = append(s.secrets, fd)
-		case held != nil && reaches(held, map[protoreflect.FullName]bool{}):
+		case held != nil && w.reaches(held, map[protoreflect.FullName]bool{}):
 			s.into = append(s.into, fd)
 		}
 	}
-	kept, _ := shapes.LoadOrStore(md, s)
+	kept, _ := shapes.LoadOrStore(key, s)
 	return kept.(*shape)
 }
 
 // reaches walks the types below md. Types may contain themselves, so seen cuts
 // the walk; that is sound because one true anywhere is the answer.
-func reaches(md protoreflect.MessageDescriptor, seen map[protoreflect.FullName]bool) bool {
+func (w Walk) reaches(md protoreflect.MessageDescriptor, seen map[protoreflect.FullName]bool) bool {
 	if seen[md.FullName()] {
 		return false
 	}
@@ -109,10 +124,10 @@ func reaches(md protoreflect.MessageDescriptor, seen map[protoreflect.FullName]b
 	fields := md.Fields()
 	for i := range fields.Len() {
 		fd := fields.Get(i)
-		if Secret(fd) {
+		if w.Secret(fd) {
 			return true
 		}
-		if held := heldBy(fd); held != nil && reaches(held, seen) {
+		if held := heldBy(fd); held != nil && w.reaches(held, seen) {
 			return true
 		}
 	}

@@ -81,7 +81,7 @@ func TestRedactFindsSecretsEverywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := proto.Clone(m)
-		out, err := protojson.Marshal(secretwalk.Redact(m))
+		out, err := protojson.Marshal(secretwalk.Walk{}.Redact(m))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +106,7 @@ func TestRedactLooksIntoAny(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := protojson.Marshal(secretwalk.Redact(outer))
+	out, err := protojson.Marshal(secretwalk.Walk{}.Redact(outer))
 	if err != nil || strings.Contains(string(out), "canary") || !strings.Contains(string(out), "sibling") {
 		t.Errorf("shown: %s, %v", out, err)
 	}
@@ -114,10 +114,10 @@ func TestRedactLooksIntoAny(t *testing.T) {
 
 func TestRedactCopiesOnlyWhatHoldsSecrets(t *testing.T) {
 	public := &sandboxv1.CreateSandboxRequest{Sandbox: &sandboxv1.Sandbox{Name: "a", Spec: &sandboxv1.SandboxSpec{Credentials: &sandboxv1.Credentials{TokenHint: "h"}}}}
-	if secretwalk.Redact(public) != proto.Message(public) {
+	if (secretwalk.Walk{}).Redact(public) != proto.Message(public) {
 		t.Error("a message without secrets was copied")
 	}
-	if secretwalk.Redact(nil) != nil {
+	if (secretwalk.Walk{}).Redact(nil) != nil {
 		t.Error("nil is something")
 	}
 }
@@ -134,14 +134,14 @@ func TestHides(t *testing.T) {
 		if pointer != "" {
 			tokens = strings.Split(pointer, "/")
 		}
-		if got := secretwalk.Hides(md, tokens); got != want {
+		if got := (secretwalk.Walk{}).Hides(md, tokens); got != want {
 			t.Errorf("%q is hidden: %t; want %t", pointer, got, want)
 		}
 	}
-	if !secretwalk.Hides((&anypb.Any{}).ProtoReflect().Descriptor(), []string{"x"}) {
+	if !(secretwalk.Walk{}).Hides((&anypb.Any{}).ProtoReflect().Descriptor(), []string{"x"}) {
 		t.Error("an Any can be patched")
 	}
-	if secretwalk.Reaches((&sandboxv1.GetSandboxRequest{}).ProtoReflect().Descriptor()) || !secretwalk.Reaches((&sandboxv1.GetSandboxResponse{}).ProtoReflect().Descriptor()) {
+	if (secretwalk.Walk{}).Reaches((&sandboxv1.GetSandboxRequest{}).ProtoReflect().Descriptor()) || !(secretwalk.Walk{}).Reaches((&sandboxv1.GetSandboxResponse{}).ProtoReflect().Descriptor()) {
 		t.Error("a request that holds no secret, or a response that does, is mistaken")
 	}
 }

@@ -2,14 +2,14 @@
 
 // Package config reads the one configuration file of both commands.
 //
-// The file is TOML. Its tables [gateway], [audit], [[interceptors]] and
-// [[openshell.gateway.interceptors]] say what is enforced; they belong to
-// package chainfile, which reads and checks them itself. The others say how
-// this process runs:
+// The file is TOML. Its tables [gateway], [audit], [[interceptors]],
+// [[openshell.gateway.interceptors]], [capture], [[redact]] and [tokens] say what
+// is enforced and what is recorded of it; they belong to package chainfile, which
+// reads and checks them itself. The others say how this process runs:
 //
 //	[tenant] [principal] [nats] [ocsf] [emitter] [collector] [api] [ops] [ledger]
 //
-// Each of their keys, and the plain keys of [gateway] and [audit], can also be
+// Each of their keys, and where calls go, what is unmatched and [audit], can also be
 // given as the environment variable DOCKET_<TABLE>_<KEY>, and by the flag
 // --set TABLE.KEY=VALUE. The flag wins over the environment, the environment
 // over the file, the file over the default.

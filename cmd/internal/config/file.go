@@ -6,6 +6,7 @@ import (
 	"encoding"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -15,7 +16,10 @@ import (
 
 // foreign are the tables that package chainfile reads and checks. The plain
 // keys of the first two can be overridden, so their values are taken as well.
-var foreign = []string{"gateway", "audit", "interceptors", "openshell"}
+var foreign = []string{"gateway", "audit", "interceptors", "openshell", "capture", "redact", "tokens"}
+
+// governing are those of them that say that something is governed.
+var governing = []string{"gateway", "interceptors", "openshell"}
 
 // readFile reads the file strictly and returns its values as nested maps, and
 // whether it says what is governed.
@@ -39,9 +43,9 @@ func readFile(file string) (values map[string]any, governs bool, err error) {
 		return nil, false, &Error{File: file, Err: err} // strictoml has read it
 	}
 	for _, table := range foreign {
-		governs = governs || (table != "audit" && values[table] != nil)
+		governs = governs || (slices.Contains(governing, table) && values[table] != nil)
 		// What chainfile refuses must be refused by chainfile, in its words.
-		if _, ok := values[table].(map[string]any); !ok || table == "openshell" {
+		if _, ok := values[table].(map[string]any); !ok || table != "gateway" && table != "audit" {
 			delete(values, table)
 		}
 	}

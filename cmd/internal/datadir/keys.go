@@ -3,11 +3,14 @@
 package datadir
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -64,6 +67,74 @@ func newEmitterKey(path string) ([]byte, error) {
 		return nil, err
 	}
 	return skey, replaceFile(path, skey, 0o600)
+}
+
+// TokenKey returns the key that signs the tokens of a gateway, in PEM (PKCS #8),
+// making it on the first start.
+func TokenKey(path string) (ed25519.PrivateKey, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		b, err = newTokenKey(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open key of tokens: %w", err)
+	}
+	if block, _ := pem.Decode(b); block != nil {
+		parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		if key, ok := parsed.(ed25519.PrivateKey); err == nil && ok {
+			return key, nil
+		}
+	}
+	return nil, &Error{path, errors.New("it holds no Ed25519 key in PEM"), "make one with `openssl genpkey -algorithm ed25519`, or move it away to have one made"}
+}
+
+func newTokenKey(path string) ([]byte, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	b := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	return b, replaceFile(path, b, 0o600)
+}
+
+// SecretKey returns a secret of one line, making it on the first start.
+func SecretKey(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		b = []byte(rand.Text() + rand.Text() + "\n")
+		if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
+			err = replaceFile(path, b, 0o600)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open secret key: %w", err)
+	}
+	return bytes.TrimSpace(b), nil
+}
+
+// Replace writes a file of the directory whole or not at all, durably.
+func (d *Dir) Replace(b []byte, elem ...string) error {
+	path := d.Join(elem...)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return replaceFile(path, b, 0o644)
+}
+
+// Keep is Replace of a file whose name says what is in it: one that is there
+// stays.
+func (d *Dir) Keep(b []byte, elem ...string) error {
+	if _, err := os.Stat(d.Join(elem...)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return d.Replace(b, elem...)
 }
 
 // Token returns the token that callers of the api listener need, making it on

@@ -24,12 +24,12 @@ type Listener struct {
 }
 
 // Listen answers at address or the next free port after it, as part of group.
-func Listen(group *rungroup.Group, address string, ready func() error, metrics http.Handler) (*Listener, error) {
+func Listen(group *rungroup.Group, address string, ready func() error, metrics http.Handler, jwks func() []byte) (*Listener, error) {
 	l, err := datadir.Listen(address)
 	if err != nil {
 		return nil, err
 	}
-	srv := &http.Server{Handler: Handler(ready, metrics), ReadHeaderTimeout: 10 * time.Second}
+	srv := &http.Server{Handler: Handler(ready, metrics, jwks), ReadHeaderTimeout: 10 * time.Second}
 	return &Listener{lis: l, srv: srv, part: group.Go("ops", func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, func() { _ = srv.Close() }) // there is nothing to do about it
 		defer stop()
@@ -49,8 +49,9 @@ func (l *Listener) TakenPort() string { return l.lis.TakenPort }
 // Close ends the listener.
 func (l *Listener) Close(context.Context) error { return l.part.Stop() }
 
-// Handler answers /healthz, /readyz and /metrics.
-func Handler(ready func() error, metrics http.Handler) http.Handler {
+// Handler answers /healthz, /readyz and /metrics, and /.well-known/jwks.json where
+// jwks returns a key set.
+func Handler(ready func() error, metrics http.Handler, jwks func() []byte) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -61,5 +62,14 @@ func Handler(ready func() error, metrics http.Handler) http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	mux.Handle("GET /metrics", metrics)
+	mux.HandleFunc("GET /.well-known/jwks.json", func(w http.ResponseWriter, r *http.Request) {
+		keys := jwks()
+		if keys == nil {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/jwk-set+json")
+		_, _ = w.Write(keys) // a caller that left is not told
+	})
 	return mux
 }

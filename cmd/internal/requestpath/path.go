@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -27,48 +27,62 @@ import (
 	"github.com/docket-audit/docket/interceptor/chainfile"
 	"github.com/docket-audit/docket/interceptor/grpcproxy"
 	"github.com/docket-audit/docket/interceptor/metered"
-	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/ocsf"
 )
 
 // A Path is a proxy that governs one service.
 type Path struct {
-	file     *chainfile.File
+	cfg      *config.Config
+	dir      *datadir.Dir
+	signer   signer
 	chain    *interceptor.Chain
 	proxy    *grpcproxy.Proxy
 	upstream *grpc.ClientConn
 	lis      *datadir.Listener
-	emitter  *emitter.Emitter
 	form     []activity.Option // of events
 	log      *slog.Logger
 
-	// stated is what the last statement about ungoverned calls said; owned by
-	// run, and by Close after it.
-	stated map[string]int64
+	// emit records an event of ours.
+	emit func(context.Context, ocsf.Event) activity.Ack
+
+	// reloading is held by who changes what is in force; file is what it was
+	// read from, guarded by it.
+	reloading sync.Mutex
+	file      *chainfile.File
+	closing   sync.WaitGroup // of files whose plan is no longer in force
+
+	// stated is what is recorded about ungoverned calls; pending is a statement
+	// of which nobody knows yet whether it is, and what it would make true. Both
+	// are owned by run, and by Close after it.
+	stated  map[string]int64
+	passed  func() map[string]int64 // what passed ungoverned so far
+	pending activity.Ack
+	then    map[string]int64
 }
 
 // Open reads the chain of cfg, connects to its interceptors and the service,
 // and listens. It takes no calls before [Path.Serve].
-func Open(ctx context.Context, cfg *config.Config, em *emitter.Emitter, log *slog.Logger, meter metric.MeterProvider) (_ *Path, err error) {
-	p := &Path{emitter: em, log: log.With("component", "requestpath"), stated: map[string]int64{}}
+func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, em *emitter.Emitter, log *slog.Logger, meter metric.MeterProvider) (_ *Path, err error) {
+	p := &Path{cfg: cfg, dir: dir, log: log.With("component", "requestpath"), stated: map[string]int64{}}
+	p.emit = func(ctx context.Context, e ocsf.Event) activity.Ack { return em.Emit(ctx, e) }
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.release())
 		}
 	}()
-	if p.file, err = chainfile.Load(ctx, cfg.File); err != nil {
+	if p.file, err = p.load(ctx); err != nil {
 		return nil, err
 	}
-	for _, w := range p.file.Warnings {
-		p.log.Warn(w)
-	}
-	override(cfg, p.file)
 	g := p.file.Gateway
 	if g.Upstream == "" {
 		return nil, noUpstream(cfg)
 	}
 	p.form = []activity.Option{activity.WithVersion(version.Number), activity.WithSchema(cfg.OCSF.Version)}
-	rec := activity.NewRecorder(func(ctx context.Context, e ocsf.Event) activity.Ack { return em.Emit(ctx, e) }, p.form...)
+	withheld, err := p.withheld(p.file)
+	if err != nil {
+		return nil, err
+	}
+	rec := activity.NewRecorder(p.emit, append(withheld, p.form...)...)
 	counted, err := metered.New(rec, meter)
 	if err != nil {
 		return nil, err
@@ -81,7 +95,7 @@ func Open(ctx context.Context, cfg *config.Config, em *emitter.Emitter, log *slo
 	}
 	pc := grpcproxy.Config{
 		Chain: p.chain, Upstream: p.upstream, Logger: log, Meter: meter,
-		Tenant: tenant(cfg.Tenant),
+		Tenant: tenant(cfg.Tenant), MaxRequestBytes: g.MaxRequestBytes, Attributes: g.Attributes,
 	}
 	if cfg.Principal.MetadataKey != "" {
 		pc.Principal = grpcproxy.PrincipalFrom(cfg.Principal.MetadataKey)
@@ -94,8 +108,9 @@ func Open(ctx context.Context, cfg *config.Config, em *emitter.Emitter, log *slo
 	if p.proxy, err = grpcproxy.New(pc); err != nil {
 		return nil, err
 	}
+	p.passed = p.proxy.Ungoverned
 	if g.Descriptors == "" {
-		if err := p.check(ctx); err != nil {
+		if err := p.check(ctx, p.chain.Plan()); err != nil {
 			return nil, err
 		}
 	}
@@ -139,10 +154,10 @@ func noUpstream(cfg *config.Config) error {
 // check asks the service for its descriptors. A method that cannot be governed
 // is an error; a service that is not there yet is none, for then its calls fail
 // until it is.
-func (p *Path) check(ctx context.Context) error {
+func (p *Path) check(ctx context.Context, plan *interceptor.Plan) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	err := p.proxy.Check(ctx)
+	err := p.proxy.CheckPlan(ctx, plan)
 	var m *grpcproxy.MethodError
 	if err != nil && !errors.As(err, &m) {
 		p.log.Warn("the governed service does not answer yet", "error", err)
@@ -194,20 +209,14 @@ func (p *Path) TakenPort() string { return p.lis.TakenPort }
 // Plan returns the plan in force.
 func (p *Path) Plan() *interceptor.Plan { return p.chain.Plan() }
 
-// statement is how often what passed ungoverned is stated.
-const statement = time.Minute
-
 // Serve states which plan is in force and answers calls until ctx ends; those
 // under way are seen to their end.
 func (p *Path) Serve(ctx context.Context) error {
-	activated := activity.PlanActivated(p.chain.Plan(), p.form...)
-	// Not before the plan is on stable storage: it is what makes sense of the
-	// operations behind it.
-	if err := p.emitter.Emit(ctx, activated).Spooled(ctx); err != nil {
+	if err := p.activate(ctx, p.chain.Plan()); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return fmt.Errorf("state the plan in force: %w", err)
+		return err
 	}
 	done := make(chan struct{})
 	stating, stop := context.WithCancel(ctx)
@@ -219,63 +228,12 @@ func (p *Path) Serve(ctx context.Context) error {
 	return p.proxy.Serve(ctx, p.lis)
 }
 
-func (p *Path) stateUngoverned(ctx context.Context) {
-	tick := time.NewTicker(statement)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			p.state()
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// state emits how many calls passed ungoverned since the last time, per method.
-func (p *Path) state() {
-	now := p.proxy.Ungoverned()
-	since := map[string]any{}
-	total := int64(0)
-	for method, n := range now {
-		if d := n - p.stated[method]; d > 0 {
-			since[method] = d
-			total += d
-		}
-	}
-	if total == 0 {
-		return
-	}
-	p.stated = maps.Clone(now)
-	p.emitter.Emit(context.Background(), ungoverned(since, total, time.Now()))
-}
-
-// ungoverned states calls that no binding looked at, by method.
-func ungoverned(since map[string]any, total int64, now time.Time) ocsf.Event {
-	return &ocsf.ApplicationLifecycle{
-		ActivityID: ocsf.ApplicationLifecycleOther, StatusID: ocsf.StatusSuccess,
-		Base: ocsf.Base{
-			ActivityName: "Ungoverned calls", Time: now.UnixMilli(), SeverityID: ocsf.SeverityInformational,
-			Message:  fmt.Sprintf("%s of %s passed ungoverned", counted(total, "call"), counted(int64(len(since)), "method")),
-			Metadata: ocsf.Metadata{EventCode: profile.KindLifecycle, TenantUID: profile.TenantDocket},
-			Unmapped: map[string]any{profile.Unmapped: map[string]any{"ungoverned": since}},
-		},
-	}
-}
-
-// counted says how many there are: "1 call", "2 calls".
-func counted(n int64, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return fmt.Sprint(n, " ", noun)
-}
-
 // Close waits for what the chain still does, after [Path.Serve] returned, and
 // gives the connections up. The emitter is the caller's to close, afterwards.
 func (p *Path) Close(ctx context.Context) error {
-	p.state()
+	p.state(ctx)
 	err := p.chain.Close(ctx)
+	p.closing.Wait() // a chain that is closed has retired all its plans
 	return errors.Join(err, p.release())
 }
 

@@ -33,7 +33,7 @@ func TestUngovernedIsOCSF(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		em.Emit(ctx, ungoverned(map[string]any{"/grpc.health.v1.Health/Check": int64(3)}, 3, time.Now()))
+		em.Emit(ctx, ungoverned(map[string]any{"/grpc.health.v1.Health/Check": int64(3)}, map[string]any{"/grpc.health.v1.Health/Check": int64(7)}, 3, "sha256:0", time.Now()))
 		if err := em.Close(ctx); err != nil { // with a stop event behind it
 			t.Fatal(err)
 		}

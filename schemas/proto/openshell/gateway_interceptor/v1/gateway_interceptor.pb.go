@@ -200,8 +200,14 @@ type InterceptorBinding struct {
 	Selector      *InterceptorSelector      `protobuf:"bytes,2,opt,name=selector,proto3" json:"selector,omitempty"`
 	Phases        []GatewayInterceptorPhase `protobuf:"varint,3,rep,packed,name=phases,proto3,enum=openshell.gateway_interceptor.v1.GatewayInterceptorPhase" json:"phases,omitempty"`
 	FailurePolicy string                    `protobuf:"bytes,4,opt,name=failure_policy,json=failurePolicy,proto3" json:"failure_policy,omitempty"` // as in the manifest, for this binding alone
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Additions of ours, numbered far from where the contract may grow. Peers that
+	// do not know them skip them.
+	Order                int32    `protobuf:"varint,1000,opt,name=order,proto3" json:"order,omitempty"`                                                          // among the bindings of all interceptors, after theirs
+	Attributes           []string `protobuf:"bytes,1001,rep,name=attributes,proto3" json:"attributes,omitempty"`                                                 // that the binding wants to see; a trailing asterisk is any
+	AccessibleNamespaces []string `protobuf:"bytes,1002,rep,name=accessible_namespaces,json=accessibleNamespaces,proto3" json:"accessible_namespaces,omitempty"` // of metadata
+	WritableNamespaces   []string `protobuf:"bytes,1003,rep,name=writable_namespaces,json=writableNamespaces,proto3" json:"writable_namespaces,omitempty"`       // at most 8
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *InterceptorBinding) Reset() {
@@ -262,13 +268,44 @@ func (x *InterceptorBinding) GetFailurePolicy() string {
 	return ""
 }
 
+func (x *InterceptorBinding) GetOrder() int32 {
+	if x != nil {
+		return x.Order
+	}
+	return 0
+}
+
+func (x *InterceptorBinding) GetAttributes() []string {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+func (x *InterceptorBinding) GetAccessibleNamespaces() []string {
+	if x != nil {
+		return x.AccessibleNamespaces
+	}
+	return nil
+}
+
+func (x *InterceptorBinding) GetWritableNamespaces() []string {
+	if x != nil {
+		return x.WritableNamespaces
+	}
+	return nil
+}
+
 // InterceptorSelector names a method: either as rpc, "service/method", which
 // goes first, or as service and method.
 type InterceptorSelector struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rpc           string                 `protobuf:"bytes,1,opt,name=rpc,proto3" json:"rpc,omitempty"`
-	Service       string                 `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
-	Method        string                 `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Rpc     string                 `protobuf:"bytes,1,opt,name=rpc,proto3" json:"rpc,omitempty"`
+	Service string                 `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
+	Method  string                 `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`
+	// Additions of ours.
+	Principals    []string          `protobuf:"bytes,1000,rep,name=principals,proto3" json:"principals,omitempty"`                                                                   // KIND or KIND/SUBJECT, an asterisk at the end is any
+	Labels        map[string]string `protobuf:"bytes,1001,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // all of them; the value "*" is any
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -322,6 +359,20 @@ func (x *InterceptorSelector) GetMethod() string {
 		return x.Method
 	}
 	return ""
+}
+
+func (x *InterceptorSelector) GetPrincipals() []string {
+	if x != nil {
+		return x.Principals
+	}
+	return nil
+}
+
+func (x *InterceptorSelector) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
 }
 
 type ProviderProfileSnapshotRequest struct {
@@ -426,7 +477,11 @@ type InterceptorEvaluation struct {
 	//	*InterceptorEvaluation_ModifyOperation
 	//	*InterceptorEvaluation_Validate
 	//	*InterceptorEvaluation_PostCommit
-	Phase         isInterceptorEvaluation_Phase `protobuf_oneof:"phase"`
+	Phase isInterceptorEvaluation_Phase `protobuf_oneof:"phase"`
+	// Additions of ours: what the binding is granted of the operation's attributes
+	// and metadata namespaces.
+	Context       map[string]string `protobuf:"bytes,1000,rep,name=context,proto3" json:"context,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Metadata      *structpb.Struct  `protobuf:"bytes,1001,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -526,6 +581,20 @@ func (x *InterceptorEvaluation) GetPostCommit() *PostCommitEvaluation {
 		if x, ok := x.Phase.(*InterceptorEvaluation_PostCommit); ok {
 			return x.PostCommit
 		}
+	}
+	return nil
+}
+
+func (x *InterceptorEvaluation) GetContext() map[string]string {
+	if x != nil {
+		return x.Context
+	}
+	return nil
+}
+
+func (x *InterceptorEvaluation) GetMetadata() *structpb.Struct {
+	if x != nil {
+		return x.Metadata
 	}
 	return nil
 }
@@ -701,9 +770,11 @@ type InterceptorResult struct {
 	LogAnnotations map[string]string      `protobuf:"bytes,5,rep,name=log_annotations,json=logAnnotations,proto3" json:"log_annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// An addition of ours, numbered far from where the contract may grow. Peers
 	// that do not know it skip it.
-	Warnings      []string `protobuf:"bytes,1000,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Warnings []string `protobuf:"bytes,1000,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// The metadata namespaces that the binding sets, each as a whole.
+	DynamicMetadata *structpb.Struct `protobuf:"bytes,1001,opt,name=dynamic_metadata,json=dynamicMetadata,proto3" json:"dynamic_metadata,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *InterceptorResult) Reset() {
@@ -774,6 +845,13 @@ func (x *InterceptorResult) GetLogAnnotations() map[string]string {
 func (x *InterceptorResult) GetWarnings() []string {
 	if x != nil {
 		return x.Warnings
+	}
+	return nil
+}
+
+func (x *InterceptorResult) GetDynamicMetadata() *structpb.Struct {
+	if x != nil {
+		return x.DynamicMetadata
 	}
 	return nil
 }
@@ -859,20 +937,33 @@ const file_openshell_gateway_interceptor_v1_gateway_interceptor_proto_rawDesc = 
 	"\bbindings\x18\x02 \x03(\v24.openshell.gateway_interceptor.v1.InterceptorBindingR\bbindings\x12%\n" +
 	"\x0efailure_policy\x18\x03 \x01(\tR\rfailurePolicy\x12+\n" +
 	"\x11provider_profiles\x18\x04 \x01(\bR\x10providerProfiles\x12+\n" +
-	"\x11expected_audience\x18\x05 \x01(\tR\x10expectedAudience\"\xf1\x01\n" +
+	"\x11expected_audience\x18\x05 \x01(\tR\x10expectedAudience\"\x91\x03\n" +
 	"\x12InterceptorBinding\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12Q\n" +
 	"\bselector\x18\x02 \x01(\v25.openshell.gateway_interceptor.v1.InterceptorSelectorR\bselector\x12Q\n" +
 	"\x06phases\x18\x03 \x03(\x0e29.openshell.gateway_interceptor.v1.GatewayInterceptorPhaseR\x06phases\x12%\n" +
-	"\x0efailure_policy\x18\x04 \x01(\tR\rfailurePolicy\"Y\n" +
+	"\x0efailure_policy\x18\x04 \x01(\tR\rfailurePolicy\x12\x15\n" +
+	"\x05order\x18\xe8\a \x01(\x05R\x05order\x12\x1f\n" +
+	"\n" +
+	"attributes\x18\xe9\a \x03(\tR\n" +
+	"attributes\x124\n" +
+	"\x15accessible_namespaces\x18\xea\a \x03(\tR\x14accessibleNamespaces\x120\n" +
+	"\x13writable_namespaces\x18\xeb\a \x03(\tR\x12writableNamespaces\"\x91\x02\n" +
 	"\x13InterceptorSelector\x12\x10\n" +
 	"\x03rpc\x18\x01 \x01(\tR\x03rpc\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x16\n" +
-	"\x06method\x18\x03 \x01(\tR\x06method\" \n" +
+	"\x06method\x18\x03 \x01(\tR\x06method\x12\x1f\n" +
+	"\n" +
+	"principals\x18\xe8\a \x03(\tR\n" +
+	"principals\x12Z\n" +
+	"\x06labels\x18\xe9\a \x03(\v2A.openshell.gateway_interceptor.v1.InterceptorSelector.LabelsEntryR\x06labels\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\" \n" +
 	"\x1eProviderProfileSnapshotRequest\"Q\n" +
 	"\x17ProviderProfileSnapshot\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\tR\brevision\x12\x1a\n" +
-	"\bprofiles\x18\x02 \x03(\fR\bprofiles\"\xd9\x04\n" +
+	"\bprofiles\x18\x02 \x03(\fR\bprofiles\"\xac\x06\n" +
 	"\x15InterceptorEvaluation\x12)\n" +
 	"\x10interceptor_name\x18\x01 \x01(\tR\x0finterceptorName\x12\x1d\n" +
 	"\n" +
@@ -883,8 +974,13 @@ const file_openshell_gateway_interceptor_v1_gateway_interceptor_proto_rawDesc = 
 	"\x10modify_operation\x18\x06 \x01(\v2;.openshell.gateway_interceptor.v1.ModifyOperationEvaluationH\x00R\x0fmodifyOperation\x12R\n" +
 	"\bvalidate\x18\a \x01(\v24.openshell.gateway_interceptor.v1.ValidateEvaluationH\x00R\bvalidate\x12Y\n" +
 	"\vpost_commit\x18\b \x01(\v26.openshell.gateway_interceptor.v1.PostCommitEvaluationH\x00R\n" +
-	"postCommit\x1a<\n" +
+	"postCommit\x12_\n" +
+	"\acontext\x18\xe8\a \x03(\v2D.openshell.gateway_interceptor.v1.InterceptorEvaluation.ContextEntryR\acontext\x124\n" +
+	"\bmetadata\x18\xe9\a \x01(\v2\x17.google.protobuf.StructR\bmetadata\x1a<\n" +
 	"\x0ePrincipalEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
+	"\fContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\a\n" +
 	"\x05phase\"c\n" +
@@ -894,7 +990,7 @@ const file_openshell_gateway_interceptor_v1_gateway_interceptor_proto_rawDesc = 
 	"\x12proposed_operation\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x11proposedOperation\x12<\n" +
 	"\rcurrent_state\x18\x02 \x01(\v2\x17.google.protobuf.StructR\fcurrentState\"^\n" +
 	"\x14PostCommitEvaluation\x12F\n" +
-	"\x12committed_response\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x11committedResponse\"\xff\x02\n" +
+	"\x12committed_response\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x11committedResponse\"\xc4\x03\n" +
 	"\x11InterceptorResult\x12\x18\n" +
 	"\aallowed\x18\x01 \x01(\bR\aallowed\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1f\n" +
@@ -902,7 +998,8 @@ const file_openshell_gateway_interceptor_v1_gateway_interceptor_proto_rawDesc = 
 	"statusCode\x12E\n" +
 	"\apatches\x18\x04 \x03(\v2+.openshell.gateway_interceptor.v1.JsonPatchR\apatches\x12p\n" +
 	"\x0flog_annotations\x18\x05 \x03(\v2G.openshell.gateway_interceptor.v1.InterceptorResult.LogAnnotationsEntryR\x0elogAnnotations\x12\x1b\n" +
-	"\bwarnings\x18\xe8\a \x03(\tR\bwarnings\x1aA\n" +
+	"\bwarnings\x18\xe8\a \x03(\tR\bwarnings\x12C\n" +
+	"\x10dynamic_metadata\x18\xe9\a \x01(\v2\x17.google.protobuf.StructR\x0fdynamicMetadata\x1aA\n" +
 	"\x13LogAnnotationsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"q\n" +
@@ -934,7 +1031,7 @@ func file_openshell_gateway_interceptor_v1_gateway_interceptor_proto_rawDescGZIP
 }
 
 var file_openshell_gateway_interceptor_v1_gateway_interceptor_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_openshell_gateway_interceptor_v1_gateway_interceptor_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_openshell_gateway_interceptor_v1_gateway_interceptor_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_openshell_gateway_interceptor_v1_gateway_interceptor_proto_goTypes = []any{
 	(GatewayInterceptorPhase)(0),           // 0: openshell.gateway_interceptor.v1.GatewayInterceptorPhase
 	(*DescribeRequest)(nil),                // 1: openshell.gateway_interceptor.v1.DescribeRequest
@@ -949,37 +1046,43 @@ var file_openshell_gateway_interceptor_v1_gateway_interceptor_proto_goTypes = []
 	(*PostCommitEvaluation)(nil),           // 10: openshell.gateway_interceptor.v1.PostCommitEvaluation
 	(*InterceptorResult)(nil),              // 11: openshell.gateway_interceptor.v1.InterceptorResult
 	(*JsonPatch)(nil),                      // 12: openshell.gateway_interceptor.v1.JsonPatch
-	nil,                                    // 13: openshell.gateway_interceptor.v1.InterceptorEvaluation.PrincipalEntry
-	nil,                                    // 14: openshell.gateway_interceptor.v1.InterceptorResult.LogAnnotationsEntry
-	(*structpb.Struct)(nil),                // 15: google.protobuf.Struct
-	(*structpb.Value)(nil),                 // 16: google.protobuf.Value
+	nil,                                    // 13: openshell.gateway_interceptor.v1.InterceptorSelector.LabelsEntry
+	nil,                                    // 14: openshell.gateway_interceptor.v1.InterceptorEvaluation.PrincipalEntry
+	nil,                                    // 15: openshell.gateway_interceptor.v1.InterceptorEvaluation.ContextEntry
+	nil,                                    // 16: openshell.gateway_interceptor.v1.InterceptorResult.LogAnnotationsEntry
+	(*structpb.Struct)(nil),                // 17: google.protobuf.Struct
+	(*structpb.Value)(nil),                 // 18: google.protobuf.Value
 }
 var file_openshell_gateway_interceptor_v1_gateway_interceptor_proto_depIdxs = []int32{
 	3,  // 0: openshell.gateway_interceptor.v1.InterceptorManifest.bindings:type_name -> openshell.gateway_interceptor.v1.InterceptorBinding
 	4,  // 1: openshell.gateway_interceptor.v1.InterceptorBinding.selector:type_name -> openshell.gateway_interceptor.v1.InterceptorSelector
 	0,  // 2: openshell.gateway_interceptor.v1.InterceptorBinding.phases:type_name -> openshell.gateway_interceptor.v1.GatewayInterceptorPhase
-	13, // 3: openshell.gateway_interceptor.v1.InterceptorEvaluation.principal:type_name -> openshell.gateway_interceptor.v1.InterceptorEvaluation.PrincipalEntry
-	8,  // 4: openshell.gateway_interceptor.v1.InterceptorEvaluation.modify_operation:type_name -> openshell.gateway_interceptor.v1.ModifyOperationEvaluation
-	9,  // 5: openshell.gateway_interceptor.v1.InterceptorEvaluation.validate:type_name -> openshell.gateway_interceptor.v1.ValidateEvaluation
-	10, // 6: openshell.gateway_interceptor.v1.InterceptorEvaluation.post_commit:type_name -> openshell.gateway_interceptor.v1.PostCommitEvaluation
-	15, // 7: openshell.gateway_interceptor.v1.ModifyOperationEvaluation.proposed_operation:type_name -> google.protobuf.Struct
-	15, // 8: openshell.gateway_interceptor.v1.ValidateEvaluation.proposed_operation:type_name -> google.protobuf.Struct
-	15, // 9: openshell.gateway_interceptor.v1.ValidateEvaluation.current_state:type_name -> google.protobuf.Struct
-	15, // 10: openshell.gateway_interceptor.v1.PostCommitEvaluation.committed_response:type_name -> google.protobuf.Struct
-	12, // 11: openshell.gateway_interceptor.v1.InterceptorResult.patches:type_name -> openshell.gateway_interceptor.v1.JsonPatch
-	14, // 12: openshell.gateway_interceptor.v1.InterceptorResult.log_annotations:type_name -> openshell.gateway_interceptor.v1.InterceptorResult.LogAnnotationsEntry
-	16, // 13: openshell.gateway_interceptor.v1.JsonPatch.value:type_name -> google.protobuf.Value
-	1,  // 14: openshell.gateway_interceptor.v1.GatewayInterceptor.Describe:input_type -> openshell.gateway_interceptor.v1.DescribeRequest
-	5,  // 15: openshell.gateway_interceptor.v1.GatewayInterceptor.SnapshotProviderProfiles:input_type -> openshell.gateway_interceptor.v1.ProviderProfileSnapshotRequest
-	7,  // 16: openshell.gateway_interceptor.v1.GatewayInterceptor.Evaluate:input_type -> openshell.gateway_interceptor.v1.InterceptorEvaluation
-	2,  // 17: openshell.gateway_interceptor.v1.GatewayInterceptor.Describe:output_type -> openshell.gateway_interceptor.v1.InterceptorManifest
-	6,  // 18: openshell.gateway_interceptor.v1.GatewayInterceptor.SnapshotProviderProfiles:output_type -> openshell.gateway_interceptor.v1.ProviderProfileSnapshot
-	11, // 19: openshell.gateway_interceptor.v1.GatewayInterceptor.Evaluate:output_type -> openshell.gateway_interceptor.v1.InterceptorResult
-	17, // [17:20] is the sub-list for method output_type
-	14, // [14:17] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	13, // 3: openshell.gateway_interceptor.v1.InterceptorSelector.labels:type_name -> openshell.gateway_interceptor.v1.InterceptorSelector.LabelsEntry
+	14, // 4: openshell.gateway_interceptor.v1.InterceptorEvaluation.principal:type_name -> openshell.gateway_interceptor.v1.InterceptorEvaluation.PrincipalEntry
+	8,  // 5: openshell.gateway_interceptor.v1.InterceptorEvaluation.modify_operation:type_name -> openshell.gateway_interceptor.v1.ModifyOperationEvaluation
+	9,  // 6: openshell.gateway_interceptor.v1.InterceptorEvaluation.validate:type_name -> openshell.gateway_interceptor.v1.ValidateEvaluation
+	10, // 7: openshell.gateway_interceptor.v1.InterceptorEvaluation.post_commit:type_name -> openshell.gateway_interceptor.v1.PostCommitEvaluation
+	15, // 8: openshell.gateway_interceptor.v1.InterceptorEvaluation.context:type_name -> openshell.gateway_interceptor.v1.InterceptorEvaluation.ContextEntry
+	17, // 9: openshell.gateway_interceptor.v1.InterceptorEvaluation.metadata:type_name -> google.protobuf.Struct
+	17, // 10: openshell.gateway_interceptor.v1.ModifyOperationEvaluation.proposed_operation:type_name -> google.protobuf.Struct
+	17, // 11: openshell.gateway_interceptor.v1.ValidateEvaluation.proposed_operation:type_name -> google.protobuf.Struct
+	17, // 12: openshell.gateway_interceptor.v1.ValidateEvaluation.current_state:type_name -> google.protobuf.Struct
+	17, // 13: openshell.gateway_interceptor.v1.PostCommitEvaluation.committed_response:type_name -> google.protobuf.Struct
+	12, // 14: openshell.gateway_interceptor.v1.InterceptorResult.patches:type_name -> openshell.gateway_interceptor.v1.JsonPatch
+	16, // 15: openshell.gateway_interceptor.v1.InterceptorResult.log_annotations:type_name -> openshell.gateway_interceptor.v1.InterceptorResult.LogAnnotationsEntry
+	17, // 16: openshell.gateway_interceptor.v1.InterceptorResult.dynamic_metadata:type_name -> google.protobuf.Struct
+	18, // 17: openshell.gateway_interceptor.v1.JsonPatch.value:type_name -> google.protobuf.Value
+	1,  // 18: openshell.gateway_interceptor.v1.GatewayInterceptor.Describe:input_type -> openshell.gateway_interceptor.v1.DescribeRequest
+	5,  // 19: openshell.gateway_interceptor.v1.GatewayInterceptor.SnapshotProviderProfiles:input_type -> openshell.gateway_interceptor.v1.ProviderProfileSnapshotRequest
+	7,  // 20: openshell.gateway_interceptor.v1.GatewayInterceptor.Evaluate:input_type -> openshell.gateway_interceptor.v1.InterceptorEvaluation
+	2,  // 21: openshell.gateway_interceptor.v1.GatewayInterceptor.Describe:output_type -> openshell.gateway_interceptor.v1.InterceptorManifest
+	6,  // 22: openshell.gateway_interceptor.v1.GatewayInterceptor.SnapshotProviderProfiles:output_type -> openshell.gateway_interceptor.v1.ProviderProfileSnapshot
+	11, // 23: openshell.gateway_interceptor.v1.GatewayInterceptor.Evaluate:output_type -> openshell.gateway_interceptor.v1.InterceptorResult
+	21, // [21:24] is the sub-list for method output_type
+	18, // [18:21] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_openshell_gateway_interceptor_v1_gateway_interceptor_proto_init() }
@@ -998,7 +1101,7 @@ func file_openshell_gateway_interceptor_v1_gateway_interceptor_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_openshell_gateway_interceptor_v1_gateway_interceptor_proto_rawDesc), len(file_openshell_gateway_interceptor_v1_gateway_interceptor_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package requestpath
+
+import (
+	"sync"
+
+	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/interceptor/activity"
+	"github.com/docket-audit/docket/interceptor/chainfile"
+	"github.com/docket-audit/docket/interceptor/remote"
+)
+
+// signer makes the tokens of a gateway: one for its life, whatever is reloaded.
+type signer struct {
+	mu sync.Mutex
+	s  *remote.Signer // guarded by mu; nil until an interceptor gets a token
+}
+
+func (g *signer) open(dir *datadir.Dir, t *chainfile.Tokens) (*remote.Signer, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.s != nil {
+		return g.s, nil
+	}
+	path := t.Key
+	if path == "" {
+		path = dir.Join("keys", "tokens.key")
+	}
+	key, err := datadir.TokenKey(path)
+	if err != nil {
+		return nil, err
+	}
+	s, err := remote.NewSigner(remote.SignerConfig{GatewayID: t.GatewayID, Key: key, TTL: t.TTL})
+	if err != nil {
+		return nil, err
+	}
+	if err := dir.Replace(s.JWKS(), "keys", "tokens.jwks.json"); err != nil {
+		return nil, err
+	}
+	g.s = s
+	return s, nil
+}
+
+// JWKS is the key set by which interceptors check the gateway's tokens, or nil
+// when none of them gets any.
+func (p *Path) JWKS() []byte {
+	p.signer.mu.Lock()
+	defer p.signer.mu.Unlock()
+	if p.signer.s == nil {
+		return nil
+	}
+	return p.signer.s.JWKS()
+}
+
+// withheld is what the record leaves out, by the file.
+func (p *Path) withheld(f *chainfile.File) ([]activity.Option, error) {
+	var opts []activity.Option
+	if f.Capture.Max > 0 {
+		opts = append(opts, activity.WithCaptureMax(f.Capture.Max))
+	}
+	if len(f.Redactions) == 0 {
+		return opts, nil
+	}
+	var key []byte
+	rules := make([]activity.Rule, len(f.Redactions))
+	for i, r := range f.Redactions {
+		rules[i] = activity.Rule(r)
+		if r.Do != activity.RedactHMAC || key != nil {
+			continue
+		}
+		path := f.Capture.HMACKey
+		if path == "" {
+			path = p.dir.Join("keys", "redact.key")
+		}
+		var err error
+		if key, err = datadir.SecretKey(path); err != nil {
+			return nil, err
+		}
+	}
+	r, err := activity.NewRedactor(rules, key)
+	if err != nil {
+		return nil, err
+	}
+	return append(opts, activity.WithRedactor(r)), nil
+}
