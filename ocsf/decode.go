@@ -44,7 +44,12 @@ func (d *decoder) event() (Event, error) {
 	if d.err != nil {
 		return nil, d.err
 	}
-	if !ok {
+	if !ok { // or it is not JSON at all
+		d.raw()
+		d.finish()
+		if d.err != nil {
+			return nil, d.err
+		}
 		return nil, fmt.Errorf("%w: no class_uid", ErrUnknownClass)
 	}
 	if e := New(ClassUID(uid)); e != nil {

@@ -4847,7 +4847,7 @@ func (o *CVSS) decode(d *decoder) {
 	for d.next(&m) {
 		switch d.name {
 		case "base_score":
-			d.float(&m, 0, &o.BaseScore)
+			d.floatp(&m, 0, &o.BaseScore)
 		case "depth":
 			d.str(&m, 1, (*string)(&o.Depth))
 		case "metrics":
@@ -8751,7 +8751,7 @@ func (o *Reputation) decode(d *decoder) {
 	for d.next(&m) {
 		switch d.name {
 		case "base_score":
-			d.float(&m, 0, &o.BaseScore)
+			d.floatp(&m, 0, &o.BaseScore)
 		case "provider":
 			d.str(&m, 1, &o.Provider)
 		case "score":

@@ -201,6 +201,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{`[]`, "", nil, &wrong},
 		{`null`, "", nil, &wrong},
 		{`{}`, "", ocsf.ErrUnknownClass, nil},
+		{`{"class_uid`, "", nil, &syntax},
+		{`{"a":1,"class_uid"`, "", nil, &syntax},
 		{`{"class_uid":1}`, "", ocsf.ErrUnknownClass, nil},
 		{`{"class_uid":null}`, "class_uid", nil, &wrong},
 		{`{"class_uid":"6003"}`, "class_uid", nil, &wrong},

@@ -65,17 +65,6 @@ func (d *decoder) intp(m *members, i uint, p **int64) {
 	}
 }
 
-func (d *decoder) float(m *members, i uint, p *float64) {
-	d.once(m, i)
-	if d.null(m) {
-		return
-	}
-	start := d.i
-	if *p = d.number(); *p == 0 {
-		d.keep(m, start)
-	}
-}
-
 func (d *decoder) floatp(m *members, i uint, p **float64) {
 	d.once(m, i)
 	if !d.null(m) {

@@ -5,12 +5,14 @@ package ocsf
 import (
 	"fmt"
 	"reflect"
+	"strings"
 )
 
 // Edit makes an event that was read one to be changed and written again: it is
 // no longer [Base.Verbatim], and what only says what other attributes say
 // anyway is cleared, so that it is derived anew and cannot contradict the
-// change. Captions in a source's own words stay. Call it before the change:
+// change. Captions in a source's own words stay, and so does one that the schema
+// itself has changed since (rcode 16 of OCSF 1.9). Call it before the change:
 //
 //	e, err := ocsf.Decode(b)
 //	ocsf.Edit(e)
@@ -53,7 +55,7 @@ func edit(v reflect.Value) {
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if name := siblings[v.Type().Field(i).Name]; name != "" {
-				editCaption(v.Field(i), v.FieldByName(name))
+				editCaption(v, v.Field(i), name)
 			}
 			edit(v.Field(i))
 		}
@@ -61,27 +63,39 @@ func edit(v reflect.Value) {
 	}
 }
 
-// editCaption clears the caption of value if it is the schema's.
-func editCaption(value, caption reflect.Value) {
-	if !caption.IsValid() {
-		return
-	}
-	if caption.Kind() == reflect.String {
-		if value.CanInt() && value.Int() == other {
-			return // the source's own word, whatever it is
+// editCaption clears the caption of value, a field of v, if it is the schema's.
+func editCaption(v, value reflect.Value, name string) {
+	caption := v.FieldByName(name)
+	switch {
+	case !caption.IsValid():
+	case caption.Kind() == reflect.String && value.CanInt():
+		text := caption.String()
+		if value.Int() == other || text != fmt.Sprint(value.Interface()) {
+			return // the source's own word
 		}
-		if caption.String() == fmt.Sprint(value.Interface()) {
-			caption.SetString("")
+		caption.SetString("")
+		if value.Int() == 0 {
+			// A zero may be one that Extra keeps, and then its caption goes there too:
+			// both give way to a value that the field gets.
+			field, _ := v.Type().FieldByName(name)
+			key, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if x, ok := v.FieldByName("Extra").Addr().Interface().(*Extra); ok {
+				*x = append(*x, Member{Name: key, Value: Raw(`"` + text + `"`)})
+			}
 		}
+	case value.Kind() == reflect.Slice && caption.Kind() == reflect.Slice && value.Type().Elem().Kind() == reflect.Int64:
+		editCaptions(value, caption)
+	}
+}
+
+func editCaptions(values, captions reflect.Value) {
+	if values.Len() != captions.Len() {
 		return
 	}
-	if value.Kind() != reflect.Slice || !value.Type().Elem().ConvertibleTo(reflect.TypeFor[int64]()) || caption.Kind() != reflect.Slice || caption.Len() != value.Len() {
-		return
-	}
-	for i := range value.Len() {
-		if value.Index(i).Int() == other || caption.Index(i).String() != fmt.Sprint(value.Index(i).Interface()) {
+	for i := range values.Len() {
+		if values.Index(i).Int() == other || captions.Index(i).String() != fmt.Sprint(values.Index(i).Interface()) {
 			return
 		}
 	}
-	caption.SetZero()
+	captions.SetZero()
 }

@@ -45,7 +45,7 @@ func Append(dst []byte, e Event) ([]byte, error) { return appendEvent(dst, e, fa
 
 // AppendCanonical is [Append] with RFC 8785 to the letter, for bytes that are to
 // be hashed: a whole float_t has no fraction, and an integer attribute beyond
-// 2^53 that a double cannot hold is an [*InexactError].
+// 2^53 is an [*InexactError] if RFC 8785 would write other digits for it.
 func AppendCanonical(dst []byte, e Event) ([]byte, error) { return appendEvent(dst, e, true) }
 
 func appendEvent(dst []byte, event Event, pure bool) ([]byte, error) {

@@ -8286,8 +8286,8 @@ func (o *CVSS) encode(e *encoder) {
 	if !ok {
 		return
 	}
-	if o.BaseScore != 0 || e.always(15) {
-		e.float(`"base_score":`, o.BaseScore)
+	if o.BaseScore != nil {
+		e.float(`"base_score":`, *o.BaseScore)
 	}
 	if o.Depth != "" {
 		e.str(`"depth":"`, string(o.Depth))
@@ -13406,8 +13406,8 @@ func (o *Reputation) encode(e *encoder) {
 	if !ok {
 		return
 	}
-	if o.BaseScore != 0 || e.always(15) {
-		e.float(`"base_score":`, o.BaseScore)
+	if o.BaseScore != nil {
+		e.float(`"base_score":`, *o.BaseScore)
 	}
 	if o.Provider != "" {
 		e.str(`"provider":"`, o.Provider)

@@ -143,6 +143,26 @@ func TestEdit(t *testing.T) {
 	}
 }
 
+// TestEditKeepsZeros: a zero that was there stays there with its caption, until
+// the field gets a value.
+func TestEditKeepsZeros(t *testing.T) {
+	in := `{"activity_id":1,"activity_name":"Create","category_name":"Application Activity","category_uid":6,"class_name":"API Activity","class_uid":6003,` +
+		`"confidence":"Unknown","confidence_id":0,"metadata":{"version":"1.8.0"},"risk_level":"Info","risk_level_id":0,"severity":"Unknown","severity_id":0,` +
+		`"status":"Unknown","status_id":0,"time":0,"type_name":"API Activity: Create","type_uid":600301}`
+	e, err := ocsf.Decode([]byte(in))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ocsf.Edit(e)
+	if got, err := ocsf.Encode(e); err != nil || string(got) != in {
+		t.Errorf("%v\n got %s\nwant %s", err, got, in)
+	}
+	e.Common().RiskLevelID = ocsf.RiskLevelHigh
+	if got, err := ocsf.Encode(e); err != nil || !strings.Contains(string(got), `"risk_level":"High","risk_level_id":3`) {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
 // TestNumbers checks the two exceptions from RFC 8785, and that AppendCanonical
 // makes none.
 func TestNumbers(t *testing.T) {
@@ -188,6 +208,10 @@ func TestEncodeRefuses(t *testing.T) {
 	for range ocsf.MaxDepth + 1 {
 		long = &ocsf.Process{ParentProcess: long}
 	}
+	lineage := &ocsf.Process{Lineage: []string{"init"}}
+	for range ocsf.MaxDepth - 2 { // with the event and the process itself there is no room for the list
+		lineage = &ocsf.Process{ParentProcess: lineage}
+	}
 	var (
 		inexact *ocsf.InexactError
 		version *ocsf.VersionError
@@ -214,6 +238,7 @@ func TestEncodeRefuses(t *testing.T) {
 		{"depth", unmapped(deep), "unmapped", ocsf.ErrDepth, nil},
 		{"a value within itself", unmapped(ring), "unmapped", ocsf.ErrDepth, nil},
 		{"a process that is its own parent", &ocsf.ProcessActivity{Process: parent}, "process", ocsf.ErrDepth, nil},
+		{"a list that is too deep", &ocsf.ProcessActivity{Process: lineage}, "process", ocsf.ErrDepth, nil},
 		{"too many parents", &ocsf.ProcessActivity{Process: long}, "process", ocsf.ErrDepth, nil},
 		{"a float32", unmapped(float32(math.Inf(1))), "unmapped", ocsf.ErrNotFinite, nil},
 		{"cut off JSON", unmapped(json.RawMessage(`{"a":`)), "unmapped", nil, &syntax},

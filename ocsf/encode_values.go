@@ -57,8 +57,7 @@ func encodeCaptions[T ~int64](e *encoder, k string, texts []string, values []T, 
 	if e.verbatim || values == nil {
 		return
 	}
-	e.key(k)
-	e.sign('[')
+	e.list(k)
 	for _, v := range values {
 		text := of.in(int64(v), e.version)
 		if text == "" {
@@ -68,8 +67,7 @@ func encodeCaptions[T ~int64](e *encoder, k string, texts []string, values []T, 
 		e.text(text)
 		e.sign(',')
 	}
-	e.end(']')
-	e.sign(',')
+	e.endList()
 }
 
 // name writes a caption that the class derives, unless the event has its own.
@@ -216,49 +214,54 @@ func encodeInPlace[T any, P object[T]](e *encoder, k string, o P) {
 	e.sign(',')
 }
 
-func encodeList[T any, P object[T]](e *encoder, k string, list []T) {
+// list begins an array, endList ends it.
+func (e *encoder) list(k string) {
+	if e.depth++; e.depth > MaxDepth {
+		e.fail(ErrDepth)
+	}
 	e.key(k)
 	e.sign('[')
-	e.depth++
-	for i := range list {
-		P(&list[i]).encode(e)
-		e.sign(',')
-	}
+}
+
+func (e *encoder) endList() {
 	e.depth--
 	e.end(']')
 	e.sign(',')
 }
 
+func encodeList[T any, P object[T]](e *encoder, k string, list []T) {
+	e.list(k)
+	for i := range list {
+		P(&list[i]).encode(e)
+		e.sign(',')
+	}
+	e.endList()
+}
+
 func encodeTexts[T ~string](e *encoder, k string, list []T) {
-	e.key(k)
-	e.sign('[')
+	e.list(k)
 	for _, s := range list {
 		e.sign('"')
 		e.text(string(s))
 		e.sign(',')
 	}
-	e.end(']')
-	e.sign(',')
+	e.endList()
 }
 
 func encodeInts[T ~int64](e *encoder, k string, list []T) {
-	e.key(k)
-	e.sign('[')
+	e.list(k)
 	for _, n := range list {
 		e.integer(int64(n))
 		e.sign(',')
 	}
-	e.end(']')
-	e.sign(',')
+	e.endList()
 }
 
 func encodeFloats(e *encoder, k string, list []float64) {
-	e.key(k)
-	e.sign('[')
+	e.list(k)
 	for _, f := range list {
 		e.number(f)
 		e.sign(',')
 	}
-	e.end(']')
-	e.sign(',')
+	e.endList()
 }

@@ -36,7 +36,7 @@ type Member struct {
 // [Decode] fills it, so that nothing is lost on the way.
 //
 // To write such a member, add it here. A field that is set wins over a member
-// of the same name.
+// of the same name, and so does what is derived.
 type Extra []Member
 
 // Get returns the value of the member called name, or nil.

@@ -647,7 +647,7 @@ type CVE struct {
 
 // CVSS is the cvss object.
 type CVSS struct {
-	BaseScore    float64  `json:"base_score"`              // required
+	BaseScore    *float64 `json:"base_score"`              // required
 	Depth        Depth    `json:"depth,omitempty"`         // recommended
 	Metrics      []Metric `json:"metrics,omitempty"`       // optional
 	OverallScore *float64 `json:"overall_score,omitempty"` // recommended
@@ -2849,10 +2849,10 @@ type Reporter struct {
 
 // Reputation is the reputation object.
 type Reputation struct {
-	BaseScore float64 `json:"base_score"`         // required
-	Provider  string  `json:"provider,omitempty"` // recommended
-	Score     string  `json:"score,omitempty"`    // optional; derived
-	ScoreID   ScoreID `json:"score_id"`           // required
+	BaseScore *float64 `json:"base_score"`         // required
+	Provider  string   `json:"provider,omitempty"` // recommended
+	Score     string   `json:"score,omitempty"`    // optional; derived
+	ScoreID   ScoreID  `json:"score_id"`           // required
 
 	// Extra holds members of the object that no field can tell.
 	Extra Extra `json:"-"`

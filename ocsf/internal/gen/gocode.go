@@ -173,7 +173,7 @@ func (u *union) condition(k *container, a *attr, recv string) string {
 		return ""
 	case a.array && a.siblingOf != nil:
 		return fmt.Sprintf("%s != nil || %s.%s != nil", f, recv, a.siblingOf.field)
-	case a.array, a.base == "object_t", a.base == "json_t", a.optional() && !k.always(a):
+	case a.array, a.base == "object_t", a.base == "json_t", k.pointer(a):
 		return f + " != nil"
 	case a.base == "string_t":
 		if s := a.siblingOf; s != nil {
@@ -249,7 +249,7 @@ func (u *union) call(k *container, a *attr, f, key, recv string) string {
 			"string_t": "encodeTexts", "integer_t": "encodeInts", "long_t": "encodeInts", "float_t": "encodeFloats", "object_t": "encodeList",
 		}[a.base], key, f)
 	}
-	if a.optional() && !k.always(a) {
+	if k.pointer(a) {
 		f = "*" + f
 	}
 	switch a.base {
@@ -316,14 +316,14 @@ func (u *union) read(k *container, a *attr, recv string, i int) string {
 		}[a.base], m, p)
 	}
 	suffix := ""
-	if a.optional() && !k.always(a) {
+	if k.pointer(a) {
 		suffix = "p"
 	}
 	switch a.base {
 	case "boolean_t":
 		return fmt.Sprintf("d.bool%s(%s%s)", suffix, m, p)
 	case "float_t":
-		return fmt.Sprintf("d.float%s(%s%s)", suffix, m, p)
+		return fmt.Sprintf("d.floatp(%s%s)", m, p)
 	case "integer_t", "long_t":
 		if suffix == "" {
 			p = convert("(*int64)", a, p)

@@ -195,10 +195,17 @@ func (u *union) goType(k *container, a *attr) string {
 		return "Metadata" // in place: every event has it
 	}
 	t := u.element(a)
-	if a.optional() && !k.always(a) {
+	if k.pointer(a) {
 		return "*" + t
 	}
 	return t
+}
+
+// pointer says whether a field of one value is a pointer, so that zero can be
+// told from nothing. A float_t is one even where it is required: its zero has a
+// fraction on the wire, which Extra would not keep.
+func (c *container) pointer(a *attr) bool {
+	return a.optional() && (a.base == "float_t" || !c.always(a))
 }
 
 // optional says whether the Go type has to tell zero from nothing.
