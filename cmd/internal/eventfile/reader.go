@@ -14,7 +14,7 @@ import (
 
 // MaxEvent is the longest event that a [Reader] accepts by default, in bytes. What
 // is made of an event takes many times its size, of one full of small numbers
-// thirty times.
+// some fifty times.
 const MaxEvent = 16 << 20
 
 // Options of a [Reader]; the zero value is fine.
