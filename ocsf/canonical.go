@@ -4,7 +4,6 @@ package ocsf
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -204,25 +202,46 @@ func appendSlice[T any](b []byte, vs []T, depth int, one func([]byte, T, int) ([
 }
 
 func appendMap[T any](b []byte, m map[string]T, depth int, one func([]byte, T, int) ([]byte, error)) ([]byte, error) {
-	var room [16]string
-	names := room[:0]
-	for name := range m {
-		names = append(names, name)
+	var room [16]entry[T]
+	entries := room[:0]
+	for name, v := range m {
+		entries = append(entries, entry[T]{name, v})
 	}
-	slices.SortFunc(names, compareUTF16)
+	sortEntries(entries)
 	b = append(b, '{')
-	for _, name := range names {
+	for i := range entries {
+		name := entries[i].name
 		var err error
 		if b, err = appendString(b, name); err != nil {
 			return nil, fmt.Errorf("name %.40q: %w", name, err)
 		}
 		b = append(b, ':')
-		if b, err = one(b, m[name], depth+1); err != nil {
+		if b, err = one(b, entries[i].value, depth+1); err != nil {
 			return nil, within(fmt.Sprintf("%.40q", name), err)
 		}
 		b = append(b, ',')
 	}
 	return closing(b, '}'), nil
+}
+
+// An entry is what a map has under a name.
+type entry[T any] struct {
+	name  string
+	value T
+}
+
+// sortEntries puts entries in canonical order. Most maps are small.
+func sortEntries[T any](entries []entry[T]) {
+	const small = 12
+	if len(entries) > small {
+		slices.SortFunc(entries, func(x, y entry[T]) int { return compareUTF16(x.name, y.name) })
+		return
+	}
+	for i := 1; i < len(entries); i++ {
+		for j := i; j > 0 && compareUTF16(entries[j].name, entries[j-1].name) < 0; j-- {
+			entries[j], entries[j-1] = entries[j-1], entries[j]
+		}
+	}
 }
 
 // within says in which member of a free-form value an error is. Of what is too
@@ -254,89 +273,6 @@ func compareUTF16(x, y string) int {
 		return int(a) - int(b)
 	}
 	return len(x) - len(y)
-}
-
-func appendString(b []byte, s string) ([]byte, error) { return appendText(append(b, '"'), s) }
-
-// appendText writes a string behind its opening quote.
-func appendText(b []byte, s string) ([]byte, error) {
-	start := len(b)
-	b = slices.Grow(b, len(s)+1)
-	if copyPlain(b[start:start+len(s)], s) {
-		return append(b[:start+len(s)], '"'), nil
-	}
-	return appendEscaped(b, s)
-}
-
-// copyPlain copies s to to, eight bytes at a time, if all of it is ASCII that
-// needs no escape, as most text is. Else it says no, and to is spoilt.
-func copyPlain(to []byte, s string) bool {
-	if len(s) < 8 {
-		for i := range len(s) {
-			c := s[i]
-			if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-				return false
-			}
-			to[i] = c
-		}
-		return true
-	}
-	rest, out := s, to
-	for len(rest) >= 8 && len(out) >= 8 {
-		w := load(rest)
-		if special(w) != 0 {
-			return false
-		}
-		binary.LittleEndian.PutUint64(out, w)
-		rest, out = rest[8:], out[8:]
-	}
-	// The last eight, some of which are there already.
-	w := load(s[len(s)-8:])
-	binary.LittleEndian.PutUint64(to[len(s)-8:], w)
-	return special(w) == 0
-}
-
-// load returns the first eight bytes of s as one word.
-func load(s string) uint64 {
-	_ = s[7] // one check instead of eight
-	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
-		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
-}
-
-// special says which of the eight bytes of w are not ASCII or need an escape: it
-// is 0 if none is, else its lowest bit that is set is the highest of the first.
-func special(w uint64) uint64 {
-	const (
-		ones  = 0x0101010101010101
-		highs = 0x8080808080808080
-	)
-	quote, slash := w^(ones*'"'), w^(ones*'\\')
-	// The high bit of a byte is set if the byte is not ASCII, below a space, or one
-	// of the two; above such a byte a borrow may set others in vain.
-	return (w | (w - ones*' ') | (quote - ones) | (slash - ones)) & highs
-}
-
-// appendEscaped writes a string that may need escapes, and its closing quote.
-func appendEscaped(b []byte, s string) ([]byte, error) {
-	const hex = "0123456789abcdef"
-	if !utf8.ValidString(s) {
-		return nil, ErrUTF8
-	}
-	start := 0
-	for i := range len(s) {
-		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' {
-			continue
-		}
-		b = append(b, s[start:i]...)
-		start = i + 1
-		if at := strings.IndexByte("\"\\\b\f\n\r\t", c); at >= 0 {
-			b = append(b, '\\', `"\bfnrt`[at])
-		} else {
-			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-	}
-	return append(append(b, s[start:]...), '"'), nil
 }
 
 func appendInt(b []byte, n int64) ([]byte, error) {

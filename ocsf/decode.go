@@ -4,9 +4,8 @@ package ocsf
 
 import (
 	"errors"
-	"fmt"
+	"math/bits"
 	"strconv"
-	"strings"
 )
 
 // Decode reads one event of any class of any version. It is lossless: what the
@@ -21,6 +20,11 @@ import (
 // and nesting deeper than [MaxDepth] among it.
 func Decode(b []byte) (Event, error) {
 	d := decoder{s: string(b)}
+	if e := d.likely(); e != nil {
+		e.Common().Verbatim = true
+		return e, nil
+	}
+	d = decoder{s: d.s}
 	e, err := d.event()
 	if err == nil {
 		e.decode(&d)
@@ -36,103 +40,6 @@ func Decode(b []byte) (Event, error) {
 	}
 	e.Common().Verbatim = true
 	return e, nil
-}
-
-// event makes the event that is to be read: it looks for class_uid ahead.
-func (d *decoder) event() (Event, error) {
-	uid, ok := d.classUID()
-	if d.err != nil {
-		return nil, d.err
-	}
-	if !ok { // or it is not JSON at all
-		d.raw()
-		d.finish()
-		if d.err != nil {
-			return nil, d.err
-		}
-		return nil, fmt.Errorf("%w: no class_uid", ErrUnknownClass)
-	}
-	if e := New(ClassUID(uid)); e != nil {
-		return e, nil
-	}
-	return nil, fmt.Errorf("%w: class_uid %d", ErrUnknownClass, uid)
-}
-
-// classUID reads no more of the event than it has to; what it passes by is
-// checked when it is read in earnest.
-func (d *decoder) classUID() (uid int64, ok bool) {
-	defer func() {
-		if d.err == nil {
-			d.i, d.depth = 0, 0
-		}
-	}()
-	d.want('{', "an object")
-	for d.err == nil {
-		if d.peek() != '"' {
-			return 0, false // the end, or no JSON: reading will tell
-		}
-		start := d.i
-		d.pass()
-		name := d.s[start:d.i]
-		if strings.IndexByte(name, '\\') >= 0 {
-			d.i = start
-			name = `"` + d.string() + `"`
-		}
-		if d.peek() != ':' {
-			return 0, false
-		}
-		d.i++
-		if name == `"class_uid"` {
-			d.peek()
-			return d.integer(), d.err == nil
-		}
-		d.pass()
-		if d.peek() != ',' {
-			return 0, false
-		}
-		d.i++
-	}
-	return 0, false
-}
-
-// pass goes behind the value that begins next, without a look at what is in it.
-func (d *decoder) pass() {
-	depth := 0
-	for c := d.peek(); d.i < len(d.s); c = d.peek() {
-		switch c {
-		case '"':
-			for d.i = skipPlain(d.s, d.i+1); d.i < len(d.s) && d.s[d.i] != '"'; d.i = skipPlain(d.s, d.i+1) {
-				if d.s[d.i] == '\\' {
-					d.i++
-				}
-			}
-			d.i++
-		case '{', '[':
-			depth++
-			d.i++
-		case '}', ']':
-			depth--
-			d.i++
-		case ',', ':':
-			d.i++
-		default:
-			for d.i < len(d.s) && !delimits(d.s[d.i]) {
-				d.i++
-			}
-		}
-		if depth <= 0 {
-			break
-		}
-	}
-	d.i = min(d.i, len(d.s))
-}
-
-func delimits(c byte) bool {
-	switch c {
-	case ',', ':', '}', ']', '{', '[', '"', ' ', '\t', '\n', '\r':
-		return true
-	}
-	return false
 }
 
 // A decoder reads one event. Its methods are what the generated decode methods
@@ -165,6 +72,13 @@ func (d *decoder) syntax(reason string) {
 
 // peek passes white space and returns the byte behind it, 0 at the end.
 func (d *decoder) peek() byte {
+	if d.i < len(d.s) && d.s[d.i] > ' ' {
+		return d.s[d.i]
+	}
+	return d.space()
+}
+
+func (d *decoder) space() byte {
 	for d.i < len(d.s) {
 		switch c := d.s[d.i]; c {
 		case ' ', '\t', '\n', '\r':
@@ -232,7 +146,46 @@ func (d *decoder) open() {
 }
 
 // next reads up to the next member's value; at the object's end it returns false.
+// A plain name without white space around it, as canonical text has them, is read
+// here, everything else by member.
 func (d *decoder) next(m *members) bool {
+	s, at := d.s, d.i
+	if d.err != nil || at < 0 || at >= len(s) {
+		return d.member(m)
+	}
+	c := s[at]
+	if c == '}' {
+		d.i++
+		d.depth--
+		return false
+	}
+	if m.some {
+		if at++; c != ',' || at >= len(s) {
+			return d.member(m)
+		}
+		c = s[at]
+	}
+	if c != '"' {
+		return d.member(m)
+	}
+	at++
+	for i := at; i <= len(s)-8; i += 8 {
+		hit := special(load(s, i)) & highs
+		if hit == 0 {
+			continue
+		}
+		i += bits.TrailingZeros64(hit) / 8
+		if i+1 >= len(s) || s[i] != '"' || s[i+1] != ':' {
+			break
+		}
+		d.name, d.i, m.some = s[at:i], i+2, true
+		return true
+	}
+	return d.member(m)
+}
+
+// member is next for whatever text.
+func (d *decoder) member(m *members) bool {
 	if d.err != nil {
 		return false
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 	"github.com/gowebpki/jcs"
 
@@ -292,6 +294,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(b)
 	f.Add([]byte(`{"class_uid":2004,"finding_info":{"uid":"x"},"unmapped":{"n":9007199254740993}}`))
 	f.Add([]byte(`{"class_uid":6003,"status_id":0,"message":null,"metadata":{},"src_endpoint":{"location":{"lat":5.0}},"x":[1,{"y":"\u00e9"}]}`))
+	f.Add([]byte(`{"a":{"class_uid":1001},"class_uid":6003,"x":{"b":1,"a":[-1.5e3,"\u00e9é",true],"":{}},"metadata":{"profiles":["a",""]}}`))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		e, err := ocsf.Decode(in)
 		if err != nil {
@@ -300,6 +303,17 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("%v is a %T", err, err)
 			}
 			return
+		}
+		// What is read is JSON without duplicate names, by another parser's word, and
+		// its class is the one that it says itself.
+		if !jsontext.Value(in).IsValid() {
+			t.Fatalf("Decode reads what is no JSON: %q", in)
+		}
+		var own struct {
+			ClassUID ocsf.ClassUID `json:"class_uid"`
+		}
+		if err := jsonv2.Unmarshal(in, &own); err != nil || own.ClassUID != e.Class() {
+			t.Fatalf("%d (%v) is read as %d: %q", own.ClassUID, err, e.Class(), in)
 		}
 		once, err := ocsf.Encode(e)
 		var inexact *ocsf.InexactError
@@ -319,6 +333,23 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// TestDecodeAllocates bounds what the typical event costs: itself, its objects, the
+// copy of its text, and no more.
+func TestDecodeAllocates(t *testing.T) {
+	b, err := ocsf.Encode(typical(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const most = 23
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := ocsf.Decode(b); err != nil {
+			t.Fatal(err)
+		}
+	}); n > most {
+		t.Errorf("%v allocations, want %d", n, most)
+	}
+}
+
 // TestVectors takes the vectors of validation through the codec: for each class
 // an event with all attributes, and events with one fault each. Of those the
 // codec refuses what does not fit a Go type, and nothing else.
@@ -330,6 +361,7 @@ func TestVectors(t *testing.T) {
 			lossless(t, v.File, v.Event)
 			if strings.HasSuffix(v.File, ".full.json") {
 				full[e.Class()] = true
+				typed(t, v.File, e)
 			}
 			continue
 		}

@@ -5,8 +5,7 @@ package ocsf
 import (
 	"errors"
 	"fmt"
-	"math/bits"
-	"strings"
+	"math"
 	"sync"
 )
 
@@ -53,11 +52,11 @@ func appendEvent(dst []byte, event Event, pure bool) ([]byte, error) {
 		return dst, &EncodeError{Err: errors.New("there is no event")}
 	}
 	e, _ := encoders.Get().(*encoder)
-	*e = encoder{b: dst, pure: pure}
+	e.b, e.pure = dst, pure
 	e.begin(event.Common())
-	event.encode(e)
+	event.encode(e, noKey)
 	b, err, at := e.b, e.err, e.at
-	*e = encoder{}
+	e.reset()
 	encoders.Put(e)
 	if err != nil {
 		return dst, &EncodeError{Path: pathAt(b[len(dst):at]), Err: err}
@@ -82,20 +81,43 @@ type encoder struct {
 	// version has the one bit of the event's version; 0 if verbatim.
 	version versions
 
-	depth int // of objects and arrays that are open
+	// depth is how many objects and arrays are open; after an error it is beyond
+	// all bounds, so that no more of them are opened.
+	depth int
 
 	// extra holds the members of the object being written that have no field and
-	// are still to be merged in.
-	extra Extra
+	// are still to be merged in; around are those of the objects around it.
+	extra  Extra
+	around []pending
 
-	// What the class derives for the attributes of Base.
+	derived derived
+}
+
+// Derived is what the class derives for the attributes of Base.
+type derived struct {
 	class, category, activity          int64
 	className, categoryName            string
 	activityName, typeName, statusName string
 }
 
+// Pending members belong to the object that is depth levels down.
+type pending struct {
+	depth int
+	extra Extra
+}
+
+// reset makes e ready for another event. It does by hand, and but for what an
+// event without errors leaves as it was, what *e = encoder{} would do.
+func (e *encoder) reset() {
+	if e.err != nil {
+		*e = encoder{}
+		return
+	}
+	e.b, e.extra, e.depth, e.derived = nil, nil, 0, derived{}
+}
+
 func (e *encoder) begin(b *Base) {
-	e.verbatim = b.Verbatim
+	e.verbatim, e.version = b.Verbatim, 0
 	if e.verbatim {
 		return
 	}
@@ -111,6 +133,7 @@ func (e *encoder) begin(b *Base) {
 func (e *encoder) fail(err error) {
 	if e.err == nil {
 		e.err, e.at = err, len(e.b)
+		e.depth = math.MaxInt / 2
 	}
 }
 
@@ -120,7 +143,7 @@ func (e *encoder) in(set versions, name string) bool {
 		return true
 	}
 	if e.err == nil {
-		e.key(`"` + name + `":`)
+		e.b = append(append(append(e.b, '"'), name...), `":`...)
 		e.fail(&VersionError{Name: name, Version: e.version.String(), Versions: set.list()})
 	}
 	return false
@@ -136,95 +159,19 @@ func (e *encoder) derive(c *class, activity, status int64) {
 		return
 	}
 	if e.version&c.in == 0 && e.err == nil {
-		e.key(`"class_uid":`)
+		e.key(keyClassUID)
 		e.fail(&VersionError{Name: fmt.Sprintf("class %s (%d)", c.caption, c.uid), Class: c.uid, Version: e.version.String(), Versions: c.in.list()})
 	}
-	e.class, e.category, e.activity = int64(c.uid), int64(c.category), activity
-	e.className, e.categoryName = c.caption, c.categoryCaption
+	d := &e.derived
+	d.class, d.category, d.activity = int64(c.uid), int64(c.category), activity
+	d.className, d.categoryName = c.caption, c.categoryCaption
 	if name := c.activities.in(activity, e.version); name != "" {
-		e.typeName = name
+		d.typeName = name
 		if activity != other {
-			e.activityName = name
+			d.activityName = name
 		}
 	}
 	if status != 0 && status != other {
-		e.statusName = c.statuses.in(status, e.version)
+		d.statusName = c.statuses.in(status, e.version)
 	}
-}
-
-// open begins an object and returns the pending members of the one around it,
-// to be given to close. It says no where the object is not to be written: after
-// an error, and deeper than [MaxDepth], as where objects hold each other.
-func (e *encoder) open(x Extra) (outer Extra, ok bool) {
-	if e.depth++; e.depth > MaxDepth {
-		e.fail(ErrDepth)
-	}
-	if e.err != nil {
-		return nil, false
-	}
-	e.b = append(e.b, '{')
-	outer = e.extra
-	if len(x) > 1 {
-		x = x.sorted()
-	}
-	e.extra = x
-	return outer, true
-}
-
-func (e *encoder) close(outer Extra) {
-	for len(e.extra) > 0 {
-		e.member()
-	}
-	e.extra = outer
-	e.depth--
-	e.end('}')
-}
-
-// end puts the closing bracket in place of the last comma, if there is one.
-func (e *encoder) end(bracket byte) { e.b = closing(e.b, bracket) }
-
-// key writes a member's name, which comes quoted and with the colon and perhaps
-// the quote of a string behind it, after the extra members that sort before it.
-func (e *encoder) key(k string) {
-	if len(e.extra) > 0 {
-		e.merge(k)
-	}
-	e.b = append(e.b, k...)
-}
-
-// merge writes the extra members that sort before the member with key k.
-func (e *encoder) merge(k string) {
-	name := k[1 : 1+strings.IndexByte(k[1:], '"')]
-	for len(e.extra) > 0 && compareUTF16(e.extra[0].Name, name) < 0 {
-		e.member()
-	}
-	for len(e.extra) > 0 && e.extra[0].Name == name {
-		e.extra = e.extra[1:] // the field wins
-	}
-}
-
-// member writes the next extra member; of several with one name, the last.
-func (e *encoder) member() {
-	m := e.extra[0]
-	e.extra = e.extra[1:]
-	if len(e.extra) > 0 && e.extra[0].Name == m.Name {
-		return
-	}
-	e.sign('"')
-	e.text(m.Name)
-	e.sign(':')
-	e.free(m.Value)
-	e.sign(',')
-}
-
-// sign writes one byte of punctuation.
-func (e *encoder) sign(c byte) { e.b = append(e.b, c) }
-
-// upTo writes those members of set whose index is below i, and returns the rest.
-func (b *Base) upTo(e *encoder, set uint64, i int) uint64 {
-	below := uint64(1)<<i - 1
-	for now := set & below; now != 0; now &= now - 1 {
-		b.member(e, bits.TrailingZeros64(now))
-	}
-	return set &^ below
 }

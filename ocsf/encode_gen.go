@@ -4,15276 +4,13141 @@
 
 package ocsf
 
-// present returns which members Base may have to write, a bit each in the order of their names.
-func (b *Base) present(e *encoder) (set uint64) {
-	if b.Action != "" || b.ActionID != 0 {
-		set |= 1 << 0
-	}
-	if b.ActionID != 0 {
-		set |= 1 << 1
-	}
-	set |= 1 << 2
-	if b.Actor != nil {
-		set |= 1 << 3
-	}
-	if b.API != nil {
-		set |= 1 << 4
-	}
-	if b.Attacks != nil {
-		set |= 1 << 5
-	}
-	if b.AttestationList != nil {
-		set |= 1 << 6
-	}
-	if b.Authorizations != nil {
-		set |= 1 << 7
-	}
-	set |= 1 << 8
-	set |= 1 << 9
-	set |= 1 << 10
-	set |= 1 << 11
-	if b.Cloud != nil {
-		set |= 1 << 12
-	}
-	if b.Confidence != "" || b.ConfidenceID != 0 {
-		set |= 1 << 13
-	}
-	if b.ConfidenceID != 0 {
-		set |= 1 << 14
-	}
-	if b.ConfidenceScore != nil {
-		set |= 1 << 15
-	}
-	if b.Count != nil {
-		set |= 1 << 16
-	}
-	if b.Device != nil {
-		set |= 1 << 17
-	}
-	if b.Disposition != "" || b.DispositionID != 0 {
-		set |= 1 << 18
-	}
-	if b.DispositionID != 0 {
-		set |= 1 << 19
-	}
-	if b.Duration != nil {
-		set |= 1 << 20
-	}
-	if b.EndTime != 0 {
-		set |= 1 << 21
-	}
-	if b.EndTimeDT != "" {
-		set |= 1 << 22
-	}
-	if b.Enrichments != nil {
-		set |= 1 << 23
-	}
-	if b.FirewallRule != nil {
-		set |= 1 << 24
-	}
-	if b.IsAlert != nil {
-		set |= 1 << 25
-	}
-	if b.Malware != nil {
-		set |= 1 << 26
-	}
-	if b.MalwareScanInfo != nil {
-		set |= 1 << 27
-	}
-	if b.Message != "" {
-		set |= 1 << 28
-	}
-	set |= 1 << 29
-	if b.Observables != nil {
-		set |= 1 << 30
-	}
-	if b.OSINT != nil {
-		set |= 1 << 31
-	}
-	if b.Policy != nil {
-		set |= 1 << 32
-	}
-	if b.RawData != "" {
-		set |= 1 << 33
-	}
-	if b.RawDataHash != nil {
-		set |= 1 << 34
-	}
-	if b.RawDataSize != nil {
-		set |= 1 << 35
-	}
-	if b.RiskDetails != "" {
-		set |= 1 << 36
-	}
-	if b.RiskLevel != "" || b.RiskLevelID != 0 {
-		set |= 1 << 37
-	}
-	if b.RiskLevelID != 0 {
-		set |= 1 << 38
-	}
-	if b.RiskScore != nil {
-		set |= 1 << 39
-	}
-	if b.Severity != "" || b.SeverityID != 0 || e.always(15) {
-		set |= 1 << 40
-	}
-	if b.SeverityID != 0 || e.always(15) {
-		set |= 1 << 41
-	}
-	if b.StartTime != 0 {
-		set |= 1 << 42
-	}
-	if b.StartTimeDT != "" {
-		set |= 1 << 43
-	}
-	set |= 1 << 44
-	if b.StatusCode != "" {
-		set |= 1 << 45
-	}
-	if b.StatusDetail != "" {
-		set |= 1 << 46
-	}
-	if b.Time != 0 || e.always(15) {
-		set |= 1 << 47
-	}
-	if b.TimeDT != "" {
-		set |= 1 << 48
-	}
-	if b.TimezoneOffset != nil {
-		set |= 1 << 49
-	}
-	set |= 1 << 50
-	set |= 1 << 51
-	if b.Unmapped != nil {
-		set |= 1 << 52
-	}
-	return set
-}
-
-// member writes member i.
-func (b *Base) member(e *encoder, i int) {
-	switch i {
+// members writes the members from one index on and below another. The indexes
+// are those that some class has members at.
+func (b *Base) members(e *encoder, from, to int) {
+	switch from {
 	case 0:
-		e.caption(`"action":"`, b.Action, int64(b.ActionID), captionsActionID, e.always(0))
-	case 1:
-		e.int(`"action_id":`, int64(b.ActionID))
+		if b.Action != "" || b.ActionID != 0 {
+			e.caption(textAction, b.Action, int64(b.ActionID), &captionsActionID, e.always(0))
+		}
+		if b.ActionID != 0 {
+			e.int(keyActionID, int64(b.ActionID))
+		}
+		if to == 2 {
+			return
+		}
+		fallthrough
 	case 2:
-		e.name(`"activity_name":"`, b.ActivityName, e.activityName)
-	case 3:
-		e.key(`"actor":`)
-		b.Actor.encode(e)
-		e.sign(',')
+		e.name(textActivityName, b.ActivityName, e.derived.activityName)
+		if b.Actor != nil {
+			b.Actor.encode(e, keyActor)
+		}
+		if to == 4 {
+			return
+		}
+		fallthrough
 	case 4:
-		e.key(`"api":`)
-		b.API.encode(e)
-		e.sign(',')
+		if b.API != nil {
+			b.API.encode(e, keyAPI)
+		}
+		if to == 5 {
+			return
+		}
+		fallthrough
 	case 5:
-		encodeList(e, `"attacks":`, b.Attacks)
+		if b.Attacks != nil {
+			encodeList(e, keyAttacks, b.Attacks)
+		}
+		if to == 6 {
+			return
+		}
+		fallthrough
 	case 6:
 		if (b.AttestationList != nil) && e.in(8, "attestation_list") {
-			encodeList(e, `"attestation_list":`, b.AttestationList)
+			encodeList(e, keyAttestationList, b.AttestationList)
 		}
+		if to == 7 {
+			return
+		}
+		fallthrough
 	case 7:
-		encodeList(e, `"authorizations":`, b.Authorizations)
+		if b.Authorizations != nil {
+			encodeList(e, keyAuthorizations, b.Authorizations)
+		}
+		if to == 8 {
+			return
+		}
+		fallthrough
 	case 8:
-		e.name(`"category_name":"`, b.CategoryName, e.categoryName)
-	case 9:
-		e.uid(`"category_uid":`, int64(b.CategoryUID), e.category)
+		e.name(textCategoryName, b.CategoryName, e.derived.categoryName)
+		e.uid(keyCategoryUID, int64(b.CategoryUID), e.derived.category)
+		if to == 10 {
+			return
+		}
+		fallthrough
 	case 10:
-		e.name(`"class_name":"`, b.ClassName, e.className)
-	case 11:
-		e.uid(`"class_uid":`, int64(b.ClassUID), e.class)
+		e.name(textClassName, b.ClassName, e.derived.className)
+		e.uid(keyClassUID, int64(b.ClassUID), e.derived.class)
+		if to == 12 {
+			return
+		}
+		fallthrough
 	case 12:
-		e.key(`"cloud":`)
-		b.Cloud.encode(e)
-		e.sign(',')
+		if b.Cloud != nil {
+			b.Cloud.encode(e, keyCloud)
+		}
+		if to == 13 {
+			return
+		}
+		fallthrough
 	case 13:
-		e.caption(`"confidence":"`, b.Confidence, int64(b.ConfidenceID), captionsConfidenceID, e.always(0))
-	case 14:
-		e.int(`"confidence_id":`, int64(b.ConfidenceID))
-	case 15:
-		e.int(`"confidence_score":`, *b.ConfidenceScore)
+		if b.Confidence != "" || b.ConfidenceID != 0 {
+			e.caption(textConfidence, b.Confidence, int64(b.ConfidenceID), &captionsConfidenceID, e.always(0))
+		}
+		if b.ConfidenceID != 0 {
+			e.int(keyConfidenceID, int64(b.ConfidenceID))
+		}
+		if b.ConfidenceScore != nil {
+			e.int(keyConfidenceScore, *b.ConfidenceScore)
+		}
+		if to == 16 {
+			return
+		}
+		fallthrough
 	case 16:
-		e.int(`"count":`, *b.Count)
+		if b.Count != nil {
+			e.int(keyCount, *b.Count)
+		}
+		if to == 17 {
+			return
+		}
+		fallthrough
 	case 17:
-		e.key(`"device":`)
-		b.Device.encode(e)
-		e.sign(',')
+		if b.Device != nil {
+			b.Device.encode(e, keyDevice)
+		}
+		if to == 18 {
+			return
+		}
+		fallthrough
 	case 18:
-		e.caption(`"disposition":"`, b.Disposition, int64(b.DispositionID), captionsDispositionID, e.always(0))
-	case 19:
-		e.int(`"disposition_id":`, int64(b.DispositionID))
+		if b.Disposition != "" || b.DispositionID != 0 {
+			e.caption(textDisposition, b.Disposition, int64(b.DispositionID), &captionsDispositionID, e.always(0))
+		}
+		if b.DispositionID != 0 {
+			e.int(keyDispositionID, int64(b.DispositionID))
+		}
+		if to == 20 {
+			return
+		}
+		fallthrough
 	case 20:
-		e.int(`"duration":`, *b.Duration)
+		if b.Duration != nil {
+			e.int(keyDuration, *b.Duration)
+		}
+		if to == 21 {
+			return
+		}
+		fallthrough
 	case 21:
-		e.int(`"end_time":`, b.EndTime)
-	case 22:
-		e.str(`"end_time_dt":"`, b.EndTimeDT)
-	case 23:
-		encodeList(e, `"enrichments":`, b.Enrichments)
+		if b.EndTime != 0 {
+			e.int(keyEndTime, b.EndTime)
+		}
+		if b.EndTimeDT != "" {
+			e.str(textEndTimeDT, b.EndTimeDT)
+		}
+		if b.Enrichments != nil {
+			encodeList(e, keyEnrichments, b.Enrichments)
+		}
+		if to == 24 {
+			return
+		}
+		fallthrough
 	case 24:
-		e.key(`"firewall_rule":`)
-		b.FirewallRule.encode(e)
-		e.sign(',')
+		if b.FirewallRule != nil {
+			b.FirewallRule.encode(e, keyFirewallRule)
+		}
+		if to == 25 {
+			return
+		}
+		fallthrough
 	case 25:
-		e.bool(`"is_alert":`, *b.IsAlert)
+		if b.IsAlert != nil {
+			e.bool(keyIsAlert, *b.IsAlert)
+		}
+		if to == 26 {
+			return
+		}
+		fallthrough
 	case 26:
-		encodeList(e, `"malware":`, b.Malware)
-	case 27:
-		e.key(`"malware_scan_info":`)
-		b.MalwareScanInfo.encode(e)
-		e.sign(',')
-	case 28:
-		e.str(`"message":"`, b.Message)
+		if b.Malware != nil {
+			encodeList(e, keyMalware, b.Malware)
+		}
+		if b.MalwareScanInfo != nil {
+			b.MalwareScanInfo.encode(e, keyMalwareScanInfo)
+		}
+		if b.Message != "" {
+			e.str(textMessage, b.Message)
+		}
+		if to == 29 {
+			return
+		}
+		fallthrough
 	case 29:
-		encodeInPlace(e, `"metadata":`, &b.Metadata)
+		encodeInPlace(e, keyMetadata, &b.Metadata)
+		if to == 30 {
+			return
+		}
+		fallthrough
 	case 30:
-		encodeList(e, `"observables":`, b.Observables)
+		if b.Observables != nil {
+			encodeList(e, keyObservables, b.Observables)
+		}
+		if to == 31 {
+			return
+		}
+		fallthrough
 	case 31:
-		encodeList(e, `"osint":`, b.OSINT)
+		if b.OSINT != nil {
+			encodeList(e, keyOSINT, b.OSINT)
+		}
+		if to == 32 {
+			return
+		}
+		fallthrough
 	case 32:
-		e.key(`"policy":`)
-		b.Policy.encode(e)
-		e.sign(',')
+		if b.Policy != nil {
+			b.Policy.encode(e, keyPolicy)
+		}
+		if to == 33 {
+			return
+		}
+		fallthrough
 	case 33:
-		e.str(`"raw_data":"`, b.RawData)
-	case 34:
-		e.key(`"raw_data_hash":`)
-		b.RawDataHash.encode(e)
-		e.sign(',')
-	case 35:
-		e.int(`"raw_data_size":`, *b.RawDataSize)
+		if b.RawData != "" {
+			e.str(textRawData, b.RawData)
+		}
+		if b.RawDataHash != nil {
+			b.RawDataHash.encode(e, keyRawDataHash)
+		}
+		if b.RawDataSize != nil {
+			e.int(keyRawDataSize, *b.RawDataSize)
+		}
+		if to == 36 {
+			return
+		}
+		fallthrough
 	case 36:
-		e.str(`"risk_details":"`, b.RiskDetails)
-	case 37:
-		e.caption(`"risk_level":"`, b.RiskLevel, int64(b.RiskLevelID), captionsRiskLevelID, e.always(0))
-	case 38:
-		e.int(`"risk_level_id":`, int64(b.RiskLevelID))
-	case 39:
-		e.int(`"risk_score":`, *b.RiskScore)
+		if b.RiskDetails != "" {
+			e.str(textRiskDetails, b.RiskDetails)
+		}
+		if b.RiskLevel != "" || b.RiskLevelID != 0 {
+			e.caption(textRiskLevel, b.RiskLevel, int64(b.RiskLevelID), &captionsRiskLevelID, e.always(0))
+		}
+		if b.RiskLevelID != 0 {
+			e.int(keyRiskLevelID, int64(b.RiskLevelID))
+		}
+		if b.RiskScore != nil {
+			e.int(keyRiskScore, *b.RiskScore)
+		}
+		if to == 40 {
+			return
+		}
+		fallthrough
 	case 40:
-		e.caption(`"severity":"`, b.Severity, int64(b.SeverityID), captionsSeverityID, e.always(15))
-	case 41:
-		e.int(`"severity_id":`, int64(b.SeverityID))
+		if b.Severity != "" || b.SeverityID != 0 || e.always(15) {
+			e.caption(textSeverity, b.Severity, int64(b.SeverityID), &captionsSeverityID, e.always(15))
+		}
+		if b.SeverityID != 0 || e.always(15) {
+			e.int(keySeverityID, int64(b.SeverityID))
+		}
+		if to == 42 {
+			return
+		}
+		fallthrough
 	case 42:
-		e.int(`"start_time":`, b.StartTime)
-	case 43:
-		e.str(`"start_time_dt":"`, b.StartTimeDT)
+		if b.StartTime != 0 {
+			e.int(keyStartTime, b.StartTime)
+		}
+		if b.StartTimeDT != "" {
+			e.str(textStartTimeDT, b.StartTimeDT)
+		}
+		if to == 44 {
+			return
+		}
+		fallthrough
 	case 44:
-		e.name(`"status":"`, b.Status, e.statusName)
-	case 45:
-		e.str(`"status_code":"`, b.StatusCode)
-	case 46:
-		e.str(`"status_detail":"`, b.StatusDetail)
+		e.name(textStatus, b.Status, e.derived.statusName)
+		if b.StatusCode != "" {
+			e.str(textStatusCode, b.StatusCode)
+		}
+		if b.StatusDetail != "" {
+			e.str(textStatusDetail, b.StatusDetail)
+		}
+		if to == 47 {
+			return
+		}
+		fallthrough
 	case 47:
-		e.int(`"time":`, b.Time)
-	case 48:
-		e.str(`"time_dt":"`, b.TimeDT)
-	case 49:
-		e.int(`"timezone_offset":`, *b.TimezoneOffset)
+		if b.Time != 0 || e.always(15) {
+			e.int(keyTime, b.Time)
+		}
+		if b.TimeDT != "" {
+			e.str(textTimeDT, b.TimeDT)
+		}
+		if b.TimezoneOffset != nil {
+			e.int(keyTimezoneOffset, *b.TimezoneOffset)
+		}
+		if to == 50 {
+			return
+		}
+		fallthrough
 	case 50:
-		e.typed(`"type_name":"`, b.TypeName)
-	case 51:
-		e.uid(`"type_uid":`, int64(b.TypeUID), e.class*100+e.activity)
+		e.typed(textTypeName, b.TypeName)
+		e.uid(keyTypeUID, int64(b.TypeUID), e.derived.class*100+e.derived.activity)
+		if to == 52 {
+			return
+		}
+		fallthrough
 	case 52:
-		e.json(`"unmapped":`, b.Unmapped)
+		if b.Unmapped != nil {
+			e.json(keyUnmapped, b.Unmapped)
+		}
 	}
 }
 
-func (o *BaseEvent) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *BaseEvent) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classBaseEvent, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 2, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *FileActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *FileActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classFileActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
 	if o.AccessMask != nil {
-		e.int(`"access_mask":`, *o.AccessMask)
+		e.int(keyAccessMask, *o.AccessMask)
 	}
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 4, 13)
 	if o.Component != "" {
-		e.str(`"component":"`, o.Component)
+		e.str(textComponent, o.Component)
 	}
-	set = b.upTo(e, set, 16)
+	b.members(e, 13, 16)
 	if o.ConnectionUID != "" {
-		e.str(`"connection_uid":"`, o.ConnectionUID)
+		e.str(textConnectionUID, o.ConnectionUID)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 16, 17)
 	if o.CreateMask != "" {
-		e.str(`"create_mask":"`, o.CreateMask)
+		e.str(textCreateMask, o.CreateMask)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 17, 24)
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
 	if o.FileDiff != "" {
-		e.str(`"file_diff":"`, o.FileDiff)
+		e.str(textFileDiff, o.FileDiff)
 	}
 	if o.FileResult != nil {
-		e.key(`"file_result":`)
-		o.FileResult.encode(e)
-		e.sign(',')
+		o.FileResult.encode(e, keyFileResult)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 24, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 29, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *KernelExtensionActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *KernelExtensionActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classKernelExtensionActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 17, 20)
 	if o.Driver != nil {
-		e.key(`"driver":`)
-		o.Driver.encode(e)
-		e.sign(',')
+		o.Driver.encode(e, keyDriver)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 20, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 29, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *KernelActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *KernelActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classKernelActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 17, 26)
 	if o.Kernel != nil {
-		e.key(`"kernel":`)
-		o.Kernel.encode(e)
-		e.sign(',')
+		o.Kernel.encode(e, keyKernel)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 26, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 29, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *MemoryActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *MemoryActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classMemoryActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if o.ActualPermissions != nil {
-		e.int(`"actual_permissions":`, *o.ActualPermissions)
+		e.int(keyActualPermissions, *o.ActualPermissions)
 	}
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 8)
+	b.members(e, 4, 8)
 	if o.BaseAddress != "" {
-		e.str(`"base_address":"`, o.BaseAddress)
+		e.str(textBaseAddress, o.BaseAddress)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 8, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 17, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 29, 33)
 	if o.Process != nil {
-		e.key(`"process":`)
-		o.Process.encode(e)
-		e.sign(',')
+		o.Process.encode(e, keyProcess)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.RequestedPermissions != nil {
-		e.int(`"requested_permissions":`, *o.RequestedPermissions)
+		e.int(keyRequestedPermissions, *o.RequestedPermissions)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 36, 42)
 	if o.Size != nil {
-		e.int(`"size":`, *o.Size)
+		e.int(keySize, *o.Size)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *ModuleActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ModuleActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classModuleActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 17, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 29, 30)
 	if o.Module != nil {
-		e.key(`"module":`)
-		o.Module.encode(e)
-		e.sign(',')
+		o.Module.encode(e, keyModule)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 30, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *ScheduledJobActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ScheduledJobActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classScheduledJobActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 17, 26)
 	if o.Job != nil {
-		e.key(`"job":`)
-		o.Job.encode(e)
-		e.sign(',')
+		o.Job.encode(e, keyJob)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 26, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 29, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if (o.UpdatedJob != nil) && e.in(8, "updated_job") {
-		e.key(`"updated_job":`)
-		o.UpdatedJob.encode(e)
-		e.sign(',')
+		o.UpdatedJob.encode(e, keyUpdatedJob)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *ProcessActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ProcessActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classProcessActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if o.ActualPermissions != nil {
-		e.int(`"actual_permissions":`, *o.ActualPermissions)
+		e.int(keyActualPermissions, *o.ActualPermissions)
 	}
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(12, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 17, 24)
 	if o.ExitCode != nil {
-		e.int(`"exit_code":`, *o.ExitCode)
+		e.int(keyExitCode, *o.ExitCode)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 24, 25)
 	if o.InjectionType != "" || o.InjectionTypeID != 0 {
-		e.caption(`"injection_type":"`, o.InjectionType, int64(o.InjectionTypeID), captionsInjectionTypeID, e.always(0))
+		e.caption(textInjectionType, o.InjectionType, int64(o.InjectionTypeID), &captionsInjectionTypeID, e.always(0))
 	}
 	if o.InjectionTypeID != 0 {
-		e.int(`"injection_type_id":`, int64(o.InjectionTypeID))
+		e.int(keyInjectionTypeID, int64(o.InjectionTypeID))
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 25, 26)
 	if (o.LaunchType != "" || o.LaunchTypeID != 0) && e.in(14, "launch_type") {
-		e.caption(`"launch_type":"`, o.LaunchType, int64(o.LaunchTypeID), captionsLaunchTypeID, e.always(0))
+		e.caption(textLaunchType, o.LaunchType, int64(o.LaunchTypeID), &captionsLaunchTypeID, e.always(0))
 	}
 	if (o.LaunchTypeID != 0) && e.in(14, "launch_type_id") {
-		e.int(`"launch_type_id":`, int64(o.LaunchTypeID))
+		e.int(keyLaunchTypeID, int64(o.LaunchTypeID))
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 26, 29)
 	if (o.MessageContext != nil) && e.in(12, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 29, 30)
 	if o.Module != nil {
-		e.key(`"module":`)
-		o.Module.encode(e)
-		e.sign(',')
+		o.Module.encode(e, keyModule)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 30, 33)
 	if o.Process != nil {
-		e.key(`"process":`)
-		o.Process.encode(e)
-		e.sign(',')
+		o.Process.encode(e, keyProcess)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.RequestedPermissions != nil {
-		e.int(`"requested_permissions":`, *o.RequestedPermissions)
+		e.int(keyRequestedPermissions, *o.RequestedPermissions)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 36, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *EventLogActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *EventLogActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classEventLogActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 17, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 20, 24)
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 24, 26)
 	if o.LogName != "" {
-		e.str(`"log_name":"`, o.LogName)
+		e.str(textLogName, o.LogName)
 	}
 	if o.LogProvider != "" {
-		e.str(`"log_provider":"`, o.LogProvider)
+		e.str(textLogProvider, o.LogProvider)
 	}
 	if o.LogType != "" || o.LogTypeID != 0 {
-		e.caption(`"log_type":"`, o.LogType, int64(o.LogTypeID), captionsLogTypeID, e.always(0))
+		e.caption(textLogType, o.LogType, int64(o.LogTypeID), &captionsLogTypeID, e.always(0))
 	}
 	if o.LogTypeID != 0 {
-		e.int(`"log_type_id":`, int64(o.LogTypeID))
+		e.int(keyLogTypeID, int64(o.LogTypeID))
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 26, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 29, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *ScriptActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ScriptActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classScriptActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 17, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 40)
+	b.members(e, 29, 40)
 	if o.Script != nil {
-		e.key(`"script":`)
-		o.Script.encode(e)
-		e.sign(',')
+		o.Script.encode(e, keyScript)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 40, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *PeripheralActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *PeripheralActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classPeripheralActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(14) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 17, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 29, 32)
 	if o.PeripheralDevice != nil {
-		e.key(`"peripheral_device":`)
-		o.PeripheralDevice.encode(e)
-		e.sign(',')
+		o.PeripheralDevice.encode(e, keyPeripheralDevice)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 32, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *DevicePowerStateActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DevicePowerStateActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classDevicePowerStateActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(8) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if o.AIAgent != nil {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if o.AIModel != nil {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if o.Delegation != nil {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 17, 29)
 	if o.MessageContext != nil {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 29, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *ClipboardActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ClipboardActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classClipboardActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(8) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if o.AIAgent != nil {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if o.AIModel != nil {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 12)
+	b.members(e, 4, 12)
 	if o.Clipboard != nil {
-		e.key(`"clipboard":`)
-		o.Clipboard.encode(e)
-		e.sign(',')
+		o.Clipboard.encode(e, keyClipboard)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 12, 17)
 	if o.Delegation != nil {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 17, 29)
 	if o.MessageContext != nil {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 29, 42)
 	if o.SourceProcess != nil {
-		e.key(`"source_process":`)
-		o.SourceProcess.encode(e)
-		e.sign(',')
+		o.SourceProcess.encode(e, keySourceProcess)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *SecurityFinding) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *SecurityFinding) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classSecurityFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if o.Analytic != nil {
-		e.key(`"analytic":`)
-		o.Analytic.encode(e)
-		e.sign(',')
+		o.Analytic.encode(e, keyAnalytic)
 	}
-	set = b.upTo(e, set, 10)
+	b.members(e, 4, 10)
 	if o.CISCSC != nil {
-		encodeList(e, `"cis_csc":`, o.CISCSC)
+		encodeList(e, keyCISCSC, o.CISCSC)
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 10, 13)
 	if o.Compliance != nil {
-		e.key(`"compliance":`)
-		o.Compliance.encode(e)
-		e.sign(',')
+		o.Compliance.encode(e, keyCompliance)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 13, 17)
 	if o.DataSources != nil {
-		encodeTexts(e, `"data_sources":`, o.DataSources)
+		encodeTexts(e, keyDataSources, o.DataSources)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 17, 24)
 	if o.Evidence != nil {
-		e.json(`"evidence":`, o.Evidence)
+		e.json(keyEvidence, o.Evidence)
 	}
 	if o.Finding != nil {
-		e.key(`"finding":`)
-		o.Finding.encode(e)
-		e.sign(',')
+		o.Finding.encode(e, keyFinding)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 24, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
-		e.caption(`"impact":"`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
+		e.caption(textImpact, o.Impact, int64(o.ImpactID), &captionsImpactID, e.always(0))
 	}
 	if o.ImpactID != 0 {
-		e.int(`"impact_id":`, int64(o.ImpactID))
+		e.int(keyImpactID, int64(o.ImpactID))
 	}
 	if o.ImpactScore != nil {
-		e.int(`"impact_score":`, *o.ImpactScore)
+		e.int(keyImpactScore, *o.ImpactScore)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 25, 26)
 	if o.KillChain != nil {
-		encodeList(e, `"kill_chain":`, o.KillChain)
+		encodeList(e, keyKillChain, o.KillChain)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 26, 30)
 	if o.NIST != nil {
-		encodeTexts(e, `"nist":`, o.NIST)
+		encodeTexts(e, keyNIST, o.NIST)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 30, 33)
 	if o.Process != nil {
-		e.key(`"process":`)
-		o.Process.encode(e)
-		e.sign(',')
+		o.Process.encode(e, keyProcess)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.Resources != nil {
-		encodeList(e, `"resources":`, o.Resources)
+		encodeList(e, keyResources, o.Resources)
 	}
-	set = b.upTo(e, set, 44)
+	b.members(e, 36, 44)
 	if o.State != "" || o.StateID != 0 || e.always(15) {
-		e.caption(`"state":"`, o.State, int64(o.StateID), captionsSecurityFindingStateID, e.always(15))
+		e.caption(textState, o.State, int64(o.StateID), &captionsSecurityFindingStateID, e.always(15))
 	}
 	if o.StateID != 0 || e.always(15) {
-		e.int(`"state_id":`, int64(o.StateID))
+		e.int(keyStateID, int64(o.StateID))
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 44, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.Vulnerabilities != nil {
-		encodeList(e, `"vulnerabilities":`, o.Vulnerabilities)
+		encodeList(e, keyVulnerabilities, o.Vulnerabilities)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *VulnerabilityFinding) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *VulnerabilityFinding) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classVulnerabilityFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 2, 5)
 	if o.Assignee != nil {
-		e.key(`"assignee":`)
-		o.Assignee.encode(e)
-		e.sign(',')
+		o.Assignee.encode(e, keyAssignee)
 	}
 	if o.AssigneeGroup != nil {
-		e.key(`"assignee_group":`)
-		o.AssigneeGroup.encode(e)
-		e.sign(',')
+		o.AssigneeGroup.encode(e, keyAssigneeGroup)
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 5, 13)
 	if o.Comment != "" {
-		e.str(`"comment":"`, o.Comment)
+		e.str(textComment, o.Comment)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 13, 24)
 	if o.FindingInfo != nil {
-		e.key(`"finding_info":`)
-		o.FindingInfo.encode(e)
-		e.sign(',')
+		o.FindingInfo.encode(e, keyFindingInfo)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 24, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
-		e.caption(`"impact":"`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
+		e.caption(textImpact, o.Impact, int64(o.ImpactID), &captionsImpactID, e.always(0))
 	}
 	if o.ImpactID != 0 {
-		e.int(`"impact_id":`, int64(o.ImpactID))
+		e.int(keyImpactID, int64(o.ImpactID))
 	}
 	if o.ImpactScore != nil {
-		e.int(`"impact_score":`, *o.ImpactScore)
+		e.int(keyImpactScore, *o.ImpactScore)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 25, 26)
 	if o.IsSuspectedBreach != nil {
-		e.bool(`"is_suspected_breach":`, *o.IsSuspectedBreach)
+		e.bool(keyIsSuspectedBreach, *o.IsSuspectedBreach)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 26, 30)
 	if (o.Notes != nil) && e.in(8, "notes") {
-		encodeList(e, `"notes":`, o.Notes)
+		encodeList(e, keyNotes, o.Notes)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 30, 33)
 	if o.Priority != "" || o.PriorityID != 0 {
-		e.caption(`"priority":"`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
+		e.caption(textPriority, o.Priority, int64(o.PriorityID), &captionsPriorityID, e.always(0))
 	}
 	if o.PriorityID != 0 {
-		e.int(`"priority_id":`, int64(o.PriorityID))
+		e.int(keyPriorityID, int64(o.PriorityID))
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.Resource != nil {
-		e.key(`"resource":`)
-		o.Resource.encode(e)
-		e.sign(',')
+		o.Resource.encode(e, keyResource)
 	}
 	if o.Resources != nil {
-		encodeList(e, `"resources":`, o.Resources)
+		encodeList(e, keyResources, o.Resources)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 36, 42)
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
 	if o.Ticket != nil {
-		e.key(`"ticket":`)
-		o.Ticket.encode(e)
-		e.sign(',')
+		o.Ticket.encode(e, keyTicket)
 	}
 	if o.Tickets != nil {
-		encodeList(e, `"tickets":`, o.Tickets)
+		encodeList(e, keyTickets, o.Tickets)
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.VendorAttributes != nil {
-		e.key(`"vendor_attributes":`)
-		o.VendorAttributes.encode(e)
-		e.sign(',')
+		o.VendorAttributes.encode(e, keyVendorAttributes)
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
-		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
+		e.caption(textVerdict, o.Verdict, int64(o.VerdictID), &captionsVerdictID, e.always(0))
 	}
 	if o.VerdictID != 0 {
-		e.int(`"verdict_id":`, int64(o.VerdictID))
+		e.int(keyVerdictID, int64(o.VerdictID))
 	}
 	if o.Vulnerabilities != nil {
-		encodeList(e, `"vulnerabilities":`, o.Vulnerabilities)
+		encodeList(e, keyVulnerabilities, o.Vulnerabilities)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *ComplianceFinding) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ComplianceFinding) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classComplianceFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 2, 5)
 	if o.Assignee != nil {
-		e.key(`"assignee":`)
-		o.Assignee.encode(e)
-		e.sign(',')
+		o.Assignee.encode(e, keyAssignee)
 	}
 	if o.AssigneeGroup != nil {
-		e.key(`"assignee_group":`)
-		o.AssigneeGroup.encode(e)
-		e.sign(',')
+		o.AssigneeGroup.encode(e, keyAssigneeGroup)
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 5, 13)
 	if o.Comment != "" {
-		e.str(`"comment":"`, o.Comment)
+		e.str(textComment, o.Comment)
 	}
 	if o.Compliance != nil {
-		e.key(`"compliance":`)
-		o.Compliance.encode(e)
-		e.sign(',')
+		o.Compliance.encode(e, keyCompliance)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 13, 24)
 	if o.Evidences != nil {
-		encodeList(e, `"evidences":`, o.Evidences)
+		encodeList(e, keyEvidences, o.Evidences)
 	}
 	if o.FindingInfo != nil {
-		e.key(`"finding_info":`)
-		o.FindingInfo.encode(e)
-		e.sign(',')
+		o.FindingInfo.encode(e, keyFindingInfo)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 24, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
-		e.caption(`"impact":"`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
+		e.caption(textImpact, o.Impact, int64(o.ImpactID), &captionsImpactID, e.always(0))
 	}
 	if o.ImpactID != 0 {
-		e.int(`"impact_id":`, int64(o.ImpactID))
+		e.int(keyImpactID, int64(o.ImpactID))
 	}
 	if o.ImpactScore != nil {
-		e.int(`"impact_score":`, *o.ImpactScore)
+		e.int(keyImpactScore, *o.ImpactScore)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 25, 26)
 	if o.IsSuspectedBreach != nil {
-		e.bool(`"is_suspected_breach":`, *o.IsSuspectedBreach)
+		e.bool(keyIsSuspectedBreach, *o.IsSuspectedBreach)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 26, 30)
 	if (o.Notes != nil) && e.in(8, "notes") {
-		encodeList(e, `"notes":`, o.Notes)
+		encodeList(e, keyNotes, o.Notes)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 30, 33)
 	if o.Priority != "" || o.PriorityID != 0 {
-		e.caption(`"priority":"`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
+		e.caption(textPriority, o.Priority, int64(o.PriorityID), &captionsPriorityID, e.always(0))
 	}
 	if o.PriorityID != 0 {
-		e.int(`"priority_id":`, int64(o.PriorityID))
+		e.int(keyPriorityID, int64(o.PriorityID))
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.Remediation != nil {
-		e.key(`"remediation":`)
-		o.Remediation.encode(e)
-		e.sign(',')
+		o.Remediation.encode(e, keyRemediation)
 	}
 	if o.Resource != nil {
-		e.key(`"resource":`)
-		o.Resource.encode(e)
-		e.sign(',')
+		o.Resource.encode(e, keyResource)
 	}
 	if o.Resources != nil {
-		encodeList(e, `"resources":`, o.Resources)
+		encodeList(e, keyResources, o.Resources)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 36, 42)
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
 	if o.Ticket != nil {
-		e.key(`"ticket":`)
-		o.Ticket.encode(e)
-		e.sign(',')
+		o.Ticket.encode(e, keyTicket)
 	}
 	if o.Tickets != nil {
-		encodeList(e, `"tickets":`, o.Tickets)
+		encodeList(e, keyTickets, o.Tickets)
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.VendorAttributes != nil {
-		e.key(`"vendor_attributes":`)
-		o.VendorAttributes.encode(e)
-		e.sign(',')
+		o.VendorAttributes.encode(e, keyVendorAttributes)
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
-		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
+		e.caption(textVerdict, o.Verdict, int64(o.VerdictID), &captionsVerdictID, e.always(0))
 	}
 	if o.VerdictID != 0 {
-		e.int(`"verdict_id":`, int64(o.VerdictID))
+		e.int(keyVerdictID, int64(o.VerdictID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *DetectionFinding) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DetectionFinding) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classDetectionFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if o.AnomalyAnalyses != nil {
-		encodeList(e, `"anomaly_analyses":`, o.AnomalyAnalyses)
+		encodeList(e, keyAnomalyAnalyses, o.AnomalyAnalyses)
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 4, 5)
 	if o.Assignee != nil {
-		e.key(`"assignee":`)
-		o.Assignee.encode(e)
-		e.sign(',')
+		o.Assignee.encode(e, keyAssignee)
 	}
 	if o.AssigneeGroup != nil {
-		e.key(`"assignee_group":`)
-		o.AssigneeGroup.encode(e)
-		e.sign(',')
+		o.AssigneeGroup.encode(e, keyAssigneeGroup)
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 5, 13)
 	if o.Comment != "" {
-		e.str(`"comment":"`, o.Comment)
+		e.str(textComment, o.Comment)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 13, 24)
 	if o.Evidences != nil {
-		encodeList(e, `"evidences":`, o.Evidences)
+		encodeList(e, keyEvidences, o.Evidences)
 	}
 	if o.FindingInfo != nil {
-		e.key(`"finding_info":`)
-		o.FindingInfo.encode(e)
-		e.sign(',')
+		o.FindingInfo.encode(e, keyFindingInfo)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 24, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
-		e.caption(`"impact":"`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
+		e.caption(textImpact, o.Impact, int64(o.ImpactID), &captionsImpactID, e.always(0))
 	}
 	if o.ImpactID != 0 {
-		e.int(`"impact_id":`, int64(o.ImpactID))
+		e.int(keyImpactID, int64(o.ImpactID))
 	}
 	if o.ImpactScore != nil {
-		e.int(`"impact_score":`, *o.ImpactScore)
+		e.int(keyImpactScore, *o.ImpactScore)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 25, 26)
 	if o.IsSuspectedBreach != nil {
-		e.bool(`"is_suspected_breach":`, *o.IsSuspectedBreach)
+		e.bool(keyIsSuspectedBreach, *o.IsSuspectedBreach)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 26, 30)
 	if (o.Notes != nil) && e.in(8, "notes") {
-		encodeList(e, `"notes":`, o.Notes)
+		encodeList(e, keyNotes, o.Notes)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 30, 33)
 	if o.Priority != "" || o.PriorityID != 0 {
-		e.caption(`"priority":"`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
+		e.caption(textPriority, o.Priority, int64(o.PriorityID), &captionsPriorityID, e.always(0))
 	}
 	if o.PriorityID != 0 {
-		e.int(`"priority_id":`, int64(o.PriorityID))
+		e.int(keyPriorityID, int64(o.PriorityID))
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.Remediation != nil {
-		e.key(`"remediation":`)
-		o.Remediation.encode(e)
-		e.sign(',')
+		o.Remediation.encode(e, keyRemediation)
 	}
 	if o.Resources != nil {
-		encodeList(e, `"resources":`, o.Resources)
+		encodeList(e, keyResources, o.Resources)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 36, 42)
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
 	if o.Ticket != nil {
-		e.key(`"ticket":`)
-		o.Ticket.encode(e)
-		e.sign(',')
+		o.Ticket.encode(e, keyTicket)
 	}
 	if o.Tickets != nil {
-		encodeList(e, `"tickets":`, o.Tickets)
+		encodeList(e, keyTickets, o.Tickets)
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.VendorAttributes != nil {
-		e.key(`"vendor_attributes":`)
-		o.VendorAttributes.encode(e)
-		e.sign(',')
+		o.VendorAttributes.encode(e, keyVendorAttributes)
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
-		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
+		e.caption(textVerdict, o.Verdict, int64(o.VerdictID), &captionsVerdictID, e.always(0))
 	}
 	if o.VerdictID != 0 {
-		e.int(`"verdict_id":`, int64(o.VerdictID))
+		e.int(keyVerdictID, int64(o.VerdictID))
 	}
 	if o.Vulnerabilities != nil {
-		encodeList(e, `"vulnerabilities":`, o.Vulnerabilities)
+		encodeList(e, keyVulnerabilities, o.Vulnerabilities)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *IncidentFinding) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *IncidentFinding) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classIncidentFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 2, 5)
 	if o.Assignee != nil {
-		e.key(`"assignee":`)
-		o.Assignee.encode(e)
-		e.sign(',')
+		o.Assignee.encode(e, keyAssignee)
 	}
 	if o.AssigneeGroup != nil {
-		e.key(`"assignee_group":`)
-		o.AssigneeGroup.encode(e)
-		e.sign(',')
+		o.AssigneeGroup.encode(e, keyAssigneeGroup)
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 5, 13)
 	if o.Comment != "" {
-		e.str(`"comment":"`, o.Comment)
+		e.str(textComment, o.Comment)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 13, 17)
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 17, 24)
 	if o.FindingInfoList != nil {
-		encodeList(e, `"finding_info_list":`, o.FindingInfoList)
+		encodeList(e, keyFindingInfoList, o.FindingInfoList)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 24, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
-		e.caption(`"impact":"`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
+		e.caption(textImpact, o.Impact, int64(o.ImpactID), &captionsImpactID, e.always(0))
 	}
 	if o.ImpactID != 0 {
-		e.int(`"impact_id":`, int64(o.ImpactID))
+		e.int(keyImpactID, int64(o.ImpactID))
 	}
 	if o.ImpactScore != nil {
-		e.int(`"impact_score":`, *o.ImpactScore)
+		e.int(keyImpactScore, *o.ImpactScore)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 25, 26)
 	if o.IsSuspectedBreach != nil {
-		e.bool(`"is_suspected_breach":`, *o.IsSuspectedBreach)
+		e.bool(keyIsSuspectedBreach, *o.IsSuspectedBreach)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 26, 30)
 	if (o.Notes != nil) && e.in(8, "notes") {
-		encodeList(e, `"notes":`, o.Notes)
+		encodeList(e, keyNotes, o.Notes)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 30, 33)
 	if o.Priority != "" || o.PriorityID != 0 {
-		e.caption(`"priority":"`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
+		e.caption(textPriority, o.Priority, int64(o.PriorityID), &captionsPriorityID, e.always(0))
 	}
 	if o.PriorityID != 0 {
-		e.int(`"priority_id":`, int64(o.PriorityID))
+		e.int(keyPriorityID, int64(o.PriorityID))
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 33, 42)
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 || e.always(15) {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
 	if o.Ticket != nil {
-		e.key(`"ticket":`)
-		o.Ticket.encode(e)
-		e.sign(',')
+		o.Ticket.encode(e, keyTicket)
 	}
 	if o.Tickets != nil {
-		encodeList(e, `"tickets":`, o.Tickets)
+		encodeList(e, keyTickets, o.Tickets)
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.VendorAttributes != nil {
-		e.key(`"vendor_attributes":`)
-		o.VendorAttributes.encode(e)
-		e.sign(',')
+		o.VendorAttributes.encode(e, keyVendorAttributes)
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
-		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
+		e.caption(textVerdict, o.Verdict, int64(o.VerdictID), &captionsVerdictID, e.always(0))
 	}
 	if o.VerdictID != 0 {
-		e.int(`"verdict_id":`, int64(o.VerdictID))
+		e.int(keyVerdictID, int64(o.VerdictID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *DataSecurityFinding) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DataSecurityFinding) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classDataSecurityFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 2, 5)
 	if o.Assignee != nil {
-		e.key(`"assignee":`)
-		o.Assignee.encode(e)
-		e.sign(',')
+		o.Assignee.encode(e, keyAssignee)
 	}
 	if o.AssigneeGroup != nil {
-		e.key(`"assignee_group":`)
-		o.AssigneeGroup.encode(e)
-		e.sign(',')
+		o.AssigneeGroup.encode(e, keyAssigneeGroup)
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 5, 13)
 	if o.Comment != "" {
-		e.str(`"comment":"`, o.Comment)
+		e.str(textComment, o.Comment)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 13, 17)
 	if o.DataSecurity != nil {
-		e.key(`"data_security":`)
-		o.DataSecurity.encode(e)
-		e.sign(',')
+		o.DataSecurity.encode(e, keyDataSecurity)
 	}
 	if o.Database != nil {
-		e.key(`"database":`)
-		o.Database.encode(e)
-		e.sign(',')
+		o.Database.encode(e, keyDatabase)
 	}
 	if o.Databucket != nil {
-		e.key(`"databucket":`)
-		o.Databucket.encode(e)
-		e.sign(',')
+		o.Databucket.encode(e, keyDatabucket)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 17, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 20, 24)
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
 	if o.FindingInfo != nil {
-		e.key(`"finding_info":`)
-		o.FindingInfo.encode(e)
-		e.sign(',')
+		o.FindingInfo.encode(e, keyFindingInfo)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 24, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
-		e.caption(`"impact":"`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
+		e.caption(textImpact, o.Impact, int64(o.ImpactID), &captionsImpactID, e.always(0))
 	}
 	if o.ImpactID != 0 {
-		e.int(`"impact_id":`, int64(o.ImpactID))
+		e.int(keyImpactID, int64(o.ImpactID))
 	}
 	if o.ImpactScore != nil {
-		e.int(`"impact_score":`, *o.ImpactScore)
+		e.int(keyImpactScore, *o.ImpactScore)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 25, 26)
 	if o.IsSuspectedBreach != nil {
-		e.bool(`"is_suspected_breach":`, *o.IsSuspectedBreach)
+		e.bool(keyIsSuspectedBreach, *o.IsSuspectedBreach)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 26, 30)
 	if (o.Notes != nil) && e.in(8, "notes") {
-		encodeList(e, `"notes":`, o.Notes)
+		encodeList(e, keyNotes, o.Notes)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 30, 33)
 	if o.Priority != "" || o.PriorityID != 0 {
-		e.caption(`"priority":"`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
+		e.caption(textPriority, o.Priority, int64(o.PriorityID), &captionsPriorityID, e.always(0))
 	}
 	if o.PriorityID != 0 {
-		e.int(`"priority_id":`, int64(o.PriorityID))
+		e.int(keyPriorityID, int64(o.PriorityID))
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.Resources != nil {
-		encodeList(e, `"resources":`, o.Resources)
+		encodeList(e, keyResources, o.Resources)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 36, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
 	if o.Table != nil {
-		e.key(`"table":`)
-		o.Table.encode(e)
-		e.sign(',')
+		o.Table.encode(e, keyTable)
 	}
 	if o.Ticket != nil {
-		e.key(`"ticket":`)
-		o.Ticket.encode(e)
-		e.sign(',')
+		o.Ticket.encode(e, keyTicket)
 	}
 	if o.Tickets != nil {
-		encodeList(e, `"tickets":`, o.Tickets)
+		encodeList(e, keyTickets, o.Tickets)
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.VendorAttributes != nil {
-		e.key(`"vendor_attributes":`)
-		o.VendorAttributes.encode(e)
-		e.sign(',')
+		o.VendorAttributes.encode(e, keyVendorAttributes)
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
-		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
+		e.caption(textVerdict, o.Verdict, int64(o.VerdictID), &captionsVerdictID, e.always(0))
 	}
 	if o.VerdictID != 0 {
-		e.int(`"verdict_id":`, int64(o.VerdictID))
+		e.int(keyVerdictID, int64(o.VerdictID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *ApplicationSecurityPostureFinding) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ApplicationSecurityPostureFinding) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classApplicationSecurityPostureFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 2, 5)
 	if o.Application != nil {
-		e.key(`"application":`)
-		o.Application.encode(e)
-		e.sign(',')
+		o.Application.encode(e, keyApplication)
 	}
 	if o.Assignee != nil {
-		e.key(`"assignee":`)
-		o.Assignee.encode(e)
-		e.sign(',')
+		o.Assignee.encode(e, keyAssignee)
 	}
 	if o.AssigneeGroup != nil {
-		e.key(`"assignee_group":`)
-		o.AssigneeGroup.encode(e)
-		e.sign(',')
+		o.AssigneeGroup.encode(e, keyAssigneeGroup)
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 5, 13)
 	if o.Comment != "" {
-		e.str(`"comment":"`, o.Comment)
+		e.str(textComment, o.Comment)
 	}
 	if o.Compliance != nil {
-		e.key(`"compliance":`)
-		o.Compliance.encode(e)
-		e.sign(',')
+		o.Compliance.encode(e, keyCompliance)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 13, 24)
 	if o.FindingInfo != nil {
-		e.key(`"finding_info":`)
-		o.FindingInfo.encode(e)
-		e.sign(',')
+		o.FindingInfo.encode(e, keyFindingInfo)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 24, 25)
 	if o.Impact != "" || o.ImpactID != 0 {
-		e.caption(`"impact":"`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
+		e.caption(textImpact, o.Impact, int64(o.ImpactID), &captionsImpactID, e.always(0))
 	}
 	if o.ImpactID != 0 {
-		e.int(`"impact_id":`, int64(o.ImpactID))
+		e.int(keyImpactID, int64(o.ImpactID))
 	}
 	if o.ImpactScore != nil {
-		e.int(`"impact_score":`, *o.ImpactScore)
+		e.int(keyImpactScore, *o.ImpactScore)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 25, 26)
 	if o.IsSuspectedBreach != nil {
-		e.bool(`"is_suspected_breach":`, *o.IsSuspectedBreach)
+		e.bool(keyIsSuspectedBreach, *o.IsSuspectedBreach)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 26, 30)
 	if (o.Notes != nil) && e.in(8, "notes") {
-		encodeList(e, `"notes":`, o.Notes)
+		encodeList(e, keyNotes, o.Notes)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 30, 33)
 	if o.Priority != "" || o.PriorityID != 0 {
-		e.caption(`"priority":"`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
+		e.caption(textPriority, o.Priority, int64(o.PriorityID), &captionsPriorityID, e.always(0))
 	}
 	if o.PriorityID != 0 {
-		e.int(`"priority_id":`, int64(o.PriorityID))
+		e.int(keyPriorityID, int64(o.PriorityID))
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.Remediation != nil {
-		e.key(`"remediation":`)
-		o.Remediation.encode(e)
-		e.sign(',')
+		o.Remediation.encode(e, keyRemediation)
 	}
 	if o.Resources != nil {
-		encodeList(e, `"resources":`, o.Resources)
+		encodeList(e, keyResources, o.Resources)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 36, 42)
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
 	if o.Ticket != nil {
-		e.key(`"ticket":`)
-		o.Ticket.encode(e)
-		e.sign(',')
+		o.Ticket.encode(e, keyTicket)
 	}
 	if o.Tickets != nil {
-		encodeList(e, `"tickets":`, o.Tickets)
+		encodeList(e, keyTickets, o.Tickets)
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.VendorAttributes != nil {
-		e.key(`"vendor_attributes":`)
-		o.VendorAttributes.encode(e)
-		e.sign(',')
+		o.VendorAttributes.encode(e, keyVendorAttributes)
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
-		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
+		e.caption(textVerdict, o.Verdict, int64(o.VerdictID), &captionsVerdictID, e.always(0))
 	}
 	if o.VerdictID != 0 {
-		e.int(`"verdict_id":`, int64(o.VerdictID))
+		e.int(keyVerdictID, int64(o.VerdictID))
 	}
 	if o.Vulnerabilities != nil {
-		encodeList(e, `"vulnerabilities":`, o.Vulnerabilities)
+		encodeList(e, keyVulnerabilities, o.Vulnerabilities)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *IAMAnalysisFinding) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *IAMAnalysisFinding) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classIAMAnalysisFinding, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
 	if o.AccessAnalysisResult != nil {
-		e.key(`"access_analysis_result":`)
-		o.AccessAnalysisResult.encode(e)
-		e.sign(',')
+		o.AccessAnalysisResult.encode(e, keyAccessAnalysisResult)
 	}
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 2, 5)
 	if o.Applications != nil {
-		encodeList(e, `"applications":`, o.Applications)
+		encodeList(e, keyApplications, o.Applications)
 	}
 	if o.Assignee != nil {
-		e.key(`"assignee":`)
-		o.Assignee.encode(e)
-		e.sign(',')
+		o.Assignee.encode(e, keyAssignee)
 	}
 	if o.AssigneeGroup != nil {
-		e.key(`"assignee_group":`)
-		o.AssigneeGroup.encode(e)
-		e.sign(',')
+		o.AssigneeGroup.encode(e, keyAssigneeGroup)
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 5, 13)
 	if o.Comment != "" {
-		e.str(`"comment":"`, o.Comment)
+		e.str(textComment, o.Comment)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 13, 24)
 	if o.FindingInfo != nil {
-		e.key(`"finding_info":`)
-		o.FindingInfo.encode(e)
-		e.sign(',')
+		o.FindingInfo.encode(e, keyFindingInfo)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 24, 25)
 	if o.IdentityActivityMetrics != nil {
-		e.key(`"identity_activity_metrics":`)
-		o.IdentityActivityMetrics.encode(e)
-		e.sign(',')
+		o.IdentityActivityMetrics.encode(e, keyIdentityActivityMetrics)
 	}
 	if o.Impact != "" || o.ImpactID != 0 {
-		e.caption(`"impact":"`, o.Impact, int64(o.ImpactID), captionsImpactID, e.always(0))
+		e.caption(textImpact, o.Impact, int64(o.ImpactID), &captionsImpactID, e.always(0))
 	}
 	if o.ImpactID != 0 {
-		e.int(`"impact_id":`, int64(o.ImpactID))
+		e.int(keyImpactID, int64(o.ImpactID))
 	}
 	if o.ImpactScore != nil {
-		e.int(`"impact_score":`, *o.ImpactScore)
+		e.int(keyImpactScore, *o.ImpactScore)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 25, 26)
 	if o.IsSuspectedBreach != nil {
-		e.bool(`"is_suspected_breach":`, *o.IsSuspectedBreach)
+		e.bool(keyIsSuspectedBreach, *o.IsSuspectedBreach)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 26, 30)
 	if (o.Notes != nil) && e.in(8, "notes") {
-		encodeList(e, `"notes":`, o.Notes)
+		encodeList(e, keyNotes, o.Notes)
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 30, 32)
 	if o.PermissionAnalysisResults != nil {
-		encodeList(e, `"permission_analysis_results":`, o.PermissionAnalysisResults)
+		encodeList(e, keyPermissionAnalysisResults, o.PermissionAnalysisResults)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 32, 33)
 	if o.Priority != "" || o.PriorityID != 0 {
-		e.caption(`"priority":"`, o.Priority, int64(o.PriorityID), captionsPriorityID, e.always(0))
+		e.caption(textPriority, o.Priority, int64(o.PriorityID), &captionsPriorityID, e.always(0))
 	}
 	if o.PriorityID != 0 {
-		e.int(`"priority_id":`, int64(o.PriorityID))
+		e.int(keyPriorityID, int64(o.PriorityID))
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.Remediation != nil {
-		e.key(`"remediation":`)
-		o.Remediation.encode(e)
-		e.sign(',')
+		o.Remediation.encode(e, keyRemediation)
 	}
 	if o.Resources != nil {
-		encodeList(e, `"resources":`, o.Resources)
+		encodeList(e, keyResources, o.Resources)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 36, 42)
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
 	if o.Ticket != nil {
-		e.key(`"ticket":`)
-		o.Ticket.encode(e)
-		e.sign(',')
+		o.Ticket.encode(e, keyTicket)
 	}
 	if o.Tickets != nil {
-		encodeList(e, `"tickets":`, o.Tickets)
+		encodeList(e, keyTickets, o.Tickets)
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.User != nil {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
 	if o.VendorAttributes != nil {
-		e.key(`"vendor_attributes":`)
-		o.VendorAttributes.encode(e)
-		e.sign(',')
+		o.VendorAttributes.encode(e, keyVendorAttributes)
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
-		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
+		e.caption(textVerdict, o.Verdict, int64(o.VerdictID), &captionsVerdictID, e.always(0))
 	}
 	if o.VerdictID != 0 {
-		e.int(`"verdict_id":`, int64(o.VerdictID))
+		e.int(keyVerdictID, int64(o.VerdictID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *AccountChange) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *AccountChange) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classAccountChange, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 7)
+	b.members(e, 4, 7)
 	if (o.AuthFactors != nil) && e.in(14, "auth_factors") {
-		encodeList(e, `"auth_factors":`, o.AuthFactors)
+		encodeList(e, keyAuthFactors, o.AuthFactors)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 7, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 17, 25)
 	if o.HTTPRequest != nil {
-		e.key(`"http_request":`)
-		o.HTTPRequest.encode(e)
-		e.sign(',')
+		o.HTTPRequest.encode(e, keyHTTPRequest)
 	}
 	if o.HTTPResponse != nil {
-		e.key(`"http_response":`)
-		o.HTTPResponse.encode(e)
-		e.sign(',')
+		o.HTTPResponse.encode(e, keyHTTPResponse)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 25, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 29, 32)
 	if o.Policies != nil {
-		encodeList(e, `"policies":`, o.Policies)
+		encodeList(e, keyPolicies, o.Policies)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 32, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.User != nil {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
 	if o.UserResult != nil {
-		e.key(`"user_result":`)
-		o.UserResult.encode(e)
-		e.sign(',')
+		o.UserResult.encode(e, keyUserResult)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *Authentication) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Authentication) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classAuthentication, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
 	if o.AccountSwitchType != "" || o.AccountSwitchTypeID != 0 {
-		e.caption(`"account_switch_type":"`, o.AccountSwitchType, int64(o.AccountSwitchTypeID), captionsAccountSwitchTypeID, e.always(0))
+		e.caption(textAccountSwitchType, o.AccountSwitchType, int64(o.AccountSwitchTypeID), &captionsAccountSwitchTypeID, e.always(0))
 	}
 	if o.AccountSwitchTypeID != 0 {
-		e.int(`"account_switch_type_id":`, int64(o.AccountSwitchTypeID))
+		e.int(keyAccountSwitchTypeID, int64(o.AccountSwitchTypeID))
 	}
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 7)
+	b.members(e, 4, 7)
 	if o.AuthFactors != nil {
-		encodeList(e, `"auth_factors":`, o.AuthFactors)
+		encodeList(e, keyAuthFactors, o.AuthFactors)
 	}
 	if o.AuthProtocol != "" || o.AuthProtocolID != 0 {
-		e.caption(`"auth_protocol":"`, o.AuthProtocol, int64(o.AuthProtocolID), captionsAuthProtocolID, e.always(0))
+		e.caption(textAuthProtocol, o.AuthProtocol, int64(o.AuthProtocolID), &captionsAuthProtocolID, e.always(0))
 	}
 	if o.AuthProtocolID != 0 {
-		e.int(`"auth_protocol_id":`, int64(o.AuthProtocolID))
+		e.int(keyAuthProtocolID, int64(o.AuthProtocolID))
 	}
 	if o.AuthenticationToken != nil {
-		e.key(`"authentication_token":`)
-		o.AuthenticationToken.encode(e)
-		e.sign(',')
+		o.AuthenticationToken.encode(e, keyAuthenticationToken)
 	}
-	set = b.upTo(e, set, 10)
+	b.members(e, 7, 10)
 	if o.Certificate != nil {
-		e.key(`"certificate":`)
-		o.Certificate.encode(e)
-		e.sign(',')
+		o.Certificate.encode(e, keyCertificate)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 10, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 17, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 20, 25)
 	if o.HTTPRequest != nil {
-		e.key(`"http_request":`)
-		o.HTTPRequest.encode(e)
-		e.sign(',')
+		o.HTTPRequest.encode(e, keyHTTPRequest)
 	}
 	if o.HTTPResponse != nil {
-		e.key(`"http_response":`)
-		o.HTTPResponse.encode(e)
-		e.sign(',')
+		o.HTTPResponse.encode(e, keyHTTPResponse)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 25, 26)
 	if o.IsCleartext != nil {
-		e.bool(`"is_cleartext":`, *o.IsCleartext)
+		e.bool(keyIsCleartext, *o.IsCleartext)
 	}
 	if o.IsMFA != nil {
-		e.bool(`"is_mfa":`, *o.IsMFA)
+		e.bool(keyIsMFA, *o.IsMFA)
 	}
 	if o.IsNewLogon != nil {
-		e.bool(`"is_new_logon":`, *o.IsNewLogon)
+		e.bool(keyIsNewLogon, *o.IsNewLogon)
 	}
 	if o.IsRemote != nil {
-		e.bool(`"is_remote":`, *o.IsRemote)
+		e.bool(keyIsRemote, *o.IsRemote)
 	}
 	if o.LogonProcess != nil {
-		e.key(`"logon_process":`)
-		o.LogonProcess.encode(e)
-		e.sign(',')
+		o.LogonProcess.encode(e, keyLogonProcess)
 	}
 	if o.LogonType != "" || o.LogonTypeID != 0 {
-		e.caption(`"logon_type":"`, o.LogonType, int64(o.LogonTypeID), captionsLogonTypeID, e.always(0))
+		e.caption(textLogonType, o.LogonType, int64(o.LogonTypeID), &captionsLogonTypeID, e.always(0))
 	}
 	if o.LogonTypeID != 0 {
-		e.int(`"logon_type_id":`, int64(o.LogonTypeID))
+		e.int(keyLogonTypeID, int64(o.LogonTypeID))
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 26, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 40)
+	b.members(e, 29, 40)
 	if o.Service != nil {
-		e.key(`"service":`)
-		o.Service.encode(e)
-		e.sign(',')
+		o.Service.encode(e, keyService)
 	}
 	if o.Session != nil {
-		e.key(`"session":`)
-		o.Session.encode(e)
-		e.sign(',')
+		o.Session.encode(e, keySession)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 40, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.User != nil {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *AuthorizeSession) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *AuthorizeSession) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classAuthorizeSession, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 17, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 20, 25)
 	if o.Group != nil {
-		e.key(`"group":`)
-		o.Group.encode(e)
-		e.sign(',')
+		o.Group.encode(e, keyGroup)
 	}
 	if (o.Groups != nil) && e.in(8, "groups") {
-		encodeList(e, `"groups":`, o.Groups)
+		encodeList(e, keyGroups, o.Groups)
 	}
 	if o.HTTPRequest != nil {
-		e.key(`"http_request":`)
-		o.HTTPRequest.encode(e)
-		e.sign(',')
+		o.HTTPRequest.encode(e, keyHTTPRequest)
 	}
 	if o.HTTPResponse != nil {
-		e.key(`"http_response":`)
-		o.HTTPResponse.encode(e)
-		e.sign(',')
+		o.HTTPResponse.encode(e, keyHTTPResponse)
 	}
 	if (o.IAMRoles != nil) && e.in(8, "iam_roles") {
-		encodeList(e, `"iam_roles":`, o.IAMRoles)
+		encodeList(e, keyIAMRoles, o.IAMRoles)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 25, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 29, 33)
 	if o.Privileges != nil {
-		encodeTexts(e, `"privileges":`, o.Privileges)
+		encodeTexts(e, keyPrivileges, o.Privileges)
 	}
-	set = b.upTo(e, set, 40)
+	b.members(e, 33, 40)
 	if o.Session != nil {
-		e.key(`"session":`)
-		o.Session.encode(e)
-		e.sign(',')
+		o.Session.encode(e, keySession)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 40, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.User != nil {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *EntityManagement) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *EntityManagement) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classEntityManagement, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
 	if o.AccessList != nil {
-		encodeTexts(e, `"access_list":`, o.AccessList)
+		encodeTexts(e, keyAccessList, o.AccessList)
 	}
 	if o.AccessMask != nil {
-		e.int(`"access_mask":`, *o.AccessMask)
+		e.int(keyAccessMask, *o.AccessMask)
 	}
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 4, 13)
 	if o.Comment != "" {
-		e.str(`"comment":"`, o.Comment)
+		e.str(textComment, o.Comment)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 13, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 17, 24)
 	if o.Entity != nil {
-		e.key(`"entity":`)
-		o.Entity.encode(e)
-		e.sign(',')
+		o.Entity.encode(e, keyEntity)
 	}
 	if o.EntityResult != nil {
-		e.key(`"entity_result":`)
-		o.EntityResult.encode(e)
-		e.sign(',')
+		o.EntityResult.encode(e, keyEntityResult)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 24, 25)
 	if o.HTTPRequest != nil {
-		e.key(`"http_request":`)
-		o.HTTPRequest.encode(e)
-		e.sign(',')
+		o.HTTPRequest.encode(e, keyHTTPRequest)
 	}
 	if o.HTTPResponse != nil {
-		e.key(`"http_response":`)
-		o.HTTPResponse.encode(e)
-		e.sign(',')
+		o.HTTPResponse.encode(e, keyHTTPResponse)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 25, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 29, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if (o.UpdatedEntity != nil) && e.in(8, "updated_entity") {
-		e.key(`"updated_entity":`)
-		o.UpdatedEntity.encode(e)
-		e.sign(',')
+		o.UpdatedEntity.encode(e, keyUpdatedEntity)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *UserAccess) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *UserAccess) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classUserAccess, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 17, 25)
 	if o.HTTPRequest != nil {
-		e.key(`"http_request":`)
-		o.HTTPRequest.encode(e)
-		e.sign(',')
+		o.HTTPRequest.encode(e, keyHTTPRequest)
 	}
 	if o.HTTPResponse != nil {
-		e.key(`"http_response":`)
-		o.HTTPResponse.encode(e)
-		e.sign(',')
+		o.HTTPResponse.encode(e, keyHTTPResponse)
 	}
 	if (o.IAMRole != nil) && e.in(8, "iam_role") {
-		e.key(`"iam_role":`)
-		o.IAMRole.encode(e)
-		e.sign(',')
+		o.IAMRole.encode(e, keyIAMRole)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 25, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 29, 33)
 	if o.Privileges != nil {
-		encodeTexts(e, `"privileges":`, o.Privileges)
+		encodeTexts(e, keyPrivileges, o.Privileges)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.Resource != nil {
-		e.key(`"resource":`)
-		o.Resource.encode(e)
-		e.sign(',')
+		o.Resource.encode(e, keyResource)
 	}
 	if o.Resources != nil {
-		encodeList(e, `"resources":`, o.Resources)
+		encodeList(e, keyResources, o.Resources)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 36, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.User != nil {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *GroupManagement) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *GroupManagement) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classGroupManagement, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 17, 25)
 	if o.Group != nil {
-		e.key(`"group":`)
-		o.Group.encode(e)
-		e.sign(',')
+		o.Group.encode(e, keyGroup)
 	}
 	if o.HTTPRequest != nil {
-		e.key(`"http_request":`)
-		o.HTTPRequest.encode(e)
-		e.sign(',')
+		o.HTTPRequest.encode(e, keyHTTPRequest)
 	}
 	if o.HTTPResponse != nil {
-		e.key(`"http_response":`)
-		o.HTTPResponse.encode(e)
-		e.sign(',')
+		o.HTTPResponse.encode(e, keyHTTPResponse)
 	}
 	if (o.IAMRoles != nil) && e.in(8, "iam_roles") {
-		encodeList(e, `"iam_roles":`, o.IAMRoles)
+		encodeList(e, keyIAMRoles, o.IAMRoles)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 25, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 29, 32)
 	if (o.Policies != nil) && e.in(8, "policies") {
-		encodeList(e, `"policies":`, o.Policies)
+		encodeList(e, keyPolicies, o.Policies)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 32, 33)
 	if o.Privileges != nil {
-		encodeTexts(e, `"privileges":`, o.Privileges)
+		encodeTexts(e, keyPrivileges, o.Privileges)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.Resource != nil {
-		e.key(`"resource":`)
-		o.Resource.encode(e)
-		e.sign(',')
+		o.Resource.encode(e, keyResource)
 	}
 	if (o.Resources != nil) && e.in(8, "resources") {
-		encodeList(e, `"resources":`, o.Resources)
+		encodeList(e, keyResources, o.Resources)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 36, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
 	if o.Subgroup != nil {
-		e.key(`"subgroup":`)
-		o.Subgroup.encode(e)
-		e.sign(',')
+		o.Subgroup.encode(e, keySubgroup)
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if (o.UpdatedGroup != nil) && e.in(8, "updated_group") {
-		e.key(`"updated_group":`)
-		o.UpdatedGroup.encode(e)
-		e.sign(',')
+		o.UpdatedGroup.encode(e, keyUpdatedGroup)
 	}
 	if o.User != nil {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
 	if (o.Users != nil) && e.in(8, "users") {
-		encodeList(e, `"users":`, o.Users)
+		encodeList(e, keyUsers, o.Users)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *UserManagement) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *UserManagement) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classUserManagement, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(8) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if o.AIAgent != nil {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if o.AIModel != nil {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 7)
+	b.members(e, 4, 7)
 	if o.AuthFactors != nil {
-		encodeList(e, `"auth_factors":`, o.AuthFactors)
+		encodeList(e, keyAuthFactors, o.AuthFactors)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 7, 17)
 	if o.Delegation != nil {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 17, 25)
 	if o.HTTPRequest != nil {
-		e.key(`"http_request":`)
-		o.HTTPRequest.encode(e)
-		e.sign(',')
+		o.HTTPRequest.encode(e, keyHTTPRequest)
 	}
 	if o.HTTPResponse != nil {
-		e.key(`"http_response":`)
-		o.HTTPResponse.encode(e)
-		e.sign(',')
+		o.HTTPResponse.encode(e, keyHTTPResponse)
 	}
 	if o.IAMRoles != nil {
-		encodeList(e, `"iam_roles":`, o.IAMRoles)
+		encodeList(e, keyIAMRoles, o.IAMRoles)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 25, 29)
 	if o.MessageContext != nil {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 29, 32)
 	if o.Policies != nil {
-		encodeList(e, `"policies":`, o.Policies)
+		encodeList(e, keyPolicies, o.Policies)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 32, 33)
 	if o.Privileges != nil {
-		encodeTexts(e, `"privileges":`, o.Privileges)
+		encodeTexts(e, keyPrivileges, o.Privileges)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.Resources != nil {
-		encodeList(e, `"resources":`, o.Resources)
+		encodeList(e, keyResources, o.Resources)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 36, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.UpdatedUser != nil {
-		e.key(`"updated_user":`)
-		o.UpdatedUser.encode(e)
-		e.sign(',')
+		o.UpdatedUser.encode(e, keyUpdatedUser)
 	}
 	if o.User != nil {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *RoleManagement) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *RoleManagement) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classRoleManagement, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(8) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if o.AIAgent != nil {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if o.AIModel != nil {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if o.Delegation != nil {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 17, 25)
 	if o.HTTPRequest != nil {
-		e.key(`"http_request":`)
-		o.HTTPRequest.encode(e)
-		e.sign(',')
+		o.HTTPRequest.encode(e, keyHTTPRequest)
 	}
 	if o.HTTPResponse != nil {
-		e.key(`"http_response":`)
-		o.HTTPResponse.encode(e)
-		e.sign(',')
+		o.HTTPResponse.encode(e, keyHTTPResponse)
 	}
 	if o.IAMRole != nil {
-		e.key(`"iam_role":`)
-		o.IAMRole.encode(e)
-		e.sign(',')
+		o.IAMRole.encode(e, keyIAMRole)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 25, 29)
 	if o.MessageContext != nil {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 29, 32)
 	if o.Policies != nil {
-		encodeList(e, `"policies":`, o.Policies)
+		encodeList(e, keyPolicies, o.Policies)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 32, 33)
 	if o.Privileges != nil {
-		encodeTexts(e, `"privileges":`, o.Privileges)
+		encodeTexts(e, keyPrivileges, o.Privileges)
 	}
 	if o.ProgrammaticCredentials != nil {
-		encodeList(e, `"programmatic_credentials":`, o.ProgrammaticCredentials)
+		encodeList(e, keyProgrammaticCredentials, o.ProgrammaticCredentials)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.Resources != nil {
-		encodeList(e, `"resources":`, o.Resources)
+		encodeList(e, keyResources, o.Resources)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 36, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.UpdatedRole != nil {
-		e.key(`"updated_role":`)
-		o.UpdatedRole.encode(e)
-		e.sign(',')
+		o.UpdatedRole.encode(e, keyUpdatedRole)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *NetworkActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *NetworkActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classNetworkActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 4, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":"`, o.AppName)
+		e.str(textAppName, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":"`, o.AppProtocolName)
+		e.str(textAppProtocolName, o.AppProtocolName)
 	}
-	set = b.upTo(e, set, 16)
+	b.members(e, 5, 16)
 	if o.ConnectionInfo != nil {
-		e.key(`"connection_info":`)
-		o.ConnectionInfo.encode(e)
-		e.sign(',')
+		o.ConnectionInfo.encode(e, keyConnectionInfo)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 16, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		e.key(`"cumulative_traffic":`)
-		o.CumulativeTraffic.encode(e)
-		e.sign(',')
+		o.CumulativeTraffic.encode(e, keyCumulativeTraffic)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 17, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 20, 25)
 	if (o.Initiator != "" || o.InitiatorID != 0) && e.in(8, "initiator") {
-		e.caption(`"initiator":"`, o.Initiator, int64(o.InitiatorID), captionsInitiatorID, e.always(0))
+		e.caption(textInitiator, o.Initiator, int64(o.InitiatorID), &captionsInitiatorID, e.always(0))
 	}
 	if (o.InitiatorID != 0) && e.in(8, "initiator_id") {
-		e.int(`"initiator_id":`, int64(o.InitiatorID))
+		e.int(keyInitiatorID, int64(o.InitiatorID))
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 25, 26)
 	if o.IsSrcDstAssignmentKnown != nil {
-		e.bool(`"is_src_dst_assignment_known":`, *o.IsSrcDstAssignmentKnown)
+		e.bool(keyIsSrcDstAssignmentKnown, *o.IsSrcDstAssignmentKnown)
 	}
 	if o.JA4FingerprintList != nil {
-		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
+		encodeList(e, keyJA4FingerprintList, o.JA4FingerprintList)
 	}
 	if o.LoadBalancer != nil {
-		e.key(`"load_balancer":`)
-		o.LoadBalancer.encode(e)
-		e.sign(',')
+		o.LoadBalancer.encode(e, keyLoadBalancer)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 26, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 29, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		e.key(`"network_observation_point":`)
-		o.NetworkObservationPoint.encode(e)
-		e.sign(',')
+		o.NetworkObservationPoint.encode(e, keyNetworkObservationPoint)
 	}
-	set = b.upTo(e, set, 31)
+	b.members(e, 30, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(textObservationPoint, o.ObservationPoint, int64(o.ObservationPointID), &captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
-		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
+		e.int(keyObservationPointID, int64(o.ObservationPointID))
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 31, 32)
 	if (o.PacketList != nil) && e.in(12, "packet_list") {
-		encodeList(e, `"packet_list":`, o.PacketList)
+		encodeList(e, keyPacketList, o.PacketList)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 32, 33)
 	if o.Proxy != nil {
-		e.key(`"proxy":`)
-		o.Proxy.encode(e)
-		e.sign(',')
+		o.Proxy.encode(e, keyProxy)
 	}
 	if o.ProxyConnectionInfo != nil {
-		e.key(`"proxy_connection_info":`)
-		o.ProxyConnectionInfo.encode(e)
-		e.sign(',')
+		o.ProxyConnectionInfo.encode(e, keyProxyConnectionInfo)
 	}
 	if o.ProxyEndpoint != nil {
-		e.key(`"proxy_endpoint":`)
-		o.ProxyEndpoint.encode(e)
-		e.sign(',')
+		o.ProxyEndpoint.encode(e, keyProxyEndpoint)
 	}
 	if o.ProxyHTTPRequest != nil {
-		e.key(`"proxy_http_request":`)
-		o.ProxyHTTPRequest.encode(e)
-		e.sign(',')
+		o.ProxyHTTPRequest.encode(e, keyProxyHTTPRequest)
 	}
 	if o.ProxyHTTPResponse != nil {
-		e.key(`"proxy_http_response":`)
-		o.ProxyHTTPResponse.encode(e)
-		e.sign(',')
+		o.ProxyHTTPResponse.encode(e, keyProxyHTTPResponse)
 	}
 	if o.ProxyTLS != nil {
-		e.key(`"proxy_tls":`)
-		o.ProxyTLS.encode(e)
-		e.sign(',')
+		o.ProxyTLS.encode(e, keyProxyTLS)
 	}
 	if o.ProxyTraffic != nil {
-		e.key(`"proxy_traffic":`)
-		o.ProxyTraffic.encode(e)
-		e.sign(',')
+		o.ProxyTraffic.encode(e, keyProxyTraffic)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 33, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.TLS != nil {
-		e.key(`"tls":`)
-		o.TLS.encode(e)
-		e.sign(',')
+		o.TLS.encode(e, keyTLS)
 	}
 	if o.Traffic != nil {
-		e.key(`"traffic":`)
-		o.Traffic.encode(e)
-		e.sign(',')
+		o.Traffic.encode(e, keyTraffic)
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 50, 53)
 	if o.URL != nil {
-		e.key(`"url":`)
-		o.URL.encode(e)
-		e.sign(',')
+		o.URL.encode(e, keyURL)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *HTTPActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *HTTPActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classHTTPActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 4, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":"`, o.AppName)
+		e.str(textAppName, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":"`, o.AppProtocolName)
+		e.str(textAppProtocolName, o.AppProtocolName)
 	}
-	set = b.upTo(e, set, 16)
+	b.members(e, 5, 16)
 	if o.ConnectionInfo != nil {
-		e.key(`"connection_info":`)
-		o.ConnectionInfo.encode(e)
-		e.sign(',')
+		o.ConnectionInfo.encode(e, keyConnectionInfo)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 16, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		e.key(`"cumulative_traffic":`)
-		o.CumulativeTraffic.encode(e)
-		e.sign(',')
+		o.CumulativeTraffic.encode(e, keyCumulativeTraffic)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 17, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 20, 24)
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 24, 25)
 	if o.HTTPCookies != nil {
-		encodeList(e, `"http_cookies":`, o.HTTPCookies)
+		encodeList(e, keyHTTPCookies, o.HTTPCookies)
 	}
 	if o.HTTPRequest != nil {
-		e.key(`"http_request":`)
-		o.HTTPRequest.encode(e)
-		e.sign(',')
+		o.HTTPRequest.encode(e, keyHTTPRequest)
 	}
 	if o.HTTPResponse != nil {
-		e.key(`"http_response":`)
-		o.HTTPResponse.encode(e)
-		e.sign(',')
+		o.HTTPResponse.encode(e, keyHTTPResponse)
 	}
 	if o.HTTPStatus != nil {
-		e.int(`"http_status":`, *o.HTTPStatus)
+		e.int(keyHTTPStatus, *o.HTTPStatus)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 25, 26)
 	if o.JA4FingerprintList != nil {
-		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
+		encodeList(e, keyJA4FingerprintList, o.JA4FingerprintList)
 	}
 	if o.LoadBalancer != nil {
-		e.key(`"load_balancer":`)
-		o.LoadBalancer.encode(e)
-		e.sign(',')
+		o.LoadBalancer.encode(e, keyLoadBalancer)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 26, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 29, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		e.key(`"network_observation_point":`)
-		o.NetworkObservationPoint.encode(e)
-		e.sign(',')
+		o.NetworkObservationPoint.encode(e, keyNetworkObservationPoint)
 	}
-	set = b.upTo(e, set, 31)
+	b.members(e, 30, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(textObservationPoint, o.ObservationPoint, int64(o.ObservationPointID), &captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
-		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
+		e.int(keyObservationPointID, int64(o.ObservationPointID))
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 31, 32)
 	if (o.PacketList != nil) && e.in(12, "packet_list") {
-		encodeList(e, `"packet_list":`, o.PacketList)
+		encodeList(e, keyPacketList, o.PacketList)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 32, 33)
 	if o.Proxy != nil {
-		e.key(`"proxy":`)
-		o.Proxy.encode(e)
-		e.sign(',')
+		o.Proxy.encode(e, keyProxy)
 	}
 	if o.ProxyConnectionInfo != nil {
-		e.key(`"proxy_connection_info":`)
-		o.ProxyConnectionInfo.encode(e)
-		e.sign(',')
+		o.ProxyConnectionInfo.encode(e, keyProxyConnectionInfo)
 	}
 	if o.ProxyEndpoint != nil {
-		e.key(`"proxy_endpoint":`)
-		o.ProxyEndpoint.encode(e)
-		e.sign(',')
+		o.ProxyEndpoint.encode(e, keyProxyEndpoint)
 	}
 	if o.ProxyHTTPRequest != nil {
-		e.key(`"proxy_http_request":`)
-		o.ProxyHTTPRequest.encode(e)
-		e.sign(',')
+		o.ProxyHTTPRequest.encode(e, keyProxyHTTPRequest)
 	}
 	if o.ProxyHTTPResponse != nil {
-		e.key(`"proxy_http_response":`)
-		o.ProxyHTTPResponse.encode(e)
-		e.sign(',')
+		o.ProxyHTTPResponse.encode(e, keyProxyHTTPResponse)
 	}
 	if o.ProxyTLS != nil {
-		e.key(`"proxy_tls":`)
-		o.ProxyTLS.encode(e)
-		e.sign(',')
+		o.ProxyTLS.encode(e, keyProxyTLS)
 	}
 	if o.ProxyTraffic != nil {
-		e.key(`"proxy_traffic":`)
-		o.ProxyTraffic.encode(e)
-		e.sign(',')
+		o.ProxyTraffic.encode(e, keyProxyTraffic)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 33, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.TLS != nil {
-		e.key(`"tls":`)
-		o.TLS.encode(e)
-		e.sign(',')
+		o.TLS.encode(e, keyTLS)
 	}
 	if o.Trace != nil {
-		e.key(`"trace":`)
-		o.Trace.encode(e)
-		e.sign(',')
+		o.Trace.encode(e, keyTrace)
 	}
 	if o.Traffic != nil {
-		e.key(`"traffic":`)
-		o.Traffic.encode(e)
-		e.sign(',')
+		o.Traffic.encode(e, keyTraffic)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 50, 53)
+	e.close()
 }
 
-func (o *DNSActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DNSActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classDNSActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
 	if o.Answers != nil {
-		encodeList(e, `"answers":`, o.Answers)
+		encodeList(e, keyAnswers, o.Answers)
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 4, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":"`, o.AppName)
+		e.str(textAppName, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":"`, o.AppProtocolName)
+		e.str(textAppProtocolName, o.AppProtocolName)
 	}
-	set = b.upTo(e, set, 7)
+	b.members(e, 5, 7)
 	if (o.Authority != nil) && e.in(8, "authority") {
-		encodeList(e, `"authority":`, o.Authority)
+		encodeList(e, keyAuthority, o.Authority)
 	}
-	set = b.upTo(e, set, 16)
+	b.members(e, 7, 16)
 	if o.ConnectionInfo != nil {
-		e.key(`"connection_info":`)
-		o.ConnectionInfo.encode(e)
-		e.sign(',')
+		o.ConnectionInfo.encode(e, keyConnectionInfo)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 16, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		e.key(`"cumulative_traffic":`)
-		o.CumulativeTraffic.encode(e)
-		e.sign(',')
+		o.CumulativeTraffic.encode(e, keyCumulativeTraffic)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 17, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 20, 25)
 	if (o.FlagIDs != nil) && e.in(8, "flag_ids") {
-		encodeInts(e, `"flag_ids":`, o.FlagIDs)
+		encodeInts(e, keyFlagIDs, o.FlagIDs)
 	}
 	if (o.Flags != nil || o.FlagIDs != nil) && e.in(8, "flags") {
-		encodeCaptions(e, `"flags":`, o.Flags, o.FlagIDs, captionsFlagID)
+		encodeCaptions(e, keyFlags, o.Flags, o.FlagIDs, &captionsFlagID)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 25, 26)
 	if o.JA4FingerprintList != nil {
-		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
+		encodeList(e, keyJA4FingerprintList, o.JA4FingerprintList)
 	}
 	if o.LoadBalancer != nil {
-		e.key(`"load_balancer":`)
-		o.LoadBalancer.encode(e)
-		e.sign(',')
+		o.LoadBalancer.encode(e, keyLoadBalancer)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 26, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 29, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		e.key(`"network_observation_point":`)
-		o.NetworkObservationPoint.encode(e)
-		e.sign(',')
+		o.NetworkObservationPoint.encode(e, keyNetworkObservationPoint)
 	}
-	set = b.upTo(e, set, 31)
+	b.members(e, 30, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(textObservationPoint, o.ObservationPoint, int64(o.ObservationPointID), &captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
-		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
+		e.int(keyObservationPointID, int64(o.ObservationPointID))
 	}
 	if (o.Opcode != "") && e.in(8, "opcode") {
-		e.str(`"opcode":"`, o.Opcode)
+		e.str(textOpcode, o.Opcode)
 	}
 	if (o.OpcodeID != 0) && e.in(8, "opcode_id") {
-		e.int(`"opcode_id":`, int64(o.OpcodeID))
+		e.int(keyOpcodeID, int64(o.OpcodeID))
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 31, 32)
 	if (o.PacketList != nil) && e.in(12, "packet_list") {
-		encodeList(e, `"packet_list":`, o.PacketList)
+		encodeList(e, keyPacketList, o.PacketList)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 32, 33)
 	if o.Proxy != nil {
-		e.key(`"proxy":`)
-		o.Proxy.encode(e)
-		e.sign(',')
+		o.Proxy.encode(e, keyProxy)
 	}
 	if o.ProxyConnectionInfo != nil {
-		e.key(`"proxy_connection_info":`)
-		o.ProxyConnectionInfo.encode(e)
-		e.sign(',')
+		o.ProxyConnectionInfo.encode(e, keyProxyConnectionInfo)
 	}
 	if o.ProxyEndpoint != nil {
-		e.key(`"proxy_endpoint":`)
-		o.ProxyEndpoint.encode(e)
-		e.sign(',')
+		o.ProxyEndpoint.encode(e, keyProxyEndpoint)
 	}
 	if o.ProxyHTTPRequest != nil {
-		e.key(`"proxy_http_request":`)
-		o.ProxyHTTPRequest.encode(e)
-		e.sign(',')
+		o.ProxyHTTPRequest.encode(e, keyProxyHTTPRequest)
 	}
 	if o.ProxyHTTPResponse != nil {
-		e.key(`"proxy_http_response":`)
-		o.ProxyHTTPResponse.encode(e)
-		e.sign(',')
+		o.ProxyHTTPResponse.encode(e, keyProxyHTTPResponse)
 	}
 	if o.ProxyTLS != nil {
-		e.key(`"proxy_tls":`)
-		o.ProxyTLS.encode(e)
-		e.sign(',')
+		o.ProxyTLS.encode(e, keyProxyTLS)
 	}
 	if o.ProxyTraffic != nil {
-		e.key(`"proxy_traffic":`)
-		o.ProxyTraffic.encode(e)
-		e.sign(',')
+		o.ProxyTraffic.encode(e, keyProxyTraffic)
 	}
 	if o.Query != nil {
-		e.key(`"query":`)
-		o.Query.encode(e)
-		e.sign(',')
+		o.Query.encode(e, keyQuery)
 	}
 	if (o.QueryAdditional != nil) && e.in(8, "query_additional") {
-		e.key(`"query_additional":`)
-		o.QueryAdditional.encode(e)
-		e.sign(',')
+		o.QueryAdditional.encode(e, keyQueryAdditional)
 	}
 	if o.QueryTime != 0 {
-		e.int(`"query_time":`, o.QueryTime)
+		e.int(keyQueryTime, o.QueryTime)
 	}
 	if o.QueryTimeDT != "" {
-		e.str(`"query_time_dt":"`, o.QueryTimeDT)
+		e.str(textQueryTimeDT, o.QueryTimeDT)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.RCode != "" || o.RCodeID != 0 {
-		e.caption(`"rcode":"`, o.RCode, int64(o.RCodeID), captionsRCodeID, e.always(0))
+		e.caption(textRCode, o.RCode, int64(o.RCodeID), &captionsRCodeID, e.always(0))
 	}
 	if o.RCodeID != 0 {
-		e.int(`"rcode_id":`, int64(o.RCodeID))
+		e.int(keyRCodeID, int64(o.RCodeID))
 	}
 	if (o.ResponseAdditional != nil) && e.in(8, "response_additional") {
-		e.key(`"response_additional":`)
-		o.ResponseAdditional.encode(e)
-		e.sign(',')
+		o.ResponseAdditional.encode(e, keyResponseAdditional)
 	}
 	if o.ResponseTime != 0 {
-		e.int(`"response_time":`, o.ResponseTime)
+		e.int(keyResponseTime, o.ResponseTime)
 	}
 	if o.ResponseTimeDT != "" {
-		e.str(`"response_time_dt":"`, o.ResponseTimeDT)
+		e.str(textResponseTimeDT, o.ResponseTimeDT)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 36, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.TLS != nil {
-		e.key(`"tls":`)
-		o.TLS.encode(e)
-		e.sign(',')
+		o.TLS.encode(e, keyTLS)
 	}
 	if o.Traffic != nil {
-		e.key(`"traffic":`)
-		o.Traffic.encode(e)
-		e.sign(',')
+		o.Traffic.encode(e, keyTraffic)
 	}
 	if (o.TransactionID != nil) && e.in(8, "transaction_id") {
-		e.int(`"transaction_id":`, *o.TransactionID)
+		e.int(keyTransactionID, *o.TransactionID)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 50, 53)
+	e.close()
 }
 
-func (o *DHCPActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DHCPActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classDHCPActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 4, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":"`, o.AppName)
+		e.str(textAppName, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":"`, o.AppProtocolName)
+		e.str(textAppProtocolName, o.AppProtocolName)
 	}
-	set = b.upTo(e, set, 16)
+	b.members(e, 5, 16)
 	if o.ConnectionInfo != nil {
-		e.key(`"connection_info":`)
-		o.ConnectionInfo.encode(e)
-		e.sign(',')
+		o.ConnectionInfo.encode(e, keyConnectionInfo)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 16, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		e.key(`"cumulative_traffic":`)
-		o.CumulativeTraffic.encode(e)
-		e.sign(',')
+		o.CumulativeTraffic.encode(e, keyCumulativeTraffic)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 17, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 20, 26)
 	if o.IsRenewal != nil {
-		e.bool(`"is_renewal":`, *o.IsRenewal)
+		e.bool(keyIsRenewal, *o.IsRenewal)
 	}
 	if o.JA4FingerprintList != nil {
-		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
+		encodeList(e, keyJA4FingerprintList, o.JA4FingerprintList)
 	}
 	if o.LeaseDur != nil {
-		e.int(`"lease_dur":`, *o.LeaseDur)
+		e.int(keyLeaseDur, *o.LeaseDur)
 	}
 	if o.LoadBalancer != nil {
-		e.key(`"load_balancer":`)
-		o.LoadBalancer.encode(e)
-		e.sign(',')
+		o.LoadBalancer.encode(e, keyLoadBalancer)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 26, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 29, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		e.key(`"network_observation_point":`)
-		o.NetworkObservationPoint.encode(e)
-		e.sign(',')
+		o.NetworkObservationPoint.encode(e, keyNetworkObservationPoint)
 	}
-	set = b.upTo(e, set, 31)
+	b.members(e, 30, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(textObservationPoint, o.ObservationPoint, int64(o.ObservationPointID), &captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
-		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
+		e.int(keyObservationPointID, int64(o.ObservationPointID))
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 31, 32)
 	if (o.PacketList != nil) && e.in(12, "packet_list") {
-		encodeList(e, `"packet_list":`, o.PacketList)
+		encodeList(e, keyPacketList, o.PacketList)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 32, 33)
 	if o.Proxy != nil {
-		e.key(`"proxy":`)
-		o.Proxy.encode(e)
-		e.sign(',')
+		o.Proxy.encode(e, keyProxy)
 	}
 	if o.ProxyConnectionInfo != nil {
-		e.key(`"proxy_connection_info":`)
-		o.ProxyConnectionInfo.encode(e)
-		e.sign(',')
+		o.ProxyConnectionInfo.encode(e, keyProxyConnectionInfo)
 	}
 	if o.ProxyEndpoint != nil {
-		e.key(`"proxy_endpoint":`)
-		o.ProxyEndpoint.encode(e)
-		e.sign(',')
+		o.ProxyEndpoint.encode(e, keyProxyEndpoint)
 	}
 	if o.ProxyHTTPRequest != nil {
-		e.key(`"proxy_http_request":`)
-		o.ProxyHTTPRequest.encode(e)
-		e.sign(',')
+		o.ProxyHTTPRequest.encode(e, keyProxyHTTPRequest)
 	}
 	if o.ProxyHTTPResponse != nil {
-		e.key(`"proxy_http_response":`)
-		o.ProxyHTTPResponse.encode(e)
-		e.sign(',')
+		o.ProxyHTTPResponse.encode(e, keyProxyHTTPResponse)
 	}
 	if o.ProxyTLS != nil {
-		e.key(`"proxy_tls":`)
-		o.ProxyTLS.encode(e)
-		e.sign(',')
+		o.ProxyTLS.encode(e, keyProxyTLS)
 	}
 	if o.ProxyTraffic != nil {
-		e.key(`"proxy_traffic":`)
-		o.ProxyTraffic.encode(e)
-		e.sign(',')
+		o.ProxyTraffic.encode(e, keyProxyTraffic)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.Relay != nil {
-		e.key(`"relay":`)
-		o.Relay.encode(e)
-		e.sign(',')
+		o.Relay.encode(e, keyRelay)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 36, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.TLS != nil {
-		e.key(`"tls":`)
-		o.TLS.encode(e)
-		e.sign(',')
+		o.TLS.encode(e, keyTLS)
 	}
 	if o.Traffic != nil {
-		e.key(`"traffic":`)
-		o.Traffic.encode(e)
-		e.sign(',')
+		o.Traffic.encode(e, keyTraffic)
 	}
 	if o.TransactionUID != "" {
-		e.str(`"transaction_uid":"`, o.TransactionUID)
+		e.str(textTransactionUID, o.TransactionUID)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 50, 53)
+	e.close()
 }
 
-func (o *RDPActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *RDPActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classRDPActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 4, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":"`, o.AppName)
+		e.str(textAppName, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":"`, o.AppProtocolName)
+		e.str(textAppProtocolName, o.AppProtocolName)
 	}
-	set = b.upTo(e, set, 8)
+	b.members(e, 5, 8)
 	if o.Capabilities != nil {
-		encodeTexts(e, `"capabilities":`, o.Capabilities)
+		encodeTexts(e, keyCapabilities, o.Capabilities)
 	}
-	set = b.upTo(e, set, 10)
+	b.members(e, 8, 10)
 	if o.CertificateChain != nil {
-		encodeTexts(e, `"certificate_chain":`, o.CertificateChain)
+		encodeTexts(e, keyCertificateChain, o.CertificateChain)
 	}
-	set = b.upTo(e, set, 16)
+	b.members(e, 10, 16)
 	if o.ConnectionInfo != nil {
-		e.key(`"connection_info":`)
-		o.ConnectionInfo.encode(e)
-		e.sign(',')
+		o.ConnectionInfo.encode(e, keyConnectionInfo)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 16, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		e.key(`"cumulative_traffic":`)
-		o.CumulativeTraffic.encode(e)
-		e.sign(',')
+		o.CumulativeTraffic.encode(e, keyCumulativeTraffic)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 17, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 20, 24)
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 24, 25)
 	if o.IdentifierCookie != "" {
-		e.str(`"identifier_cookie":"`, o.IdentifierCookie)
+		e.str(textIdentifierCookie, o.IdentifierCookie)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 25, 26)
 	if o.JA4FingerprintList != nil {
-		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
+		encodeList(e, keyJA4FingerprintList, o.JA4FingerprintList)
 	}
 	if o.KeyboardInfo != nil {
-		e.key(`"keyboard_info":`)
-		o.KeyboardInfo.encode(e)
-		e.sign(',')
+		o.KeyboardInfo.encode(e, keyKeyboardInfo)
 	}
 	if o.LoadBalancer != nil {
-		e.key(`"load_balancer":`)
-		o.LoadBalancer.encode(e)
-		e.sign(',')
+		o.LoadBalancer.encode(e, keyLoadBalancer)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 26, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 29, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		e.key(`"network_observation_point":`)
-		o.NetworkObservationPoint.encode(e)
-		e.sign(',')
+		o.NetworkObservationPoint.encode(e, keyNetworkObservationPoint)
 	}
-	set = b.upTo(e, set, 31)
+	b.members(e, 30, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(textObservationPoint, o.ObservationPoint, int64(o.ObservationPointID), &captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
-		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
+		e.int(keyObservationPointID, int64(o.ObservationPointID))
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 31, 32)
 	if (o.PacketList != nil) && e.in(12, "packet_list") {
-		encodeList(e, `"packet_list":`, o.PacketList)
+		encodeList(e, keyPacketList, o.PacketList)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 32, 33)
 	if o.ProtocolVer != "" {
-		e.str(`"protocol_ver":"`, o.ProtocolVer)
+		e.str(textProtocolVer, o.ProtocolVer)
 	}
 	if o.Proxy != nil {
-		e.key(`"proxy":`)
-		o.Proxy.encode(e)
-		e.sign(',')
+		o.Proxy.encode(e, keyProxy)
 	}
 	if o.ProxyConnectionInfo != nil {
-		e.key(`"proxy_connection_info":`)
-		o.ProxyConnectionInfo.encode(e)
-		e.sign(',')
+		o.ProxyConnectionInfo.encode(e, keyProxyConnectionInfo)
 	}
 	if o.ProxyEndpoint != nil {
-		e.key(`"proxy_endpoint":`)
-		o.ProxyEndpoint.encode(e)
-		e.sign(',')
+		o.ProxyEndpoint.encode(e, keyProxyEndpoint)
 	}
 	if o.ProxyHTTPRequest != nil {
-		e.key(`"proxy_http_request":`)
-		o.ProxyHTTPRequest.encode(e)
-		e.sign(',')
+		o.ProxyHTTPRequest.encode(e, keyProxyHTTPRequest)
 	}
 	if o.ProxyHTTPResponse != nil {
-		e.key(`"proxy_http_response":`)
-		o.ProxyHTTPResponse.encode(e)
-		e.sign(',')
+		o.ProxyHTTPResponse.encode(e, keyProxyHTTPResponse)
 	}
 	if o.ProxyTLS != nil {
-		e.key(`"proxy_tls":`)
-		o.ProxyTLS.encode(e)
-		e.sign(',')
+		o.ProxyTLS.encode(e, keyProxyTLS)
 	}
 	if o.ProxyTraffic != nil {
-		e.key(`"proxy_traffic":`)
-		o.ProxyTraffic.encode(e)
-		e.sign(',')
+		o.ProxyTraffic.encode(e, keyProxyTraffic)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.RemoteDisplay != nil {
-		e.key(`"remote_display":`)
-		o.RemoteDisplay.encode(e)
-		e.sign(',')
+		o.RemoteDisplay.encode(e, keyRemoteDisplay)
 	}
 	if o.Request != nil {
-		e.key(`"request":`)
-		o.Request.encode(e)
-		e.sign(',')
+		o.Request.encode(e, keyRequest)
 	}
 	if o.Response != nil {
-		e.key(`"response":`)
-		o.Response.encode(e)
-		e.sign(',')
+		o.Response.encode(e, keyResponse)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 36, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.TLS != nil {
-		e.key(`"tls":`)
-		o.TLS.encode(e)
-		e.sign(',')
+		o.TLS.encode(e, keyTLS)
 	}
 	if o.Traffic != nil {
-		e.key(`"traffic":`)
-		o.Traffic.encode(e)
-		e.sign(',')
+		o.Traffic.encode(e, keyTraffic)
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 50, 53)
 	if o.User != nil {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *SMBActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *SMBActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classSMBActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 4, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":"`, o.AppName)
+		e.str(textAppName, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":"`, o.AppProtocolName)
+		e.str(textAppProtocolName, o.AppProtocolName)
 	}
-	set = b.upTo(e, set, 12)
+	b.members(e, 5, 12)
 	if o.ClientDialects != nil {
-		encodeTexts(e, `"client_dialects":`, o.ClientDialects)
+		encodeTexts(e, keyClientDialects, o.ClientDialects)
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 12, 13)
 	if o.Command != "" {
-		e.str(`"command":"`, o.Command)
+		e.str(textCommand, o.Command)
 	}
-	set = b.upTo(e, set, 16)
+	b.members(e, 13, 16)
 	if o.ConnectionInfo != nil {
-		e.key(`"connection_info":`)
-		o.ConnectionInfo.encode(e)
-		e.sign(',')
+		o.ConnectionInfo.encode(e, keyConnectionInfo)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 16, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		e.key(`"cumulative_traffic":`)
-		o.CumulativeTraffic.encode(e)
-		e.sign(',')
+		o.CumulativeTraffic.encode(e, keyCumulativeTraffic)
 	}
 	if o.DCERPC != nil {
-		e.key(`"dce_rpc":`)
-		o.DCERPC.encode(e)
-		e.sign(',')
+		o.DCERPC.encode(e, keyDCERPC)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 18)
+	b.members(e, 17, 18)
 	if o.Dialect != "" {
-		e.str(`"dialect":"`, o.Dialect)
+		e.str(textDialect, o.Dialect)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 18, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 20, 24)
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 24, 26)
 	if o.JA4FingerprintList != nil {
-		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
+		encodeList(e, keyJA4FingerprintList, o.JA4FingerprintList)
 	}
 	if o.LoadBalancer != nil {
-		e.key(`"load_balancer":`)
-		o.LoadBalancer.encode(e)
-		e.sign(',')
+		o.LoadBalancer.encode(e, keyLoadBalancer)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 26, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 29, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		e.key(`"network_observation_point":`)
-		o.NetworkObservationPoint.encode(e)
-		e.sign(',')
+		o.NetworkObservationPoint.encode(e, keyNetworkObservationPoint)
 	}
-	set = b.upTo(e, set, 31)
+	b.members(e, 30, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(textObservationPoint, o.ObservationPoint, int64(o.ObservationPointID), &captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
-		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
+		e.int(keyObservationPointID, int64(o.ObservationPointID))
 	}
 	if o.OpenType != "" {
-		e.str(`"open_type":"`, o.OpenType)
+		e.str(textOpenType, o.OpenType)
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 31, 32)
 	if (o.PacketList != nil) && e.in(12, "packet_list") {
-		encodeList(e, `"packet_list":`, o.PacketList)
+		encodeList(e, keyPacketList, o.PacketList)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 32, 33)
 	if o.Proxy != nil {
-		e.key(`"proxy":`)
-		o.Proxy.encode(e)
-		e.sign(',')
+		o.Proxy.encode(e, keyProxy)
 	}
 	if o.ProxyConnectionInfo != nil {
-		e.key(`"proxy_connection_info":`)
-		o.ProxyConnectionInfo.encode(e)
-		e.sign(',')
+		o.ProxyConnectionInfo.encode(e, keyProxyConnectionInfo)
 	}
 	if o.ProxyEndpoint != nil {
-		e.key(`"proxy_endpoint":`)
-		o.ProxyEndpoint.encode(e)
-		e.sign(',')
+		o.ProxyEndpoint.encode(e, keyProxyEndpoint)
 	}
 	if o.ProxyHTTPRequest != nil {
-		e.key(`"proxy_http_request":`)
-		o.ProxyHTTPRequest.encode(e)
-		e.sign(',')
+		o.ProxyHTTPRequest.encode(e, keyProxyHTTPRequest)
 	}
 	if o.ProxyHTTPResponse != nil {
-		e.key(`"proxy_http_response":`)
-		o.ProxyHTTPResponse.encode(e)
-		e.sign(',')
+		o.ProxyHTTPResponse.encode(e, keyProxyHTTPResponse)
 	}
 	if o.ProxyTLS != nil {
-		e.key(`"proxy_tls":`)
-		o.ProxyTLS.encode(e)
-		e.sign(',')
+		o.ProxyTLS.encode(e, keyProxyTLS)
 	}
 	if o.ProxyTraffic != nil {
-		e.key(`"proxy_traffic":`)
-		o.ProxyTraffic.encode(e)
-		e.sign(',')
+		o.ProxyTraffic.encode(e, keyProxyTraffic)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.Response != nil {
-		e.key(`"response":`)
-		o.Response.encode(e)
-		e.sign(',')
+		o.Response.encode(e, keyResponse)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 36, 42)
 	if o.Share != "" {
-		e.str(`"share":"`, o.Share)
+		e.str(textShare, o.Share)
 	}
 	if o.ShareType != "" || o.ShareTypeID != 0 {
-		e.caption(`"share_type":"`, o.ShareType, int64(o.ShareTypeID), captionsShareTypeID, e.always(0))
+		e.caption(textShareType, o.ShareType, int64(o.ShareTypeID), &captionsShareTypeID, e.always(0))
 	}
 	if o.ShareTypeID != 0 {
-		e.int(`"share_type_id":`, int64(o.ShareTypeID))
+		e.int(keyShareTypeID, int64(o.ShareTypeID))
 	}
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.TLS != nil {
-		e.key(`"tls":`)
-		o.TLS.encode(e)
-		e.sign(',')
+		o.TLS.encode(e, keyTLS)
 	}
 	if o.Traffic != nil {
-		e.key(`"traffic":`)
-		o.Traffic.encode(e)
-		e.sign(',')
+		o.Traffic.encode(e, keyTraffic)
 	}
 	if o.TreeUID != "" {
-		e.str(`"tree_uid":"`, o.TreeUID)
+		e.str(textTreeUID, o.TreeUID)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 50, 53)
+	e.close()
 }
 
-func (o *SSHActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *SSHActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classSSHActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 4, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":"`, o.AppName)
+		e.str(textAppName, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":"`, o.AppProtocolName)
+		e.str(textAppProtocolName, o.AppProtocolName)
 	}
-	set = b.upTo(e, set, 7)
+	b.members(e, 5, 7)
 	if o.AuthType != "" || o.AuthTypeID != 0 {
-		e.caption(`"auth_type":"`, o.AuthType, int64(o.AuthTypeID), captionsAuthTypeID, e.always(0))
+		e.caption(textAuthType, o.AuthType, int64(o.AuthTypeID), &captionsAuthTypeID, e.always(0))
 	}
 	if o.AuthTypeID != 0 {
-		e.int(`"auth_type_id":`, int64(o.AuthTypeID))
+		e.int(keyAuthTypeID, int64(o.AuthTypeID))
 	}
-	set = b.upTo(e, set, 12)
+	b.members(e, 7, 12)
 	if o.ClientHASSH != nil {
-		e.key(`"client_hassh":`)
-		o.ClientHASSH.encode(e)
-		e.sign(',')
+		o.ClientHASSH.encode(e, keyClientHASSH)
 	}
-	set = b.upTo(e, set, 16)
+	b.members(e, 12, 16)
 	if o.ConnectionInfo != nil {
-		e.key(`"connection_info":`)
-		o.ConnectionInfo.encode(e)
-		e.sign(',')
+		o.ConnectionInfo.encode(e, keyConnectionInfo)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 16, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		e.key(`"cumulative_traffic":`)
-		o.CumulativeTraffic.encode(e)
-		e.sign(',')
+		o.CumulativeTraffic.encode(e, keyCumulativeTraffic)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 17, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 20, 24)
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 24, 26)
 	if o.JA4FingerprintList != nil {
-		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
+		encodeList(e, keyJA4FingerprintList, o.JA4FingerprintList)
 	}
 	if o.LoadBalancer != nil {
-		e.key(`"load_balancer":`)
-		o.LoadBalancer.encode(e)
-		e.sign(',')
+		o.LoadBalancer.encode(e, keyLoadBalancer)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 26, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 29, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		e.key(`"network_observation_point":`)
-		o.NetworkObservationPoint.encode(e)
-		e.sign(',')
+		o.NetworkObservationPoint.encode(e, keyNetworkObservationPoint)
 	}
-	set = b.upTo(e, set, 31)
+	b.members(e, 30, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(textObservationPoint, o.ObservationPoint, int64(o.ObservationPointID), &captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
-		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
+		e.int(keyObservationPointID, int64(o.ObservationPointID))
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 31, 32)
 	if (o.PacketList != nil) && e.in(12, "packet_list") {
-		encodeList(e, `"packet_list":`, o.PacketList)
+		encodeList(e, keyPacketList, o.PacketList)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 32, 33)
 	if o.ProtocolVer != "" {
-		e.str(`"protocol_ver":"`, o.ProtocolVer)
+		e.str(textProtocolVer, o.ProtocolVer)
 	}
 	if o.Proxy != nil {
-		e.key(`"proxy":`)
-		o.Proxy.encode(e)
-		e.sign(',')
+		o.Proxy.encode(e, keyProxy)
 	}
 	if o.ProxyConnectionInfo != nil {
-		e.key(`"proxy_connection_info":`)
-		o.ProxyConnectionInfo.encode(e)
-		e.sign(',')
+		o.ProxyConnectionInfo.encode(e, keyProxyConnectionInfo)
 	}
 	if o.ProxyEndpoint != nil {
-		e.key(`"proxy_endpoint":`)
-		o.ProxyEndpoint.encode(e)
-		e.sign(',')
+		o.ProxyEndpoint.encode(e, keyProxyEndpoint)
 	}
 	if o.ProxyHTTPRequest != nil {
-		e.key(`"proxy_http_request":`)
-		o.ProxyHTTPRequest.encode(e)
-		e.sign(',')
+		o.ProxyHTTPRequest.encode(e, keyProxyHTTPRequest)
 	}
 	if o.ProxyHTTPResponse != nil {
-		e.key(`"proxy_http_response":`)
-		o.ProxyHTTPResponse.encode(e)
-		e.sign(',')
+		o.ProxyHTTPResponse.encode(e, keyProxyHTTPResponse)
 	}
 	if o.ProxyTLS != nil {
-		e.key(`"proxy_tls":`)
-		o.ProxyTLS.encode(e)
-		e.sign(',')
+		o.ProxyTLS.encode(e, keyProxyTLS)
 	}
 	if o.ProxyTraffic != nil {
-		e.key(`"proxy_traffic":`)
-		o.ProxyTraffic.encode(e)
-		e.sign(',')
+		o.ProxyTraffic.encode(e, keyProxyTraffic)
 	}
-	set = b.upTo(e, set, 40)
+	b.members(e, 33, 40)
 	if o.ServerHASSH != nil {
-		e.key(`"server_hassh":`)
-		o.ServerHASSH.encode(e)
-		e.sign(',')
+		o.ServerHASSH.encode(e, keyServerHASSH)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 40, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.TLS != nil {
-		e.key(`"tls":`)
-		o.TLS.encode(e)
-		e.sign(',')
+		o.TLS.encode(e, keyTLS)
 	}
 	if o.Traffic != nil {
-		e.key(`"traffic":`)
-		o.Traffic.encode(e)
-		e.sign(',')
+		o.Traffic.encode(e, keyTraffic)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 50, 53)
+	e.close()
 }
 
-func (o *FTPActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *FTPActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classFTPActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 4, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":"`, o.AppName)
+		e.str(textAppName, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":"`, o.AppProtocolName)
+		e.str(textAppProtocolName, o.AppProtocolName)
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 5, 13)
 	if o.Codes != nil {
-		encodeInts(e, `"codes":`, o.Codes)
+		encodeInts(e, keyCodes, o.Codes)
 	}
 	if o.Command != "" {
-		e.str(`"command":"`, o.Command)
+		e.str(textCommand, o.Command)
 	}
 	if o.CommandResponses != nil {
-		encodeTexts(e, `"command_responses":`, o.CommandResponses)
+		encodeTexts(e, keyCommandResponses, o.CommandResponses)
 	}
-	set = b.upTo(e, set, 16)
+	b.members(e, 13, 16)
 	if o.ConnectionInfo != nil {
-		e.key(`"connection_info":`)
-		o.ConnectionInfo.encode(e)
-		e.sign(',')
+		o.ConnectionInfo.encode(e, keyConnectionInfo)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 16, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		e.key(`"cumulative_traffic":`)
-		o.CumulativeTraffic.encode(e)
-		e.sign(',')
+		o.CumulativeTraffic.encode(e, keyCumulativeTraffic)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 17, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 20, 24)
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 24, 26)
 	if o.JA4FingerprintList != nil {
-		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
+		encodeList(e, keyJA4FingerprintList, o.JA4FingerprintList)
 	}
 	if o.LoadBalancer != nil {
-		e.key(`"load_balancer":`)
-		o.LoadBalancer.encode(e)
-		e.sign(',')
+		o.LoadBalancer.encode(e, keyLoadBalancer)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 26, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 29, 30)
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		e.key(`"network_observation_point":`)
-		o.NetworkObservationPoint.encode(e)
-		e.sign(',')
+		o.NetworkObservationPoint.encode(e, keyNetworkObservationPoint)
 	}
-	set = b.upTo(e, set, 31)
+	b.members(e, 30, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(textObservationPoint, o.ObservationPoint, int64(o.ObservationPointID), &captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
-		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
+		e.int(keyObservationPointID, int64(o.ObservationPointID))
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 31, 32)
 	if (o.PacketList != nil) && e.in(12, "packet_list") {
-		encodeList(e, `"packet_list":`, o.PacketList)
+		encodeList(e, keyPacketList, o.PacketList)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 32, 33)
 	if o.Port != 0 {
-		e.int(`"port":`, o.Port)
+		e.int(keyPort, o.Port)
 	}
 	if o.Proxy != nil {
-		e.key(`"proxy":`)
-		o.Proxy.encode(e)
-		e.sign(',')
+		o.Proxy.encode(e, keyProxy)
 	}
 	if o.ProxyConnectionInfo != nil {
-		e.key(`"proxy_connection_info":`)
-		o.ProxyConnectionInfo.encode(e)
-		e.sign(',')
+		o.ProxyConnectionInfo.encode(e, keyProxyConnectionInfo)
 	}
 	if o.ProxyEndpoint != nil {
-		e.key(`"proxy_endpoint":`)
-		o.ProxyEndpoint.encode(e)
-		e.sign(',')
+		o.ProxyEndpoint.encode(e, keyProxyEndpoint)
 	}
 	if o.ProxyHTTPRequest != nil {
-		e.key(`"proxy_http_request":`)
-		o.ProxyHTTPRequest.encode(e)
-		e.sign(',')
+		o.ProxyHTTPRequest.encode(e, keyProxyHTTPRequest)
 	}
 	if o.ProxyHTTPResponse != nil {
-		e.key(`"proxy_http_response":`)
-		o.ProxyHTTPResponse.encode(e)
-		e.sign(',')
+		o.ProxyHTTPResponse.encode(e, keyProxyHTTPResponse)
 	}
 	if o.ProxyTLS != nil {
-		e.key(`"proxy_tls":`)
-		o.ProxyTLS.encode(e)
-		e.sign(',')
+		o.ProxyTLS.encode(e, keyProxyTLS)
 	}
 	if o.ProxyTraffic != nil {
-		e.key(`"proxy_traffic":`)
-		o.ProxyTraffic.encode(e)
-		e.sign(',')
+		o.ProxyTraffic.encode(e, keyProxyTraffic)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 33, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.TLS != nil {
-		e.key(`"tls":`)
-		o.TLS.encode(e)
-		e.sign(',')
+		o.TLS.encode(e, keyTLS)
 	}
 	if o.Traffic != nil {
-		e.key(`"traffic":`)
-		o.Traffic.encode(e)
-		e.sign(',')
+		o.Traffic.encode(e, keyTraffic)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 50, 53)
+	e.close()
 }
 
-func (o *EmailActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *EmailActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classEmailActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 6)
+	b.members(e, 4, 6)
 	if o.Attempt != nil {
-		e.int(`"attempt":`, *o.Attempt)
+		e.int(keyAttempt, *o.Attempt)
 	}
-	set = b.upTo(e, set, 8)
+	b.members(e, 6, 8)
 	if o.Banner != "" {
-		e.str(`"banner":"`, o.Banner)
+		e.str(textBanner, o.Banner)
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 8, 13)
 	if o.Command != "" {
-		e.str(`"command":"`, o.Command)
+		e.str(textCommand, o.Command)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 13, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 18)
+	b.members(e, 17, 18)
 	if o.Direction != "" || o.DirectionID != 0 || e.always(15) {
-		e.caption(`"direction":"`, o.Direction, int64(o.DirectionID), captionsEmailActivityDirectionID, e.always(15))
+		e.caption(textDirection, o.Direction, int64(o.DirectionID), &captionsEmailActivityDirectionID, e.always(15))
 	}
 	if o.DirectionID != 0 || e.always(15) {
-		e.int(`"direction_id":`, int64(o.DirectionID))
+		e.int(keyDirectionID, int64(o.DirectionID))
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 18, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 21)
+	b.members(e, 20, 21)
 	if o.Email != nil {
-		e.key(`"email":`)
-		o.Email.encode(e)
-		e.sign(',')
+		o.Email.encode(e, keyEmail)
 	}
 	if o.EmailAuth != nil {
-		e.key(`"email_auth":`)
-		o.EmailAuth.encode(e)
-		e.sign(',')
+		o.EmailAuth.encode(e, keyEmailAuth)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 21, 25)
 	if o.From != "" {
-		e.str(`"from":"`, o.From)
+		e.str(textFrom, o.From)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 25, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
 	if o.MessageTraceUID != "" {
-		e.str(`"message_trace_uid":"`, o.MessageTraceUID)
+		e.str(textMessageTraceUID, o.MessageTraceUID)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 29, 33)
 	if o.ProtocolName != "" {
-		e.str(`"protocol_name":"`, o.ProtocolName)
+		e.str(textProtocolName, o.ProtocolName)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 33, 42)
 	if o.SMTPHello != "" {
-		e.str(`"smtp_hello":"`, o.SMTPHello)
+		e.str(textSMTPHello, o.SMTPHello)
 	}
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.To != nil {
-		encodeTexts(e, `"to":`, o.To)
+		encodeTexts(e, keyTo, o.To)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 50, 53)
+	e.close()
 }
 
-func (o *NetworkFileActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *NetworkFileActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classNetworkFileActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 4, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":"`, o.AppName)
+		e.str(textAppName, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":"`, o.AppProtocolName)
+		e.str(textAppProtocolName, o.AppProtocolName)
 	}
-	set = b.upTo(e, set, 16)
+	b.members(e, 5, 16)
 	if o.ConnectionInfo != nil {
-		e.key(`"connection_info":`)
-		o.ConnectionInfo.encode(e)
-		e.sign(',')
+		o.ConnectionInfo.encode(e, keyConnectionInfo)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 16, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		e.key(`"cumulative_traffic":`)
-		o.CumulativeTraffic.encode(e)
-		e.sign(',')
+		o.CumulativeTraffic.encode(e, keyCumulativeTraffic)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 17, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 20, 24)
 	if o.ExpirationTime != 0 {
-		e.int(`"expiration_time":`, o.ExpirationTime)
+		e.int(keyExpirationTime, o.ExpirationTime)
 	}
 	if o.ExpirationTimeDT != "" {
-		e.str(`"expiration_time_dt":"`, o.ExpirationTimeDT)
+		e.str(textExpirationTimeDT, o.ExpirationTimeDT)
 	}
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 24, 26)
 	if o.JA4FingerprintList != nil {
-		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
+		encodeList(e, keyJA4FingerprintList, o.JA4FingerprintList)
 	}
 	if o.LoadBalancer != nil {
-		e.key(`"load_balancer":`)
-		o.LoadBalancer.encode(e)
-		e.sign(',')
+		o.LoadBalancer.encode(e, keyLoadBalancer)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 26, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 29, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		e.key(`"network_observation_point":`)
-		o.NetworkObservationPoint.encode(e)
-		e.sign(',')
+		o.NetworkObservationPoint.encode(e, keyNetworkObservationPoint)
 	}
-	set = b.upTo(e, set, 31)
+	b.members(e, 30, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(textObservationPoint, o.ObservationPoint, int64(o.ObservationPointID), &captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
-		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
+		e.int(keyObservationPointID, int64(o.ObservationPointID))
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 31, 32)
 	if (o.PacketList != nil) && e.in(12, "packet_list") {
-		encodeList(e, `"packet_list":`, o.PacketList)
+		encodeList(e, keyPacketList, o.PacketList)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 32, 33)
 	if o.Proxy != nil {
-		e.key(`"proxy":`)
-		o.Proxy.encode(e)
-		e.sign(',')
+		o.Proxy.encode(e, keyProxy)
 	}
 	if o.ProxyConnectionInfo != nil {
-		e.key(`"proxy_connection_info":`)
-		o.ProxyConnectionInfo.encode(e)
-		e.sign(',')
+		o.ProxyConnectionInfo.encode(e, keyProxyConnectionInfo)
 	}
 	if o.ProxyEndpoint != nil {
-		e.key(`"proxy_endpoint":`)
-		o.ProxyEndpoint.encode(e)
-		e.sign(',')
+		o.ProxyEndpoint.encode(e, keyProxyEndpoint)
 	}
 	if o.ProxyHTTPRequest != nil {
-		e.key(`"proxy_http_request":`)
-		o.ProxyHTTPRequest.encode(e)
-		e.sign(',')
+		o.ProxyHTTPRequest.encode(e, keyProxyHTTPRequest)
 	}
 	if o.ProxyHTTPResponse != nil {
-		e.key(`"proxy_http_response":`)
-		o.ProxyHTTPResponse.encode(e)
-		e.sign(',')
+		o.ProxyHTTPResponse.encode(e, keyProxyHTTPResponse)
 	}
 	if o.ProxyTLS != nil {
-		e.key(`"proxy_tls":`)
-		o.ProxyTLS.encode(e)
-		e.sign(',')
+		o.ProxyTLS.encode(e, keyProxyTLS)
 	}
 	if o.ProxyTraffic != nil {
-		e.key(`"proxy_traffic":`)
-		o.ProxyTraffic.encode(e)
-		e.sign(',')
+		o.ProxyTraffic.encode(e, keyProxyTraffic)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 33, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.TLS != nil {
-		e.key(`"tls":`)
-		o.TLS.encode(e)
-		e.sign(',')
+		o.TLS.encode(e, keyTLS)
 	}
 	if o.Traffic != nil {
-		e.key(`"traffic":`)
-		o.Traffic.encode(e)
-		e.sign(',')
+		o.Traffic.encode(e, keyTraffic)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 50, 53)
+	e.close()
 }
 
-func (o *EmailFileActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *EmailFileActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classEmailFileActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 21)
+	b.members(e, 2, 21)
 	if o.EmailUID != "" {
-		e.str(`"email_uid":"`, o.EmailUID)
+		e.str(textEmailUID, o.EmailUID)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 21, 24)
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 24, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *EmailURLActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *EmailURLActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classEmailURLActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 21)
+	b.members(e, 2, 21)
 	if o.EmailUID != "" {
-		e.str(`"email_uid":"`, o.EmailUID)
+		e.str(textEmailUID, o.EmailUID)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 21, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.URL != nil {
-		e.key(`"url":`)
-		o.URL.encode(e)
-		e.sign(',')
+		o.URL.encode(e, keyURL)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *NTPActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *NTPActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classNTPActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 4, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":"`, o.AppName)
+		e.str(textAppName, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":"`, o.AppProtocolName)
+		e.str(textAppProtocolName, o.AppProtocolName)
 	}
-	set = b.upTo(e, set, 16)
+	b.members(e, 5, 16)
 	if o.ConnectionInfo != nil {
-		e.key(`"connection_info":`)
-		o.ConnectionInfo.encode(e)
-		e.sign(',')
+		o.ConnectionInfo.encode(e, keyConnectionInfo)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 16, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		e.key(`"cumulative_traffic":`)
-		o.CumulativeTraffic.encode(e)
-		e.sign(',')
+		o.CumulativeTraffic.encode(e, keyCumulativeTraffic)
 	}
 	if o.Delay != nil {
-		e.int(`"delay":`, *o.Delay)
+		e.int(keyDelay, *o.Delay)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 18)
+	b.members(e, 17, 18)
 	if o.Dispersion != nil {
-		e.int(`"dispersion":`, *o.Dispersion)
+		e.int(keyDispersion, *o.Dispersion)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 18, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 20, 26)
 	if o.JA4FingerprintList != nil {
-		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
+		encodeList(e, keyJA4FingerprintList, o.JA4FingerprintList)
 	}
 	if o.LoadBalancer != nil {
-		e.key(`"load_balancer":`)
-		o.LoadBalancer.encode(e)
-		e.sign(',')
+		o.LoadBalancer.encode(e, keyLoadBalancer)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 26, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 29, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		e.key(`"network_observation_point":`)
-		o.NetworkObservationPoint.encode(e)
-		e.sign(',')
+		o.NetworkObservationPoint.encode(e, keyNetworkObservationPoint)
 	}
-	set = b.upTo(e, set, 31)
+	b.members(e, 30, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(textObservationPoint, o.ObservationPoint, int64(o.ObservationPointID), &captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
-		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
+		e.int(keyObservationPointID, int64(o.ObservationPointID))
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 31, 32)
 	if (o.PacketList != nil) && e.in(12, "packet_list") {
-		encodeList(e, `"packet_list":`, o.PacketList)
+		encodeList(e, keyPacketList, o.PacketList)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 32, 33)
 	if o.Precision != nil {
-		e.int(`"precision":`, *o.Precision)
+		e.int(keyPrecision, *o.Precision)
 	}
 	if o.Proxy != nil {
-		e.key(`"proxy":`)
-		o.Proxy.encode(e)
-		e.sign(',')
+		o.Proxy.encode(e, keyProxy)
 	}
 	if o.ProxyConnectionInfo != nil {
-		e.key(`"proxy_connection_info":`)
-		o.ProxyConnectionInfo.encode(e)
-		e.sign(',')
+		o.ProxyConnectionInfo.encode(e, keyProxyConnectionInfo)
 	}
 	if o.ProxyEndpoint != nil {
-		e.key(`"proxy_endpoint":`)
-		o.ProxyEndpoint.encode(e)
-		e.sign(',')
+		o.ProxyEndpoint.encode(e, keyProxyEndpoint)
 	}
 	if o.ProxyHTTPRequest != nil {
-		e.key(`"proxy_http_request":`)
-		o.ProxyHTTPRequest.encode(e)
-		e.sign(',')
+		o.ProxyHTTPRequest.encode(e, keyProxyHTTPRequest)
 	}
 	if o.ProxyHTTPResponse != nil {
-		e.key(`"proxy_http_response":`)
-		o.ProxyHTTPResponse.encode(e)
-		e.sign(',')
+		o.ProxyHTTPResponse.encode(e, keyProxyHTTPResponse)
 	}
 	if o.ProxyTLS != nil {
-		e.key(`"proxy_tls":`)
-		o.ProxyTLS.encode(e)
-		e.sign(',')
+		o.ProxyTLS.encode(e, keyProxyTLS)
 	}
 	if o.ProxyTraffic != nil {
-		e.key(`"proxy_traffic":`)
-		o.ProxyTraffic.encode(e)
-		e.sign(',')
+		o.ProxyTraffic.encode(e, keyProxyTraffic)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 33, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
 	if o.Stratum != "" || o.StratumID != 0 {
-		e.caption(`"stratum":"`, o.Stratum, int64(o.StratumID), captionsStratumID, e.always(0))
+		e.caption(textStratum, o.Stratum, int64(o.StratumID), &captionsStratumID, e.always(0))
 	}
 	if o.StratumID != 0 {
-		e.int(`"stratum_id":`, int64(o.StratumID))
+		e.int(keyStratumID, int64(o.StratumID))
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.TLS != nil {
-		e.key(`"tls":`)
-		o.TLS.encode(e)
-		e.sign(',')
+		o.TLS.encode(e, keyTLS)
 	}
 	if o.Traffic != nil {
-		e.key(`"traffic":`)
-		o.Traffic.encode(e)
-		e.sign(',')
+		o.Traffic.encode(e, keyTraffic)
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 50, 53)
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *TunnelActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *TunnelActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classTunnelActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 4, 5)
 	if o.AppName != "" {
-		e.str(`"app_name":"`, o.AppName)
+		e.str(textAppName, o.AppName)
 	}
 	if (o.AppProtocolName != "") && e.in(12, "app_protocol_name") {
-		e.str(`"app_protocol_name":"`, o.AppProtocolName)
+		e.str(textAppProtocolName, o.AppProtocolName)
 	}
-	set = b.upTo(e, set, 16)
+	b.members(e, 5, 16)
 	if o.ConnectionInfo != nil {
-		e.key(`"connection_info":`)
-		o.ConnectionInfo.encode(e)
-		e.sign(',')
+		o.ConnectionInfo.encode(e, keyConnectionInfo)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 16, 17)
 	if (o.CumulativeTraffic != nil) && e.in(14, "cumulative_traffic") {
-		e.key(`"cumulative_traffic":`)
-		o.CumulativeTraffic.encode(e)
-		e.sign(',')
+		o.CumulativeTraffic.encode(e, keyCumulativeTraffic)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 17, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 20, 26)
 	if o.JA4FingerprintList != nil {
-		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
+		encodeList(e, keyJA4FingerprintList, o.JA4FingerprintList)
 	}
 	if o.LoadBalancer != nil {
-		e.key(`"load_balancer":`)
-		o.LoadBalancer.encode(e)
-		e.sign(',')
+		o.LoadBalancer.encode(e, keyLoadBalancer)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 26, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 29, 30)
 	if (o.NetworkObservationPoint != nil) && e.in(12, "network_observation_point") {
-		e.key(`"network_observation_point":`)
-		o.NetworkObservationPoint.encode(e)
-		e.sign(',')
+		o.NetworkObservationPoint.encode(e, keyNetworkObservationPoint)
 	}
-	set = b.upTo(e, set, 31)
+	b.members(e, 30, 31)
 	if (o.ObservationPoint != "" || o.ObservationPointID != 0) && e.in(14, "observation_point") {
-		e.caption(`"observation_point":"`, o.ObservationPoint, int64(o.ObservationPointID), captionsObservationPointID, e.always(0))
+		e.caption(textObservationPoint, o.ObservationPoint, int64(o.ObservationPointID), &captionsObservationPointID, e.always(0))
 	}
 	if (o.ObservationPointID != 0) && e.in(14, "observation_point_id") {
-		e.int(`"observation_point_id":`, int64(o.ObservationPointID))
+		e.int(keyObservationPointID, int64(o.ObservationPointID))
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 31, 32)
 	if (o.PacketList != nil) && e.in(12, "packet_list") {
-		encodeList(e, `"packet_list":`, o.PacketList)
+		encodeList(e, keyPacketList, o.PacketList)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 32, 33)
 	if o.ProtocolName != "" {
-		e.str(`"protocol_name":"`, o.ProtocolName)
+		e.str(textProtocolName, o.ProtocolName)
 	}
 	if o.Proxy != nil {
-		e.key(`"proxy":`)
-		o.Proxy.encode(e)
-		e.sign(',')
+		o.Proxy.encode(e, keyProxy)
 	}
 	if o.ProxyConnectionInfo != nil {
-		e.key(`"proxy_connection_info":`)
-		o.ProxyConnectionInfo.encode(e)
-		e.sign(',')
+		o.ProxyConnectionInfo.encode(e, keyProxyConnectionInfo)
 	}
 	if o.ProxyEndpoint != nil {
-		e.key(`"proxy_endpoint":`)
-		o.ProxyEndpoint.encode(e)
-		e.sign(',')
+		o.ProxyEndpoint.encode(e, keyProxyEndpoint)
 	}
 	if o.ProxyHTTPRequest != nil {
-		e.key(`"proxy_http_request":`)
-		o.ProxyHTTPRequest.encode(e)
-		e.sign(',')
+		o.ProxyHTTPRequest.encode(e, keyProxyHTTPRequest)
 	}
 	if o.ProxyHTTPResponse != nil {
-		e.key(`"proxy_http_response":`)
-		o.ProxyHTTPResponse.encode(e)
-		e.sign(',')
+		o.ProxyHTTPResponse.encode(e, keyProxyHTTPResponse)
 	}
 	if o.ProxyTLS != nil {
-		e.key(`"proxy_tls":`)
-		o.ProxyTLS.encode(e)
-		e.sign(',')
+		o.ProxyTLS.encode(e, keyProxyTLS)
 	}
 	if o.ProxyTraffic != nil {
-		e.key(`"proxy_traffic":`)
-		o.ProxyTraffic.encode(e)
-		e.sign(',')
+		o.ProxyTraffic.encode(e, keyProxyTraffic)
 	}
-	set = b.upTo(e, set, 40)
+	b.members(e, 33, 40)
 	if o.Session != nil {
-		e.key(`"session":`)
-		o.Session.encode(e)
-		e.sign(',')
+		o.Session.encode(e, keySession)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 40, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.TLS != nil {
-		e.key(`"tls":`)
-		o.TLS.encode(e)
-		e.sign(',')
+		o.TLS.encode(e, keyTLS)
 	}
 	if o.Traffic != nil {
-		e.key(`"traffic":`)
-		o.Traffic.encode(e)
-		e.sign(',')
+		o.Traffic.encode(e, keyTraffic)
 	}
 	if o.TunnelInterface != nil {
-		e.key(`"tunnel_interface":`)
-		o.TunnelInterface.encode(e)
-		e.sign(',')
+		o.TunnelInterface.encode(e, keyTunnelInterface)
 	}
 	if o.TunnelType != "" || o.TunnelTypeID != 0 {
-		e.caption(`"tunnel_type":"`, o.TunnelType, int64(o.TunnelTypeID), captionsTunnelTypeID, e.always(0))
+		e.caption(textTunnelType, o.TunnelType, int64(o.TunnelTypeID), &captionsTunnelTypeID, e.always(0))
 	}
 	if o.TunnelTypeID != 0 {
-		e.int(`"tunnel_type_id":`, int64(o.TunnelTypeID))
+		e.int(keyTunnelTypeID, int64(o.TunnelTypeID))
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 50, 53)
 	if o.User != nil {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *InventoryInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *InventoryInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classInventoryInfo, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 2, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *ConfigState) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ConfigState) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classConfigState, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 2, 5)
 	if o.Assessments != nil {
-		encodeList(e, `"assessments":`, o.Assessments)
+		encodeList(e, keyAssessments, o.Assessments)
 	}
-	set = b.upTo(e, set, 10)
+	b.members(e, 5, 10)
 	if o.CISBenchmarkResult != nil {
-		e.key(`"cis_benchmark_result":`)
-		o.CISBenchmarkResult.encode(e)
-		e.sign(',')
+		o.CISBenchmarkResult.encode(e, keyCISBenchmarkResult)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 10, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *UserInventory) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *UserInventory) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classUserInventory, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 2, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.User != nil {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *PatchState) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *PatchState) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classPatchState, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 2, 26)
 	if o.KBArticleList != nil {
-		encodeList(e, `"kb_article_list":`, o.KBArticleList)
+		encodeList(e, keyKBArticleList, o.KBArticleList)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 26, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *KernelObjectQuery) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *KernelObjectQuery) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classKernelObjectQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 2, 26)
 	if o.Kernel != nil {
-		e.key(`"kernel":`)
-		o.Kernel.encode(e)
-		e.sign(',')
+		o.Kernel.encode(e, keyKernel)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 26, 33)
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(textQueryResult, o.QueryResult, int64(o.QueryResultID), &captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
-		e.int(`"query_result_id":`, int64(o.QueryResultID))
+		e.int(keyQueryResultID, int64(o.QueryResultID))
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 33, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *FileQuery) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *FileQuery) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classFileQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 2, 24)
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 24, 33)
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(textQueryResult, o.QueryResult, int64(o.QueryResultID), &captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
-		e.int(`"query_result_id":`, int64(o.QueryResultID))
+		e.int(keyQueryResultID, int64(o.QueryResultID))
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 33, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *FolderQuery) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *FolderQuery) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classFolderQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 2, 25)
 	if o.Folder != nil {
-		e.key(`"folder":`)
-		o.Folder.encode(e)
-		e.sign(',')
+		o.Folder.encode(e, keyFolder)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 25, 33)
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(textQueryResult, o.QueryResult, int64(o.QueryResultID), &captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
-		e.int(`"query_result_id":`, int64(o.QueryResultID))
+		e.int(keyQueryResultID, int64(o.QueryResultID))
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 33, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *AdminGroupQuery) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *AdminGroupQuery) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classAdminGroupQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 2, 25)
 	if o.Group != nil {
-		e.key(`"group":`)
-		o.Group.encode(e)
-		e.sign(',')
+		o.Group.encode(e, keyGroup)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 25, 33)
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(textQueryResult, o.QueryResult, int64(o.QueryResultID), &captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
-		e.int(`"query_result_id":`, int64(o.QueryResultID))
+		e.int(keyQueryResultID, int64(o.QueryResultID))
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 33, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.Users != nil {
-		encodeList(e, `"users":`, o.Users)
+		encodeList(e, keyUsers, o.Users)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *JobQuery) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *JobQuery) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classJobQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 2, 26)
 	if o.Job != nil {
-		e.key(`"job":`)
-		o.Job.encode(e)
-		e.sign(',')
+		o.Job.encode(e, keyJob)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 26, 33)
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(textQueryResult, o.QueryResult, int64(o.QueryResultID), &captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
-		e.int(`"query_result_id":`, int64(o.QueryResultID))
+		e.int(keyQueryResultID, int64(o.QueryResultID))
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 33, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *ModuleQuery) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ModuleQuery) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classModuleQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 2, 30)
 	if o.Module != nil {
-		e.key(`"module":`)
-		o.Module.encode(e)
-		e.sign(',')
+		o.Module.encode(e, keyModule)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 30, 33)
 	if o.Process != nil {
-		e.key(`"process":`)
-		o.Process.encode(e)
-		e.sign(',')
+		o.Process.encode(e, keyProcess)
 	}
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(textQueryResult, o.QueryResult, int64(o.QueryResultID), &captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
-		e.int(`"query_result_id":`, int64(o.QueryResultID))
+		e.int(keyQueryResultID, int64(o.QueryResultID))
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 33, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *NetworkConnectionQuery) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *NetworkConnectionQuery) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classNetworkConnectionQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 16)
+	b.members(e, 2, 16)
 	if o.ConnectionInfo != nil {
-		e.key(`"connection_info":`)
-		o.ConnectionInfo.encode(e)
-		e.sign(',')
+		o.ConnectionInfo.encode(e, keyConnectionInfo)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 16, 33)
 	if o.Process != nil {
-		e.key(`"process":`)
-		o.Process.encode(e)
-		e.sign(',')
+		o.Process.encode(e, keyProcess)
 	}
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(textQueryResult, o.QueryResult, int64(o.QueryResultID), &captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
-		e.int(`"query_result_id":`, int64(o.QueryResultID))
+		e.int(keyQueryResultID, int64(o.QueryResultID))
 	}
-	set = b.upTo(e, set, 44)
+	b.members(e, 33, 44)
 	if o.State != "" || o.StateID != 0 || e.always(15) {
-		e.caption(`"state":"`, o.State, int64(o.StateID), captionsNetworkConnectionQueryStateID, e.always(15))
+		e.caption(textState, o.State, int64(o.StateID), &captionsNetworkConnectionQueryStateID, e.always(15))
 	}
 	if o.StateID != 0 || e.always(15) {
-		e.int(`"state_id":`, int64(o.StateID))
+		e.int(keyStateID, int64(o.StateID))
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 44, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *NetworksQuery) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *NetworksQuery) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classNetworksQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 2, 30)
 	if o.NetworkInterfaces != nil {
-		encodeList(e, `"network_interfaces":`, o.NetworkInterfaces)
+		encodeList(e, keyNetworkInterfaces, o.NetworkInterfaces)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 30, 33)
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(textQueryResult, o.QueryResult, int64(o.QueryResultID), &captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
-		e.int(`"query_result_id":`, int64(o.QueryResultID))
+		e.int(keyQueryResultID, int64(o.QueryResultID))
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 33, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *PeripheralDeviceQuery) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *PeripheralDeviceQuery) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classPeripheralDeviceQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 2, 32)
 	if o.PeripheralDevice != nil {
-		e.key(`"peripheral_device":`)
-		o.PeripheralDevice.encode(e)
-		e.sign(',')
+		o.PeripheralDevice.encode(e, keyPeripheralDevice)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 32, 33)
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(textQueryResult, o.QueryResult, int64(o.QueryResultID), &captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
-		e.int(`"query_result_id":`, int64(o.QueryResultID))
+		e.int(keyQueryResultID, int64(o.QueryResultID))
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 33, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *ProcessQuery) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ProcessQuery) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classProcessQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 2, 33)
 	if o.Process != nil {
-		e.key(`"process":`)
-		o.Process.encode(e)
-		e.sign(',')
+		o.Process.encode(e, keyProcess)
 	}
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(textQueryResult, o.QueryResult, int64(o.QueryResultID), &captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
-		e.int(`"query_result_id":`, int64(o.QueryResultID))
+		e.int(keyQueryResultID, int64(o.QueryResultID))
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 33, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *ServiceQuery) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ServiceQuery) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classServiceQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 2, 33)
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(textQueryResult, o.QueryResult, int64(o.QueryResultID), &captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
-		e.int(`"query_result_id":`, int64(o.QueryResultID))
+		e.int(keyQueryResultID, int64(o.QueryResultID))
 	}
-	set = b.upTo(e, set, 40)
+	b.members(e, 33, 40)
 	if o.Service != nil {
-		e.key(`"service":`)
-		o.Service.encode(e)
-		e.sign(',')
+		o.Service.encode(e, keyService)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 40, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *SessionQuery) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *SessionQuery) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classSessionQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 2, 33)
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(textQueryResult, o.QueryResult, int64(o.QueryResultID), &captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
-		e.int(`"query_result_id":`, int64(o.QueryResultID))
+		e.int(keyQueryResultID, int64(o.QueryResultID))
 	}
-	set = b.upTo(e, set, 40)
+	b.members(e, 33, 40)
 	if o.Session != nil {
-		e.key(`"session":`)
-		o.Session.encode(e)
-		e.sign(',')
+		o.Session.encode(e, keySession)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 40, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *UserQuery) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *UserQuery) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classUserQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 2, 33)
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(textQueryResult, o.QueryResult, int64(o.QueryResultID), &captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
-		e.int(`"query_result_id":`, int64(o.QueryResultID))
+		e.int(keyQueryResultID, int64(o.QueryResultID))
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 33, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.User != nil {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *DeviceConfigStateChange) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DeviceConfigStateChange) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classDeviceConfigStateChange, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 2, 33)
 	if o.PrevSecurityLevel != "" || o.PrevSecurityLevelID != 0 {
-		e.caption(`"prev_security_level":"`, o.PrevSecurityLevel, int64(o.PrevSecurityLevelID), captionsPrevSecurityLevelID, e.always(0))
+		e.caption(textPrevSecurityLevel, o.PrevSecurityLevel, int64(o.PrevSecurityLevelID), &captionsPrevSecurityLevelID, e.always(0))
 	}
 	if o.PrevSecurityLevelID != 0 {
-		e.int(`"prev_security_level_id":`, int64(o.PrevSecurityLevelID))
+		e.int(keyPrevSecurityLevelID, int64(o.PrevSecurityLevelID))
 	}
 	if o.PrevSecurityStates != nil {
-		encodeList(e, `"prev_security_states":`, o.PrevSecurityStates)
+		encodeList(e, keyPrevSecurityStates, o.PrevSecurityStates)
 	}
-	set = b.upTo(e, set, 40)
+	b.members(e, 33, 40)
 	if o.SecurityLevel != "" || o.SecurityLevelID != 0 {
-		e.caption(`"security_level":"`, o.SecurityLevel, int64(o.SecurityLevelID), captionsSecurityLevelID, e.always(0))
+		e.caption(textSecurityLevel, o.SecurityLevel, int64(o.SecurityLevelID), &captionsSecurityLevelID, e.always(0))
 	}
 	if o.SecurityLevelID != 0 {
-		e.int(`"security_level_id":`, int64(o.SecurityLevelID))
+		e.int(keySecurityLevelID, int64(o.SecurityLevelID))
 	}
 	if o.SecurityStates != nil {
-		encodeList(e, `"security_states":`, o.SecurityStates)
+		encodeList(e, keySecurityStates, o.SecurityStates)
 	}
-	set = b.upTo(e, set, 44)
+	b.members(e, 40, 44)
 	if o.State != "" || o.StateID != 0 {
-		e.caption(`"state":"`, o.State, int64(o.StateID), captionsDeviceConfigStateChangeStateID, e.always(0))
+		e.caption(textState, o.State, int64(o.StateID), &captionsDeviceConfigStateChangeStateID, e.always(0))
 	}
 	if o.StateID != 0 {
-		e.int(`"state_id":`, int64(o.StateID))
+		e.int(keyStateID, int64(o.StateID))
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 44, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *SoftwareInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *SoftwareInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classSoftwareInfo, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 32)
+	b.members(e, 2, 32)
 	if o.Package != nil {
-		e.key(`"package":`)
-		o.Package.encode(e)
-		e.sign(',')
+		o.Package.encode(e, keyPackage)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 32, 33)
 	if o.Product != nil {
-		e.key(`"product":`)
-		o.Product.encode(e)
-		e.sign(',')
+		o.Product.encode(e, keyProduct)
 	}
-	set = b.upTo(e, set, 40)
+	b.members(e, 33, 40)
 	if o.SBOM != nil {
-		e.key(`"sbom":`)
-		o.SBOM.encode(e)
-		e.sign(',')
+		o.SBOM.encode(e, keySBOM)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 40, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *OSINTInventoryInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *OSINTInventoryInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classOSINTInventoryInfo, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 2, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *StartupItemQuery) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *StartupItemQuery) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classStartupItemQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 2, 33)
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(textQueryResult, o.QueryResult, int64(o.QueryResultID), &captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
-		e.int(`"query_result_id":`, int64(o.QueryResultID))
+		e.int(keyQueryResultID, int64(o.QueryResultID))
 	}
-	set = b.upTo(e, set, 44)
+	b.members(e, 33, 44)
 	if o.StartupItem != nil {
-		e.key(`"startup_item":`)
-		o.StartupItem.encode(e)
-		e.sign(',')
+		o.StartupItem.encode(e, keyStartupItem)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 44, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *CloudResourcesInventoryInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *CloudResourcesInventoryInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classCloudResourcesInventoryInfo, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 16)
+	b.members(e, 2, 16)
 	if o.Container != nil {
-		e.key(`"container":`)
-		o.Container.encode(e)
-		e.sign(',')
+		o.Container.encode(e, keyContainer)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 16, 17)
 	if o.Database != nil {
-		e.key(`"database":`)
-		o.Database.encode(e)
-		e.sign(',')
+		o.Database.encode(e, keyDatabase)
 	}
 	if o.Databucket != nil {
-		e.key(`"databucket":`)
-		o.Databucket.encode(e)
-		e.sign(',')
+		o.Databucket.encode(e, keyDatabucket)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 17, 25)
 	if o.IDP != nil {
-		e.key(`"idp":`)
-		o.IDP.encode(e)
-		e.sign(',')
+		o.IDP.encode(e, keyIDP)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 25, 36)
 	if o.Region != "" {
-		e.str(`"region":"`, o.Region)
+		e.str(textRegion, o.Region)
 	}
 	if o.Resources != nil {
-		encodeList(e, `"resources":`, o.Resources)
+		encodeList(e, keyResources, o.Resources)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 36, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
 	if o.Table != nil {
-		e.key(`"table":`)
-		o.Table.encode(e)
-		e.sign(',')
+		o.Table.encode(e, keyTable)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *EvidenceInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *EvidenceInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classEvidenceInfo, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 2, 33)
 	if o.QueryEvidence != nil {
-		e.key(`"query_evidence":`)
-		o.QueryEvidence.encode(e)
-		e.sign(',')
+		o.QueryEvidence.encode(e, keyQueryEvidence)
 	}
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(textQueryResult, o.QueryResult, int64(o.QueryResultID), &captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
-		e.int(`"query_result_id":`, int64(o.QueryResultID))
+		e.int(keyQueryResultID, int64(o.QueryResultID))
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 33, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *WebResourcesActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *WebResourcesActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classWebResourcesActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 17, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 20, 25)
 	if o.HTTPRequest != nil {
-		e.key(`"http_request":`)
-		o.HTTPRequest.encode(e)
-		e.sign(',')
+		o.HTTPRequest.encode(e, keyHTTPRequest)
 	}
 	if o.HTTPResponse != nil {
-		e.key(`"http_response":`)
-		o.HTTPResponse.encode(e)
-		e.sign(',')
+		o.HTTPResponse.encode(e, keyHTTPResponse)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 25, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 29, 33)
 	if o.ProxyConnectionInfo != nil {
-		e.key(`"proxy_connection_info":`)
-		o.ProxyConnectionInfo.encode(e)
-		e.sign(',')
+		o.ProxyConnectionInfo.encode(e, keyProxyConnectionInfo)
 	}
 	if o.ProxyEndpoint != nil {
-		e.key(`"proxy_endpoint":`)
-		o.ProxyEndpoint.encode(e)
-		e.sign(',')
+		o.ProxyEndpoint.encode(e, keyProxyEndpoint)
 	}
 	if o.ProxyHTTPRequest != nil {
-		e.key(`"proxy_http_request":`)
-		o.ProxyHTTPRequest.encode(e)
-		e.sign(',')
+		o.ProxyHTTPRequest.encode(e, keyProxyHTTPRequest)
 	}
 	if o.ProxyHTTPResponse != nil {
-		e.key(`"proxy_http_response":`)
-		o.ProxyHTTPResponse.encode(e)
-		e.sign(',')
+		o.ProxyHTTPResponse.encode(e, keyProxyHTTPResponse)
 	}
 	if o.ProxyTLS != nil {
-		e.key(`"proxy_tls":`)
-		o.ProxyTLS.encode(e)
-		e.sign(',')
+		o.ProxyTLS.encode(e, keyProxyTLS)
 	}
 	if o.ProxyTraffic != nil {
-		e.key(`"proxy_traffic":`)
-		o.ProxyTraffic.encode(e)
-		e.sign(',')
+		o.ProxyTraffic.encode(e, keyProxyTraffic)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 33, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.TLS != nil {
-		e.key(`"tls":`)
-		o.TLS.encode(e)
-		e.sign(',')
+		o.TLS.encode(e, keyTLS)
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 50, 53)
 	if (o.UpdatedWebResources != nil) && e.in(8, "updated_web_resources") {
-		encodeList(e, `"updated_web_resources":`, o.UpdatedWebResources)
+		encodeList(e, keyUpdatedWebResources, o.UpdatedWebResources)
 	}
 	if o.WebResources != nil {
-		encodeList(e, `"web_resources":`, o.WebResources)
+		encodeList(e, keyWebResources, o.WebResources)
 	}
 	if o.WebResourcesResult != nil {
-		encodeList(e, `"web_resources_result":`, o.WebResourcesResult)
+		encodeList(e, keyWebResourcesResult, o.WebResourcesResult)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *ApplicationLifecycle) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ApplicationLifecycle) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classApplicationLifecycle, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 5)
+	b.members(e, 4, 5)
 	if o.App != nil {
-		e.key(`"app":`)
-		o.App.encode(e)
-		e.sign(',')
+		o.App.encode(e, keyApp)
 	}
 	if (o.Application != nil) && e.in(8, "application") {
-		e.key(`"application":`)
-		o.Application.encode(e)
-		e.sign(',')
+		o.Application.encode(e, keyApplication)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 5, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 17, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 29, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *APIActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *APIActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classAPIActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(12, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 17, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 20, 25)
 	if o.HTTPRequest != nil {
-		e.key(`"http_request":`)
-		o.HTTPRequest.encode(e)
-		e.sign(',')
+		o.HTTPRequest.encode(e, keyHTTPRequest)
 	}
 	if o.HTTPResponse != nil {
-		e.key(`"http_response":`)
-		o.HTTPResponse.encode(e)
-		e.sign(',')
+		o.HTTPResponse.encode(e, keyHTTPResponse)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 25, 29)
 	if (o.MessageContext != nil) && e.in(12, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 29, 36)
 	if o.Resources != nil {
-		encodeList(e, `"resources":`, o.Resources)
+		encodeList(e, keyResources, o.Resources)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 36, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.Trace != nil {
-		e.key(`"trace":`)
-		o.Trace.encode(e)
-		e.sign(',')
+		o.Trace.encode(e, keyTrace)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 50, 53)
+	e.close()
 }
 
-func (o *WebResourceAccessActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *WebResourceAccessActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classWebResourceAccessActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 17, 25)
 	if o.HTTPRequest != nil {
-		e.key(`"http_request":`)
-		o.HTTPRequest.encode(e)
-		e.sign(',')
+		o.HTTPRequest.encode(e, keyHTTPRequest)
 	}
 	if o.HTTPResponse != nil {
-		e.key(`"http_response":`)
-		o.HTTPResponse.encode(e)
-		e.sign(',')
+		o.HTTPResponse.encode(e, keyHTTPResponse)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 25, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 29, 33)
 	if o.Proxy != nil {
-		e.key(`"proxy":`)
-		o.Proxy.encode(e)
-		e.sign(',')
+		o.Proxy.encode(e, keyProxy)
 	}
 	if o.ProxyConnectionInfo != nil {
-		e.key(`"proxy_connection_info":`)
-		o.ProxyConnectionInfo.encode(e)
-		e.sign(',')
+		o.ProxyConnectionInfo.encode(e, keyProxyConnectionInfo)
 	}
 	if o.ProxyEndpoint != nil {
-		e.key(`"proxy_endpoint":`)
-		o.ProxyEndpoint.encode(e)
-		e.sign(',')
+		o.ProxyEndpoint.encode(e, keyProxyEndpoint)
 	}
 	if o.ProxyHTTPRequest != nil {
-		e.key(`"proxy_http_request":`)
-		o.ProxyHTTPRequest.encode(e)
-		e.sign(',')
+		o.ProxyHTTPRequest.encode(e, keyProxyHTTPRequest)
 	}
 	if o.ProxyHTTPResponse != nil {
-		e.key(`"proxy_http_response":`)
-		o.ProxyHTTPResponse.encode(e)
-		e.sign(',')
+		o.ProxyHTTPResponse.encode(e, keyProxyHTTPResponse)
 	}
 	if o.ProxyTLS != nil {
-		e.key(`"proxy_tls":`)
-		o.ProxyTLS.encode(e)
-		e.sign(',')
+		o.ProxyTLS.encode(e, keyProxyTLS)
 	}
 	if o.ProxyTraffic != nil {
-		e.key(`"proxy_traffic":`)
-		o.ProxyTraffic.encode(e)
-		e.sign(',')
+		o.ProxyTraffic.encode(e, keyProxyTraffic)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 33, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.TLS != nil {
-		e.key(`"tls":`)
-		o.TLS.encode(e)
-		e.sign(',')
+		o.TLS.encode(e, keyTLS)
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 50, 53)
 	if o.WebResources != nil {
-		encodeList(e, `"web_resources":`, o.WebResources)
+		encodeList(e, keyWebResources, o.WebResources)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *DatastoreActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DatastoreActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classDatastoreActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(12, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if o.Database != nil {
-		e.key(`"database":`)
-		o.Database.encode(e)
-		e.sign(',')
+		o.Database.encode(e, keyDatabase)
 	}
 	if o.Databucket != nil {
-		e.key(`"databucket":`)
-		o.Databucket.encode(e)
-		e.sign(',')
+		o.Databucket.encode(e, keyDatabucket)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 17, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 20, 25)
 	if o.HTTPRequest != nil {
-		e.key(`"http_request":`)
-		o.HTTPRequest.encode(e)
-		e.sign(',')
+		o.HTTPRequest.encode(e, keyHTTPRequest)
 	}
 	if o.HTTPResponse != nil {
-		e.key(`"http_response":`)
-		o.HTTPResponse.encode(e)
-		e.sign(',')
+		o.HTTPResponse.encode(e, keyHTTPResponse)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 25, 29)
 	if (o.MessageContext != nil) && e.in(12, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 29, 33)
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 33, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
 	if o.Table != nil {
-		e.key(`"table":`)
-		o.Table.encode(e)
-		e.sign(',')
+		o.Table.encode(e, keyTable)
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsDatastoreActivityTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsDatastoreActivityTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 50, 53)
+	e.close()
 }
 
-func (o *FileHosting) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *FileHosting) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classFileHosting, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
 	if o.AccessList != nil {
-		encodeTexts(e, `"access_list":`, o.AccessList)
+		encodeTexts(e, keyAccessList, o.AccessList)
 	}
 	if o.AccessMask != nil {
-		e.int(`"access_mask":`, *o.AccessMask)
+		e.int(keyAccessMask, *o.AccessMask)
 	}
 	if o.AccessResult != nil {
-		e.json(`"access_result":`, o.AccessResult)
+		e.json(keyAccessResult, o.AccessResult)
 	}
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 16)
+	b.members(e, 4, 16)
 	if o.ConnectionInfo != nil {
-		e.key(`"connection_info":`)
-		o.ConnectionInfo.encode(e)
-		e.sign(',')
+		o.ConnectionInfo.encode(e, keyConnectionInfo)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 16, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 17, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 20, 24)
 	if o.ExpirationTime != 0 {
-		e.int(`"expiration_time":`, o.ExpirationTime)
+		e.int(keyExpirationTime, o.ExpirationTime)
 	}
 	if o.ExpirationTimeDT != "" {
-		e.str(`"expiration_time_dt":"`, o.ExpirationTimeDT)
+		e.str(textExpirationTimeDT, o.ExpirationTimeDT)
 	}
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
 	if o.FileResult != nil {
-		e.key(`"file_result":`)
-		o.FileResult.encode(e)
-		e.sign(',')
+		o.FileResult.encode(e, keyFileResult)
 	}
-	set = b.upTo(e, set, 25)
+	b.members(e, 24, 25)
 	if o.HTTPRequest != nil {
-		e.key(`"http_request":`)
-		o.HTTPRequest.encode(e)
-		e.sign(',')
+		o.HTTPRequest.encode(e, keyHTTPRequest)
 	}
 	if o.HTTPResponse != nil {
-		e.key(`"http_response":`)
-		o.HTTPResponse.encode(e)
-		e.sign(',')
+		o.HTTPResponse.encode(e, keyHTTPResponse)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 25, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 29, 42)
 	if o.Share != "" {
-		e.str(`"share":"`, o.Share)
+		e.str(textShare, o.Share)
 	}
 	if o.ShareType != "" || o.ShareTypeID != 0 {
-		e.caption(`"share_type":"`, o.ShareType, int64(o.ShareTypeID), captionsShareTypeID, e.always(0))
+		e.caption(textShareType, o.ShareType, int64(o.ShareTypeID), &captionsShareTypeID, e.always(0))
 	}
 	if o.ShareTypeID != 0 {
-		e.int(`"share_type_id":`, int64(o.ShareTypeID))
+		e.int(keyShareTypeID, int64(o.ShareTypeID))
 	}
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *ScanActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ScanActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classScanActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 4, 13)
 	if o.CommandUID != "" {
-		e.str(`"command_uid":"`, o.CommandUID)
+		e.str(textCommandUID, o.CommandUID)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 13, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 17, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 29, 30)
 	if o.NumDetections != nil {
-		e.int(`"num_detections":`, *o.NumDetections)
+		e.int(keyNumDetections, *o.NumDetections)
 	}
 	if o.NumFiles != nil {
-		e.int(`"num_files":`, *o.NumFiles)
+		e.int(keyNumFiles, *o.NumFiles)
 	}
 	if o.NumFolders != nil {
-		e.int(`"num_folders":`, *o.NumFolders)
+		e.int(keyNumFolders, *o.NumFolders)
 	}
 	if o.NumNetworkItems != nil {
-		e.int(`"num_network_items":`, *o.NumNetworkItems)
+		e.int(keyNumNetworkItems, *o.NumNetworkItems)
 	}
 	if o.NumProcesses != nil {
-		e.int(`"num_processes":`, *o.NumProcesses)
+		e.int(keyNumProcesses, *o.NumProcesses)
 	}
 	if o.NumRegistryItems != nil {
-		e.int(`"num_registry_items":`, *o.NumRegistryItems)
+		e.int(keyNumRegistryItems, *o.NumRegistryItems)
 	}
 	if o.NumResolutions != nil {
-		e.int(`"num_resolutions":`, *o.NumResolutions)
+		e.int(keyNumResolutions, *o.NumResolutions)
 	}
 	if o.NumSkippedItems != nil {
-		e.int(`"num_skipped_items":`, *o.NumSkippedItems)
+		e.int(keyNumSkippedItems, *o.NumSkippedItems)
 	}
 	if o.NumTrustedItems != nil {
-		e.int(`"num_trusted_items":`, *o.NumTrustedItems)
+		e.int(keyNumTrustedItems, *o.NumTrustedItems)
 	}
-	set = b.upTo(e, set, 40)
+	b.members(e, 30, 40)
 	if o.Scan != nil {
-		e.key(`"scan":`)
-		o.Scan.encode(e)
-		e.sign(',')
+		o.Scan.encode(e, keyScan)
 	}
 	if o.ScheduleUID != "" {
-		e.str(`"schedule_uid":"`, o.ScheduleUID)
+		e.str(textScheduleUID, o.ScheduleUID)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 40, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.Total != nil {
-		e.int(`"total":`, *o.Total)
+		e.int(keyTotal, *o.Total)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 50, 53)
+	e.close()
 }
 
-func (o *ApplicationError) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ApplicationError) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classApplicationError, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 17, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 29, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *RemediationActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *RemediationActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classRemediationActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 2, 13)
 	if o.CommandUID != "" {
-		e.str(`"command_uid":"`, o.CommandUID)
+		e.str(textCommandUID, o.CommandUID)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 13, 17)
 	if o.Countermeasures != nil {
-		encodeList(e, `"countermeasures":`, o.Countermeasures)
+		encodeList(e, keyCountermeasures, o.Countermeasures)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 17, 36)
 	if o.Remediation != nil {
-		e.key(`"remediation":`)
-		o.Remediation.encode(e)
-		e.sign(',')
+		o.Remediation.encode(e, keyRemediation)
 	}
-	set = b.upTo(e, set, 40)
+	b.members(e, 36, 40)
 	if o.Scan != nil {
-		e.key(`"scan":`)
-		o.Scan.encode(e)
-		e.sign(',')
+		o.Scan.encode(e, keyScan)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 40, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *FileRemediationActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *FileRemediationActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classFileRemediationActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 2, 13)
 	if o.CommandUID != "" {
-		e.str(`"command_uid":"`, o.CommandUID)
+		e.str(textCommandUID, o.CommandUID)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 13, 17)
 	if o.Countermeasures != nil {
-		encodeList(e, `"countermeasures":`, o.Countermeasures)
+		encodeList(e, keyCountermeasures, o.Countermeasures)
 	}
-	set = b.upTo(e, set, 24)
+	b.members(e, 17, 24)
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 24, 36)
 	if o.Remediation != nil {
-		e.key(`"remediation":`)
-		o.Remediation.encode(e)
-		e.sign(',')
+		o.Remediation.encode(e, keyRemediation)
 	}
-	set = b.upTo(e, set, 40)
+	b.members(e, 36, 40)
 	if o.Scan != nil {
-		e.key(`"scan":`)
-		o.Scan.encode(e)
-		e.sign(',')
+		o.Scan.encode(e, keyScan)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 40, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *ProcessRemediationActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ProcessRemediationActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classProcessRemediationActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 2, 13)
 	if o.CommandUID != "" {
-		e.str(`"command_uid":"`, o.CommandUID)
+		e.str(textCommandUID, o.CommandUID)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 13, 17)
 	if o.Countermeasures != nil {
-		encodeList(e, `"countermeasures":`, o.Countermeasures)
+		encodeList(e, keyCountermeasures, o.Countermeasures)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 17, 33)
 	if o.Process != nil {
-		e.key(`"process":`)
-		o.Process.encode(e)
-		e.sign(',')
+		o.Process.encode(e, keyProcess)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.Remediation != nil {
-		e.key(`"remediation":`)
-		o.Remediation.encode(e)
-		e.sign(',')
+		o.Remediation.encode(e, keyRemediation)
 	}
-	set = b.upTo(e, set, 40)
+	b.members(e, 36, 40)
 	if o.Scan != nil {
-		e.key(`"scan":`)
-		o.Scan.encode(e)
-		e.sign(',')
+		o.Scan.encode(e, keyScan)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 40, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *NetworkRemediationActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *NetworkRemediationActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classNetworkRemediationActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 2, 13)
 	if o.CommandUID != "" {
-		e.str(`"command_uid":"`, o.CommandUID)
+		e.str(textCommandUID, o.CommandUID)
 	}
-	set = b.upTo(e, set, 16)
+	b.members(e, 13, 16)
 	if o.ConnectionInfo != nil {
-		e.key(`"connection_info":`)
-		o.ConnectionInfo.encode(e)
-		e.sign(',')
+		o.ConnectionInfo.encode(e, keyConnectionInfo)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 16, 17)
 	if o.Countermeasures != nil {
-		encodeList(e, `"countermeasures":`, o.Countermeasures)
+		encodeList(e, keyCountermeasures, o.Countermeasures)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 17, 36)
 	if o.Remediation != nil {
-		e.key(`"remediation":`)
-		o.Remediation.encode(e)
-		e.sign(',')
+		o.Remediation.encode(e, keyRemediation)
 	}
-	set = b.upTo(e, set, 40)
+	b.members(e, 36, 40)
 	if o.Scan != nil {
-		e.key(`"scan":`)
-		o.Scan.encode(e)
-		e.sign(',')
+		o.Scan.encode(e, keyScan)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 40, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *DroneFlightsActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DroneFlightsActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classDroneFlightsActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 7)
+	b.members(e, 2, 7)
 	if o.AuthProtocol != "" || o.AuthProtocolID != 0 {
-		e.caption(`"auth_protocol":"`, o.AuthProtocol, int64(o.AuthProtocolID), captionsDroneFlightsActivityAuthProtocolID, e.always(0))
+		e.caption(textAuthProtocol, o.AuthProtocol, int64(o.AuthProtocolID), &captionsDroneFlightsActivityAuthProtocolID, e.always(0))
 	}
 	if o.AuthProtocolID != 0 {
-		e.int(`"auth_protocol_id":`, int64(o.AuthProtocolID))
+		e.int(keyAuthProtocolID, int64(o.AuthProtocolID))
 	}
-	set = b.upTo(e, set, 12)
+	b.members(e, 7, 12)
 	if o.Classification != "" {
-		e.str(`"classification":"`, o.Classification)
+		e.str(textClassification, o.Classification)
 	}
-	set = b.upTo(e, set, 13)
+	b.members(e, 12, 13)
 	if o.Comment != "" {
-		e.str(`"comment":"`, o.Comment)
+		e.str(textComment, o.Comment)
 	}
-	set = b.upTo(e, set, 16)
+	b.members(e, 13, 16)
 	if o.ConnectionInfo != nil {
-		e.key(`"connection_info":`)
-		o.ConnectionInfo.encode(e)
-		e.sign(',')
+		o.ConnectionInfo.encode(e, keyConnectionInfo)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 16, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 20, 33)
 	if o.ProtocolName != "" {
-		e.str(`"protocol_name":"`, o.ProtocolName)
+		e.str(textProtocolName, o.ProtocolName)
 	}
 	if o.ProxyEndpoint != nil {
-		e.key(`"proxy_endpoint":`)
-		o.ProxyEndpoint.encode(e)
-		e.sign(',')
+		o.ProxyEndpoint.encode(e, keyProxyEndpoint)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 33, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.TLS != nil {
-		e.key(`"tls":`)
-		o.TLS.encode(e)
-		e.sign(',')
+		o.TLS.encode(e, keyTLS)
 	}
 	if o.Traffic != nil {
-		e.key(`"traffic":`)
-		o.Traffic.encode(e)
-		e.sign(',')
+		o.Traffic.encode(e, keyTraffic)
 	}
-	set = b.upTo(e, set, 52)
+	b.members(e, 50, 52)
 	if o.UnmannedAerialSystem != nil {
-		e.key(`"unmanned_aerial_system":`)
-		o.UnmannedAerialSystem.encode(e)
-		e.sign(',')
+		o.UnmannedAerialSystem.encode(e, keyUnmannedAerialSystem)
 	}
 	if o.UnmannedSystemOperatingArea != nil {
-		e.key(`"unmanned_system_operating_area":`)
-		o.UnmannedSystemOperatingArea.encode(e)
-		e.sign(',')
+		o.UnmannedSystemOperatingArea.encode(e, keyUnmannedSystemOperatingArea)
 	}
 	if o.UnmannedSystemOperator != nil {
-		e.key(`"unmanned_system_operator":`)
-		o.UnmannedSystemOperator.encode(e)
-		e.sign(',')
+		o.UnmannedSystemOperator.encode(e, keyUnmannedSystemOperator)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 52, 53)
+	e.close()
 }
 
-func (o *AirborneBroadcastActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *AirborneBroadcastActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classAirborneBroadcastActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if o.Aircraft != nil {
-		e.key(`"aircraft":`)
-		o.Aircraft.encode(e)
-		e.sign(',')
+		o.Aircraft.encode(e, keyAircraft)
 	}
-	set = b.upTo(e, set, 16)
+	b.members(e, 4, 16)
 	if o.ConnectionInfo != nil {
-		e.key(`"connection_info":`)
-		o.ConnectionInfo.encode(e)
-		e.sign(',')
+		o.ConnectionInfo.encode(e, keyConnectionInfo)
 	}
-	set = b.upTo(e, set, 20)
+	b.members(e, 16, 20)
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 20, 33)
 	if o.ProtocolName != "" {
-		e.str(`"protocol_name":"`, o.ProtocolName)
+		e.str(textProtocolName, o.ProtocolName)
 	}
 	if o.ProxyEndpoint != nil {
-		e.key(`"proxy_endpoint":`)
-		o.ProxyEndpoint.encode(e)
-		e.sign(',')
+		o.ProxyEndpoint.encode(e, keyProxyEndpoint)
 	}
-	set = b.upTo(e, set, 40)
+	b.members(e, 33, 40)
 	if o.RSSI != nil {
-		e.int(`"rssi":`, *o.RSSI)
+		e.int(keyRSSI, *o.RSSI)
 	}
-	set = b.upTo(e, set, 42)
+	b.members(e, 40, 42)
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 42, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 50)
+	b.members(e, 47, 50)
 	if o.TLS != nil {
-		e.key(`"tls":`)
-		o.TLS.encode(e)
-		e.sign(',')
+		o.TLS.encode(e, keyTLS)
 	}
 	if o.Traffic != nil {
-		e.key(`"traffic":`)
-		o.Traffic.encode(e)
-		e.sign(',')
+		o.Traffic.encode(e, keyTraffic)
 	}
-	set = b.upTo(e, set, 52)
+	b.members(e, 50, 52)
 	if o.UnmannedAerialSystem != nil {
-		e.key(`"unmanned_aerial_system":`)
-		o.UnmannedAerialSystem.encode(e)
-		e.sign(',')
+		o.UnmannedAerialSystem.encode(e, keyUnmannedAerialSystem)
 	}
 	if o.UnmannedSystemOperatingArea != nil {
-		e.key(`"unmanned_system_operating_area":`)
-		o.UnmannedSystemOperatingArea.encode(e)
-		e.sign(',')
+		o.UnmannedSystemOperatingArea.encode(e, keyUnmannedSystemOperatingArea)
 	}
 	if o.UnmannedSystemOperator != nil {
-		e.key(`"unmanned_system_operator":`)
-		o.UnmannedSystemOperator.encode(e)
-		e.sign(',')
+		o.UnmannedSystemOperator.encode(e, keyUnmannedSystemOperator)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 52, 53)
+	e.close()
 }
 
-func (o *RegistryKeyActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *RegistryKeyActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classRegistryKeyActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
 	if o.AccessMask != nil {
-		e.int(`"access_mask":`, *o.AccessMask)
+		e.int(keyAccessMask, *o.AccessMask)
 	}
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if o.CreateMask != "" {
-		e.str(`"create_mask":"`, o.CreateMask)
+		e.str(textCreateMask, o.CreateMask)
 	}
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 17, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 31)
+	b.members(e, 29, 31)
 	if o.OpenMask != nil {
-		e.int(`"open_mask":`, *o.OpenMask)
+		e.int(keyOpenMask, *o.OpenMask)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 31, 33)
 	if o.PrevRegKey != nil {
-		e.key(`"prev_reg_key":`)
-		o.PrevRegKey.encode(e)
-		e.sign(',')
+		o.PrevRegKey.encode(e, keyPrevRegKey)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.RegKey != nil {
-		e.key(`"reg_key":`)
-		o.RegKey.encode(e)
-		e.sign(',')
+		o.RegKey.encode(e, keyRegKey)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 36, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *RegistryValueActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *RegistryValueActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classRegistryValueActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 17, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 29, 33)
 	if o.PrevRegValue != nil {
-		e.key(`"prev_reg_value":`)
-		o.PrevRegValue.encode(e)
-		e.sign(',')
+		o.PrevRegValue.encode(e, keyPrevRegValue)
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.RegValue != nil {
-		e.key(`"reg_value":`)
-		o.RegValue.encode(e)
-		e.sign(',')
+		o.RegValue.encode(e, keyRegValue)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 36, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *WindowsResourceActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *WindowsResourceActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classWindowsResourceActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 17, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 29, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.WinResource != nil {
-		e.key(`"win_resource":`)
-		o.WinResource.encode(e)
-		e.sign(',')
+		o.WinResource.encode(e, keyWinResource)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *WindowsServiceActivity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *WindowsServiceActivity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classWindowsServiceActivity, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 4)
+	b.members(e, 2, 4)
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if (o.AIModel != nil) && e.in(8, "ai_model") {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
-	set = b.upTo(e, set, 17)
+	b.members(e, 4, 17)
 	if (o.Delegation != nil) && e.in(8, "delegation") {
-		e.key(`"delegation":`)
-		o.Delegation.encode(e)
-		e.sign(',')
+		o.Delegation.encode(e, keyDelegation)
 	}
-	set = b.upTo(e, set, 29)
+	b.members(e, 17, 29)
 	if (o.MessageContext != nil) && e.in(8, "message_context") {
-		e.key(`"message_context":`)
-		o.MessageContext.encode(e)
-		e.sign(',')
+		o.MessageContext.encode(e, keyMessageContext)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 29, 33)
 	if (o.PrevWinService != nil) && e.in(8, "prev_win_service") {
-		e.key(`"prev_win_service":`)
-		o.PrevWinService.encode(e)
-		e.sign(',')
+		o.PrevWinService.encode(e, keyPrevWinService)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 33, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	set = b.upTo(e, set, 53)
+	b.members(e, 47, 53)
 	if o.WinService != nil {
-		e.key(`"win_service":`)
-		o.WinService.encode(e)
-		e.sign(',')
+		o.WinService.encode(e, keyWinService)
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 53, 53)
+	e.close()
 }
 
-func (o *RegistryKeyQuery) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *RegistryKeyQuery) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classRegistryKeyQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 2, 33)
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(textQueryResult, o.QueryResult, int64(o.QueryResultID), &captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
-		e.int(`"query_result_id":`, int64(o.QueryResultID))
+		e.int(keyQueryResultID, int64(o.QueryResultID))
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.RegKey != nil {
-		e.key(`"reg_key":`)
-		o.RegKey.encode(e)
-		e.sign(',')
+		o.RegKey.encode(e, keyRegKey)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 36, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *RegistryValueQuery) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *RegistryValueQuery) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classRegistryValueQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 2, 33)
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(textQueryResult, o.QueryResult, int64(o.QueryResultID), &captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
-		e.int(`"query_result_id":`, int64(o.QueryResultID))
+		e.int(keyQueryResultID, int64(o.QueryResultID))
 	}
-	set = b.upTo(e, set, 36)
+	b.members(e, 33, 36)
 	if o.RegValue != nil {
-		e.key(`"reg_value":`)
-		o.RegValue.encode(e)
-		e.sign(',')
+		o.RegValue.encode(e, keyRegValue)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 36, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *PrefetchQuery) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *PrefetchQuery) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	e.derive(&classPrefetchQuery, int64(o.ActivityID), int64(o.StatusID))
 	b := &o.Base
-	set := b.present(e)
-	set = b.upTo(e, set, 2)
+	b.members(e, 0, 2)
 	if o.ActivityID != 0 || e.always(15) {
-		e.int(`"activity_id":`, int64(o.ActivityID))
+		e.int(keyActivityID, int64(o.ActivityID))
 	}
-	set = b.upTo(e, set, 26)
+	b.members(e, 2, 26)
 	if o.LastRunTime != 0 {
-		e.int(`"last_run_time":`, o.LastRunTime)
+		e.int(keyLastRunTime, o.LastRunTime)
 	}
 	if o.LastRunTimeDT != "" {
-		e.str(`"last_run_time_dt":"`, o.LastRunTimeDT)
+		e.str(textLastRunTimeDT, o.LastRunTimeDT)
 	}
-	set = b.upTo(e, set, 30)
+	b.members(e, 26, 30)
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
-	set = b.upTo(e, set, 33)
+	b.members(e, 30, 33)
 	if o.QueryInfo != nil {
-		e.key(`"query_info":`)
-		o.QueryInfo.encode(e)
-		e.sign(',')
+		o.QueryInfo.encode(e, keyQueryInfo)
 	}
 	if o.QueryResult != "" || o.QueryResultID != 0 || e.always(15) {
-		e.caption(`"query_result":"`, o.QueryResult, int64(o.QueryResultID), captionsQueryResultID, e.always(15))
+		e.caption(textQueryResult, o.QueryResult, int64(o.QueryResultID), &captionsQueryResultID, e.always(15))
 	}
 	if o.QueryResultID != 0 || e.always(15) {
-		e.int(`"query_result_id":`, int64(o.QueryResultID))
+		e.int(keyQueryResultID, int64(o.QueryResultID))
 	}
-	set = b.upTo(e, set, 40)
+	b.members(e, 33, 40)
 	if o.RunCount != nil {
-		e.int(`"run_count":`, *o.RunCount)
+		e.int(keyRunCount, *o.RunCount)
 	}
-	set = b.upTo(e, set, 47)
+	b.members(e, 40, 47)
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	b.upTo(e, set, 53)
-	e.close(outer)
+	b.members(e, 47, 53)
+	e.close()
 }
 
-func (o *AccessAnalysisResult) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *AccessAnalysisResult) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AccessLevel != "" {
-		e.str(`"access_level":"`, o.AccessLevel)
+		e.str(textAccessLevel, o.AccessLevel)
 	}
 	if o.AccessType != "" {
-		e.str(`"access_type":"`, o.AccessType)
+		e.str(textAccessType, o.AccessType)
 	}
 	if o.Accessors != nil {
-		encodeList(e, `"accessors":`, o.Accessors)
+		encodeList(e, keyAccessors, o.Accessors)
 	}
 	if o.AdditionalRestrictions != nil {
-		encodeList(e, `"additional_restrictions":`, o.AdditionalRestrictions)
+		encodeList(e, keyAdditionalRestrictions, o.AdditionalRestrictions)
 	}
 	if o.ConditionKeys != nil {
-		encodeList(e, `"condition_keys":`, o.ConditionKeys)
+		encodeList(e, keyConditionKeys, o.ConditionKeys)
 	}
 	if o.GrantedPrivileges != nil {
-		encodeTexts(e, `"granted_privileges":`, o.GrantedPrivileges)
+		encodeTexts(e, keyGrantedPrivileges, o.GrantedPrivileges)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Account) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Account) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if (o.IsDisabled != nil) && e.in(12, "is_disabled") {
-		e.bool(`"is_disabled":`, *o.IsDisabled)
+		e.bool(keyIsDisabled, *o.IsDisabled)
 	}
 	if (o.IsLocked != nil) && e.in(12, "is_locked") {
-		e.bool(`"is_locked":`, *o.IsLocked)
+		e.bool(keyIsLocked, *o.IsLocked)
 	}
 	if (o.IsOnPremisesSyncEnabled != nil) && e.in(12, "is_on_premises_sync_enabled") {
-		e.bool(`"is_on_premises_sync_enabled":`, *o.IsOnPremisesSyncEnabled)
+		e.bool(keyIsOnPremisesSyncEnabled, *o.IsOnPremisesSyncEnabled)
 	}
 	if o.Labels != nil {
-		encodeTexts(e, `"labels":`, o.Labels)
+		encodeTexts(e, keyLabels, o.Labels)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Tags != nil {
-		encodeList(e, `"tags":`, o.Tags)
+		encodeList(e, keyTags, o.Tags)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsAccountTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsAccountTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Actor) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Actor) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AppName != "" {
-		e.str(`"app_name":"`, o.AppName)
+		e.str(textAppName, o.AppName)
 	}
 	if o.AppUID != "" {
-		e.str(`"app_uid":"`, o.AppUID)
+		e.str(textAppUID, o.AppUID)
 	}
 	if (o.Application != nil) && e.in(8, "application") {
-		e.key(`"application":`)
-		o.Application.encode(e)
-		e.sign(',')
+		o.Application.encode(e, keyApplication)
 	}
 	if o.Authorizations != nil {
-		encodeList(e, `"authorizations":`, o.Authorizations)
+		encodeList(e, keyAuthorizations, o.Authorizations)
 	}
 	if (o.IAMRole != nil) && e.in(8, "iam_role") {
-		e.key(`"iam_role":`)
-		o.IAMRole.encode(e)
-		e.sign(',')
+		o.IAMRole.encode(e, keyIAMRole)
 	}
 	if o.IDP != nil {
-		e.key(`"idp":`)
-		o.IDP.encode(e)
-		e.sign(',')
+		o.IDP.encode(e, keyIDP)
 	}
 	if o.InvokedBy != "" {
-		e.str(`"invoked_by":"`, o.InvokedBy)
+		e.str(textInvokedBy, o.InvokedBy)
 	}
 	if o.Process != nil {
-		e.key(`"process":`)
-		o.Process.encode(e)
-		e.sign(',')
+		o.Process.encode(e, keyProcess)
 	}
 	if o.Session != nil {
-		e.key(`"session":`)
-		o.Session.encode(e)
-		e.sign(',')
+		o.Session.encode(e, keySession)
 	}
 	if o.User != nil {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *AdditionalRestriction) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *AdditionalRestriction) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Policy != nil {
-		e.key(`"policy":`)
-		o.Policy.encode(e)
-		e.sign(',')
+		o.Policy.encode(e, keyPolicy)
 	}
 	if o.Status != "" || o.StatusID != 0 {
-		e.caption(`"status":"`, o.Status, int64(o.StatusID), captionsAdditionalRestrictionStatusID, e.always(0))
+		e.caption(textStatus, o.Status, int64(o.StatusID), &captionsAdditionalRestrictionStatusID, e.always(0))
 	}
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Advisory) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Advisory) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AvgTimespan != nil {
-		e.key(`"avg_timespan":`)
-		o.AvgTimespan.encode(e)
-		e.sign(',')
+		o.AvgTimespan.encode(e, keyAvgTimespan)
 	}
 	if o.Bulletin != "" {
-		e.str(`"bulletin":"`, o.Bulletin)
+		e.str(textBulletin, o.Bulletin)
 	}
 	if o.Classification != "" {
-		e.str(`"classification":"`, o.Classification)
+		e.str(textClassification, o.Classification)
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.InstallState != "" || o.InstallStateID != 0 {
-		e.caption(`"install_state":"`, o.InstallState, int64(o.InstallStateID), captionsInstallStateID, e.always(0))
+		e.caption(textInstallState, o.InstallState, int64(o.InstallStateID), &captionsInstallStateID, e.always(0))
 	}
 	if o.InstallStateID != 0 {
-		e.int(`"install_state_id":`, int64(o.InstallStateID))
+		e.int(keyInstallStateID, int64(o.InstallStateID))
 	}
 	if o.IsSuperseded != nil {
-		e.bool(`"is_superseded":`, *o.IsSuperseded)
+		e.bool(keyIsSuperseded, *o.IsSuperseded)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.OS != nil {
-		e.key(`"os":`)
-		o.OS.encode(e)
-		e.sign(',')
+		o.OS.encode(e, keyOS)
 	}
 	if o.Product != nil {
-		e.key(`"product":`)
-		o.Product.encode(e)
-		e.sign(',')
+		o.Product.encode(e, keyProduct)
 	}
 	if o.References != nil {
-		encodeTexts(e, `"references":`, o.References)
+		encodeTexts(e, keyReferences, o.References)
 	}
 	if o.RelatedCVEs != nil {
-		encodeList(e, `"related_cves":`, o.RelatedCVEs)
+		encodeList(e, keyRelatedCVEs, o.RelatedCVEs)
 	}
 	if o.RelatedCWEs != nil {
-		encodeList(e, `"related_cwes":`, o.RelatedCWEs)
+		encodeList(e, keyRelatedCWEs, o.RelatedCWEs)
 	}
 	if o.Size != nil {
-		e.int(`"size":`, *o.Size)
+		e.int(keySize, *o.Size)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.Title != "" {
-		e.str(`"title":"`, o.Title)
+		e.str(textTitle, o.Title)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *AffectedCode) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *AffectedCode) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.EndColumn != nil {
-		e.int(`"end_column":`, *o.EndColumn)
+		e.int(keyEndColumn, *o.EndColumn)
 	}
 	if o.EndLine != nil {
-		e.int(`"end_line":`, *o.EndLine)
+		e.int(keyEndLine, *o.EndLine)
 	}
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
 	if o.Owner != nil {
-		e.key(`"owner":`)
-		o.Owner.encode(e)
-		e.sign(',')
+		o.Owner.encode(e, keyOwner)
 	}
 	if o.Remediation != nil {
-		e.key(`"remediation":`)
-		o.Remediation.encode(e)
-		e.sign(',')
+		o.Remediation.encode(e, keyRemediation)
 	}
 	if o.Rule != nil {
-		e.key(`"rule":`)
-		o.Rule.encode(e)
-		e.sign(',')
+		o.Rule.encode(e, keyRule)
 	}
 	if o.StartColumn != nil {
-		e.int(`"start_column":`, *o.StartColumn)
+		e.int(keyStartColumn, *o.StartColumn)
 	}
 	if o.StartLine != nil {
-		e.int(`"start_line":`, *o.StartLine)
+		e.int(keyStartLine, *o.StartLine)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *AffectedPackage) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *AffectedPackage) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Architecture != "" {
-		e.str(`"architecture":"`, o.Architecture)
+		e.str(textArchitecture, o.Architecture)
 	}
 	if o.CPEName != "" {
-		e.str(`"cpe_name":"`, o.CPEName)
+		e.str(textCPEName, o.CPEName)
 	}
 	if o.Epoch != nil {
-		e.int(`"epoch":`, *o.Epoch)
+		e.int(keyEpoch, *o.Epoch)
 	}
 	if o.FixedInVersion != "" {
-		e.str(`"fixed_in_version":"`, o.FixedInVersion)
+		e.str(textFixedInVersion, o.FixedInVersion)
 	}
 	if o.Hash != nil {
-		e.key(`"hash":`)
-		o.Hash.encode(e)
-		e.sign(',')
+		o.Hash.encode(e, keyHash)
 	}
 	if o.License != "" {
-		e.str(`"license":"`, o.License)
+		e.str(textLicense, o.License)
 	}
 	if o.LicenseURL != "" {
-		e.str(`"license_url":"`, o.LicenseURL)
+		e.str(textLicenseURL, o.LicenseURL)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.PackageManager != "" {
-		e.str(`"package_manager":"`, o.PackageManager)
+		e.str(textPackageManager, o.PackageManager)
 	}
 	if o.PackageManagerURL != "" {
-		e.str(`"package_manager_url":"`, o.PackageManagerURL)
+		e.str(textPackageManagerURL, o.PackageManagerURL)
 	}
 	if o.Path != "" {
-		e.str(`"path":"`, o.Path)
+		e.str(textPath, o.Path)
 	}
 	if o.PURL != "" {
-		e.str(`"purl":"`, o.PURL)
+		e.str(textPURL, o.PURL)
 	}
 	if o.Release != "" {
-		e.str(`"release":"`, o.Release)
+		e.str(textRelease, o.Release)
 	}
 	if o.Remediation != nil {
-		e.key(`"remediation":`)
-		o.Remediation.encode(e)
-		e.sign(',')
+		o.Remediation.encode(e, keyRemediation)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsPackageTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsPackageTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":"`, o.VendorName)
+		e.str(textVendorName, o.VendorName)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Agent) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Agent) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Policies != nil {
-		encodeList(e, `"policies":`, o.Policies)
+		encodeList(e, keyPolicies, o.Policies)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsAgentTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsAgentTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":"`, o.UIDAlt)
+		e.str(textUIDAlt, o.UIDAlt)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":"`, o.VendorName)
+		e.str(textVendorName, o.VendorName)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *AIAgent) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *AIAgent) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AIModel != nil {
-		e.key(`"ai_model":`)
-		o.AIModel.encode(e)
-		e.sign(',')
+		o.AIModel.encode(e, keyAIModel)
 	}
 	if o.Charter != nil {
-		e.key(`"charter":`)
-		o.Charter.encode(e)
-		e.sign(',')
+		o.Charter.encode(e, keyCharter)
 	}
 	if o.InstanceUID != "" {
-		e.str(`"instance_uid":"`, o.InstanceUID)
+		e.str(textInstanceUID, o.InstanceUID)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsAIAgentTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsAIAgentTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.UIDNumeric != nil {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *AIModel) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *AIModel) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AIProvider != "" {
-		e.str(`"ai_provider":"`, o.AIProvider)
+		e.str(textAIProvider, o.AIProvider)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Aircraft) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Aircraft) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Location != nil {
-		e.key(`"location":`)
-		o.Location.encode(e)
-		e.sign(',')
+		o.Location.encode(e, keyLocation)
 	}
 	if o.Model != "" {
-		e.str(`"model":"`, o.Model)
+		e.str(textModel, o.Model)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.SerialNumber != "" {
-		e.str(`"serial_number":"`, o.SerialNumber)
+		e.str(textSerialNumber, o.SerialNumber)
 	}
 	if o.Speed != "" {
-		e.str(`"speed":"`, o.Speed)
+		e.str(textSpeed, o.Speed)
 	}
 	if o.SpeedAccuracy != "" {
-		e.str(`"speed_accuracy":"`, o.SpeedAccuracy)
+		e.str(textSpeedAccuracy, o.SpeedAccuracy)
 	}
 	if o.TrackDirection != "" {
-		e.str(`"track_direction":"`, o.TrackDirection)
+		e.str(textTrackDirection, o.TrackDirection)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":"`, o.UIDAlt)
+		e.str(textUIDAlt, o.UIDAlt)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.VerticalSpeed != "" {
-		e.str(`"vertical_speed":"`, o.VerticalSpeed)
+		e.str(textVerticalSpeed, o.VerticalSpeed)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *AnalysisTarget) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *AnalysisTarget) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Analytic) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Analytic) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Algorithm != "" {
-		e.str(`"algorithm":"`, o.Algorithm)
+		e.str(textAlgorithm, o.Algorithm)
 	}
 	if o.Category != "" {
-		e.str(`"category":"`, o.Category)
+		e.str(textCategory, o.Category)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.RelatedAnalytics != nil {
-		encodeList(e, `"related_analytics":`, o.RelatedAnalytics)
+		encodeList(e, keyRelatedAnalytics, o.RelatedAnalytics)
 	}
 	if (o.SensorInfoList != nil) && e.in(8, "sensor_info_list") {
-		encodeList(e, `"sensor_info_list":`, o.SensorInfoList)
+		encodeList(e, keySensorInfoList, o.SensorInfoList)
 	}
 	if o.State != "" || o.StateID != 0 {
-		e.caption(`"state":"`, o.State, int64(o.StateID), captionsAnalyticStateID, e.always(0))
+		e.caption(textState, o.State, int64(o.StateID), &captionsAnalyticStateID, e.always(0))
 	}
 	if o.StateID != 0 {
-		e.int(`"state_id":`, int64(o.StateID))
+		e.int(keyStateID, int64(o.StateID))
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsAnalyticTypeID, e.always(15))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsAnalyticTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Anomaly) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Anomaly) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.ObservationParameter != "" {
-		e.str(`"observation_parameter":"`, o.ObservationParameter)
+		e.str(textObservationParameter, o.ObservationParameter)
 	}
 	if o.ObservationType != "" {
-		e.str(`"observation_type":"`, o.ObservationType)
+		e.str(textObservationType, o.ObservationType)
 	}
 	if o.Observations != nil {
-		encodeList(e, `"observations":`, o.Observations)
+		encodeList(e, keyObservations, o.Observations)
 	}
 	if o.ObservedPattern != "" {
-		e.str(`"observed_pattern":"`, o.ObservedPattern)
+		e.str(textObservedPattern, o.ObservedPattern)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *AnomalyAnalysis) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *AnomalyAnalysis) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AnalysisTargets != nil {
-		encodeList(e, `"analysis_targets":`, o.AnalysisTargets)
+		encodeList(e, keyAnalysisTargets, o.AnalysisTargets)
 	}
 	if o.Anomalies != nil {
-		encodeList(e, `"anomalies":`, o.Anomalies)
+		encodeList(e, keyAnomalies, o.Anomalies)
 	}
 	if o.Baselines != nil {
-		encodeList(e, `"baselines":`, o.Baselines)
+		encodeList(e, keyBaselines, o.Baselines)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *API) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *API) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Group != nil {
-		e.key(`"group":`)
-		o.Group.encode(e)
-		e.sign(',')
+		o.Group.encode(e, keyGroup)
 	}
 	if o.Operation != "" {
-		e.str(`"operation":"`, o.Operation)
+		e.str(textOperation, o.Operation)
 	}
 	if o.Request != nil {
-		e.key(`"request":`)
-		o.Request.encode(e)
-		e.sign(',')
+		o.Request.encode(e, keyRequest)
 	}
 	if o.Response != nil {
-		e.key(`"response":`)
-		o.Response.encode(e)
-		e.sign(',')
+		o.Response.encode(e, keyResponse)
 	}
 	if o.Service != nil {
-		e.key(`"service":`)
-		o.Service.encode(e)
-		e.sign(',')
+		o.Service.encode(e, keyService)
 	}
 	if (o.Token != nil) && e.in(12, "token") {
-		e.key(`"token":`)
-		o.Token.encode(e)
-		e.sign(',')
+		o.Token.encode(e, keyToken)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Application) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Application) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Criticality != "" {
-		e.str(`"criticality":"`, o.Criticality)
+		e.str(textCriticality, o.Criticality)
 	}
 	if o.Data != nil {
-		e.json(`"data":`, o.Data)
+		e.json(keyData, o.Data)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.Group != nil {
-		e.key(`"group":`)
-		o.Group.encode(e)
-		e.sign(',')
+		o.Group.encode(e, keyGroup)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":"`, o.Hostname)
+		e.str(textHostname, o.Hostname)
 	}
 	if o.Labels != nil {
-		encodeTexts(e, `"labels":`, o.Labels)
+		encodeTexts(e, keyLabels, o.Labels)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Owner != nil {
-		e.key(`"owner":`)
-		o.Owner.encode(e)
-		e.sign(',')
+		o.Owner.encode(e, keyOwner)
 	}
 	if (o.Product != nil) && e.in(8, "product") {
-		e.key(`"product":`)
-		o.Product.encode(e)
-		e.sign(',')
+		o.Product.encode(e, keyProduct)
 	}
 	if o.Region != "" {
-		e.str(`"region":"`, o.Region)
+		e.str(textRegion, o.Region)
 	}
 	if o.ResourceRelationship != nil {
-		e.key(`"resource_relationship":`)
-		o.ResourceRelationship.encode(e)
-		e.sign(',')
+		o.ResourceRelationship.encode(e, keyResourceRelationship)
 	}
 	if o.RiskLevel != "" || o.RiskLevelID != 0 {
-		e.caption(`"risk_level":"`, o.RiskLevel, int64(o.RiskLevelID), captionsRiskLevelID, e.always(0))
+		e.caption(textRiskLevel, o.RiskLevel, int64(o.RiskLevelID), &captionsRiskLevelID, e.always(0))
 	}
 	if o.RiskLevelID != 0 {
-		e.int(`"risk_level_id":`, int64(o.RiskLevelID))
+		e.int(keyRiskLevelID, int64(o.RiskLevelID))
 	}
 	if o.RiskScore != nil {
-		e.int(`"risk_score":`, *o.RiskScore)
+		e.int(keyRiskScore, *o.RiskScore)
 	}
 	if o.SBOM != nil {
-		e.key(`"sbom":`)
-		o.SBOM.encode(e)
-		e.sign(',')
+		o.SBOM.encode(e, keySBOM)
 	}
 	if o.Tags != nil {
-		encodeList(e, `"tags":`, o.Tags)
+		encodeList(e, keyTags, o.Tags)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":"`, o.UIDAlt)
+		e.str(textUIDAlt, o.UIDAlt)
 	}
 	if o.URL != nil {
-		e.key(`"url":`)
-		o.URL.encode(e)
-		e.sign(',')
+		o.URL.encode(e, keyURL)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Assessment) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Assessment) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Category != "" {
-		e.str(`"category":"`, o.Category)
+		e.str(textCategory, o.Category)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.MeetsCriteria || e.always(15) {
-		e.bool(`"meets_criteria":`, o.MeetsCriteria)
+		e.bool(keyMeetsCriteria, o.MeetsCriteria)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Policy != nil {
-		e.key(`"policy":`)
-		o.Policy.encode(e)
-		e.sign(',')
+		o.Policy.encode(e, keyPolicy)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Attack) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Attack) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Mitigation != nil {
-		e.key(`"mitigation":`)
-		o.Mitigation.encode(e)
-		e.sign(',')
+		o.Mitigation.encode(e, keyMitigation)
 	}
 	if o.SubTechnique != nil {
-		e.key(`"sub_technique":`)
-		o.SubTechnique.encode(e)
-		e.sign(',')
+		o.SubTechnique.encode(e, keySubTechnique)
 	}
 	if o.Tactic != nil {
-		e.key(`"tactic":`)
-		o.Tactic.encode(e)
-		e.sign(',')
+		o.Tactic.encode(e, keyTactic)
 	}
 	if o.Tactics != nil {
-		encodeList(e, `"tactics":`, o.Tactics)
+		encodeList(e, keyTactics, o.Tactics)
 	}
 	if o.Technique != nil {
-		e.key(`"technique":`)
-		o.Technique.encode(e)
-		e.sign(',')
+		o.Technique.encode(e, keyTechnique)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Attestation) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Attestation) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AuthorityUID != "" {
-		e.str(`"authority_uid":"`, o.AuthorityUID)
+		e.str(textAuthorityUID, o.AuthorityUID)
 	}
 	if o.ChainUID != "" {
-		e.str(`"chain_uid":"`, o.ChainUID)
+		e.str(textChainUID, o.ChainUID)
 	}
 	if o.Fingerprint != nil {
-		e.key(`"fingerprint":`)
-		o.Fingerprint.encode(e)
-		e.sign(',')
+		o.Fingerprint.encode(e, keyFingerprint)
 	}
 	if o.PrevEvent != nil {
-		e.key(`"prev_event":`)
-		o.PrevEvent.encode(e)
-		e.sign(',')
+		o.PrevEvent.encode(e, keyPrevEvent)
 	}
 	if o.Signatures != nil {
-		encodeList(e, `"signatures":`, o.Signatures)
+		encodeList(e, keySignatures, o.Signatures)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *AuthFactor) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *AuthFactor) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Device != nil {
-		e.key(`"device":`)
-		o.Device.encode(e)
-		e.sign(',')
+		o.Device.encode(e, keyDevice)
 	}
 	if o.EmailAddr != "" {
-		e.str(`"email_addr":"`, o.EmailAddr)
+		e.str(textEmailAddr, o.EmailAddr)
 	}
 	if o.FactorType != "" || o.FactorTypeID != 0 || e.always(15) {
-		e.caption(`"factor_type":"`, o.FactorType, int64(o.FactorTypeID), captionsFactorTypeID, e.always(15))
+		e.caption(textFactorType, o.FactorType, int64(o.FactorTypeID), &captionsFactorTypeID, e.always(15))
 	}
 	if o.FactorTypeID != 0 || e.always(15) {
-		e.int(`"factor_type_id":`, int64(o.FactorTypeID))
+		e.int(keyFactorTypeID, int64(o.FactorTypeID))
 	}
 	if o.IsHOTP != nil {
-		e.bool(`"is_hotp":`, *o.IsHOTP)
+		e.bool(keyIsHOTP, *o.IsHOTP)
 	}
 	if o.IsTOTP != nil {
-		e.bool(`"is_totp":`, *o.IsTOTP)
+		e.bool(keyIsTOTP, *o.IsTOTP)
 	}
 	if o.PhoneNumber != "" {
-		e.str(`"phone_number":"`, o.PhoneNumber)
+		e.str(textPhoneNumber, o.PhoneNumber)
 	}
 	if o.Provider != "" {
-		e.str(`"provider":"`, o.Provider)
+		e.str(textProvider, o.Provider)
 	}
 	if o.SecurityQuestions != nil {
-		encodeTexts(e, `"security_questions":`, o.SecurityQuestions)
+		encodeTexts(e, keySecurityQuestions, o.SecurityQuestions)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *AuthenticationToken) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *AuthenticationToken) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.EncryptionDetails != nil {
-		e.key(`"encryption_details":`)
-		o.EncryptionDetails.encode(e)
-		e.sign(',')
+		o.EncryptionDetails.encode(e, keyEncryptionDetails)
 	}
 	if o.ExpirationTime != 0 {
-		e.int(`"expiration_time":`, o.ExpirationTime)
+		e.int(keyExpirationTime, o.ExpirationTime)
 	}
 	if o.ExpirationTimeDT != "" {
-		e.str(`"expiration_time_dt":"`, o.ExpirationTimeDT)
+		e.str(textExpirationTimeDT, o.ExpirationTimeDT)
 	}
 	if o.IsRenewable != nil {
-		e.bool(`"is_renewable":`, *o.IsRenewable)
+		e.bool(keyIsRenewable, *o.IsRenewable)
 	}
 	if o.KerberosFlags != "" {
-		e.str(`"kerberos_flags":"`, o.KerberosFlags)
+		e.str(textKerberosFlags, o.KerberosFlags)
 	}
 	if (o.ModifiedTime != 0) && e.in(12, "modified_time") {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if (o.ModifiedTimeDT != "") && e.in(12, "modified_time_dt") {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if (o.Name != "") && e.in(12, "name") {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if (o.TenantUID != "") && e.in(12, "tenant_uid") {
-		e.str(`"tenant_uid":"`, o.TenantUID)
+		e.str(textTenantUID, o.TenantUID)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsTokenTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsTokenTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if (o.UID != "") && e.in(12, "uid") {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.Zone != "") && e.in(12, "zone") {
-		e.str(`"zone":"`, o.Zone)
+		e.str(textZone, o.Zone)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Authorization) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Authorization) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Decision != "" {
-		e.str(`"decision":"`, o.Decision)
+		e.str(textDecision, o.Decision)
 	}
 	if o.Policy != nil {
-		e.key(`"policy":`)
-		o.Policy.encode(e)
-		e.sign(',')
+		o.Policy.encode(e, keyPolicy)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *AutonomousSystem) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *AutonomousSystem) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Number != nil {
-		e.int(`"number":`, *o.Number)
+		e.int(keyNumber, *o.Number)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Baseline) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Baseline) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.ObservationParameter != "" {
-		e.str(`"observation_parameter":"`, o.ObservationParameter)
+		e.str(textObservationParameter, o.ObservationParameter)
 	}
 	if o.ObservationType != "" {
-		e.str(`"observation_type":"`, o.ObservationType)
+		e.str(textObservationType, o.ObservationType)
 	}
 	if o.Observations != nil {
-		encodeList(e, `"observations":`, o.Observations)
+		encodeList(e, keyObservations, o.Observations)
 	}
 	if o.ObservedPattern != "" {
-		e.str(`"observed_pattern":"`, o.ObservedPattern)
+		e.str(textObservedPattern, o.ObservedPattern)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Campaign) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Campaign) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Certificate) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Certificate) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.ExpirationTime != 0 {
-		e.int(`"expiration_time":`, o.ExpirationTime)
+		e.int(keyExpirationTime, o.ExpirationTime)
 	}
 	if o.ExpirationTimeDT != "" {
-		e.str(`"expiration_time_dt":"`, o.ExpirationTimeDT)
+		e.str(textExpirationTimeDT, o.ExpirationTimeDT)
 	}
 	if o.Fingerprints != nil {
-		encodeList(e, `"fingerprints":`, o.Fingerprints)
+		encodeList(e, keyFingerprints, o.Fingerprints)
 	}
 	if o.IsSelfSigned != nil {
-		e.bool(`"is_self_signed":`, *o.IsSelfSigned)
+		e.bool(keyIsSelfSigned, *o.IsSelfSigned)
 	}
 	if o.Issuer != "" {
-		e.str(`"issuer":"`, o.Issuer)
+		e.str(textIssuer, o.Issuer)
 	}
 	if o.SANs != nil {
-		encodeList(e, `"sans":`, o.SANs)
+		encodeList(e, keySANs, o.SANs)
 	}
 	if o.SerialNumber != "" {
-		e.str(`"serial_number":"`, o.SerialNumber)
+		e.str(textSerialNumber, o.SerialNumber)
 	}
 	if o.Subject != "" {
-		e.str(`"subject":"`, o.Subject)
+		e.str(textSubject, o.Subject)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Check) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Check) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if (o.Resource != nil) && e.in(12, "resource") {
-		e.key(`"resource":`)
-		o.Resource.encode(e)
-		e.sign(',')
+		o.Resource.encode(e, keyResource)
 	}
 	if o.Severity != "" || o.SeverityID != 0 {
-		e.caption(`"severity":"`, o.Severity, int64(o.SeverityID), captionsSeverityID, e.always(0))
+		e.caption(textSeverity, o.Severity, int64(o.SeverityID), &captionsSeverityID, e.always(0))
 	}
 	if o.SeverityID != 0 {
-		e.int(`"severity_id":`, int64(o.SeverityID))
+		e.int(keySeverityID, int64(o.SeverityID))
 	}
 	if o.Standards != nil {
-		encodeTexts(e, `"standards":`, o.Standards)
+		encodeTexts(e, keyStandards, o.Standards)
 	}
 	if o.Status != "" || o.StatusID != 0 {
-		e.caption(`"status":"`, o.Status, int64(o.StatusID), captionsCheckStatusID, e.always(0))
+		e.caption(textStatus, o.Status, int64(o.StatusID), &captionsCheckStatusID, e.always(0))
 	}
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *CISBenchmark) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *CISBenchmark) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CISControls != nil {
-		encodeList(e, `"cis_controls":`, o.CISControls)
+		encodeList(e, keyCISControls, o.CISControls)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *CISBenchmarkResult) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *CISBenchmarkResult) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Remediation != nil {
-		e.key(`"remediation":`)
-		o.Remediation.encode(e)
-		e.sign(',')
+		o.Remediation.encode(e, keyRemediation)
 	}
 	if o.Rule != nil {
-		e.key(`"rule":`)
-		o.Rule.encode(e)
-		e.sign(',')
+		o.Rule.encode(e, keyRule)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *CISControl) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *CISControl) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *CISCSC) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *CISCSC) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Control != "" {
-		e.str(`"control":"`, o.Control)
+		e.str(textControl, o.Control)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *ClassifierDetails) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ClassifierDetails) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Clipboard) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Clipboard) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Contents != nil {
-		encodeList(e, `"contents":`, o.Contents)
+		encodeList(e, keyContents, o.Contents)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *ClipboardItem) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ClipboardItem) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.BinaryData != "" {
-		e.str(`"binary_data":"`, o.BinaryData)
+		e.str(textBinaryData, o.BinaryData)
 	}
 	if o.ClipboardNativeType != "" {
-		e.str(`"clipboard_native_type":"`, o.ClipboardNativeType)
+		e.str(textClipboardNativeType, o.ClipboardNativeType)
 	}
 	if o.MIMEType != "" {
-		e.str(`"mime_type":"`, o.MIMEType)
+		e.str(textMIMEType, o.MIMEType)
 	}
 	if o.StringData != "" {
-		e.str(`"string_data":"`, o.StringData)
+		e.str(textStringData, o.StringData)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Cloud) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Cloud) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Account != nil {
-		e.key(`"account":`)
-		o.Account.encode(e)
-		e.sign(',')
+		o.Account.encode(e, keyAccount)
 	}
 	if o.CloudPartition != "" {
-		e.str(`"cloud_partition":"`, o.CloudPartition)
+		e.str(textCloudPartition, o.CloudPartition)
 	}
 	if o.Org != nil {
-		e.key(`"org":`)
-		o.Org.encode(e)
-		e.sign(',')
+		o.Org.encode(e, keyOrg)
 	}
 	if o.ProjectUID != "" {
-		e.str(`"project_uid":"`, o.ProjectUID)
+		e.str(textProjectUID, o.ProjectUID)
 	}
 	if o.Provider != "" {
-		e.str(`"provider":"`, o.Provider)
+		e.str(textProvider, o.Provider)
 	}
 	if o.Region != "" {
-		e.str(`"region":"`, o.Region)
+		e.str(textRegion, o.Region)
 	}
 	if o.Zone != "" {
-		e.str(`"zone":"`, o.Zone)
+		e.str(textZone, o.Zone)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Compliance) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Compliance) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Assessments != nil {
-		encodeList(e, `"assessments":`, o.Assessments)
+		encodeList(e, keyAssessments, o.Assessments)
 	}
 	if o.Category != "" {
-		e.str(`"category":"`, o.Category)
+		e.str(textCategory, o.Category)
 	}
 	if o.Checks != nil {
-		encodeList(e, `"checks":`, o.Checks)
+		encodeList(e, keyChecks, o.Checks)
 	}
 	if o.ComplianceReferences != nil {
-		encodeList(e, `"compliance_references":`, o.ComplianceReferences)
+		encodeList(e, keyComplianceReferences, o.ComplianceReferences)
 	}
 	if o.ComplianceStandards != nil {
-		encodeList(e, `"compliance_standards":`, o.ComplianceStandards)
+		encodeList(e, keyComplianceStandards, o.ComplianceStandards)
 	}
 	if o.Control != "" {
-		e.str(`"control":"`, o.Control)
+		e.str(textControl, o.Control)
 	}
 	if o.ControlParameters != nil {
-		encodeList(e, `"control_parameters":`, o.ControlParameters)
+		encodeList(e, keyControlParameters, o.ControlParameters)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.Requirements != nil {
-		encodeTexts(e, `"requirements":`, o.Requirements)
+		encodeTexts(e, keyRequirements, o.Requirements)
 	}
 	if o.Standards != nil {
-		encodeTexts(e, `"standards":`, o.Standards)
+		encodeTexts(e, keyStandards, o.Standards)
 	}
 	if o.Status != "" || o.StatusID != 0 {
-		e.caption(`"status":"`, o.Status, int64(o.StatusID), captionsComplianceStatusID, e.always(0))
+		e.caption(textStatus, o.Status, int64(o.StatusID), &captionsComplianceStatusID, e.always(0))
 	}
 	if o.StatusCode != "" {
-		e.str(`"status_code":"`, o.StatusCode)
+		e.str(textStatusCode, o.StatusCode)
 	}
 	if o.StatusDetail != "" {
-		e.str(`"status_detail":"`, o.StatusDetail)
+		e.str(textStatusDetail, o.StatusDetail)
 	}
 	if o.StatusDetails != nil {
-		encodeTexts(e, `"status_details":`, o.StatusDetails)
+		encodeTexts(e, keyStatusDetails, o.StatusDetails)
 	}
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Container) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Container) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Hash != nil {
-		e.key(`"hash":`)
-		o.Hash.encode(e)
-		e.sign(',')
+		o.Hash.encode(e, keyHash)
 	}
 	if o.Image != nil {
-		e.key(`"image":`)
-		o.Image.encode(e)
-		e.sign(',')
+		o.Image.encode(e, keyImage)
 	}
 	if o.Labels != nil {
-		encodeTexts(e, `"labels":`, o.Labels)
+		encodeTexts(e, keyLabels, o.Labels)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.NetworkDriver != "" {
-		e.str(`"network_driver":"`, o.NetworkDriver)
+		e.str(textNetworkDriver, o.NetworkDriver)
 	}
 	if o.Orchestrator != "" {
-		e.str(`"orchestrator":"`, o.Orchestrator)
+		e.str(textOrchestrator, o.Orchestrator)
 	}
 	if o.PodUUID != "" {
-		e.str(`"pod_uuid":"`, o.PodUUID)
+		e.str(textPodUUID, o.PodUUID)
 	}
 	if o.Runtime != "" {
-		e.str(`"runtime":"`, o.Runtime)
+		e.str(textRuntime, o.Runtime)
 	}
 	if o.Size != nil {
-		e.int(`"size":`, *o.Size)
+		e.int(keySize, *o.Size)
 	}
 	if o.Tag != "" {
-		e.str(`"tag":"`, o.Tag)
+		e.str(textTag, o.Tag)
 	}
 	if o.Tags != nil {
-		encodeList(e, `"tags":`, o.Tags)
+		encodeList(e, keyTags, o.Tags)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *CPUInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *CPUInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Cores != nil {
-		e.int(`"cores":`, *o.Cores)
+		e.int(keyCores, *o.Cores)
 	}
 	if o.CPUArchitecture != "" || o.CPUArchitectureID != 0 {
-		e.caption(`"cpu_architecture":"`, o.CPUArchitecture, int64(o.CPUArchitectureID), captionsCPUArchitectureID, e.always(0))
+		e.caption(textCPUArchitecture, o.CPUArchitecture, int64(o.CPUArchitectureID), &captionsCPUArchitectureID, e.always(0))
 	}
 	if o.CPUArchitectureID != 0 {
-		e.int(`"cpu_architecture_id":`, int64(o.CPUArchitectureID))
+		e.int(keyCPUArchitectureID, int64(o.CPUArchitectureID))
 	}
 	if o.CPUBits != nil {
-		e.int(`"cpu_bits":`, *o.CPUBits)
+		e.int(keyCPUBits, *o.CPUBits)
 	}
 	if o.Model != "" {
-		e.str(`"model":"`, o.Model)
+		e.str(textModel, o.Model)
 	}
 	if o.SpeedMHz != nil {
-		e.int(`"speed_mhz":`, *o.SpeedMHz)
+		e.int(keySpeedMHz, *o.SpeedMHz)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":"`, o.VendorName)
+		e.str(textVendorName, o.VendorName)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *CVE) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *CVE) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.CVSS != nil {
-		encodeList(e, `"cvss":`, o.CVSS)
+		encodeList(e, keyCVSS, o.CVSS)
 	}
 	if o.CWE != nil {
-		e.key(`"cwe":`)
-		o.CWE.encode(e)
-		e.sign(',')
+		o.CWE.encode(e, keyCWE)
 	}
 	if o.CWEUID != "" {
-		e.str(`"cwe_uid":"`, o.CWEUID)
+		e.str(textCWEUID, o.CWEUID)
 	}
 	if o.CWEURL != "" {
-		e.str(`"cwe_url":"`, o.CWEURL)
+		e.str(textCWEURL, o.CWEURL)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.EPSS != nil {
-		e.key(`"epss":`)
-		o.EPSS.encode(e)
-		e.sign(',')
+		o.EPSS.encode(e, keyEPSS)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Product != nil {
-		e.key(`"product":`)
-		o.Product.encode(e)
-		e.sign(',')
+		o.Product.encode(e, keyProduct)
 	}
 	if o.References != nil {
-		encodeTexts(e, `"references":`, o.References)
+		encodeTexts(e, keyReferences, o.References)
 	}
 	if o.RelatedCWEs != nil {
-		encodeList(e, `"related_cwes":`, o.RelatedCWEs)
+		encodeList(e, keyRelatedCWEs, o.RelatedCWEs)
 	}
 	if o.Title != "" {
-		e.str(`"title":"`, o.Title)
+		e.str(textTitle, o.Title)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *CVSS) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *CVSS) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.BaseScore != nil {
-		e.float(`"base_score":`, *o.BaseScore)
+		e.float(keyBaseScore, *o.BaseScore)
 	}
 	if o.Depth != "" {
-		e.str(`"depth":"`, string(o.Depth))
+		e.str(textDepth, string(o.Depth))
 	}
 	if o.Metrics != nil {
-		encodeList(e, `"metrics":`, o.Metrics)
+		encodeList(e, keyMetrics, o.Metrics)
 	}
 	if o.OverallScore != nil {
-		e.float(`"overall_score":`, *o.OverallScore)
+		e.float(keyOverallScore, *o.OverallScore)
 	}
 	if o.Severity != "" {
-		e.str(`"severity":"`, o.Severity)
+		e.str(textSeverity, o.Severity)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.VectorString != "" {
-		e.str(`"vector_string":"`, o.VectorString)
+		e.str(textVectorString, o.VectorString)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":"`, o.VendorName)
+		e.str(textVendorName, o.VendorName)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *CWE) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *CWE) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Caption != "" {
-		e.str(`"caption":"`, o.Caption)
+		e.str(textCaption, o.Caption)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *D3FTactic) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *D3FTactic) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *D3FTechnique) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *D3FTechnique) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *D3FEND) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *D3FEND) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.D3FTactic != nil {
-		e.key(`"d3f_tactic":`)
-		o.D3FTactic.encode(e)
-		e.sign(',')
+		o.D3FTactic.encode(e, keyD3FTactic)
 	}
 	if o.D3FTechnique != nil {
-		e.key(`"d3f_technique":`)
-		o.D3FTechnique.encode(e)
-		e.sign(',')
+		o.D3FTechnique.encode(e, keyD3FTechnique)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *DataClassification) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DataClassification) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Category != "" || o.CategoryID != 0 {
-		e.caption(`"category":"`, o.Category, int64(o.CategoryID), captionsCategoryID, e.always(0))
+		e.caption(textCategory, o.Category, int64(o.CategoryID), &captionsCategoryID, e.always(0))
 	}
 	if o.CategoryID != 0 {
-		e.int(`"category_id":`, int64(o.CategoryID))
+		e.int(keyCategoryID, int64(o.CategoryID))
 	}
 	if o.ClassifierDetails != nil {
-		e.key(`"classifier_details":`)
-		o.ClassifierDetails.encode(e)
-		e.sign(',')
+		o.ClassifierDetails.encode(e, keyClassifierDetails)
 	}
 	if o.Confidentiality != "" || o.ConfidentialityID != 0 {
-		e.caption(`"confidentiality":"`, o.Confidentiality, int64(o.ConfidentialityID), captionsConfidentialityID, e.always(0))
+		e.caption(textConfidentiality, o.Confidentiality, int64(o.ConfidentialityID), &captionsConfidentialityID, e.always(0))
 	}
 	if o.ConfidentialityID != 0 {
-		e.int(`"confidentiality_id":`, int64(o.ConfidentialityID))
+		e.int(keyConfidentialityID, int64(o.ConfidentialityID))
 	}
 	if o.DiscoveryDetails != nil {
-		encodeList(e, `"discovery_details":`, o.DiscoveryDetails)
+		encodeList(e, keyDiscoveryDetails, o.DiscoveryDetails)
 	}
 	if o.Policy != nil {
-		e.key(`"policy":`)
-		o.Policy.encode(e)
-		e.sign(',')
+		o.Policy.encode(e, keyPolicy)
 	}
 	if o.Size != nil {
-		e.int(`"size":`, *o.Size)
+		e.int(keySize, *o.Size)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.Status != "" || o.StatusID != 0 {
-		e.caption(`"status":"`, o.Status, int64(o.StatusID), captionsDataClassificationStatusID, e.always(0))
+		e.caption(textStatus, o.Status, int64(o.StatusID), &captionsDataClassificationStatusID, e.always(0))
 	}
 	if o.StatusDetails != nil {
-		encodeTexts(e, `"status_details":`, o.StatusDetails)
+		encodeTexts(e, keyStatusDetails, o.StatusDetails)
 	}
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
 	if o.Total != nil {
-		e.int(`"total":`, *o.Total)
+		e.int(keyTotal, *o.Total)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *DataSecurity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DataSecurity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Category != "" || o.CategoryID != 0 {
-		e.caption(`"category":"`, o.Category, int64(o.CategoryID), captionsCategoryID, e.always(0))
+		e.caption(textCategory, o.Category, int64(o.CategoryID), &captionsCategoryID, e.always(0))
 	}
 	if o.CategoryID != 0 {
-		e.int(`"category_id":`, int64(o.CategoryID))
+		e.int(keyCategoryID, int64(o.CategoryID))
 	}
 	if o.ClassifierDetails != nil {
-		e.key(`"classifier_details":`)
-		o.ClassifierDetails.encode(e)
-		e.sign(',')
+		o.ClassifierDetails.encode(e, keyClassifierDetails)
 	}
 	if o.Confidentiality != "" || o.ConfidentialityID != 0 {
-		e.caption(`"confidentiality":"`, o.Confidentiality, int64(o.ConfidentialityID), captionsConfidentialityID, e.always(0))
+		e.caption(textConfidentiality, o.Confidentiality, int64(o.ConfidentialityID), &captionsConfidentialityID, e.always(0))
 	}
 	if o.ConfidentialityID != 0 {
-		e.int(`"confidentiality_id":`, int64(o.ConfidentialityID))
+		e.int(keyConfidentialityID, int64(o.ConfidentialityID))
 	}
 	if o.DataLifecycleState != "" || o.DataLifecycleStateID != 0 {
-		e.caption(`"data_lifecycle_state":"`, o.DataLifecycleState, int64(o.DataLifecycleStateID), captionsDataLifecycleStateID, e.always(0))
+		e.caption(textDataLifecycleState, o.DataLifecycleState, int64(o.DataLifecycleStateID), &captionsDataLifecycleStateID, e.always(0))
 	}
 	if o.DataLifecycleStateID != 0 {
-		e.int(`"data_lifecycle_state_id":`, int64(o.DataLifecycleStateID))
+		e.int(keyDataLifecycleStateID, int64(o.DataLifecycleStateID))
 	}
 	if o.DetectionPattern != "" {
-		e.str(`"detection_pattern":"`, o.DetectionPattern)
+		e.str(textDetectionPattern, o.DetectionPattern)
 	}
 	if o.DetectionSystem != "" || o.DetectionSystemID != 0 {
-		e.caption(`"detection_system":"`, o.DetectionSystem, int64(o.DetectionSystemID), captionsDetectionSystemID, e.always(0))
+		e.caption(textDetectionSystem, o.DetectionSystem, int64(o.DetectionSystemID), &captionsDetectionSystemID, e.always(0))
 	}
 	if o.DetectionSystemID != 0 {
-		e.int(`"detection_system_id":`, int64(o.DetectionSystemID))
+		e.int(keyDetectionSystemID, int64(o.DetectionSystemID))
 	}
 	if o.DiscoveryDetails != nil {
-		encodeList(e, `"discovery_details":`, o.DiscoveryDetails)
+		encodeList(e, keyDiscoveryDetails, o.DiscoveryDetails)
 	}
 	if o.PatternMatch != "" {
-		e.str(`"pattern_match":"`, o.PatternMatch)
+		e.str(textPatternMatch, o.PatternMatch)
 	}
 	if o.Policy != nil {
-		e.key(`"policy":`)
-		o.Policy.encode(e)
-		e.sign(',')
+		o.Policy.encode(e, keyPolicy)
 	}
 	if o.Size != nil {
-		e.int(`"size":`, *o.Size)
+		e.int(keySize, *o.Size)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.Status != "" || o.StatusID != 0 {
-		e.caption(`"status":"`, o.Status, int64(o.StatusID), captionsDataClassificationStatusID, e.always(0))
+		e.caption(textStatus, o.Status, int64(o.StatusID), &captionsDataClassificationStatusID, e.always(0))
 	}
 	if o.StatusDetails != nil {
-		encodeTexts(e, `"status_details":`, o.StatusDetails)
+		encodeTexts(e, keyStatusDetails, o.StatusDetails)
 	}
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
 	if o.Total != nil {
-		e.int(`"total":`, *o.Total)
+		e.int(keyTotal, *o.Total)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Database) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Database) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.DataClassification != nil {
-		e.key(`"data_classification":`)
-		o.DataClassification.encode(e)
-		e.sign(',')
+		o.DataClassification.encode(e, keyDataClassification)
 	}
 	if o.DataClassifications != nil {
-		encodeList(e, `"data_classifications":`, o.DataClassifications)
+		encodeList(e, keyDataClassifications, o.DataClassifications)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if (o.EmbeddingModel != "") && e.in(12, "embedding_model") {
-		e.str(`"embedding_model":"`, o.EmbeddingModel)
+		e.str(textEmbeddingModel, o.EmbeddingModel)
 	}
 	if o.Groups != nil {
-		encodeList(e, `"groups":`, o.Groups)
+		encodeList(e, keyGroups, o.Groups)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Size != nil {
-		e.int(`"size":`, *o.Size)
+		e.int(keySize, *o.Size)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsDatabaseTypeID, e.always(15))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsDatabaseTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Databucket) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Databucket) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AgentList != nil {
-		encodeList(e, `"agent_list":`, o.AgentList)
+		encodeList(e, keyAgentList, o.AgentList)
 	}
 	if o.CloudPartition != "" {
-		e.str(`"cloud_partition":"`, o.CloudPartition)
+		e.str(textCloudPartition, o.CloudPartition)
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.Criticality != "" {
-		e.str(`"criticality":"`, o.Criticality)
+		e.str(textCriticality, o.Criticality)
 	}
 	if o.Data != nil {
-		e.json(`"data":`, o.Data)
+		e.json(keyData, o.Data)
 	}
 	if o.DataClassification != nil {
-		e.key(`"data_classification":`)
-		o.DataClassification.encode(e)
-		e.sign(',')
+		o.DataClassification.encode(e, keyDataClassification)
 	}
 	if o.DataClassifications != nil {
-		encodeList(e, `"data_classifications":`, o.DataClassifications)
+		encodeList(e, keyDataClassifications, o.DataClassifications)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.EncryptionDetails != nil {
-		e.key(`"encryption_details":`)
-		o.EncryptionDetails.encode(e)
-		e.sign(',')
+		o.EncryptionDetails.encode(e, keyEncryptionDetails)
 	}
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
 	if o.Group != nil {
-		e.key(`"group":`)
-		o.Group.encode(e)
-		e.sign(',')
+		o.Group.encode(e, keyGroup)
 	}
 	if o.Groups != nil {
-		encodeList(e, `"groups":`, o.Groups)
+		encodeList(e, keyGroups, o.Groups)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":"`, o.Hostname)
+		e.str(textHostname, o.Hostname)
 	}
 	if o.IP != "" {
-		e.str(`"ip":"`, o.IP)
+		e.str(textIP, o.IP)
 	}
 	if o.IsBackedUp != nil {
-		e.bool(`"is_backed_up":`, *o.IsBackedUp)
+		e.bool(keyIsBackedUp, *o.IsBackedUp)
 	}
 	if o.IsEncrypted != nil {
-		e.bool(`"is_encrypted":`, *o.IsEncrypted)
+		e.bool(keyIsEncrypted, *o.IsEncrypted)
 	}
 	if o.IsPublic != nil {
-		e.bool(`"is_public":`, *o.IsPublic)
+		e.bool(keyIsPublic, *o.IsPublic)
 	}
 	if o.Labels != nil {
-		encodeTexts(e, `"labels":`, o.Labels)
+		encodeTexts(e, keyLabels, o.Labels)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Namespace != "" {
-		e.str(`"namespace":"`, o.Namespace)
+		e.str(textNamespace, o.Namespace)
 	}
 	if o.Owner != nil {
-		e.key(`"owner":`)
-		o.Owner.encode(e)
-		e.sign(',')
+		o.Owner.encode(e, keyOwner)
 	}
 	if o.Region != "" {
-		e.str(`"region":"`, o.Region)
+		e.str(textRegion, o.Region)
 	}
 	if o.ResourceRelationship != nil {
-		e.key(`"resource_relationship":`)
-		o.ResourceRelationship.encode(e)
-		e.sign(',')
+		o.ResourceRelationship.encode(e, keyResourceRelationship)
 	}
 	if o.Size != nil {
-		e.int(`"size":`, *o.Size)
+		e.int(keySize, *o.Size)
 	}
 	if o.Tags != nil {
-		encodeList(e, `"tags":`, o.Tags)
+		encodeList(e, keyTags, o.Tags)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsDatabucketTypeID, e.always(15))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsDatabucketTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":"`, o.UIDAlt)
+		e.str(textUIDAlt, o.UIDAlt)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
 	if o.Zone != "" {
-		e.str(`"zone":"`, o.Zone)
+		e.str(textZone, o.Zone)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *DCERPC) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DCERPC) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Command != "" {
-		e.str(`"command":"`, o.Command)
+		e.str(textCommand, o.Command)
 	}
 	if o.CommandResponse != "" {
-		e.str(`"command_response":"`, o.CommandResponse)
+		e.str(textCommandResponse, o.CommandResponse)
 	}
 	if o.Flags != nil {
-		encodeTexts(e, `"flags":`, o.Flags)
+		encodeTexts(e, keyFlags, o.Flags)
 	}
 	if o.Opnum != nil {
-		e.int(`"opnum":`, *o.Opnum)
+		e.int(keyOpnum, *o.Opnum)
 	}
 	if o.RPCInterface != nil {
-		e.key(`"rpc_interface":`)
-		o.RPCInterface.encode(e)
-		e.sign(',')
+		o.RPCInterface.encode(e, keyRPCInterface)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Delegation) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Delegation) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.IssuerUID != "" {
-		e.str(`"issuer_uid":"`, o.IssuerUID)
+		e.str(textIssuerUID, o.IssuerUID)
 	}
 	if o.ParentUID != "" {
-		e.str(`"parent_uid":"`, o.ParentUID)
+		e.str(textParentUID, o.ParentUID)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Device) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Device) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AgentList != nil {
-		encodeList(e, `"agent_list":`, o.AgentList)
+		encodeList(e, keyAgentList, o.AgentList)
 	}
 	if o.AutoscaleUID != "" {
-		e.str(`"autoscale_uid":"`, o.AutoscaleUID)
+		e.str(textAutoscaleUID, o.AutoscaleUID)
 	}
 	if o.BootTime != 0 {
-		e.int(`"boot_time":`, o.BootTime)
+		e.int(keyBootTime, o.BootTime)
 	}
 	if o.BootTimeDT != "" {
-		e.str(`"boot_time_dt":"`, o.BootTimeDT)
+		e.str(textBootTimeDT, o.BootTimeDT)
 	}
 	if o.BootUID != "" {
-		e.str(`"boot_uid":"`, o.BootUID)
+		e.str(textBootUID, o.BootUID)
 	}
 	if o.Container != nil {
-		e.key(`"container":`)
-		o.Container.encode(e)
-		e.sign(',')
+		o.Container.encode(e, keyContainer)
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.Domain != "" {
-		e.str(`"domain":"`, o.Domain)
+		e.str(textDomain, o.Domain)
 	}
 	if o.EID != "" {
-		e.str(`"eid":"`, o.EID)
+		e.str(textEID, o.EID)
 	}
 	if o.FirstSeenTime != 0 {
-		e.int(`"first_seen_time":`, o.FirstSeenTime)
+		e.int(keyFirstSeenTime, o.FirstSeenTime)
 	}
 	if o.FirstSeenTimeDT != "" {
-		e.str(`"first_seen_time_dt":"`, o.FirstSeenTimeDT)
+		e.str(textFirstSeenTimeDT, o.FirstSeenTimeDT)
 	}
 	if o.Groups != nil {
-		encodeList(e, `"groups":`, o.Groups)
+		encodeList(e, keyGroups, o.Groups)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":"`, o.Hostname)
+		e.str(textHostname, o.Hostname)
 	}
 	if o.HWInfo != nil {
-		e.key(`"hw_info":`)
-		o.HWInfo.encode(e)
-		e.sign(',')
+		o.HWInfo.encode(e, keyHWInfo)
 	}
 	if o.Hypervisor != "" {
-		e.str(`"hypervisor":"`, o.Hypervisor)
+		e.str(textHypervisor, o.Hypervisor)
 	}
 	if o.ICCID != "" {
-		e.str(`"iccid":"`, o.ICCID)
+		e.str(textICCID, o.ICCID)
 	}
 	if o.Image != nil {
-		e.key(`"image":`)
-		o.Image.encode(e)
-		e.sign(',')
+		o.Image.encode(e, keyImage)
 	}
 	if o.IMEI != "" {
-		e.str(`"imei":"`, o.IMEI)
+		e.str(textIMEI, o.IMEI)
 	}
 	if o.IMEIList != nil {
-		encodeTexts(e, `"imei_list":`, o.IMEIList)
+		encodeTexts(e, keyIMEIList, o.IMEIList)
 	}
 	if o.InstanceUID != "" {
-		e.str(`"instance_uid":"`, o.InstanceUID)
+		e.str(textInstanceUID, o.InstanceUID)
 	}
 	if o.InterfaceName != "" {
-		e.str(`"interface_name":"`, o.InterfaceName)
+		e.str(textInterfaceName, o.InterfaceName)
 	}
 	if o.InterfaceUID != "" {
-		e.str(`"interface_uid":"`, o.InterfaceUID)
+		e.str(textInterfaceUID, o.InterfaceUID)
 	}
 	if o.IP != "" {
-		e.str(`"ip":"`, o.IP)
+		e.str(textIP, o.IP)
 	}
 	if o.IsBackedUp != nil {
-		e.bool(`"is_backed_up":`, *o.IsBackedUp)
+		e.bool(keyIsBackedUp, *o.IsBackedUp)
 	}
 	if o.IsCompliant != nil {
-		e.bool(`"is_compliant":`, *o.IsCompliant)
+		e.bool(keyIsCompliant, *o.IsCompliant)
 	}
 	if o.IsManaged != nil {
-		e.bool(`"is_managed":`, *o.IsManaged)
+		e.bool(keyIsManaged, *o.IsManaged)
 	}
 	if o.IsMobileAccountActive != nil {
-		e.bool(`"is_mobile_account_active":`, *o.IsMobileAccountActive)
+		e.bool(keyIsMobileAccountActive, *o.IsMobileAccountActive)
 	}
 	if o.IsPersonal != nil {
-		e.bool(`"is_personal":`, *o.IsPersonal)
+		e.bool(keyIsPersonal, *o.IsPersonal)
 	}
 	if o.IsShared != nil {
-		e.bool(`"is_shared":`, *o.IsShared)
+		e.bool(keyIsShared, *o.IsShared)
 	}
 	if o.IsSupervised != nil {
-		e.bool(`"is_supervised":`, *o.IsSupervised)
+		e.bool(keyIsSupervised, *o.IsSupervised)
 	}
 	if o.IsTrusted != nil {
-		e.bool(`"is_trusted":`, *o.IsTrusted)
+		e.bool(keyIsTrusted, *o.IsTrusted)
 	}
 	if o.LastSeenTime != 0 {
-		e.int(`"last_seen_time":`, o.LastSeenTime)
+		e.int(keyLastSeenTime, o.LastSeenTime)
 	}
 	if o.LastSeenTimeDT != "" {
-		e.str(`"last_seen_time_dt":"`, o.LastSeenTimeDT)
+		e.str(textLastSeenTimeDT, o.LastSeenTimeDT)
 	}
 	if o.Location != nil {
-		e.key(`"location":`)
-		o.Location.encode(e)
-		e.sign(',')
+		o.Location.encode(e, keyLocation)
 	}
 	if o.MAC != "" {
-		e.str(`"mac":"`, o.MAC)
+		e.str(textMAC, o.MAC)
 	}
 	if (o.MACVendor != "") && e.in(12, "mac_vendor") {
-		e.str(`"mac_vendor":"`, o.MACVendor)
+		e.str(textMACVendor, o.MACVendor)
 	}
 	if o.MEID != "" {
-		e.str(`"meid":"`, o.MEID)
+		e.str(textMEID, o.MEID)
 	}
 	if o.Model != "" {
-		e.str(`"model":"`, o.Model)
+		e.str(textModel, o.Model)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.NamespacePID != nil {
-		e.int(`"namespace_pid":`, *o.NamespacePID)
+		e.int(keyNamespacePID, *o.NamespacePID)
 	}
 	if o.NetworkInterfaces != nil {
-		encodeList(e, `"network_interfaces":`, o.NetworkInterfaces)
+		encodeList(e, keyNetworkInterfaces, o.NetworkInterfaces)
 	}
 	if o.Org != nil {
-		e.key(`"org":`)
-		o.Org.encode(e)
-		e.sign(',')
+		o.Org.encode(e, keyOrg)
 	}
 	if o.OS != nil {
-		e.key(`"os":`)
-		o.OS.encode(e)
-		e.sign(',')
+		o.OS.encode(e, keyOS)
 	}
 	if o.OSMachineUUID != "" {
-		e.str(`"os_machine_uuid":"`, o.OSMachineUUID)
+		e.str(textOSMachineUUID, o.OSMachineUUID)
 	}
 	if o.Owner != nil {
-		e.key(`"owner":`)
-		o.Owner.encode(e)
-		e.sign(',')
+		o.Owner.encode(e, keyOwner)
 	}
 	if (o.PeripheralDevices != nil) && e.in(8, "peripheral_devices") {
-		encodeList(e, `"peripheral_devices":`, o.PeripheralDevices)
+		encodeList(e, keyPeripheralDevices, o.PeripheralDevices)
 	}
 	if (o.Pool != nil) && e.in(12, "pool") {
-		e.key(`"pool":`)
-		o.Pool.encode(e)
-		e.sign(',')
+		o.Pool.encode(e, keyPool)
 	}
 	if o.Region != "" {
-		e.str(`"region":"`, o.Region)
+		e.str(textRegion, o.Region)
 	}
 	if o.RiskLevel != "" || o.RiskLevelID != 0 {
-		e.caption(`"risk_level":"`, o.RiskLevel, int64(o.RiskLevelID), captionsRiskLevelID, e.always(0))
+		e.caption(textRiskLevel, o.RiskLevel, int64(o.RiskLevelID), &captionsRiskLevelID, e.always(0))
 	}
 	if o.RiskLevelID != 0 {
-		e.int(`"risk_level_id":`, int64(o.RiskLevelID))
+		e.int(keyRiskLevelID, int64(o.RiskLevelID))
 	}
 	if o.RiskScore != nil {
-		e.int(`"risk_score":`, *o.RiskScore)
+		e.int(keyRiskScore, *o.RiskScore)
 	}
 	if o.Subnet != "" {
-		e.str(`"subnet":"`, o.Subnet)
+		e.str(textSubnet, o.Subnet)
 	}
 	if o.SubnetUID != "" {
-		e.str(`"subnet_uid":"`, o.SubnetUID)
+		e.str(textSubnetUID, o.SubnetUID)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsEndpointTypeID, e.always(15))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsEndpointTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UDID != "" {
-		e.str(`"udid":"`, o.UDID)
+		e.str(textUDID, o.UDID)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":"`, o.UIDAlt)
+		e.str(textUIDAlt, o.UIDAlt)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":"`, o.VendorName)
+		e.str(textVendorName, o.VendorName)
 	}
 	if o.VLANUID != "" {
-		e.str(`"vlan_uid":"`, o.VLANUID)
+		e.str(textVLANUID, o.VLANUID)
 	}
 	if o.VPCUID != "" {
-		e.str(`"vpc_uid":"`, o.VPCUID)
+		e.str(textVPCUID, o.VPCUID)
 	}
 	if o.Zone != "" {
-		e.str(`"zone":"`, o.Zone)
+		e.str(textZone, o.Zone)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *DeviceHWInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DeviceHWInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.BIOSDate != "" {
-		e.str(`"bios_date":"`, o.BIOSDate)
+		e.str(textBIOSDate, o.BIOSDate)
 	}
 	if o.BIOSManufacturer != "" {
-		e.str(`"bios_manufacturer":"`, o.BIOSManufacturer)
+		e.str(textBIOSManufacturer, o.BIOSManufacturer)
 	}
 	if o.BIOSVer != "" {
-		e.str(`"bios_ver":"`, o.BIOSVer)
+		e.str(textBIOSVer, o.BIOSVer)
 	}
 	if o.Chassis != "" {
-		e.str(`"chassis":"`, o.Chassis)
+		e.str(textChassis, o.Chassis)
 	}
 	if (o.Cores != nil) && e.in(8, "cores") {
-		e.int(`"cores":`, *o.Cores)
+		e.int(keyCores, *o.Cores)
 	}
 	if o.CPUArchitecture != "" || o.CPUArchitectureID != 0 {
-		e.caption(`"cpu_architecture":"`, o.CPUArchitecture, int64(o.CPUArchitectureID), captionsCPUArchitectureID, e.always(0))
+		e.caption(textCPUArchitecture, o.CPUArchitecture, int64(o.CPUArchitectureID), &captionsCPUArchitectureID, e.always(0))
 	}
 	if o.CPUArchitectureID != 0 {
-		e.int(`"cpu_architecture_id":`, int64(o.CPUArchitectureID))
+		e.int(keyCPUArchitectureID, int64(o.CPUArchitectureID))
 	}
 	if o.CPUBits != nil {
-		e.int(`"cpu_bits":`, *o.CPUBits)
+		e.int(keyCPUBits, *o.CPUBits)
 	}
 	if o.CPUCores != nil {
-		e.int(`"cpu_cores":`, *o.CPUCores)
+		e.int(keyCPUCores, *o.CPUCores)
 	}
 	if o.CPUCount != nil {
-		e.int(`"cpu_count":`, *o.CPUCount)
+		e.int(keyCPUCount, *o.CPUCount)
 	}
 	if (o.CPUInfoList != nil) && e.in(8, "cpu_info_list") {
-		encodeList(e, `"cpu_info_list":`, o.CPUInfoList)
+		encodeList(e, keyCPUInfoList, o.CPUInfoList)
 	}
 	if o.CPUSpeed != nil {
-		e.int(`"cpu_speed":`, *o.CPUSpeed)
+		e.int(keyCPUSpeed, *o.CPUSpeed)
 	}
 	if o.CPUType != "" {
-		e.str(`"cpu_type":"`, o.CPUType)
+		e.str(textCPUType, o.CPUType)
 	}
 	if o.DesktopDisplay != nil {
-		e.key(`"desktop_display":`)
-		o.DesktopDisplay.encode(e)
-		e.sign(',')
+		o.DesktopDisplay.encode(e, keyDesktopDisplay)
 	}
 	if (o.GPUCount != nil) && e.in(12, "gpu_count") {
-		e.int(`"gpu_count":`, *o.GPUCount)
+		e.int(keyGPUCount, *o.GPUCount)
 	}
 	if (o.GPUInfoList != nil) && e.in(12, "gpu_info_list") {
-		encodeList(e, `"gpu_info_list":`, o.GPUInfoList)
+		encodeList(e, keyGPUInfoList, o.GPUInfoList)
 	}
 	if o.KeyboardInfo != nil {
-		e.key(`"keyboard_info":`)
-		o.KeyboardInfo.encode(e)
-		e.sign(',')
+		o.KeyboardInfo.encode(e, keyKeyboardInfo)
 	}
 	if o.RAMSize != nil {
-		e.int(`"ram_size":`, *o.RAMSize)
+		e.int(keyRAMSize, *o.RAMSize)
 	}
 	if o.SerialNumber != "" {
-		e.str(`"serial_number":"`, o.SerialNumber)
+		e.str(textSerialNumber, o.SerialNumber)
 	}
 	if o.UUID != "" {
-		e.str(`"uuid":"`, o.UUID)
+		e.str(textUUID, o.UUID)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":"`, o.VendorName)
+		e.str(textVendorName, o.VendorName)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *DigitalSignature) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DigitalSignature) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Algorithm != "" || o.AlgorithmID != 0 || e.always(15) {
-		e.caption(`"algorithm":"`, o.Algorithm, int64(o.AlgorithmID), captionsDigitalSignatureAlgorithmID, e.always(15))
+		e.caption(textAlgorithm, o.Algorithm, int64(o.AlgorithmID), &captionsDigitalSignatureAlgorithmID, e.always(15))
 	}
 	if o.AlgorithmID != 0 || e.always(15) {
-		e.int(`"algorithm_id":`, int64(o.AlgorithmID))
+		e.int(keyAlgorithmID, int64(o.AlgorithmID))
 	}
 	if o.Certificate != nil {
-		e.key(`"certificate":`)
-		o.Certificate.encode(e)
-		e.sign(',')
+		o.Certificate.encode(e, keyCertificate)
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.DeveloperUID != "" {
-		e.str(`"developer_uid":"`, o.DeveloperUID)
+		e.str(textDeveloperUID, o.DeveloperUID)
 	}
 	if o.Digest != nil {
-		e.key(`"digest":`)
-		o.Digest.encode(e)
-		e.sign(',')
+		o.Digest.encode(e, keyDigest)
 	}
 	if (o.Serialization != "" || o.SerializationID != 0) && e.in(8, "serialization") {
-		e.caption(`"serialization":"`, o.Serialization, int64(o.SerializationID), captionsSerializationID, e.always(0))
+		e.caption(textSerialization, o.Serialization, int64(o.SerializationID), &captionsSerializationID, e.always(0))
 	}
 	if (o.SerializationID != 0) && e.in(8, "serialization_id") {
-		e.int(`"serialization_id":`, int64(o.SerializationID))
+		e.int(keySerializationID, int64(o.SerializationID))
 	}
 	if o.State != "" || o.StateID != 0 {
-		e.caption(`"state":"`, o.State, int64(o.StateID), captionsDigitalSignatureStateID, e.always(0))
+		e.caption(textState, o.State, int64(o.StateID), &captionsDigitalSignatureStateID, e.always(0))
 	}
 	if o.StateID != 0 {
-		e.int(`"state_id":`, int64(o.StateID))
+		e.int(keyStateID, int64(o.StateID))
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *DiscoveryDetails) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DiscoveryDetails) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Count != nil {
-		e.int(`"count":`, *o.Count)
+		e.int(keyCount, *o.Count)
 	}
 	if o.OccurrenceDetails != nil {
-		e.key(`"occurrence_details":`)
-		o.OccurrenceDetails.encode(e)
-		e.sign(',')
+		o.OccurrenceDetails.encode(e, keyOccurrenceDetails)
 	}
 	if o.Occurrences != nil {
-		encodeList(e, `"occurrences":`, o.Occurrences)
+		encodeList(e, keyOccurrences, o.Occurrences)
 	}
 	if (o.Rule != nil) && e.in(8, "rule") {
-		e.key(`"rule":`)
-		o.Rule.encode(e)
-		e.sign(',')
+		o.Rule.encode(e, keyRule)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
 	if o.Value != "" {
-		e.str(`"value":"`, o.Value)
+		e.str(textValue, o.Value)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Display) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Display) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.ColorDepth != nil {
-		e.int(`"color_depth":`, *o.ColorDepth)
+		e.int(keyColorDepth, *o.ColorDepth)
 	}
 	if o.PhysicalHeight != nil {
-		e.int(`"physical_height":`, *o.PhysicalHeight)
+		e.int(keyPhysicalHeight, *o.PhysicalHeight)
 	}
 	if o.PhysicalOrientation != nil {
-		e.int(`"physical_orientation":`, *o.PhysicalOrientation)
+		e.int(keyPhysicalOrientation, *o.PhysicalOrientation)
 	}
 	if o.PhysicalWidth != nil {
-		e.int(`"physical_width":`, *o.PhysicalWidth)
+		e.int(keyPhysicalWidth, *o.PhysicalWidth)
 	}
 	if o.ScaleFactor != nil {
-		e.int(`"scale_factor":`, *o.ScaleFactor)
+		e.int(keyScaleFactor, *o.ScaleFactor)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *DNSAnswer) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DNSAnswer) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Class != "" {
-		e.str(`"class":"`, o.Class)
+		e.str(textClass, o.Class)
 	}
 	if o.FlagIDs != nil {
-		encodeInts(e, `"flag_ids":`, o.FlagIDs)
+		encodeInts(e, keyFlagIDs, o.FlagIDs)
 	}
 	if o.Flags != nil || o.FlagIDs != nil {
-		encodeCaptions(e, `"flags":`, o.Flags, o.FlagIDs, captionsFlagID)
+		encodeCaptions(e, keyFlags, o.Flags, o.FlagIDs, &captionsFlagID)
 	}
 	if (o.Hostname != "") && e.in(8, "hostname") {
-		e.str(`"hostname":"`, o.Hostname)
+		e.str(textHostname, o.Hostname)
 	}
 	if o.PacketUID != nil {
-		e.int(`"packet_uid":`, *o.PacketUID)
+		e.int(keyPacketUID, *o.PacketUID)
 	}
 	if o.RData != "" {
-		e.str(`"rdata":"`, o.RData)
+		e.str(textRData, o.RData)
 	}
 	if o.TTL != nil {
-		e.int(`"ttl":`, *o.TTL)
+		e.int(keyTTL, *o.TTL)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *DNSQuery) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DNSQuery) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Class != "" {
-		e.str(`"class":"`, o.Class)
+		e.str(textClass, o.Class)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":"`, o.Hostname)
+		e.str(textHostname, o.Hostname)
 	}
 	if o.Opcode != "" {
-		e.str(`"opcode":"`, o.Opcode)
+		e.str(textOpcode, o.Opcode)
 	}
 	if o.OpcodeID != 0 {
-		e.int(`"opcode_id":`, int64(o.OpcodeID))
+		e.int(keyOpcodeID, int64(o.OpcodeID))
 	}
 	if o.PacketUID != nil {
-		e.int(`"packet_uid":`, *o.PacketUID)
+		e.int(keyPacketUID, *o.PacketUID)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *DNSResourceRecord) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DNSResourceRecord) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Class != "" {
-		e.str(`"class":"`, o.Class)
+		e.str(textClass, o.Class)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":"`, o.Hostname)
+		e.str(textHostname, o.Hostname)
 	}
 	if o.RData != "" {
-		e.str(`"rdata":"`, o.RData)
+		e.str(textRData, o.RData)
 	}
 	if o.TTL != nil {
-		e.int(`"ttl":`, *o.TTL)
+		e.int(keyTTL, *o.TTL)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *DNSSection) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DNSSection) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Records != nil {
-		encodeList(e, `"records":`, o.Records)
+		encodeList(e, keyRecords, o.Records)
 	}
 	if o.TSIG != nil {
-		e.key(`"tsig":`)
-		o.TSIG.encode(e)
-		e.sign(',')
+		o.TSIG.encode(e, keyTSIG)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *DomainContact) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DomainContact) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.EmailAddr != "" {
-		e.str(`"email_addr":"`, o.EmailAddr)
+		e.str(textEmailAddr, o.EmailAddr)
 	}
 	if o.Location != nil {
-		e.key(`"location":`)
-		o.Location.encode(e)
-		e.sign(',')
+		o.Location.encode(e, keyLocation)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.PhoneNumber != "" {
-		e.str(`"phone_number":"`, o.PhoneNumber)
+		e.str(textPhoneNumber, o.PhoneNumber)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsDomainContactTypeID, e.always(15))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsDomainContactTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *DownloadInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *DownloadInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Referrer != "" {
-		e.str(`"referrer":"`, o.Referrer)
+		e.str(textReferrer, o.Referrer)
 	}
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsDownloadInfoTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsDownloadInfoTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Edge) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Edge) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Data != nil {
-		e.json(`"data":`, o.Data)
+		e.json(keyData, o.Data)
 	}
 	if o.IsDirected != nil {
-		e.bool(`"is_directed":`, *o.IsDirected)
+		e.bool(keyIsDirected, *o.IsDirected)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Relation != "" {
-		e.str(`"relation":"`, o.Relation)
+		e.str(textRelation, o.Relation)
 	}
 	if o.Source != "" {
-		e.str(`"source":"`, o.Source)
+		e.str(textSource, o.Source)
 	}
 	if o.Target != "" {
-		e.str(`"target":"`, o.Target)
+		e.str(textTarget, o.Target)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Email) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Email) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if (o.BCC != nil) && e.in(8, "bcc") {
-		encodeTexts(e, `"bcc":`, o.BCC)
+		encodeTexts(e, keyBCC, o.BCC)
 	}
 	if (o.BCCMailboxes != nil) && e.in(8, "bcc_mailboxes") {
-		encodeTexts(e, `"bcc_mailboxes":`, o.BCCMailboxes)
+		encodeTexts(e, keyBCCMailboxes, o.BCCMailboxes)
 	}
 	if o.CC != nil {
-		encodeTexts(e, `"cc":`, o.CC)
+		encodeTexts(e, keyCC, o.CC)
 	}
 	if o.CCMailboxes != nil {
-		encodeTexts(e, `"cc_mailboxes":`, o.CCMailboxes)
+		encodeTexts(e, keyCCMailboxes, o.CCMailboxes)
 	}
 	if o.DataClassification != nil {
-		e.key(`"data_classification":`)
-		o.DataClassification.encode(e)
-		e.sign(',')
+		o.DataClassification.encode(e, keyDataClassification)
 	}
 	if o.DataClassifications != nil {
-		encodeList(e, `"data_classifications":`, o.DataClassifications)
+		encodeList(e, keyDataClassifications, o.DataClassifications)
 	}
 	if o.DeliveredTo != "" {
-		e.str(`"delivered_to":"`, o.DeliveredTo)
+		e.str(textDeliveredTo, o.DeliveredTo)
 	}
 	if o.DeliveredToList != nil {
-		encodeTexts(e, `"delivered_to_list":`, o.DeliveredToList)
+		encodeTexts(e, keyDeliveredToList, o.DeliveredToList)
 	}
 	if o.Files != nil {
-		encodeList(e, `"files":`, o.Files)
+		encodeList(e, keyFiles, o.Files)
 	}
 	if o.From != "" {
-		e.str(`"from":"`, o.From)
+		e.str(textFrom, o.From)
 	}
 	if o.FromList != nil {
-		encodeTexts(e, `"from_list":`, o.FromList)
+		encodeTexts(e, keyFromList, o.FromList)
 	}
 	if o.FromMailbox != "" {
-		e.str(`"from_mailbox":"`, o.FromMailbox)
+		e.str(textFromMailbox, o.FromMailbox)
 	}
 	if o.FromMailboxes != nil {
-		encodeTexts(e, `"from_mailboxes":`, o.FromMailboxes)
+		encodeTexts(e, keyFromMailboxes, o.FromMailboxes)
 	}
 	if o.HTTPHeaders != nil {
-		encodeList(e, `"http_headers":`, o.HTTPHeaders)
+		encodeList(e, keyHTTPHeaders, o.HTTPHeaders)
 	}
 	if o.IsRead != nil {
-		e.bool(`"is_read":`, *o.IsRead)
+		e.bool(keyIsRead, *o.IsRead)
 	}
 	if o.MessageUID != "" {
-		e.str(`"message_uid":"`, o.MessageUID)
+		e.str(textMessageUID, o.MessageUID)
 	}
 	if o.RawHeader != "" {
-		e.str(`"raw_header":"`, o.RawHeader)
+		e.str(textRawHeader, o.RawHeader)
 	}
 	if o.ReplyTo != "" {
-		e.str(`"reply_to":"`, o.ReplyTo)
+		e.str(textReplyTo, o.ReplyTo)
 	}
 	if o.ReplyToList != nil {
-		encodeTexts(e, `"reply_to_list":`, o.ReplyToList)
+		encodeTexts(e, keyReplyToList, o.ReplyToList)
 	}
 	if o.ReplyToMailboxes != nil {
-		encodeTexts(e, `"reply_to_mailboxes":`, o.ReplyToMailboxes)
+		encodeTexts(e, keyReplyToMailboxes, o.ReplyToMailboxes)
 	}
 	if o.ReturnPath != "" {
-		e.str(`"return_path":"`, o.ReturnPath)
+		e.str(textReturnPath, o.ReturnPath)
 	}
 	if o.Sender != "" {
-		e.str(`"sender":"`, o.Sender)
+		e.str(textSender, o.Sender)
 	}
 	if o.SenderMailbox != "" {
-		e.str(`"sender_mailbox":"`, o.SenderMailbox)
+		e.str(textSenderMailbox, o.SenderMailbox)
 	}
 	if o.Size != nil {
-		e.int(`"size":`, *o.Size)
+		e.int(keySize, *o.Size)
 	}
 	if o.SMTPFrom != "" {
-		e.str(`"smtp_from":"`, o.SMTPFrom)
+		e.str(textSMTPFrom, o.SMTPFrom)
 	}
 	if o.SMTPTo != nil {
-		encodeTexts(e, `"smtp_to":`, o.SMTPTo)
+		encodeTexts(e, keySMTPTo, o.SMTPTo)
 	}
 	if o.Subject != "" {
-		e.str(`"subject":"`, o.Subject)
+		e.str(textSubject, o.Subject)
 	}
 	if o.To != nil {
-		encodeTexts(e, `"to":`, o.To)
+		encodeTexts(e, keyTo, o.To)
 	}
 	if o.ToMailboxes != nil {
-		encodeTexts(e, `"to_mailboxes":`, o.ToMailboxes)
+		encodeTexts(e, keyToMailboxes, o.ToMailboxes)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.URLs != nil {
-		encodeList(e, `"urls":`, o.URLs)
+		encodeList(e, keyURLs, o.URLs)
 	}
 	if o.XOriginatingIP != nil {
-		encodeTexts(e, `"x_originating_ip":`, o.XOriginatingIP)
+		encodeTexts(e, keyXOriginatingIP, o.XOriginatingIP)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *EmailAuth) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *EmailAuth) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.DKIM != "" {
-		e.str(`"dkim":"`, o.DKIM)
+		e.str(textDKIM, o.DKIM)
 	}
 	if o.DKIMDomain != "" {
-		e.str(`"dkim_domain":"`, o.DKIMDomain)
+		e.str(textDKIMDomain, o.DKIMDomain)
 	}
 	if o.DKIMSignature != "" {
-		e.str(`"dkim_signature":"`, o.DKIMSignature)
+		e.str(textDKIMSignature, o.DKIMSignature)
 	}
 	if o.DMARC != "" {
-		e.str(`"dmarc":"`, o.DMARC)
+		e.str(textDMARC, o.DMARC)
 	}
 	if o.DMARCOverride != "" {
-		e.str(`"dmarc_override":"`, o.DMARCOverride)
+		e.str(textDMARCOverride, o.DMARCOverride)
 	}
 	if o.DMARCPolicy != "" {
-		e.str(`"dmarc_policy":"`, o.DMARCPolicy)
+		e.str(textDMARCPolicy, o.DMARCPolicy)
 	}
 	if o.SPF != "" {
-		e.str(`"spf":"`, o.SPF)
+		e.str(textSPF, o.SPF)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *EncryptionDetails) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *EncryptionDetails) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Algorithm != "" || o.AlgorithmID != 0 {
-		e.caption(`"algorithm":"`, o.Algorithm, int64(o.AlgorithmID), captionsEncryptionDetailsAlgorithmID, e.always(0))
+		e.caption(textAlgorithm, o.Algorithm, int64(o.AlgorithmID), &captionsEncryptionDetailsAlgorithmID, e.always(0))
 	}
 	if o.AlgorithmID != 0 {
-		e.int(`"algorithm_id":`, int64(o.AlgorithmID))
+		e.int(keyAlgorithmID, int64(o.AlgorithmID))
 	}
 	if o.KeyLength != nil {
-		e.int(`"key_length":`, *o.KeyLength)
+		e.int(keyKeyLength, *o.KeyLength)
 	}
 	if o.KeyUID != "" {
-		e.str(`"key_uid":"`, o.KeyUID)
+		e.str(textKeyUID, o.KeyUID)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Endpoint) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Endpoint) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AgentList != nil {
-		encodeList(e, `"agent_list":`, o.AgentList)
+		encodeList(e, keyAgentList, o.AgentList)
 	}
 	if o.Container != nil {
-		e.key(`"container":`)
-		o.Container.encode(e)
-		e.sign(',')
+		o.Container.encode(e, keyContainer)
 	}
 	if o.Domain != "" {
-		e.str(`"domain":"`, o.Domain)
+		e.str(textDomain, o.Domain)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":"`, o.Hostname)
+		e.str(textHostname, o.Hostname)
 	}
 	if o.HWInfo != nil {
-		e.key(`"hw_info":`)
-		o.HWInfo.encode(e)
-		e.sign(',')
+		o.HWInfo.encode(e, keyHWInfo)
 	}
 	if o.InstanceUID != "" {
-		e.str(`"instance_uid":"`, o.InstanceUID)
+		e.str(textInstanceUID, o.InstanceUID)
 	}
 	if o.InterfaceName != "" {
-		e.str(`"interface_name":"`, o.InterfaceName)
+		e.str(textInterfaceName, o.InterfaceName)
 	}
 	if o.InterfaceUID != "" {
-		e.str(`"interface_uid":"`, o.InterfaceUID)
+		e.str(textInterfaceUID, o.InterfaceUID)
 	}
 	if o.IP != "" {
-		e.str(`"ip":"`, o.IP)
+		e.str(textIP, o.IP)
 	}
 	if o.Location != nil {
-		e.key(`"location":`)
-		o.Location.encode(e)
-		e.sign(',')
+		o.Location.encode(e, keyLocation)
 	}
 	if o.MAC != "" {
-		e.str(`"mac":"`, o.MAC)
+		e.str(textMAC, o.MAC)
 	}
 	if (o.MACVendor != "") && e.in(12, "mac_vendor") {
-		e.str(`"mac_vendor":"`, o.MACVendor)
+		e.str(textMACVendor, o.MACVendor)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.NamespacePID != nil {
-		e.int(`"namespace_pid":`, *o.NamespacePID)
+		e.int(keyNamespacePID, *o.NamespacePID)
 	}
 	if o.OS != nil {
-		e.key(`"os":`)
-		o.OS.encode(e)
-		e.sign(',')
+		o.OS.encode(e, keyOS)
 	}
 	if o.Owner != nil {
-		e.key(`"owner":`)
-		o.Owner.encode(e)
-		e.sign(',')
+		o.Owner.encode(e, keyOwner)
 	}
 	if (o.Pool != nil) && e.in(12, "pool") {
-		e.key(`"pool":`)
-		o.Pool.encode(e)
-		e.sign(',')
+		o.Pool.encode(e, keyPool)
 	}
 	if o.SubnetUID != "" {
-		e.str(`"subnet_uid":"`, o.SubnetUID)
+		e.str(textSubnetUID, o.SubnetUID)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsEndpointTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsEndpointTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.VLANUID != "" {
-		e.str(`"vlan_uid":"`, o.VLANUID)
+		e.str(textVLANUID, o.VLANUID)
 	}
 	if o.VPCUID != "" {
-		e.str(`"vpc_uid":"`, o.VPCUID)
+		e.str(textVPCUID, o.VPCUID)
 	}
 	if o.Zone != "" {
-		e.str(`"zone":"`, o.Zone)
+		e.str(textZone, o.Zone)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *EndpointConnection) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *EndpointConnection) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Code != nil {
-		e.int(`"code":`, *o.Code)
+		e.int(keyCode, *o.Code)
 	}
 	if o.NetworkEndpoint != nil {
-		e.key(`"network_endpoint":`)
-		o.NetworkEndpoint.encode(e)
-		e.sign(',')
+		o.NetworkEndpoint.encode(e, keyNetworkEndpoint)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Enrichment) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Enrichment) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.Data != nil {
-		e.json(`"data":`, o.Data)
+		e.json(keyData, o.Data)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Provider != "" {
-		e.str(`"provider":"`, o.Provider)
+		e.str(textProvider, o.Provider)
 	}
 	if o.Reputation != nil {
-		e.key(`"reputation":`)
-		o.Reputation.encode(e)
-		e.sign(',')
+		o.Reputation.encode(e, keyReputation)
 	}
 	if o.ShortDesc != "" {
-		e.str(`"short_desc":"`, o.ShortDesc)
+		e.str(textShortDesc, o.ShortDesc)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
 	if o.Value != "" {
-		e.str(`"value":"`, o.Value)
+		e.str(textValue, o.Value)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *EnvironmentVariable) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *EnvironmentVariable) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Value != "" {
-		e.str(`"value":"`, o.Value)
+		e.str(textValue, o.Value)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *EPSS) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *EPSS) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.Percentile != nil {
-		e.float(`"percentile":`, *o.Percentile)
+		e.float(keyPercentile, *o.Percentile)
 	}
 	if o.Score != "" {
-		e.str(`"score":"`, o.Score)
+		e.str(textScore, o.Score)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Evidences) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Evidences) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Actor != nil {
-		e.key(`"actor":`)
-		o.Actor.encode(e)
-		e.sign(',')
+		o.Actor.encode(e, keyActor)
 	}
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if o.API != nil {
-		e.key(`"api":`)
-		o.API.encode(e)
-		e.sign(',')
+		o.API.encode(e, keyAPI)
 	}
 	if o.ConnectionInfo != nil {
-		e.key(`"connection_info":`)
-		o.ConnectionInfo.encode(e)
-		e.sign(',')
+		o.ConnectionInfo.encode(e, keyConnectionInfo)
 	}
 	if o.Container != nil {
-		e.key(`"container":`)
-		o.Container.encode(e)
-		e.sign(',')
+		o.Container.encode(e, keyContainer)
 	}
 	if o.Data != nil {
-		e.json(`"data":`, o.Data)
+		e.json(keyData, o.Data)
 	}
 	if o.Database != nil {
-		e.key(`"database":`)
-		o.Database.encode(e)
-		e.sign(',')
+		o.Database.encode(e, keyDatabase)
 	}
 	if o.Databucket != nil {
-		e.key(`"databucket":`)
-		o.Databucket.encode(e)
-		e.sign(',')
+		o.Databucket.encode(e, keyDatabucket)
 	}
 	if o.Device != nil {
-		e.key(`"device":`)
-		o.Device.encode(e)
-		e.sign(',')
+		o.Device.encode(e, keyDevice)
 	}
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
 	if o.Email != nil {
-		e.key(`"email":`)
-		o.Email.encode(e)
-		e.sign(',')
+		o.Email.encode(e, keyEmail)
 	}
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
 	if o.HTTPRequest != nil {
-		e.key(`"http_request":`)
-		o.HTTPRequest.encode(e)
-		e.sign(',')
+		o.HTTPRequest.encode(e, keyHTTPRequest)
 	}
 	if o.HTTPResponse != nil {
-		e.key(`"http_response":`)
-		o.HTTPResponse.encode(e)
-		e.sign(',')
+		o.HTTPResponse.encode(e, keyHTTPResponse)
 	}
 	if o.JA4FingerprintList != nil {
-		encodeList(e, `"ja4_fingerprint_list":`, o.JA4FingerprintList)
+		encodeList(e, keyJA4FingerprintList, o.JA4FingerprintList)
 	}
 	if o.Job != nil {
-		e.key(`"job":`)
-		o.Job.encode(e)
-		e.sign(',')
+		o.Job.encode(e, keyJob)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Process != nil {
-		e.key(`"process":`)
-		o.Process.encode(e)
-		e.sign(',')
+		o.Process.encode(e, keyProcess)
 	}
 	if o.Query != nil {
-		e.key(`"query":`)
-		o.Query.encode(e)
-		e.sign(',')
+		o.Query.encode(e, keyQuery)
 	}
 	if o.RegKey != nil {
-		e.key(`"reg_key":`)
-		o.RegKey.encode(e)
-		e.sign(',')
+		o.RegKey.encode(e, keyRegKey)
 	}
 	if o.RegValue != nil {
-		e.key(`"reg_value":`)
-		o.RegValue.encode(e)
-		e.sign(',')
+		o.RegValue.encode(e, keyRegValue)
 	}
 	if o.Resources != nil {
-		encodeList(e, `"resources":`, o.Resources)
+		encodeList(e, keyResources, o.Resources)
 	}
 	if o.Script != nil {
-		e.key(`"script":`)
-		o.Script.encode(e)
-		e.sign(',')
+		o.Script.encode(e, keyScript)
 	}
 	if o.SrcEndpoint != nil {
-		e.key(`"src_endpoint":`)
-		o.SrcEndpoint.encode(e)
-		e.sign(',')
+		o.SrcEndpoint.encode(e, keySrcEndpoint)
 	}
 	if o.TLS != nil {
-		e.key(`"tls":`)
-		o.TLS.encode(e)
-		e.sign(',')
+		o.TLS.encode(e, keyTLS)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.URL != nil {
-		e.key(`"url":`)
-		o.URL.encode(e)
-		e.sign(',')
+		o.URL.encode(e, keyURL)
 	}
 	if o.User != nil {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
 	if o.Verdict != "" || o.VerdictID != 0 {
-		e.caption(`"verdict":"`, o.Verdict, int64(o.VerdictID), captionsVerdictID, e.always(0))
+		e.caption(textVerdict, o.Verdict, int64(o.VerdictID), &captionsVerdictID, e.always(0))
 	}
 	if o.VerdictID != 0 {
-		e.int(`"verdict_id":`, int64(o.VerdictID))
+		e.int(keyVerdictID, int64(o.VerdictID))
 	}
 	if o.WinService != nil {
-		e.key(`"win_service":`)
-		o.WinService.encode(e)
-		e.sign(',')
+		o.WinService.encode(e, keyWinService)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Extension) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Extension) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Feature) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Feature) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *File) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *File) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AccessedTime != 0 {
-		e.int(`"accessed_time":`, o.AccessedTime)
+		e.int(keyAccessedTime, o.AccessedTime)
 	}
 	if o.AccessedTimeDT != "" {
-		e.str(`"accessed_time_dt":"`, o.AccessedTimeDT)
+		e.str(textAccessedTimeDT, o.AccessedTimeDT)
 	}
 	if o.Accessor != nil {
-		e.key(`"accessor":`)
-		o.Accessor.encode(e)
-		e.sign(',')
+		o.Accessor.encode(e, keyAccessor)
 	}
 	if o.Attributes != nil {
-		e.int(`"attributes":`, *o.Attributes)
+		e.int(keyAttributes, *o.Attributes)
 	}
 	if o.CompanyName != "" {
-		e.str(`"company_name":"`, o.CompanyName)
+		e.str(textCompanyName, o.CompanyName)
 	}
 	if o.Confidentiality != "" || o.ConfidentialityID != 0 {
-		e.caption(`"confidentiality":"`, o.Confidentiality, int64(o.ConfidentialityID), captionsConfidentialityID, e.always(0))
+		e.caption(textConfidentiality, o.Confidentiality, int64(o.ConfidentialityID), &captionsConfidentialityID, e.always(0))
 	}
 	if o.ConfidentialityID != 0 {
-		e.int(`"confidentiality_id":`, int64(o.ConfidentialityID))
+		e.int(keyConfidentialityID, int64(o.ConfidentialityID))
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.Creator != nil {
-		e.key(`"creator":`)
-		o.Creator.encode(e)
-		e.sign(',')
+		o.Creator.encode(e, keyCreator)
 	}
 	if o.DataClassification != nil {
-		e.key(`"data_classification":`)
-		o.DataClassification.encode(e)
-		e.sign(',')
+		o.DataClassification.encode(e, keyDataClassification)
 	}
 	if o.DataClassifications != nil {
-		encodeList(e, `"data_classifications":`, o.DataClassifications)
+		encodeList(e, keyDataClassifications, o.DataClassifications)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if (o.DownloadInfo != nil) && e.in(8, "download_info") {
-		e.key(`"download_info":`)
-		o.DownloadInfo.encode(e)
-		e.sign(',')
+		o.DownloadInfo.encode(e, keyDownloadInfo)
 	}
 	if o.DriveType != "" || o.DriveTypeID != 0 {
-		e.caption(`"drive_type":"`, o.DriveType, int64(o.DriveTypeID), captionsDriveTypeID, e.always(0))
+		e.caption(textDriveType, o.DriveType, int64(o.DriveTypeID), &captionsDriveTypeID, e.always(0))
 	}
 	if o.DriveTypeID != 0 {
-		e.int(`"drive_type_id":`, int64(o.DriveTypeID))
+		e.int(keyDriveTypeID, int64(o.DriveTypeID))
 	}
 	if o.EncryptionDetails != nil {
-		e.key(`"encryption_details":`)
-		o.EncryptionDetails.encode(e)
-		e.sign(',')
+		o.EncryptionDetails.encode(e, keyEncryptionDetails)
 	}
 	if o.Ext != "" {
-		e.str(`"ext":"`, o.Ext)
+		e.str(textExt, o.Ext)
 	}
 	if o.Hashes != nil {
-		encodeList(e, `"hashes":`, o.Hashes)
+		encodeList(e, keyHashes, o.Hashes)
 	}
 	if (o.ImportedSymbols != nil) && e.in(12, "imported_symbols") {
-		encodeTexts(e, `"imported_symbols":`, o.ImportedSymbols)
+		encodeTexts(e, keyImportedSymbols, o.ImportedSymbols)
 	}
 	if o.InternalName != "" {
-		e.str(`"internal_name":"`, o.InternalName)
+		e.str(textInternalName, o.InternalName)
 	}
 	if o.IsDeleted != nil {
-		e.bool(`"is_deleted":`, *o.IsDeleted)
+		e.bool(keyIsDeleted, *o.IsDeleted)
 	}
 	if o.IsEncrypted != nil {
-		e.bool(`"is_encrypted":`, *o.IsEncrypted)
+		e.bool(keyIsEncrypted, *o.IsEncrypted)
 	}
 	if o.IsPublic != nil {
-		e.bool(`"is_public":`, *o.IsPublic)
+		e.bool(keyIsPublic, *o.IsPublic)
 	}
 	if o.IsReadonly != nil {
-		e.bool(`"is_readonly":`, *o.IsReadonly)
+		e.bool(keyIsReadonly, *o.IsReadonly)
 	}
 	if o.IsSystem != nil {
-		e.bool(`"is_system":`, *o.IsSystem)
+		e.bool(keyIsSystem, *o.IsSystem)
 	}
 	if o.MIMEType != "" {
-		e.str(`"mime_type":"`, o.MIMEType)
+		e.str(textMIMEType, o.MIMEType)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Modifier != nil {
-		e.key(`"modifier":`)
-		o.Modifier.encode(e)
-		e.sign(',')
+		o.Modifier.encode(e, keyModifier)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Owner != nil {
-		e.key(`"owner":`)
-		o.Owner.encode(e)
-		e.sign(',')
+		o.Owner.encode(e, keyOwner)
 	}
 	if o.ParentFolder != "" {
-		e.str(`"parent_folder":"`, o.ParentFolder)
+		e.str(textParentFolder, o.ParentFolder)
 	}
 	if o.Path != "" {
-		e.str(`"path":"`, o.Path)
+		e.str(textPath, o.Path)
 	}
 	if o.Product != nil {
-		e.key(`"product":`)
-		o.Product.encode(e)
-		e.sign(',')
+		o.Product.encode(e, keyProduct)
 	}
 	if o.SecurityDescriptor != "" {
-		e.str(`"security_descriptor":"`, o.SecurityDescriptor)
+		e.str(textSecurityDescriptor, o.SecurityDescriptor)
 	}
 	if o.Signature != nil {
-		e.key(`"signature":`)
-		o.Signature.encode(e)
-		e.sign(',')
+		o.Signature.encode(e, keySignature)
 	}
 	if (o.Signatures != nil) && e.in(12, "signatures") {
-		encodeList(e, `"signatures":`, o.Signatures)
+		encodeList(e, keySignatures, o.Signatures)
 	}
 	if o.Size != nil {
-		e.int(`"size":`, *o.Size)
+		e.int(keySize, *o.Size)
 	}
 	if o.StorageClass != "" {
-		e.str(`"storage_class":"`, o.StorageClass)
+		e.str(textStorageClass, o.StorageClass)
 	}
 	if o.Tags != nil {
-		encodeList(e, `"tags":`, o.Tags)
+		encodeList(e, keyTags, o.Tags)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsFileTypeID, e.always(15))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsFileTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.URI != "" {
-		e.str(`"uri":"`, o.URI)
+		e.str(textURI, o.URI)
 	}
 	if o.URL != nil {
-		e.key(`"url":`)
-		o.URL.encode(e)
-		e.sign(',')
+		o.URL.encode(e, keyURL)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
 	if o.Volume != "" {
-		e.str(`"volume":"`, o.Volume)
+		e.str(textVolume, o.Volume)
 	}
 	if o.Xattributes != nil {
-		e.json(`"xattributes":`, o.Xattributes)
+		e.json(keyXattributes, o.Xattributes)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Finding) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Finding) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.FirstSeenTime != 0 {
-		e.int(`"first_seen_time":`, o.FirstSeenTime)
+		e.int(keyFirstSeenTime, o.FirstSeenTime)
 	}
 	if o.FirstSeenTimeDT != "" {
-		e.str(`"first_seen_time_dt":"`, o.FirstSeenTimeDT)
+		e.str(textFirstSeenTimeDT, o.FirstSeenTimeDT)
 	}
 	if o.LastSeenTime != 0 {
-		e.int(`"last_seen_time":`, o.LastSeenTime)
+		e.int(keyLastSeenTime, o.LastSeenTime)
 	}
 	if o.LastSeenTimeDT != "" {
-		e.str(`"last_seen_time_dt":"`, o.LastSeenTimeDT)
+		e.str(textLastSeenTimeDT, o.LastSeenTimeDT)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Product != nil {
-		e.key(`"product":`)
-		o.Product.encode(e)
-		e.sign(',')
+		o.Product.encode(e, keyProduct)
 	}
 	if o.ProductUID != "" {
-		e.str(`"product_uid":"`, o.ProductUID)
+		e.str(textProductUID, o.ProductUID)
 	}
 	if o.RelatedEvents != nil {
-		encodeList(e, `"related_events":`, o.RelatedEvents)
+		encodeList(e, keyRelatedEvents, o.RelatedEvents)
 	}
 	if o.Remediation != nil {
-		e.key(`"remediation":`)
-		o.Remediation.encode(e)
-		e.sign(',')
+		o.Remediation.encode(e, keyRemediation)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.SupportingData != nil {
-		e.json(`"supporting_data":`, o.SupportingData)
+		e.json(keySupportingData, o.SupportingData)
 	}
 	if o.Title != "" {
-		e.str(`"title":"`, o.Title)
+		e.str(textTitle, o.Title)
 	}
 	if o.Types != nil {
-		encodeTexts(e, `"types":`, o.Types)
+		encodeTexts(e, keyTypes, o.Types)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *FindingInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *FindingInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Analytic != nil {
-		e.key(`"analytic":`)
-		o.Analytic.encode(e)
-		e.sign(',')
+		o.Analytic.encode(e, keyAnalytic)
 	}
 	if o.AttackGraph != nil {
-		e.key(`"attack_graph":`)
-		o.AttackGraph.encode(e)
-		e.sign(',')
+		o.AttackGraph.encode(e, keyAttackGraph)
 	}
 	if o.Attacks != nil {
-		encodeList(e, `"attacks":`, o.Attacks)
+		encodeList(e, keyAttacks, o.Attacks)
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.DataSources != nil {
-		encodeTexts(e, `"data_sources":`, o.DataSources)
+		encodeTexts(e, keyDataSources, o.DataSources)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.FirstSeenTime != 0 {
-		e.int(`"first_seen_time":`, o.FirstSeenTime)
+		e.int(keyFirstSeenTime, o.FirstSeenTime)
 	}
 	if o.FirstSeenTimeDT != "" {
-		e.str(`"first_seen_time_dt":"`, o.FirstSeenTimeDT)
+		e.str(textFirstSeenTimeDT, o.FirstSeenTimeDT)
 	}
 	if o.KillChain != nil {
-		encodeList(e, `"kill_chain":`, o.KillChain)
+		encodeList(e, keyKillChain, o.KillChain)
 	}
 	if o.LastSeenTime != 0 {
-		e.int(`"last_seen_time":`, o.LastSeenTime)
+		e.int(keyLastSeenTime, o.LastSeenTime)
 	}
 	if o.LastSeenTimeDT != "" {
-		e.str(`"last_seen_time_dt":"`, o.LastSeenTimeDT)
+		e.str(textLastSeenTimeDT, o.LastSeenTimeDT)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Product != nil {
-		e.key(`"product":`)
-		o.Product.encode(e)
-		e.sign(',')
+		o.Product.encode(e, keyProduct)
 	}
 	if o.ProductUID != "" {
-		e.str(`"product_uid":"`, o.ProductUID)
+		e.str(textProductUID, o.ProductUID)
 	}
 	if o.RelatedAnalytics != nil {
-		encodeList(e, `"related_analytics":`, o.RelatedAnalytics)
+		encodeList(e, keyRelatedAnalytics, o.RelatedAnalytics)
 	}
 	if o.RelatedEvents != nil {
-		encodeList(e, `"related_events":`, o.RelatedEvents)
+		encodeList(e, keyRelatedEvents, o.RelatedEvents)
 	}
 	if o.RelatedEventsCount != nil {
-		e.int(`"related_events_count":`, *o.RelatedEventsCount)
+		e.int(keyRelatedEventsCount, *o.RelatedEventsCount)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.Tags != nil {
-		encodeList(e, `"tags":`, o.Tags)
+		encodeList(e, keyTags, o.Tags)
 	}
 	if o.Title != "" {
-		e.str(`"title":"`, o.Title)
+		e.str(textTitle, o.Title)
 	}
 	if o.Traits != nil {
-		encodeList(e, `"traits":`, o.Traits)
+		encodeList(e, keyTraits, o.Traits)
 	}
 	if o.Types != nil {
-		encodeTexts(e, `"types":`, o.Types)
+		encodeTexts(e, keyTypes, o.Types)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":"`, o.UIDAlt)
+		e.str(textUIDAlt, o.UIDAlt)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Fingerprint) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Fingerprint) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Algorithm != "" || o.AlgorithmID != 0 || e.always(15) {
-		e.caption(`"algorithm":"`, o.Algorithm, int64(o.AlgorithmID), captionsFingerprintAlgorithmID, e.always(15))
+		e.caption(textAlgorithm, o.Algorithm, int64(o.AlgorithmID), &captionsFingerprintAlgorithmID, e.always(15))
 	}
 	if o.AlgorithmID != 0 || e.always(15) {
-		e.int(`"algorithm_id":`, int64(o.AlgorithmID))
+		e.int(keyAlgorithmID, int64(o.AlgorithmID))
 	}
 	if (o.Encoding != "" || o.EncodingID != 0) && e.in(8, "encoding") {
-		e.caption(`"encoding":"`, o.Encoding, int64(o.EncodingID), captionsFingerprintEncodingID, e.always(0))
+		e.caption(textEncoding, o.Encoding, int64(o.EncodingID), &captionsFingerprintEncodingID, e.always(0))
 	}
 	if (o.EncodingID != 0) && e.in(8, "encoding_id") {
-		e.int(`"encoding_id":`, int64(o.EncodingID))
+		e.int(keyEncodingID, int64(o.EncodingID))
 	}
 	if (o.Serialization != "" || o.SerializationID != 0) && e.in(8, "serialization") {
-		e.caption(`"serialization":"`, o.Serialization, int64(o.SerializationID), captionsSerializationID, e.always(0))
+		e.caption(textSerialization, o.Serialization, int64(o.SerializationID), &captionsSerializationID, e.always(0))
 	}
 	if (o.SerializationID != 0) && e.in(8, "serialization_id") {
-		e.int(`"serialization_id":`, int64(o.SerializationID))
+		e.int(keySerializationID, int64(o.SerializationID))
 	}
 	if o.Value != "" {
-		e.str(`"value":"`, o.Value)
+		e.str(textValue, o.Value)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *FirewallRule) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *FirewallRule) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Category != "" {
-		e.str(`"category":"`, o.Category)
+		e.str(textCategory, o.Category)
 	}
 	if o.Condition != "" {
-		e.str(`"condition":"`, o.Condition)
+		e.str(textCondition, o.Condition)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.Duration != nil {
-		e.int(`"duration":`, *o.Duration)
+		e.int(keyDuration, *o.Duration)
 	}
 	if o.MatchDetails != nil {
-		encodeTexts(e, `"match_details":`, o.MatchDetails)
+		encodeTexts(e, keyMatchDetails, o.MatchDetails)
 	}
 	if o.MatchLocation != "" {
-		e.str(`"match_location":"`, o.MatchLocation)
+		e.str(textMatchLocation, o.MatchLocation)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.RateLimit != nil {
-		e.int(`"rate_limit":`, *o.RateLimit)
+		e.int(keyRateLimit, *o.RateLimit)
 	}
 	if o.Sensitivity != "" {
-		e.str(`"sensitivity":"`, o.Sensitivity)
+		e.str(textSensitivity, o.Sensitivity)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *FunctionInvocation) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *FunctionInvocation) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Error != "" {
-		e.str(`"error":"`, o.Error)
+		e.str(textError, o.Error)
 	}
 	if o.Parameters != nil {
-		encodeList(e, `"parameters":`, o.Parameters)
+		encodeList(e, keyParameters, o.Parameters)
 	}
 	if o.ReturnValue != "" {
-		e.str(`"return_value":"`, o.ReturnValue)
+		e.str(textReturnValue, o.ReturnValue)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *GPUInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *GPUInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.BusType != "" || o.BusTypeID != 0 {
-		e.caption(`"bus_type":"`, o.BusType, int64(o.BusTypeID), captionsBusTypeID, e.always(0))
+		e.caption(textBusType, o.BusType, int64(o.BusTypeID), &captionsBusTypeID, e.always(0))
 	}
 	if o.BusTypeID != 0 {
-		e.int(`"bus_type_id":`, int64(o.BusTypeID))
+		e.int(keyBusTypeID, int64(o.BusTypeID))
 	}
 	if o.Cores != nil {
-		e.int(`"cores":`, *o.Cores)
+		e.int(keyCores, *o.Cores)
 	}
 	if o.Model != "" {
-		e.str(`"model":"`, o.Model)
+		e.str(textModel, o.Model)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":"`, o.VendorName)
+		e.str(textVendorName, o.VendorName)
 	}
 	if o.VRAMMode != "" || o.VRAMModeID != 0 {
-		e.caption(`"vram_mode":"`, o.VRAMMode, int64(o.VRAMModeID), captionsVRAMModeID, e.always(0))
+		e.caption(textVRAMMode, o.VRAMMode, int64(o.VRAMModeID), &captionsVRAMModeID, e.always(0))
 	}
 	if o.VRAMModeID != 0 {
-		e.int(`"vram_mode_id":`, int64(o.VRAMModeID))
+		e.int(keyVRAMModeID, int64(o.VRAMModeID))
 	}
 	if o.VRAMSize != nil {
-		e.int(`"vram_size":`, *o.VRAMSize)
+		e.int(keyVRAMSize, *o.VRAMSize)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Graph) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Graph) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.Edges != nil {
-		encodeList(e, `"edges":`, o.Edges)
+		encodeList(e, keyEdges, o.Edges)
 	}
 	if o.IsDirected != nil {
-		e.bool(`"is_directed":`, *o.IsDirected)
+		e.bool(keyIsDirected, *o.IsDirected)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Nodes != nil {
-		encodeList(e, `"nodes":`, o.Nodes)
+		encodeList(e, keyNodes, o.Nodes)
 	}
 	if o.QueryLanguage != "" || o.QueryLanguageID != 0 {
-		e.caption(`"query_language":"`, o.QueryLanguage, int64(o.QueryLanguageID), captionsQueryLanguageID, e.always(0))
+		e.caption(textQueryLanguage, o.QueryLanguage, int64(o.QueryLanguageID), &captionsQueryLanguageID, e.always(0))
 	}
 	if o.QueryLanguageID != 0 {
-		e.int(`"query_language_id":`, int64(o.QueryLanguageID))
+		e.int(keyQueryLanguageID, int64(o.QueryLanguageID))
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Group) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Group) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.Domain != "" {
-		e.str(`"domain":"`, o.Domain)
+		e.str(textDomain, o.Domain)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Privileges != nil {
-		encodeTexts(e, `"privileges":`, o.Privileges)
+		encodeTexts(e, keyPrivileges, o.Privileges)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDAlt != "") && e.in(12, "uid_alt") {
-		e.str(`"uid_alt":"`, o.UIDAlt)
+		e.str(textUIDAlt, o.UIDAlt)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *HASSH) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *HASSH) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Algorithm != "" {
-		e.str(`"algorithm":"`, o.Algorithm)
+		e.str(textAlgorithm, o.Algorithm)
 	}
 	if o.Fingerprint != nil {
-		e.key(`"fingerprint":`)
-		o.Fingerprint.encode(e)
-		e.sign(',')
+		o.Fingerprint.encode(e, keyFingerprint)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *HTTPCookie) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *HTTPCookie) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Domain != "" {
-		e.str(`"domain":"`, o.Domain)
+		e.str(textDomain, o.Domain)
 	}
 	if o.ExpirationTime != 0 {
-		e.int(`"expiration_time":`, o.ExpirationTime)
+		e.int(keyExpirationTime, o.ExpirationTime)
 	}
 	if o.ExpirationTimeDT != "" {
-		e.str(`"expiration_time_dt":"`, o.ExpirationTimeDT)
+		e.str(textExpirationTimeDT, o.ExpirationTimeDT)
 	}
 	if o.HTTPOnly != nil {
-		e.bool(`"http_only":`, *o.HTTPOnly)
+		e.bool(keyHTTPOnly, *o.HTTPOnly)
 	}
 	if o.IsHTTPOnly != nil {
-		e.bool(`"is_http_only":`, *o.IsHTTPOnly)
+		e.bool(keyIsHTTPOnly, *o.IsHTTPOnly)
 	}
 	if o.IsSecure != nil {
-		e.bool(`"is_secure":`, *o.IsSecure)
+		e.bool(keyIsSecure, *o.IsSecure)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Path != "" {
-		e.str(`"path":"`, o.Path)
+		e.str(textPath, o.Path)
 	}
 	if o.SameSite != "" {
-		e.str(`"samesite":"`, o.SameSite)
+		e.str(textSameSite, o.SameSite)
 	}
 	if o.Secure != nil {
-		e.bool(`"secure":`, *o.Secure)
+		e.bool(keySecure, *o.Secure)
 	}
 	if o.Value != "" {
-		e.str(`"value":"`, o.Value)
+		e.str(textValue, o.Value)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *HTTPHeader) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *HTTPHeader) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Value != "" {
-		e.str(`"value":"`, o.Value)
+		e.str(textValue, o.Value)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *HTTPRequest) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *HTTPRequest) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Args != "" {
-		e.str(`"args":"`, o.Args)
+		e.str(textArgs, o.Args)
 	}
 	if o.BodyLength != nil {
-		e.int(`"body_length":`, *o.BodyLength)
+		e.int(keyBodyLength, *o.BodyLength)
 	}
 	if o.HTTPHeaders != nil {
-		encodeList(e, `"http_headers":`, o.HTTPHeaders)
+		encodeList(e, keyHTTPHeaders, o.HTTPHeaders)
 	}
 	if o.HTTPMethod != "" {
-		e.str(`"http_method":"`, string(o.HTTPMethod))
+		e.str(textHTTPMethod, string(o.HTTPMethod))
 	}
 	if o.Length != nil {
-		e.int(`"length":`, *o.Length)
+		e.int(keyLength, *o.Length)
 	}
 	if o.Referrer != "" {
-		e.str(`"referrer":"`, o.Referrer)
+		e.str(textReferrer, o.Referrer)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.URL != nil {
-		e.key(`"url":`)
-		o.URL.encode(e)
-		e.sign(',')
+		o.URL.encode(e, keyURL)
 	}
 	if o.UserAgent != "" {
-		e.str(`"user_agent":"`, o.UserAgent)
+		e.str(textUserAgent, o.UserAgent)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
 	if o.XForwardedFor != nil {
-		encodeTexts(e, `"x_forwarded_for":`, o.XForwardedFor)
+		encodeTexts(e, keyXForwardedFor, o.XForwardedFor)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *HTTPResponse) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *HTTPResponse) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.BodyLength != nil {
-		e.int(`"body_length":`, *o.BodyLength)
+		e.int(keyBodyLength, *o.BodyLength)
 	}
 	if o.Code != 0 || e.always(15) {
-		e.int(`"code":`, o.Code)
+		e.int(keyCode, o.Code)
 	}
 	if o.ContentType != "" {
-		e.str(`"content_type":"`, o.ContentType)
+		e.str(textContentType, o.ContentType)
 	}
 	if o.HTTPHeaders != nil {
-		encodeList(e, `"http_headers":`, o.HTTPHeaders)
+		encodeList(e, keyHTTPHeaders, o.HTTPHeaders)
 	}
 	if o.Latency != nil {
-		e.int(`"latency":`, *o.Latency)
+		e.int(keyLatency, *o.Latency)
 	}
 	if o.Length != nil {
-		e.int(`"length":`, *o.Length)
+		e.int(keyLength, *o.Length)
 	}
 	if o.Message != "" {
-		e.str(`"message":"`, o.Message)
+		e.str(textMessage, o.Message)
 	}
 	if o.Status != "" {
-		e.str(`"status":"`, o.Status)
+		e.str(textStatus, o.Status)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *IAMRole) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *IAMRole) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Account != nil {
-		e.key(`"account":`)
-		o.Account.encode(e)
-		e.sign(',')
+		o.Account.encode(e, keyAccount)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Policies != nil {
-		encodeList(e, `"policies":`, o.Policies)
+		encodeList(e, keyPolicies, o.Policies)
 	}
 	if o.Privileges != nil {
-		encodeTexts(e, `"privileges":`, o.Privileges)
+		encodeTexts(e, keyPrivileges, o.Privileges)
 	}
 	if o.ProgrammaticCredentials != nil {
-		encodeList(e, `"programmatic_credentials":`, o.ProgrammaticCredentials)
+		encodeList(e, keyProgrammaticCredentials, o.ProgrammaticCredentials)
 	}
 	if o.Resources != nil {
-		encodeList(e, `"resources":`, o.Resources)
+		encodeList(e, keyResources, o.Resources)
 	}
 	if o.Session != nil {
-		e.key(`"session":`)
-		o.Session.encode(e)
-		e.sign(',')
+		o.Session.encode(e, keySession)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":"`, o.UIDAlt)
+		e.str(textUIDAlt, o.UIDAlt)
 	}
 	if o.UIDNumeric != nil {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *IdentityActivityMetrics) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *IdentityActivityMetrics) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.FirstSeenTime != 0 {
-		e.int(`"first_seen_time":`, o.FirstSeenTime)
+		e.int(keyFirstSeenTime, o.FirstSeenTime)
 	}
 	if o.FirstSeenTimeDT != "" {
-		e.str(`"first_seen_time_dt":"`, o.FirstSeenTimeDT)
+		e.str(textFirstSeenTimeDT, o.FirstSeenTimeDT)
 	}
 	if o.LastAuthenticationTime != 0 {
-		e.int(`"last_authentication_time":`, o.LastAuthenticationTime)
+		e.int(keyLastAuthenticationTime, o.LastAuthenticationTime)
 	}
 	if o.LastAuthenticationTimeDT != "" {
-		e.str(`"last_authentication_time_dt":"`, o.LastAuthenticationTimeDT)
+		e.str(textLastAuthenticationTimeDT, o.LastAuthenticationTimeDT)
 	}
 	if o.LastSeenTime != 0 {
-		e.int(`"last_seen_time":`, o.LastSeenTime)
+		e.int(keyLastSeenTime, o.LastSeenTime)
 	}
 	if o.LastSeenTimeDT != "" {
-		e.str(`"last_seen_time_dt":"`, o.LastSeenTimeDT)
+		e.str(textLastSeenTimeDT, o.LastSeenTimeDT)
 	}
 	if o.PasswordLastUsedTime != 0 {
-		e.int(`"password_last_used_time":`, o.PasswordLastUsedTime)
+		e.int(keyPasswordLastUsedTime, o.PasswordLastUsedTime)
 	}
 	if o.PasswordLastUsedTimeDT != "" {
-		e.str(`"password_last_used_time_dt":"`, o.PasswordLastUsedTimeDT)
+		e.str(textPasswordLastUsedTimeDT, o.PasswordLastUsedTimeDT)
 	}
 	if o.ProgrammaticCredentials != nil {
-		encodeList(e, `"programmatic_credentials":`, o.ProgrammaticCredentials)
+		encodeList(e, keyProgrammaticCredentials, o.ProgrammaticCredentials)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *IDP) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *IDP) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AuthFactors != nil {
-		encodeList(e, `"auth_factors":`, o.AuthFactors)
+		encodeList(e, keyAuthFactors, o.AuthFactors)
 	}
 	if o.Domain != "" {
-		e.str(`"domain":"`, o.Domain)
+		e.str(textDomain, o.Domain)
 	}
 	if o.Fingerprint != nil {
-		e.key(`"fingerprint":`)
-		o.Fingerprint.encode(e)
-		e.sign(',')
+		o.Fingerprint.encode(e, keyFingerprint)
 	}
 	if o.HasMFA != nil {
-		e.bool(`"has_mfa":`, *o.HasMFA)
+		e.bool(keyHasMFA, *o.HasMFA)
 	}
 	if o.Issuer != "" {
-		e.str(`"issuer":"`, o.Issuer)
+		e.str(textIssuer, o.Issuer)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.ProtocolName != "" {
-		e.str(`"protocol_name":"`, o.ProtocolName)
+		e.str(textProtocolName, o.ProtocolName)
 	}
 	if o.SCIM != nil {
-		e.key(`"scim":`)
-		o.SCIM.encode(e)
-		e.sign(',')
+		o.SCIM.encode(e, keySCIM)
 	}
 	if o.SSO != nil {
-		e.key(`"sso":`)
-		o.SSO.encode(e)
-		e.sign(',')
+		o.SSO.encode(e, keySSO)
 	}
 	if o.State != "" || o.StateID != 0 {
-		e.caption(`"state":"`, o.State, int64(o.StateID), captionsIDPStateID, e.always(0))
+		e.caption(textState, o.State, int64(o.StateID), &captionsIDPStateID, e.always(0))
 	}
 	if o.StateID != 0 {
-		e.int(`"state_id":`, int64(o.StateID))
+		e.int(keyStateID, int64(o.StateID))
 	}
 	if o.TenantUID != "" {
-		e.str(`"tenant_uid":"`, o.TenantUID)
+		e.str(textTenantUID, o.TenantUID)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.URLString != "" {
-		e.str(`"url_string":"`, o.URLString)
+		e.str(textURLString, o.URLString)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Image) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Image) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Labels != nil {
-		encodeTexts(e, `"labels":`, o.Labels)
+		encodeTexts(e, keyLabels, o.Labels)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Path != "" {
-		e.str(`"path":"`, o.Path)
+		e.str(textPath, o.Path)
 	}
 	if o.Tag != "" {
-		e.str(`"tag":"`, o.Tag)
+		e.str(textTag, o.Tag)
 	}
 	if o.Tags != nil {
-		encodeList(e, `"tags":`, o.Tags)
+		encodeList(e, keyTags, o.Tags)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *JA4Fingerprint) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *JA4Fingerprint) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.SectionA != "" {
-		e.str(`"section_a":"`, o.SectionA)
+		e.str(textSectionA, o.SectionA)
 	}
 	if o.SectionB != "" {
-		e.str(`"section_b":"`, o.SectionB)
+		e.str(textSectionB, o.SectionB)
 	}
 	if o.SectionC != "" {
-		e.str(`"section_c":"`, o.SectionC)
+		e.str(textSectionC, o.SectionC)
 	}
 	if o.SectionD != "" {
-		e.str(`"section_d":"`, o.SectionD)
+		e.str(textSectionD, o.SectionD)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsJA4FingerprintTypeID, e.always(15))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsJA4FingerprintTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.Value != "" {
-		e.str(`"value":"`, o.Value)
+		e.str(textValue, o.Value)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Job) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Job) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CmdLine != "" {
-		e.str(`"cmd_line":"`, o.CmdLine)
+		e.str(textCmdLine, o.CmdLine)
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
 	if (o.JobActions != nil) && e.in(8, "job_actions") {
-		encodeList(e, `"job_actions":`, o.JobActions)
+		encodeList(e, keyJobActions, o.JobActions)
 	}
 	if (o.JobTriggers != nil) && e.in(8, "job_triggers") {
-		encodeList(e, `"job_triggers":`, o.JobTriggers)
+		encodeList(e, keyJobTriggers, o.JobTriggers)
 	}
 	if o.LastRunTime != 0 {
-		e.int(`"last_run_time":`, o.LastRunTime)
+		e.int(keyLastRunTime, o.LastRunTime)
 	}
 	if o.LastRunTimeDT != "" {
-		e.str(`"last_run_time_dt":"`, o.LastRunTimeDT)
+		e.str(textLastRunTimeDT, o.LastRunTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.NextRunTime != 0 {
-		e.int(`"next_run_time":`, o.NextRunTime)
+		e.int(keyNextRunTime, o.NextRunTime)
 	}
 	if o.NextRunTimeDT != "" {
-		e.str(`"next_run_time_dt":"`, o.NextRunTimeDT)
+		e.str(textNextRunTimeDT, o.NextRunTimeDT)
 	}
 	if o.RunState != "" || o.RunStateID != 0 {
-		e.caption(`"run_state":"`, o.RunState, int64(o.RunStateID), captionsJobRunStateID, e.always(0))
+		e.caption(textRunState, o.RunState, int64(o.RunStateID), &captionsJobRunStateID, e.always(0))
 	}
 	if o.RunStateID != 0 {
-		e.int(`"run_state_id":`, int64(o.RunStateID))
+		e.int(keyRunStateID, int64(o.RunStateID))
 	}
 	if (o.Type != "" || o.TypeID != 0) && e.in(8, "type") {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsJobTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsJobTypeID, e.always(0))
 	}
 	if (o.TypeID != 0) && e.in(8, "type_id") {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if (o.UID != "") && e.in(8, "uid") {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.User != nil {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *JobAction) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *JobAction) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CmdLine != "" {
-		e.str(`"cmd_line":"`, o.CmdLine)
+		e.str(textCmdLine, o.CmdLine)
 	}
 	if o.ComClassUUID != "" {
-		e.str(`"com_class_uuid":"`, o.ComClassUUID)
+		e.str(textComClassUUID, o.ComClassUUID)
 	}
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
 	if o.Properties != nil {
-		encodeList(e, `"properties":`, o.Properties)
+		encodeList(e, keyProperties, o.Properties)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(8) {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsJobActionTypeID, e.always(8))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsJobActionTypeID, e.always(8))
 	}
 	if o.TypeID != 0 || e.always(8) {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.WorkingDirectory != "" {
-		e.str(`"working_directory":"`, o.WorkingDirectory)
+		e.str(textWorkingDirectory, o.WorkingDirectory)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *JobTrigger) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *JobTrigger) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.EventCodes != nil {
-		encodeTexts(e, `"event_codes":`, o.EventCodes)
+		encodeTexts(e, keyEventCodes, o.EventCodes)
 	}
 	if o.LastRunTime != 0 {
-		e.int(`"last_run_time":`, o.LastRunTime)
+		e.int(keyLastRunTime, o.LastRunTime)
 	}
 	if o.LastRunTimeDT != "" {
-		e.str(`"last_run_time_dt":"`, o.LastRunTimeDT)
+		e.str(textLastRunTimeDT, o.LastRunTimeDT)
 	}
 	if o.LogSources != nil {
-		encodeTexts(e, `"log_sources":`, o.LogSources)
+		encodeTexts(e, keyLogSources, o.LogSources)
 	}
 	if o.NextRunTime != 0 {
-		e.int(`"next_run_time":`, o.NextRunTime)
+		e.int(keyNextRunTime, o.NextRunTime)
 	}
 	if o.NextRunTimeDT != "" {
-		e.str(`"next_run_time_dt":"`, o.NextRunTimeDT)
+		e.str(textNextRunTimeDT, o.NextRunTimeDT)
 	}
 	if o.Properties != nil {
-		encodeList(e, `"properties":`, o.Properties)
+		encodeList(e, keyProperties, o.Properties)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(8) {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsJobTriggerTypeID, e.always(8))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsJobTriggerTypeID, e.always(8))
 	}
 	if o.TypeID != 0 || e.always(8) {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.User != nil {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *KBArticle) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *KBArticle) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AvgTimespan != nil {
-		e.key(`"avg_timespan":`)
-		o.AvgTimespan.encode(e)
-		e.sign(',')
+		o.AvgTimespan.encode(e, keyAvgTimespan)
 	}
 	if o.Bulletin != "" {
-		e.str(`"bulletin":"`, o.Bulletin)
+		e.str(textBulletin, o.Bulletin)
 	}
 	if o.Classification != "" {
-		e.str(`"classification":"`, o.Classification)
+		e.str(textClassification, o.Classification)
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.InstallState != "" || o.InstallStateID != 0 {
-		e.caption(`"install_state":"`, o.InstallState, int64(o.InstallStateID), captionsInstallStateID, e.always(0))
+		e.caption(textInstallState, o.InstallState, int64(o.InstallStateID), &captionsInstallStateID, e.always(0))
 	}
 	if o.InstallStateID != 0 {
-		e.int(`"install_state_id":`, int64(o.InstallStateID))
+		e.int(keyInstallStateID, int64(o.InstallStateID))
 	}
 	if o.IsSuperseded != nil {
-		e.bool(`"is_superseded":`, *o.IsSuperseded)
+		e.bool(keyIsSuperseded, *o.IsSuperseded)
 	}
 	if o.OS != nil {
-		e.key(`"os":`)
-		o.OS.encode(e)
-		e.sign(',')
+		o.OS.encode(e, keyOS)
 	}
 	if o.Product != nil {
-		e.key(`"product":`)
-		o.Product.encode(e)
-		e.sign(',')
+		o.Product.encode(e, keyProduct)
 	}
 	if o.Severity != "" {
-		e.str(`"severity":"`, o.Severity)
+		e.str(textSeverity, o.Severity)
 	}
 	if o.Size != nil {
-		e.int(`"size":`, *o.Size)
+		e.int(keySize, *o.Size)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.Title != "" {
-		e.str(`"title":"`, o.Title)
+		e.str(textTitle, o.Title)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Kernel) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Kernel) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.IsSystem != nil {
-		e.bool(`"is_system":`, *o.IsSystem)
+		e.bool(keyIsSystem, *o.IsSystem)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Path != "" {
-		e.str(`"path":"`, o.Path)
+		e.str(textPath, o.Path)
 	}
 	if o.SystemCall != "" {
-		e.str(`"system_call":"`, o.SystemCall)
+		e.str(textSystemCall, o.SystemCall)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsKernelTypeID, e.always(15))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsKernelTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *KernelDriver) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *KernelDriver) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *KeyValueObject) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *KeyValueObject) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Value != "" {
-		e.str(`"value":"`, o.Value)
+		e.str(textValue, o.Value)
 	}
 	if o.Values != nil {
-		encodeTexts(e, `"values":`, o.Values)
+		encodeTexts(e, keyValues, o.Values)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *KeyboardInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *KeyboardInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.FunctionKeys != nil {
-		e.int(`"function_keys":`, *o.FunctionKeys)
+		e.int(keyFunctionKeys, *o.FunctionKeys)
 	}
 	if o.IME != "" {
-		e.str(`"ime":"`, o.IME)
+		e.str(textIME, o.IME)
 	}
 	if o.KeyboardLayout != "" {
-		e.str(`"keyboard_layout":"`, o.KeyboardLayout)
+		e.str(textKeyboardLayout, o.KeyboardLayout)
 	}
 	if o.KeyboardSubtype != nil {
-		e.int(`"keyboard_subtype":`, *o.KeyboardSubtype)
+		e.int(keyKeyboardSubtype, *o.KeyboardSubtype)
 	}
 	if o.KeyboardType != "" {
-		e.str(`"keyboard_type":"`, o.KeyboardType)
+		e.str(textKeyboardType, o.KeyboardType)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *KillChainPhase) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *KillChainPhase) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Phase != "" || o.PhaseID != 0 || e.always(15) {
-		e.caption(`"phase":"`, o.Phase, int64(o.PhaseID), captionsPhaseID, e.always(15))
+		e.caption(textPhase, o.Phase, int64(o.PhaseID), &captionsPhaseID, e.always(15))
 	}
 	if o.PhaseID != 0 || e.always(15) {
-		e.int(`"phase_id":`, int64(o.PhaseID))
+		e.int(keyPhaseID, int64(o.PhaseID))
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *LDAPPerson) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *LDAPPerson) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CostCenter != "" {
-		e.str(`"cost_center":"`, o.CostCenter)
+		e.str(textCostCenter, o.CostCenter)
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.DeletedTime != 0 {
-		e.int(`"deleted_time":`, o.DeletedTime)
+		e.int(keyDeletedTime, o.DeletedTime)
 	}
 	if o.DeletedTimeDT != "" {
-		e.str(`"deleted_time_dt":"`, o.DeletedTimeDT)
+		e.str(textDeletedTimeDT, o.DeletedTimeDT)
 	}
 	if (o.Department != "") && e.in(12, "department") {
-		e.str(`"department":"`, o.Department)
+		e.str(textDepartment, o.Department)
 	}
 	if o.DisplayName != "" {
-		e.str(`"display_name":"`, o.DisplayName)
+		e.str(textDisplayName, o.DisplayName)
 	}
 	if o.EmailAddrs != nil {
-		encodeTexts(e, `"email_addrs":`, o.EmailAddrs)
+		encodeTexts(e, keyEmailAddrs, o.EmailAddrs)
 	}
 	if o.EmployeeUID != "" {
-		e.str(`"employee_uid":"`, o.EmployeeUID)
+		e.str(textEmployeeUID, o.EmployeeUID)
 	}
 	if o.GivenName != "" {
-		e.str(`"given_name":"`, o.GivenName)
+		e.str(textGivenName, o.GivenName)
 	}
 	if o.HireTime != 0 {
-		e.int(`"hire_time":`, o.HireTime)
+		e.int(keyHireTime, o.HireTime)
 	}
 	if o.HireTimeDT != "" {
-		e.str(`"hire_time_dt":"`, o.HireTimeDT)
+		e.str(textHireTimeDT, o.HireTimeDT)
 	}
 	if o.JobTitle != "" {
-		e.str(`"job_title":"`, o.JobTitle)
+		e.str(textJobTitle, o.JobTitle)
 	}
 	if o.Labels != nil {
-		encodeTexts(e, `"labels":`, o.Labels)
+		encodeTexts(e, keyLabels, o.Labels)
 	}
 	if o.LastLoginTime != 0 {
-		e.int(`"last_login_time":`, o.LastLoginTime)
+		e.int(keyLastLoginTime, o.LastLoginTime)
 	}
 	if o.LastLoginTimeDT != "" {
-		e.str(`"last_login_time_dt":"`, o.LastLoginTimeDT)
+		e.str(textLastLoginTimeDT, o.LastLoginTimeDT)
 	}
 	if o.LDAPCn != "" {
-		e.str(`"ldap_cn":"`, o.LDAPCn)
+		e.str(textLDAPCn, o.LDAPCn)
 	}
 	if o.LDAPDN != "" {
-		e.str(`"ldap_dn":"`, o.LDAPDN)
+		e.str(textLDAPDN, o.LDAPDN)
 	}
 	if o.LeaveTime != 0 {
-		e.int(`"leave_time":`, o.LeaveTime)
+		e.int(keyLeaveTime, o.LeaveTime)
 	}
 	if o.LeaveTimeDT != "" {
-		e.str(`"leave_time_dt":"`, o.LeaveTimeDT)
+		e.str(textLeaveTimeDT, o.LeaveTimeDT)
 	}
 	if o.Location != nil {
-		e.key(`"location":`)
-		o.Location.encode(e)
-		e.sign(',')
+		o.Location.encode(e, keyLocation)
 	}
 	if o.Manager != nil {
-		e.key(`"manager":`)
-		o.Manager.encode(e)
-		e.sign(',')
+		o.Manager.encode(e, keyManager)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.OfficeLocation != "" {
-		e.str(`"office_location":"`, o.OfficeLocation)
+		e.str(textOfficeLocation, o.OfficeLocation)
 	}
 	if o.PhoneNumber != "" {
-		e.str(`"phone_number":"`, o.PhoneNumber)
+		e.str(textPhoneNumber, o.PhoneNumber)
 	}
 	if o.Surname != "" {
-		e.str(`"surname":"`, o.Surname)
+		e.str(textSurname, o.Surname)
 	}
 	if o.Tags != nil {
-		encodeList(e, `"tags":`, o.Tags)
+		encodeList(e, keyTags, o.Tags)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *LoadBalancer) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *LoadBalancer) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Classification != "" {
-		e.str(`"classification":"`, o.Classification)
+		e.str(textClassification, o.Classification)
 	}
 	if o.Code != nil {
-		e.int(`"code":`, *o.Code)
+		e.int(keyCode, *o.Code)
 	}
 	if o.DstEndpoint != nil {
-		e.key(`"dst_endpoint":`)
-		o.DstEndpoint.encode(e)
-		e.sign(',')
+		o.DstEndpoint.encode(e, keyDstEndpoint)
 	}
 	if o.EndpointConnections != nil {
-		encodeList(e, `"endpoint_connections":`, o.EndpointConnections)
+		encodeList(e, keyEndpointConnections, o.EndpointConnections)
 	}
 	if o.ErrorMessage != "" {
-		e.str(`"error_message":"`, o.ErrorMessage)
+		e.str(textErrorMessage, o.ErrorMessage)
 	}
 	if o.IP != "" {
-		e.str(`"ip":"`, o.IP)
+		e.str(textIP, o.IP)
 	}
 	if o.Message != "" {
-		e.str(`"message":"`, o.Message)
+		e.str(textMessage, o.Message)
 	}
 	if o.Metrics != nil {
-		encodeList(e, `"metrics":`, o.Metrics)
+		encodeList(e, keyMetrics, o.Metrics)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.StatusDetail != "" {
-		e.str(`"status_detail":"`, o.StatusDetail)
+		e.str(textStatusDetail, o.StatusDetail)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Location) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Location) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AerialHeight != "" {
-		e.str(`"aerial_height":"`, o.AerialHeight)
+		e.str(textAerialHeight, o.AerialHeight)
 	}
 	if o.City != "" {
-		e.str(`"city":"`, o.City)
+		e.str(textCity, o.City)
 	}
 	if o.Continent != "" {
-		e.str(`"continent":"`, o.Continent)
+		e.str(textContinent, o.Continent)
 	}
 	if o.Coordinates != nil {
-		encodeFloats(e, `"coordinates":`, o.Coordinates)
+		encodeFloats(e, keyCoordinates, o.Coordinates)
 	}
 	if o.Country != "" {
-		e.str(`"country":"`, o.Country)
+		e.str(textCountry, o.Country)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.GeodeticAltitude != "" {
-		e.str(`"geodetic_altitude":"`, o.GeodeticAltitude)
+		e.str(textGeodeticAltitude, o.GeodeticAltitude)
 	}
 	if o.GeodeticVerticalAccuracy != "" {
-		e.str(`"geodetic_vertical_accuracy":"`, o.GeodeticVerticalAccuracy)
+		e.str(textGeodeticVerticalAccuracy, o.GeodeticVerticalAccuracy)
 	}
 	if o.Geohash != "" {
-		e.str(`"geohash":"`, o.Geohash)
+		e.str(textGeohash, o.Geohash)
 	}
 	if o.HorizontalAccuracy != "" {
-		e.str(`"horizontal_accuracy":"`, o.HorizontalAccuracy)
+		e.str(textHorizontalAccuracy, o.HorizontalAccuracy)
 	}
 	if o.IsOnPremises != nil {
-		e.bool(`"is_on_premises":`, *o.IsOnPremises)
+		e.bool(keyIsOnPremises, *o.IsOnPremises)
 	}
 	if o.ISP != "" {
-		e.str(`"isp":"`, o.ISP)
+		e.str(textISP, o.ISP)
 	}
 	if o.Lat != nil {
-		e.float(`"lat":`, *o.Lat)
+		e.float(keyLat, *o.Lat)
 	}
 	if o.Long != nil {
-		e.float(`"long":`, *o.Long)
+		e.float(keyLong, *o.Long)
 	}
 	if o.PostalCode != "" {
-		e.str(`"postal_code":"`, o.PostalCode)
+		e.str(textPostalCode, o.PostalCode)
 	}
 	if o.PressureAltitude != "" {
-		e.str(`"pressure_altitude":"`, o.PressureAltitude)
+		e.str(textPressureAltitude, o.PressureAltitude)
 	}
 	if o.Provider != "" {
-		e.str(`"provider":"`, o.Provider)
+		e.str(textProvider, o.Provider)
 	}
 	if o.Region != "" {
-		e.str(`"region":"`, o.Region)
+		e.str(textRegion, o.Region)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Logger) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Logger) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Device != nil {
-		e.key(`"device":`)
-		o.Device.encode(e)
-		e.sign(',')
+		o.Device.encode(e, keyDevice)
 	}
 	if o.EventUID != "" {
-		e.str(`"event_uid":"`, o.EventUID)
+		e.str(textEventUID, o.EventUID)
 	}
 	if o.IsTruncated != nil {
-		e.bool(`"is_truncated":`, *o.IsTruncated)
+		e.bool(keyIsTruncated, *o.IsTruncated)
 	}
 	if (o.LogFormat != "") && e.in(14, "log_format") {
-		e.str(`"log_format":"`, o.LogFormat)
+		e.str(textLogFormat, o.LogFormat)
 	}
 	if o.LogLevel != "" {
-		e.str(`"log_level":"`, o.LogLevel)
+		e.str(textLogLevel, o.LogLevel)
 	}
 	if o.LogName != "" {
-		e.str(`"log_name":"`, o.LogName)
+		e.str(textLogName, o.LogName)
 	}
 	if o.LogProvider != "" {
-		e.str(`"log_provider":"`, o.LogProvider)
+		e.str(textLogProvider, o.LogProvider)
 	}
 	if o.LogVersion != "" {
-		e.str(`"log_version":"`, o.LogVersion)
+		e.str(textLogVersion, o.LogVersion)
 	}
 	if o.LoggedTime != 0 {
-		e.int(`"logged_time":`, o.LoggedTime)
+		e.int(keyLoggedTime, o.LoggedTime)
 	}
 	if o.LoggedTimeDT != "" {
-		e.str(`"logged_time_dt":"`, o.LoggedTimeDT)
+		e.str(textLoggedTimeDT, o.LoggedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Product != nil {
-		e.key(`"product":`)
-		o.Product.encode(e)
-		e.sign(',')
+		o.Product.encode(e, keyProduct)
 	}
 	if o.TransmitTime != 0 {
-		e.int(`"transmit_time":`, o.TransmitTime)
+		e.int(keyTransmitTime, o.TransmitTime)
 	}
 	if o.TransmitTimeDT != "" {
-		e.str(`"transmit_time_dt":"`, o.TransmitTimeDT)
+		e.str(textTransmitTimeDT, o.TransmitTimeDT)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.UntruncatedSize != nil {
-		e.int(`"untruncated_size":`, *o.UntruncatedSize)
+		e.int(keyUntruncatedSize, *o.UntruncatedSize)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *LongString) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *LongString) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.IsTruncated != nil {
-		e.bool(`"is_truncated":`, *o.IsTruncated)
+		e.bool(keyIsTruncated, *o.IsTruncated)
 	}
 	if o.UntruncatedSize != nil {
-		e.int(`"untruncated_size":`, *o.UntruncatedSize)
+		e.int(keyUntruncatedSize, *o.UntruncatedSize)
 	}
 	if o.Value != "" {
-		e.str(`"value":"`, o.Value)
+		e.str(textValue, o.Value)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Malware) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Malware) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.ClassificationIDs != nil {
-		encodeInts(e, `"classification_ids":`, o.ClassificationIDs)
+		encodeInts(e, keyClassificationIDs, o.ClassificationIDs)
 	}
 	if o.Classifications != nil || o.ClassificationIDs != nil {
-		encodeCaptions(e, `"classifications":`, o.Classifications, o.ClassificationIDs, captionsClassificationID)
+		encodeCaptions(e, keyClassifications, o.Classifications, o.ClassificationIDs, &captionsClassificationID)
 	}
 	if o.CVEs != nil {
-		encodeList(e, `"cves":`, o.CVEs)
+		encodeList(e, keyCVEs, o.CVEs)
 	}
 	if o.Files != nil {
-		encodeList(e, `"files":`, o.Files)
+		encodeList(e, keyFiles, o.Files)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.NumInfected != nil {
-		e.int(`"num_infected":`, *o.NumInfected)
+		e.int(keyNumInfected, *o.NumInfected)
 	}
 	if o.Path != "" {
-		e.str(`"path":"`, o.Path)
+		e.str(textPath, o.Path)
 	}
 	if o.Provider != "" {
-		e.str(`"provider":"`, o.Provider)
+		e.str(textProvider, o.Provider)
 	}
 	if o.Severity != "" || o.SeverityID != 0 {
-		e.caption(`"severity":"`, o.Severity, int64(o.SeverityID), captionsSeverityID, e.always(0))
+		e.caption(textSeverity, o.Severity, int64(o.SeverityID), &captionsSeverityID, e.always(0))
 	}
 	if o.SeverityID != 0 {
-		e.int(`"severity_id":`, int64(o.SeverityID))
+		e.int(keySeverityID, int64(o.SeverityID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *MalwareScanInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *MalwareScanInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.EndTime != 0 {
-		e.int(`"end_time":`, o.EndTime)
+		e.int(keyEndTime, o.EndTime)
 	}
 	if o.EndTimeDT != "" {
-		e.str(`"end_time_dt":"`, o.EndTimeDT)
+		e.str(textEndTimeDT, o.EndTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.NumFiles != nil {
-		e.int(`"num_files":`, *o.NumFiles)
+		e.int(keyNumFiles, *o.NumFiles)
 	}
 	if o.NumInfected != nil {
-		e.int(`"num_infected":`, *o.NumInfected)
+		e.int(keyNumInfected, *o.NumInfected)
 	}
 	if o.NumVolumes != nil {
-		e.int(`"num_volumes":`, *o.NumVolumes)
+		e.int(keyNumVolumes, *o.NumVolumes)
 	}
 	if o.Size != nil {
-		e.int(`"size":`, *o.Size)
+		e.int(keySize, *o.Size)
 	}
 	if o.StartTime != 0 {
-		e.int(`"start_time":`, o.StartTime)
+		e.int(keyStartTime, o.StartTime)
 	}
 	if o.StartTimeDT != "" {
-		e.str(`"start_time_dt":"`, o.StartTimeDT)
+		e.str(textStartTimeDT, o.StartTimeDT)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsScanTypeID, e.always(15))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsScanTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.UniqueMalwareCount != nil {
-		e.int(`"unique_malware_count":`, *o.UniqueMalwareCount)
+		e.int(keyUniqueMalwareCount, *o.UniqueMalwareCount)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *ManagedEntity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ManagedEntity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Data != nil {
-		e.json(`"data":`, o.Data)
+		e.json(keyData, o.Data)
 	}
 	if o.Device != nil {
-		e.key(`"device":`)
-		o.Device.encode(e)
-		e.sign(',')
+		o.Device.encode(e, keyDevice)
 	}
 	if o.Email != nil {
-		e.key(`"email":`)
-		o.Email.encode(e)
-		e.sign(',')
+		o.Email.encode(e, keyEmail)
 	}
 	if o.Group != nil {
-		e.key(`"group":`)
-		o.Group.encode(e)
-		e.sign(',')
+		o.Group.encode(e, keyGroup)
 	}
 	if o.Location != nil {
-		e.key(`"location":`)
-		o.Location.encode(e)
-		e.sign(',')
+		o.Location.encode(e, keyLocation)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Org != nil {
-		e.key(`"org":`)
-		o.Org.encode(e)
-		e.sign(',')
+		o.Org.encode(e, keyOrg)
 	}
 	if o.Policy != nil {
-		e.key(`"policy":`)
-		o.Policy.encode(e)
-		e.sign(',')
+		o.Policy.encode(e, keyPolicy)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsManagedEntityTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsManagedEntityTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.User != nil {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *MessageContext) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *MessageContext) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AIRole != "" || o.AIRoleID != 0 {
-		e.caption(`"ai_role":"`, o.AIRole, int64(o.AIRoleID), captionsAIRoleID, e.always(0))
+		e.caption(textAIRole, o.AIRole, int64(o.AIRoleID), &captionsAIRoleID, e.always(0))
 	}
 	if o.AIRoleID != 0 {
-		e.int(`"ai_role_id":`, int64(o.AIRoleID))
+		e.int(keyAIRoleID, int64(o.AIRoleID))
 	}
 	if o.Application != nil {
-		e.key(`"application":`)
-		o.Application.encode(e)
-		e.sign(',')
+		o.Application.encode(e, keyApplication)
 	}
 	if o.CompletionTokens != nil {
-		e.int(`"completion_tokens":`, *o.CompletionTokens)
+		e.int(keyCompletionTokens, *o.CompletionTokens)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if (o.PromptText != "") && e.in(8, "prompt_text") {
-		e.str(`"prompt_text":"`, o.PromptText)
+		e.str(textPromptText, o.PromptText)
 	}
 	if o.PromptTokens != nil {
-		e.int(`"prompt_tokens":`, *o.PromptTokens)
+		e.int(keyPromptTokens, *o.PromptTokens)
 	}
 	if (o.ResponseText != "") && e.in(8, "response_text") {
-		e.str(`"response_text":"`, o.ResponseText)
+		e.str(textResponseText, o.ResponseText)
 	}
 	if o.Service != nil {
-		e.key(`"service":`)
-		o.Service.encode(e)
-		e.sign(',')
+		o.Service.encode(e, keyService)
 	}
 	if o.TotalTokens != nil {
-		e.int(`"total_tokens":`, *o.TotalTokens)
+		e.int(keyTotalTokens, *o.TotalTokens)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Metadata) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Metadata) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CorrelationUID != "" {
-		e.str(`"correlation_uid":"`, o.CorrelationUID)
+		e.str(textCorrelationUID, o.CorrelationUID)
 	}
 	if o.DataClassification != nil {
-		e.key(`"data_classification":`)
-		o.DataClassification.encode(e)
-		e.sign(',')
+		o.DataClassification.encode(e, keyDataClassification)
 	}
 	if o.DataClassifications != nil {
-		encodeList(e, `"data_classifications":`, o.DataClassifications)
+		encodeList(e, keyDataClassifications, o.DataClassifications)
 	}
 	if o.Debug != nil {
-		encodeTexts(e, `"debug":`, o.Debug)
+		encodeTexts(e, keyDebug, o.Debug)
 	}
 	if o.EventCode != "" {
-		e.str(`"event_code":"`, o.EventCode)
+		e.str(textEventCode, o.EventCode)
 	}
 	if o.Extension != nil {
-		e.key(`"extension":`)
-		o.Extension.encode(e)
-		e.sign(',')
+		o.Extension.encode(e, keyExtension)
 	}
 	if o.Extensions != nil {
-		encodeList(e, `"extensions":`, o.Extensions)
+		encodeList(e, keyExtensions, o.Extensions)
 	}
 	if o.IsTruncated != nil {
-		e.bool(`"is_truncated":`, *o.IsTruncated)
+		e.bool(keyIsTruncated, *o.IsTruncated)
 	}
 	if o.Labels != nil {
-		encodeTexts(e, `"labels":`, o.Labels)
+		encodeTexts(e, keyLabels, o.Labels)
 	}
 	if (o.LogFormat != "") && e.in(14, "log_format") {
-		e.str(`"log_format":"`, o.LogFormat)
+		e.str(textLogFormat, o.LogFormat)
 	}
 	if o.LogLevel != "" {
-		e.str(`"log_level":"`, o.LogLevel)
+		e.str(textLogLevel, o.LogLevel)
 	}
 	if o.LogName != "" {
-		e.str(`"log_name":"`, o.LogName)
+		e.str(textLogName, o.LogName)
 	}
 	if o.LogProvider != "" {
-		e.str(`"log_provider":"`, o.LogProvider)
+		e.str(textLogProvider, o.LogProvider)
 	}
 	if (o.LogSource != "") && e.in(14, "log_source") {
-		e.str(`"log_source":"`, o.LogSource)
+		e.str(textLogSource, o.LogSource)
 	}
 	if o.LogVersion != "" {
-		e.str(`"log_version":"`, o.LogVersion)
+		e.str(textLogVersion, o.LogVersion)
 	}
 	if o.LoggedTime != 0 {
-		e.int(`"logged_time":`, o.LoggedTime)
+		e.int(keyLoggedTime, o.LoggedTime)
 	}
 	if o.LoggedTimeDT != "" {
-		e.str(`"logged_time_dt":"`, o.LoggedTimeDT)
+		e.str(textLoggedTimeDT, o.LoggedTimeDT)
 	}
 	if o.Loggers != nil {
-		encodeList(e, `"loggers":`, o.Loggers)
+		encodeList(e, keyLoggers, o.Loggers)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if (o.OriginalEventUID != "") && e.in(14, "original_event_uid") {
-		e.str(`"original_event_uid":"`, o.OriginalEventUID)
+		e.str(textOriginalEventUID, o.OriginalEventUID)
 	}
 	if o.OriginalTime != "" {
-		e.str(`"original_time":"`, o.OriginalTime)
+		e.str(textOriginalTime, o.OriginalTime)
 	}
 	if o.ProcessedTime != 0 {
-		e.int(`"processed_time":`, o.ProcessedTime)
+		e.int(keyProcessedTime, o.ProcessedTime)
 	}
 	if o.ProcessedTimeDT != "" {
-		e.str(`"processed_time_dt":"`, o.ProcessedTimeDT)
+		e.str(textProcessedTimeDT, o.ProcessedTimeDT)
 	}
 	if o.Product != nil {
-		e.key(`"product":`)
-		o.Product.encode(e)
-		e.sign(',')
+		o.Product.encode(e, keyProduct)
 	}
 	if o.Profiles != nil {
-		encodeTexts(e, `"profiles":`, o.Profiles)
+		encodeTexts(e, keyProfiles, o.Profiles)
 	}
 	if (o.Reporter != nil) && e.in(14, "reporter") {
-		e.key(`"reporter":`)
-		o.Reporter.encode(e)
-		e.sign(',')
+		o.Reporter.encode(e, keyReporter)
 	}
 	if o.Sequence != nil {
-		e.int(`"sequence":`, *o.Sequence)
+		e.int(keySequence, *o.Sequence)
 	}
 	if (o.Source != "") && e.in(14, "source") {
-		e.str(`"source":"`, o.Source)
+		e.str(textSource, o.Source)
 	}
 	if o.Tags != nil {
-		encodeList(e, `"tags":`, o.Tags)
+		encodeList(e, keyTags, o.Tags)
 	}
 	if o.TenantUID != "" {
-		e.str(`"tenant_uid":"`, o.TenantUID)
+		e.str(textTenantUID, o.TenantUID)
 	}
 	if (o.TotalQueuedDuration != nil) && e.in(12, "total_queued_duration") {
-		e.key(`"total_queued_duration":`)
-		o.TotalQueuedDuration.encode(e)
-		e.sign(',')
+		o.TotalQueuedDuration.encode(e, keyTotalQueuedDuration)
 	}
 	if o.TransformationInfoList != nil {
-		encodeList(e, `"transformation_info_list":`, o.TransformationInfoList)
+		encodeList(e, keyTransformationInfoList, o.TransformationInfoList)
 	}
 	if (o.TransmitTime != 0) && e.in(14, "transmit_time") {
-		e.int(`"transmit_time":`, o.TransmitTime)
+		e.int(keyTransmitTime, o.TransmitTime)
 	}
 	if (o.TransmitTimeDT != "") && e.in(14, "transmit_time_dt") {
-		e.str(`"transmit_time_dt":"`, o.TransmitTimeDT)
+		e.str(textTransmitTimeDT, o.TransmitTimeDT)
 	}
 	if (o.Type != "") && e.in(14, "type") {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.UntruncatedSize != nil {
-		e.int(`"untruncated_size":`, *o.UntruncatedSize)
+		e.int(keyUntruncatedSize, *o.UntruncatedSize)
 	}
-	e.name(`"version":"`, o.Version, e.version.String())
-	e.close(outer)
+	e.name(textVersion, o.Version, e.version.String())
+	e.close()
 }
 
-func (o *Metric) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Metric) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Value != "" {
-		e.str(`"value":"`, o.Value)
+		e.str(textValue, o.Value)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Mitigation) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Mitigation) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Countermeasures != nil {
-		encodeList(e, `"countermeasures":`, o.Countermeasures)
+		encodeList(e, keyCountermeasures, o.Countermeasures)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Module) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Module) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.BaseAddress != "" {
-		e.str(`"base_address":"`, o.BaseAddress)
+		e.str(textBaseAddress, o.BaseAddress)
 	}
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
 	if (o.FunctionInvocation != nil) && e.in(14, "function_invocation") {
-		e.key(`"function_invocation":`)
-		o.FunctionInvocation.encode(e)
-		e.sign(',')
+		o.FunctionInvocation.encode(e, keyFunctionInvocation)
 	}
 	if o.FunctionName != "" {
-		e.str(`"function_name":"`, o.FunctionName)
+		e.str(textFunctionName, o.FunctionName)
 	}
 	if o.LoadType != "" || o.LoadTypeID != 0 || e.always(1) {
-		e.caption(`"load_type":"`, o.LoadType, int64(o.LoadTypeID), captionsLoadTypeID, e.always(1))
+		e.caption(textLoadType, o.LoadType, int64(o.LoadTypeID), &captionsLoadTypeID, e.always(1))
 	}
 	if o.LoadTypeID != 0 || e.always(1) {
-		e.int(`"load_type_id":`, int64(o.LoadTypeID))
+		e.int(keyLoadTypeID, int64(o.LoadTypeID))
 	}
 	if o.StartAddress != "" {
-		e.str(`"start_address":"`, o.StartAddress)
+		e.str(textStartAddress, o.StartAddress)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *NetworkConnectionInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *NetworkConnectionInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Boundary != "" || o.BoundaryID != 0 {
-		e.caption(`"boundary":"`, o.Boundary, int64(o.BoundaryID), captionsBoundaryID, e.always(0))
+		e.caption(textBoundary, o.Boundary, int64(o.BoundaryID), &captionsBoundaryID, e.always(0))
 	}
 	if o.BoundaryID != 0 {
-		e.int(`"boundary_id":`, int64(o.BoundaryID))
+		e.int(keyBoundaryID, int64(o.BoundaryID))
 	}
 	if o.CommunityUID != "" {
-		e.str(`"community_uid":"`, o.CommunityUID)
+		e.str(textCommunityUID, o.CommunityUID)
 	}
 	if o.Direction != "" || o.DirectionID != 0 || e.always(15) {
-		e.caption(`"direction":"`, o.Direction, int64(o.DirectionID), captionsNetworkConnectionInfoDirectionID, e.always(15))
+		e.caption(textDirection, o.Direction, int64(o.DirectionID), &captionsNetworkConnectionInfoDirectionID, e.always(15))
 	}
 	if o.DirectionID != 0 || e.always(15) {
-		e.int(`"direction_id":`, int64(o.DirectionID))
+		e.int(keyDirectionID, int64(o.DirectionID))
 	}
 	if o.FlagHistory != "" {
-		e.str(`"flag_history":"`, o.FlagHistory)
+		e.str(textFlagHistory, o.FlagHistory)
 	}
 	if o.ProtocolName != "" {
-		e.str(`"protocol_name":"`, o.ProtocolName)
+		e.str(textProtocolName, o.ProtocolName)
 	}
 	if o.ProtocolNum != nil {
-		e.int(`"protocol_num":`, *o.ProtocolNum)
+		e.int(keyProtocolNum, *o.ProtocolNum)
 	}
 	if o.ProtocolVer != "" || o.ProtocolVerID != 0 {
-		e.caption(`"protocol_ver":"`, o.ProtocolVer, int64(o.ProtocolVerID), captionsProtocolVerID, e.always(0))
+		e.caption(textProtocolVer, o.ProtocolVer, int64(o.ProtocolVerID), &captionsProtocolVerID, e.always(0))
 	}
 	if o.ProtocolVerID != 0 {
-		e.int(`"protocol_ver_id":`, int64(o.ProtocolVerID))
+		e.int(keyProtocolVerID, int64(o.ProtocolVerID))
 	}
 	if o.Session != nil {
-		e.key(`"session":`)
-		o.Session.encode(e)
-		e.sign(',')
+		o.Session.encode(e, keySession)
 	}
 	if o.TCPFlags != nil {
-		e.int(`"tcp_flags":`, *o.TCPFlags)
+		e.int(keyTCPFlags, *o.TCPFlags)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *NetworkEndpoint) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *NetworkEndpoint) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AgentList != nil {
-		encodeList(e, `"agent_list":`, o.AgentList)
+		encodeList(e, keyAgentList, o.AgentList)
 	}
 	if o.AutonomousSystem != nil {
-		e.key(`"autonomous_system":`)
-		o.AutonomousSystem.encode(e)
-		e.sign(',')
+		o.AutonomousSystem.encode(e, keyAutonomousSystem)
 	}
 	if o.Container != nil {
-		e.key(`"container":`)
-		o.Container.encode(e)
-		e.sign(',')
+		o.Container.encode(e, keyContainer)
 	}
 	if o.Domain != "" {
-		e.str(`"domain":"`, o.Domain)
+		e.str(textDomain, o.Domain)
 	}
 	if (o.Fingerprints != nil) && e.in(12, "fingerprints") {
-		encodeList(e, `"fingerprints":`, o.Fingerprints)
+		encodeList(e, keyFingerprints, o.Fingerprints)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":"`, o.Hostname)
+		e.str(textHostname, o.Hostname)
 	}
 	if o.HWInfo != nil {
-		e.key(`"hw_info":`)
-		o.HWInfo.encode(e)
-		e.sign(',')
+		o.HWInfo.encode(e, keyHWInfo)
 	}
 	if o.InstanceUID != "" {
-		e.str(`"instance_uid":"`, o.InstanceUID)
+		e.str(textInstanceUID, o.InstanceUID)
 	}
 	if o.InterfaceName != "" {
-		e.str(`"interface_name":"`, o.InterfaceName)
+		e.str(textInterfaceName, o.InterfaceName)
 	}
 	if o.InterfaceUID != "" {
-		e.str(`"interface_uid":"`, o.InterfaceUID)
+		e.str(textInterfaceUID, o.InterfaceUID)
 	}
 	if o.IntermediateIPs != nil {
-		encodeTexts(e, `"intermediate_ips":`, o.IntermediateIPs)
+		encodeTexts(e, keyIntermediateIPs, o.IntermediateIPs)
 	}
 	if o.IP != "" {
-		e.str(`"ip":"`, o.IP)
+		e.str(textIP, o.IP)
 	}
 	if o.ISP != "" {
-		e.str(`"isp":"`, o.ISP)
+		e.str(textISP, o.ISP)
 	}
 	if o.ISPOrg != "" {
-		e.str(`"isp_org":"`, o.ISPOrg)
+		e.str(textISPOrg, o.ISPOrg)
 	}
 	if o.Location != nil {
-		e.key(`"location":`)
-		o.Location.encode(e)
-		e.sign(',')
+		o.Location.encode(e, keyLocation)
 	}
 	if o.MAC != "" {
-		e.str(`"mac":"`, o.MAC)
+		e.str(textMAC, o.MAC)
 	}
 	if (o.MACVendor != "") && e.in(12, "mac_vendor") {
-		e.str(`"mac_vendor":"`, o.MACVendor)
+		e.str(textMACVendor, o.MACVendor)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.NamespacePID != nil {
-		e.int(`"namespace_pid":`, *o.NamespacePID)
+		e.int(keyNamespacePID, *o.NamespacePID)
 	}
 	if (o.NetworkScope != "" || o.NetworkScopeID != 0) && e.in(14, "network_scope") {
-		e.caption(`"network_scope":"`, o.NetworkScope, int64(o.NetworkScopeID), captionsNetworkScopeID, e.always(0))
+		e.caption(textNetworkScope, o.NetworkScope, int64(o.NetworkScopeID), &captionsNetworkScopeID, e.always(0))
 	}
 	if (o.NetworkScopeID != 0) && e.in(14, "network_scope_id") {
-		e.int(`"network_scope_id":`, int64(o.NetworkScopeID))
+		e.int(keyNetworkScopeID, int64(o.NetworkScopeID))
 	}
 	if o.OS != nil {
-		e.key(`"os":`)
-		o.OS.encode(e)
-		e.sign(',')
+		o.OS.encode(e, keyOS)
 	}
 	if o.Owner != nil {
-		e.key(`"owner":`)
-		o.Owner.encode(e)
-		e.sign(',')
+		o.Owner.encode(e, keyOwner)
 	}
 	if (o.Pool != nil) && e.in(12, "pool") {
-		e.key(`"pool":`)
-		o.Pool.encode(e)
-		e.sign(',')
+		o.Pool.encode(e, keyPool)
 	}
 	if o.Port != 0 {
-		e.int(`"port":`, o.Port)
+		e.int(keyPort, o.Port)
 	}
 	if o.ProxyEndpoint != nil {
-		e.key(`"proxy_endpoint":`)
-		o.ProxyEndpoint.encode(e)
-		e.sign(',')
+		o.ProxyEndpoint.encode(e, keyProxyEndpoint)
 	}
 	if o.SubnetUID != "" {
-		e.str(`"subnet_uid":"`, o.SubnetUID)
+		e.str(textSubnetUID, o.SubnetUID)
 	}
 	if o.SvcName != "" {
-		e.str(`"svc_name":"`, o.SvcName)
+		e.str(textSvcName, o.SvcName)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsEndpointTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsEndpointTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.VLANUID != "" {
-		e.str(`"vlan_uid":"`, o.VLANUID)
+		e.str(textVLANUID, o.VLANUID)
 	}
 	if o.VPCUID != "" {
-		e.str(`"vpc_uid":"`, o.VPCUID)
+		e.str(textVPCUID, o.VPCUID)
 	}
 	if o.Zone != "" {
-		e.str(`"zone":"`, o.Zone)
+		e.str(textZone, o.Zone)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *NetworkInterface) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *NetworkInterface) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":"`, o.Hostname)
+		e.str(textHostname, o.Hostname)
 	}
 	if o.IP != "" {
-		e.str(`"ip":"`, o.IP)
+		e.str(textIP, o.IP)
 	}
 	if o.MAC != "" {
-		e.str(`"mac":"`, o.MAC)
+		e.str(textMAC, o.MAC)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Namespace != "" {
-		e.str(`"namespace":"`, o.Namespace)
+		e.str(textNamespace, o.Namespace)
 	}
 	if o.OpenPorts != nil {
-		encodeList(e, `"open_ports":`, o.OpenPorts)
+		encodeList(e, keyOpenPorts, o.OpenPorts)
 	}
 	if o.SubnetPrefix != nil {
-		e.int(`"subnet_prefix":`, *o.SubnetPrefix)
+		e.int(keySubnetPrefix, *o.SubnetPrefix)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsNetworkInterfaceTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsNetworkInterfaceTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *NetworkProxy) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *NetworkProxy) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AgentList != nil {
-		encodeList(e, `"agent_list":`, o.AgentList)
+		encodeList(e, keyAgentList, o.AgentList)
 	}
 	if o.AutonomousSystem != nil {
-		e.key(`"autonomous_system":`)
-		o.AutonomousSystem.encode(e)
-		e.sign(',')
+		o.AutonomousSystem.encode(e, keyAutonomousSystem)
 	}
 	if o.Container != nil {
-		e.key(`"container":`)
-		o.Container.encode(e)
-		e.sign(',')
+		o.Container.encode(e, keyContainer)
 	}
 	if o.Domain != "" {
-		e.str(`"domain":"`, o.Domain)
+		e.str(textDomain, o.Domain)
 	}
 	if (o.Fingerprints != nil) && e.in(12, "fingerprints") {
-		encodeList(e, `"fingerprints":`, o.Fingerprints)
+		encodeList(e, keyFingerprints, o.Fingerprints)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":"`, o.Hostname)
+		e.str(textHostname, o.Hostname)
 	}
 	if o.HWInfo != nil {
-		e.key(`"hw_info":`)
-		o.HWInfo.encode(e)
-		e.sign(',')
+		o.HWInfo.encode(e, keyHWInfo)
 	}
 	if o.InstanceUID != "" {
-		e.str(`"instance_uid":"`, o.InstanceUID)
+		e.str(textInstanceUID, o.InstanceUID)
 	}
 	if o.InterfaceName != "" {
-		e.str(`"interface_name":"`, o.InterfaceName)
+		e.str(textInterfaceName, o.InterfaceName)
 	}
 	if o.InterfaceUID != "" {
-		e.str(`"interface_uid":"`, o.InterfaceUID)
+		e.str(textInterfaceUID, o.InterfaceUID)
 	}
 	if o.IntermediateIPs != nil {
-		encodeTexts(e, `"intermediate_ips":`, o.IntermediateIPs)
+		encodeTexts(e, keyIntermediateIPs, o.IntermediateIPs)
 	}
 	if o.IP != "" {
-		e.str(`"ip":"`, o.IP)
+		e.str(textIP, o.IP)
 	}
 	if o.ISP != "" {
-		e.str(`"isp":"`, o.ISP)
+		e.str(textISP, o.ISP)
 	}
 	if o.ISPOrg != "" {
-		e.str(`"isp_org":"`, o.ISPOrg)
+		e.str(textISPOrg, o.ISPOrg)
 	}
 	if o.Location != nil {
-		e.key(`"location":`)
-		o.Location.encode(e)
-		e.sign(',')
+		o.Location.encode(e, keyLocation)
 	}
 	if o.MAC != "" {
-		e.str(`"mac":"`, o.MAC)
+		e.str(textMAC, o.MAC)
 	}
 	if (o.MACVendor != "") && e.in(12, "mac_vendor") {
-		e.str(`"mac_vendor":"`, o.MACVendor)
+		e.str(textMACVendor, o.MACVendor)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.NamespacePID != nil {
-		e.int(`"namespace_pid":`, *o.NamespacePID)
+		e.int(keyNamespacePID, *o.NamespacePID)
 	}
 	if (o.NetworkScope != "" || o.NetworkScopeID != 0) && e.in(14, "network_scope") {
-		e.caption(`"network_scope":"`, o.NetworkScope, int64(o.NetworkScopeID), captionsNetworkScopeID, e.always(0))
+		e.caption(textNetworkScope, o.NetworkScope, int64(o.NetworkScopeID), &captionsNetworkScopeID, e.always(0))
 	}
 	if (o.NetworkScopeID != 0) && e.in(14, "network_scope_id") {
-		e.int(`"network_scope_id":`, int64(o.NetworkScopeID))
+		e.int(keyNetworkScopeID, int64(o.NetworkScopeID))
 	}
 	if o.OS != nil {
-		e.key(`"os":`)
-		o.OS.encode(e)
-		e.sign(',')
+		o.OS.encode(e, keyOS)
 	}
 	if o.Owner != nil {
-		e.key(`"owner":`)
-		o.Owner.encode(e)
-		e.sign(',')
+		o.Owner.encode(e, keyOwner)
 	}
 	if (o.Pool != nil) && e.in(12, "pool") {
-		e.key(`"pool":`)
-		o.Pool.encode(e)
-		e.sign(',')
+		o.Pool.encode(e, keyPool)
 	}
 	if o.Port != 0 {
-		e.int(`"port":`, o.Port)
+		e.int(keyPort, o.Port)
 	}
 	if o.ProxyEndpoint != nil {
-		e.key(`"proxy_endpoint":`)
-		o.ProxyEndpoint.encode(e)
-		e.sign(',')
+		o.ProxyEndpoint.encode(e, keyProxyEndpoint)
 	}
 	if o.SubnetUID != "" {
-		e.str(`"subnet_uid":"`, o.SubnetUID)
+		e.str(textSubnetUID, o.SubnetUID)
 	}
 	if o.SvcName != "" {
-		e.str(`"svc_name":"`, o.SvcName)
+		e.str(textSvcName, o.SvcName)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsEndpointTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsEndpointTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.VLANUID != "" {
-		e.str(`"vlan_uid":"`, o.VLANUID)
+		e.str(textVLANUID, o.VLANUID)
 	}
 	if o.VPCUID != "" {
-		e.str(`"vpc_uid":"`, o.VPCUID)
+		e.str(textVPCUID, o.VPCUID)
 	}
 	if o.Zone != "" {
-		e.str(`"zone":"`, o.Zone)
+		e.str(textZone, o.Zone)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *NetworkTraffic) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *NetworkTraffic) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Bytes != nil {
-		e.int(`"bytes":`, *o.Bytes)
+		e.int(keyBytes, *o.Bytes)
 	}
 	if o.BytesIn != nil {
-		e.int(`"bytes_in":`, *o.BytesIn)
+		e.int(keyBytesIn, *o.BytesIn)
 	}
 	if o.BytesMissed != nil {
-		e.int(`"bytes_missed":`, *o.BytesMissed)
+		e.int(keyBytesMissed, *o.BytesMissed)
 	}
 	if o.BytesOut != nil {
-		e.int(`"bytes_out":`, *o.BytesOut)
+		e.int(keyBytesOut, *o.BytesOut)
 	}
 	if o.Chunks != nil {
-		e.int(`"chunks":`, *o.Chunks)
+		e.int(keyChunks, *o.Chunks)
 	}
 	if o.ChunksIn != nil {
-		e.int(`"chunks_in":`, *o.ChunksIn)
+		e.int(keyChunksIn, *o.ChunksIn)
 	}
 	if o.ChunksOut != nil {
-		e.int(`"chunks_out":`, *o.ChunksOut)
+		e.int(keyChunksOut, *o.ChunksOut)
 	}
 	if (o.EndTime != 0) && e.in(14, "end_time") {
-		e.int(`"end_time":`, o.EndTime)
+		e.int(keyEndTime, o.EndTime)
 	}
 	if (o.EndTimeDT != "") && e.in(14, "end_time_dt") {
-		e.str(`"end_time_dt":"`, o.EndTimeDT)
+		e.str(textEndTimeDT, o.EndTimeDT)
 	}
 	if o.Packets != nil {
-		e.int(`"packets":`, *o.Packets)
+		e.int(keyPackets, *o.Packets)
 	}
 	if o.PacketsIn != nil {
-		e.int(`"packets_in":`, *o.PacketsIn)
+		e.int(keyPacketsIn, *o.PacketsIn)
 	}
 	if o.PacketsOut != nil {
-		e.int(`"packets_out":`, *o.PacketsOut)
+		e.int(keyPacketsOut, *o.PacketsOut)
 	}
 	if (o.StartTime != 0) && e.in(14, "start_time") {
-		e.int(`"start_time":`, o.StartTime)
+		e.int(keyStartTime, o.StartTime)
 	}
 	if (o.StartTimeDT != "") && e.in(14, "start_time_dt") {
-		e.str(`"start_time_dt":"`, o.StartTimeDT)
+		e.str(textStartTimeDT, o.StartTimeDT)
 	}
 	if (o.Timespan != nil) && e.in(14, "timespan") {
-		e.key(`"timespan":`)
-		o.Timespan.encode(e)
-		e.sign(',')
+		o.Timespan.encode(e, keyTimespan)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Node) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Node) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Data != nil {
-		e.json(`"data":`, o.Data)
+		e.json(keyData, o.Data)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Note) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Note) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Comment != "" {
-		e.str(`"comment":"`, o.Comment)
+		e.str(textComment, o.Comment)
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Owner != nil {
-		e.key(`"owner":`)
-		o.Owner.encode(e)
-		e.sign(',')
+		o.Owner.encode(e, keyOwner)
 	}
 	if o.Title != "" {
-		e.str(`"title":"`, o.Title)
+		e.str(textTitle, o.Title)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Observable) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Observable) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if (o.EventUID != "") && e.in(14, "event_uid") {
-		e.str(`"event_uid":"`, o.EventUID)
+		e.str(textEventUID, o.EventUID)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Reputation != nil {
-		e.key(`"reputation":`)
-		o.Reputation.encode(e)
-		e.sign(',')
+		o.Reputation.encode(e, keyReputation)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsObservableTypeID, e.always(15))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsObservableTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if (o.TypeUID != 0) && e.in(14, "type_uid") {
-		e.int(`"type_uid":`, int64(o.TypeUID))
+		e.int(keyTypeUID, int64(o.TypeUID))
 	}
 	if o.Value != "" {
-		e.str(`"value":"`, o.Value)
+		e.str(textValue, o.Value)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Observation) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Observation) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Count != nil {
-		e.int(`"count":`, *o.Count)
+		e.int(keyCount, *o.Count)
 	}
 	if o.Timespan != nil {
-		e.key(`"timespan":`)
-		o.Timespan.encode(e)
-		e.sign(',')
+		o.Timespan.encode(e, keyTimespan)
 	}
 	if o.Value != "" {
-		e.str(`"value":"`, o.Value)
+		e.str(textValue, o.Value)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *OccurrenceDetails) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *OccurrenceDetails) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CellName != "" {
-		e.str(`"cell_name":"`, o.CellName)
+		e.str(textCellName, o.CellName)
 	}
 	if o.ColumnName != "" {
-		e.str(`"column_name":"`, o.ColumnName)
+		e.str(textColumnName, o.ColumnName)
 	}
 	if o.ColumnNumber != nil {
-		e.int(`"column_number":`, *o.ColumnNumber)
+		e.int(keyColumnNumber, *o.ColumnNumber)
 	}
 	if o.EndLine != nil {
-		e.int(`"end_line":`, *o.EndLine)
+		e.int(keyEndLine, *o.EndLine)
 	}
 	if o.JSONPath != "" {
-		e.str(`"json_path":"`, o.JSONPath)
+		e.str(textJSONPath, o.JSONPath)
 	}
 	if o.PageNumber != nil {
-		e.int(`"page_number":`, *o.PageNumber)
+		e.int(keyPageNumber, *o.PageNumber)
 	}
 	if o.RecordIndexInArray != nil {
-		e.int(`"record_index_in_array":`, *o.RecordIndexInArray)
+		e.int(keyRecordIndexInArray, *o.RecordIndexInArray)
 	}
 	if o.RowNumber != nil {
-		e.int(`"row_number":`, *o.RowNumber)
+		e.int(keyRowNumber, *o.RowNumber)
 	}
 	if o.StartLine != nil {
-		e.int(`"start_line":`, *o.StartLine)
+		e.int(keyStartLine, *o.StartLine)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Organization) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Organization) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.OUName != "" {
-		e.str(`"ou_name":"`, o.OUName)
+		e.str(textOUName, o.OUName)
 	}
 	if o.OUUID != "" {
-		e.str(`"ou_uid":"`, o.OUUID)
+		e.str(textOUUID, o.OUUID)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *OS) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *OS) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Build != "" {
-		e.str(`"build":"`, o.Build)
+		e.str(textBuild, o.Build)
 	}
 	if o.Country != "" {
-		e.str(`"country":"`, o.Country)
+		e.str(textCountry, o.Country)
 	}
 	if o.CPEName != "" {
-		e.str(`"cpe_name":"`, o.CPEName)
+		e.str(textCPEName, o.CPEName)
 	}
 	if o.CPUBits != nil {
-		e.int(`"cpu_bits":`, *o.CPUBits)
+		e.int(keyCPUBits, *o.CPUBits)
 	}
 	if o.Edition != "" {
-		e.str(`"edition":"`, o.Edition)
+		e.str(textEdition, o.Edition)
 	}
 	if o.KernelRelease != "" {
-		e.str(`"kernel_release":"`, o.KernelRelease)
+		e.str(textKernelRelease, o.KernelRelease)
 	}
 	if o.Lang != "" {
-		e.str(`"lang":"`, o.Lang)
+		e.str(textLang, o.Lang)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.SPName != "" {
-		e.str(`"sp_name":"`, o.SPName)
+		e.str(textSPName, o.SPName)
 	}
 	if o.SPVer != nil {
-		e.int(`"sp_ver":`, *o.SPVer)
+		e.int(keySPVer, *o.SPVer)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsOSTypeID, e.always(15))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsOSTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *OSINT) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *OSINT) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Answers != nil {
-		encodeList(e, `"answers":`, o.Answers)
+		encodeList(e, keyAnswers, o.Answers)
 	}
 	if o.Attacks != nil {
-		encodeList(e, `"attacks":`, o.Attacks)
+		encodeList(e, keyAttacks, o.Attacks)
 	}
 	if o.AutonomousSystem != nil {
-		e.key(`"autonomous_system":`)
-		o.AutonomousSystem.encode(e)
-		e.sign(',')
+		o.AutonomousSystem.encode(e, keyAutonomousSystem)
 	}
 	if o.Campaign != nil {
-		e.key(`"campaign":`)
-		o.Campaign.encode(e)
-		e.sign(',')
+		o.Campaign.encode(e, keyCampaign)
 	}
 	if o.Category != "" {
-		e.str(`"category":"`, o.Category)
+		e.str(textCategory, o.Category)
 	}
 	if o.Comment != "" {
-		e.str(`"comment":"`, o.Comment)
+		e.str(textComment, o.Comment)
 	}
 	if o.Confidence != "" || o.ConfidenceID != 0 {
-		e.caption(`"confidence":"`, o.Confidence, int64(o.ConfidenceID), captionsConfidenceID, e.always(0))
+		e.caption(textConfidence, o.Confidence, int64(o.ConfidenceID), &captionsConfidenceID, e.always(0))
 	}
 	if o.ConfidenceID != 0 {
-		e.int(`"confidence_id":`, int64(o.ConfidenceID))
+		e.int(keyConfidenceID, int64(o.ConfidenceID))
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.Creator != nil {
-		e.key(`"creator":`)
-		o.Creator.encode(e)
-		e.sign(',')
+		o.Creator.encode(e, keyCreator)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.DetectionPattern != "" {
-		e.str(`"detection_pattern":"`, o.DetectionPattern)
+		e.str(textDetectionPattern, o.DetectionPattern)
 	}
 	if o.DetectionPatternType != "" || o.DetectionPatternTypeID != 0 {
-		e.caption(`"detection_pattern_type":"`, o.DetectionPatternType, int64(o.DetectionPatternTypeID), captionsDetectionPatternTypeID, e.always(0))
+		e.caption(textDetectionPatternType, o.DetectionPatternType, int64(o.DetectionPatternTypeID), &captionsDetectionPatternTypeID, e.always(0))
 	}
 	if o.DetectionPatternTypeID != 0 {
-		e.int(`"detection_pattern_type_id":`, int64(o.DetectionPatternTypeID))
+		e.int(keyDetectionPatternTypeID, int64(o.DetectionPatternTypeID))
 	}
 	if o.Email != nil {
-		e.key(`"email":`)
-		o.Email.encode(e)
-		e.sign(',')
+		o.Email.encode(e, keyEmail)
 	}
 	if o.EmailAuth != nil {
-		e.key(`"email_auth":`)
-		o.EmailAuth.encode(e)
-		e.sign(',')
+		o.EmailAuth.encode(e, keyEmailAuth)
 	}
 	if o.ExpirationTime != 0 {
-		e.int(`"expiration_time":`, o.ExpirationTime)
+		e.int(keyExpirationTime, o.ExpirationTime)
 	}
 	if o.ExpirationTimeDT != "" {
-		e.str(`"expiration_time_dt":"`, o.ExpirationTimeDT)
+		e.str(textExpirationTimeDT, o.ExpirationTimeDT)
 	}
 	if o.ExternalUID != "" {
-		e.str(`"external_uid":"`, o.ExternalUID)
+		e.str(textExternalUID, o.ExternalUID)
 	}
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
 	if o.IntrusionSets != nil {
-		encodeTexts(e, `"intrusion_sets":`, o.IntrusionSets)
+		encodeTexts(e, keyIntrusionSets, o.IntrusionSets)
 	}
 	if o.KillChain != nil {
-		encodeList(e, `"kill_chain":`, o.KillChain)
+		encodeList(e, keyKillChain, o.KillChain)
 	}
 	if o.Labels != nil {
-		encodeTexts(e, `"labels":`, o.Labels)
+		encodeTexts(e, keyLabels, o.Labels)
 	}
 	if o.Location != nil {
-		e.key(`"location":`)
-		o.Location.encode(e)
-		e.sign(',')
+		o.Location.encode(e, keyLocation)
 	}
 	if o.Malware != nil {
-		encodeList(e, `"malware":`, o.Malware)
+		encodeList(e, keyMalware, o.Malware)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.References != nil {
-		encodeTexts(e, `"references":`, o.References)
+		encodeTexts(e, keyReferences, o.References)
 	}
 	if o.RelatedAnalytics != nil {
-		encodeList(e, `"related_analytics":`, o.RelatedAnalytics)
+		encodeList(e, keyRelatedAnalytics, o.RelatedAnalytics)
 	}
 	if o.Reputation != nil {
-		e.key(`"reputation":`)
-		o.Reputation.encode(e)
-		e.sign(',')
+		o.Reputation.encode(e, keyReputation)
 	}
 	if o.RiskScore != nil {
-		e.int(`"risk_score":`, *o.RiskScore)
+		e.int(keyRiskScore, *o.RiskScore)
 	}
 	if o.Script != nil {
-		e.key(`"script":`)
-		o.Script.encode(e)
-		e.sign(',')
+		o.Script.encode(e, keyScript)
 	}
 	if o.Severity != "" || o.SeverityID != 0 {
-		e.caption(`"severity":"`, o.Severity, int64(o.SeverityID), captionsSeverityID, e.always(0))
+		e.caption(textSeverity, o.Severity, int64(o.SeverityID), &captionsSeverityID, e.always(0))
 	}
 	if o.SeverityID != 0 {
-		e.int(`"severity_id":`, int64(o.SeverityID))
+		e.int(keySeverityID, int64(o.SeverityID))
 	}
 	if o.Signatures != nil {
-		encodeList(e, `"signatures":`, o.Signatures)
+		encodeList(e, keySignatures, o.Signatures)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.Subdomains != nil {
-		encodeTexts(e, `"subdomains":`, o.Subdomains)
+		encodeTexts(e, keySubdomains, o.Subdomains)
 	}
 	if o.Subnet != "" {
-		e.str(`"subnet":"`, o.Subnet)
+		e.str(textSubnet, o.Subnet)
 	}
 	if o.ThreatActor != nil {
-		e.key(`"threat_actor":`)
-		o.ThreatActor.encode(e)
-		e.sign(',')
+		o.ThreatActor.encode(e, keyThreatActor)
 	}
 	if o.TLP != "" {
-		e.str(`"tlp":"`, string(o.TLP))
+		e.str(textTLP, string(o.TLP))
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsOSINTTypeID, e.always(15))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsOSINTTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.UploadedTime != 0 {
-		e.int(`"uploaded_time":`, o.UploadedTime)
+		e.int(keyUploadedTime, o.UploadedTime)
 	}
 	if o.UploadedTimeDT != "" {
-		e.str(`"uploaded_time_dt":"`, o.UploadedTimeDT)
+		e.str(textUploadedTimeDT, o.UploadedTimeDT)
 	}
 	if o.Value != "" {
-		e.str(`"value":"`, o.Value)
+		e.str(textValue, o.Value)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":"`, o.VendorName)
+		e.str(textVendorName, o.VendorName)
 	}
 	if o.Vulnerabilities != nil {
-		encodeList(e, `"vulnerabilities":`, o.Vulnerabilities)
+		encodeList(e, keyVulnerabilities, o.Vulnerabilities)
 	}
 	if o.Whois != nil {
-		e.key(`"whois":`)
-		o.Whois.encode(e)
-		e.sign(',')
+		o.Whois.encode(e, keyWhois)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Package) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Package) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Architecture != "" {
-		e.str(`"architecture":"`, o.Architecture)
+		e.str(textArchitecture, o.Architecture)
 	}
 	if o.CPEName != "" {
-		e.str(`"cpe_name":"`, o.CPEName)
+		e.str(textCPEName, o.CPEName)
 	}
 	if o.Epoch != nil {
-		e.int(`"epoch":`, *o.Epoch)
+		e.int(keyEpoch, *o.Epoch)
 	}
 	if o.Hash != nil {
-		e.key(`"hash":`)
-		o.Hash.encode(e)
-		e.sign(',')
+		o.Hash.encode(e, keyHash)
 	}
 	if o.License != "" {
-		e.str(`"license":"`, o.License)
+		e.str(textLicense, o.License)
 	}
 	if o.LicenseURL != "" {
-		e.str(`"license_url":"`, o.LicenseURL)
+		e.str(textLicenseURL, o.LicenseURL)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.PackageManager != "" {
-		e.str(`"package_manager":"`, o.PackageManager)
+		e.str(textPackageManager, o.PackageManager)
 	}
 	if o.PackageManagerURL != "" {
-		e.str(`"package_manager_url":"`, o.PackageManagerURL)
+		e.str(textPackageManagerURL, o.PackageManagerURL)
 	}
 	if o.PURL != "" {
-		e.str(`"purl":"`, o.PURL)
+		e.str(textPURL, o.PURL)
 	}
 	if o.Release != "" {
-		e.str(`"release":"`, o.Release)
+		e.str(textRelease, o.Release)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsPackageTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsPackageTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":"`, o.VendorName)
+		e.str(textVendorName, o.VendorName)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Packet) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Packet) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Encoding != "" || o.EncodingID != 0 {
-		e.caption(`"encoding":"`, o.Encoding, int64(o.EncodingID), captionsPacketEncodingID, e.always(0))
+		e.caption(textEncoding, o.Encoding, int64(o.EncodingID), &captionsPacketEncodingID, e.always(0))
 	}
 	if o.EncodingID != 0 {
-		e.int(`"encoding_id":`, int64(o.EncodingID))
+		e.int(keyEncodingID, int64(o.EncodingID))
 	}
 	if o.EndOffset != nil {
-		e.int(`"end_offset":`, *o.EndOffset)
+		e.int(keyEndOffset, *o.EndOffset)
 	}
 	if o.Format != "" || o.FormatID != 0 {
-		e.caption(`"format":"`, o.Format, int64(o.FormatID), captionsFormatID, e.always(0))
+		e.caption(textFormat, o.Format, int64(o.FormatID), &captionsFormatID, e.always(0))
 	}
 	if o.FormatID != 0 {
-		e.int(`"format_id":`, int64(o.FormatID))
+		e.int(keyFormatID, int64(o.FormatID))
 	}
 	if o.SequenceNumber != nil {
-		e.int(`"sequence_number":`, *o.SequenceNumber)
+		e.int(keySequenceNumber, *o.SequenceNumber)
 	}
 	if o.Source != "" || o.SourceID != 0 {
-		e.caption(`"source":"`, o.Source, int64(o.SourceID), captionsSourceID, e.always(0))
+		e.caption(textSource, o.Source, int64(o.SourceID), &captionsSourceID, e.always(0))
 	}
 	if o.SourceID != 0 {
-		e.int(`"source_id":`, int64(o.SourceID))
+		e.int(keySourceID, int64(o.SourceID))
 	}
 	if o.StartOffset != nil {
-		e.int(`"start_offset":`, *o.StartOffset)
+		e.int(keyStartOffset, *o.StartOffset)
 	}
 	if o.Value != "" {
-		e.str(`"value":"`, o.Value)
+		e.str(textValue, o.Value)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Parameter) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Parameter) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.PostValue != "" {
-		e.str(`"post_value":"`, o.PostValue)
+		e.str(textPostValue, o.PostValue)
 	}
 	if o.PreValue != "" {
-		e.str(`"pre_value":"`, o.PreValue)
+		e.str(textPreValue, o.PreValue)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *PeripheralDevice) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *PeripheralDevice) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Class != "" {
-		e.str(`"class":"`, o.Class)
+		e.str(textClass, o.Class)
 	}
 	if o.Model != "" {
-		e.str(`"model":"`, o.Model)
+		e.str(textModel, o.Model)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.SerialNumber != "" {
-		e.str(`"serial_number":"`, o.SerialNumber)
+		e.str(textSerialNumber, o.SerialNumber)
 	}
 	if (o.Type != "" || o.TypeID != 0) && e.in(14, "type") {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsPeripheralDeviceTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsPeripheralDeviceTypeID, e.always(0))
 	}
 	if (o.TypeID != 0) && e.in(14, "type_id") {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if (o.VendorIDList != nil) && e.in(14, "vendor_id_list") {
-		encodeTexts(e, `"vendor_id_list":`, o.VendorIDList)
+		encodeTexts(e, keyVendorIDList, o.VendorIDList)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":"`, o.VendorName)
+		e.str(textVendorName, o.VendorName)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *PermissionAnalysisResult) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *PermissionAnalysisResult) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if (o.AnalyzedPrivilegesCount != nil) && e.in(12, "analyzed_privileges_count") {
-		e.int(`"analyzed_privileges_count":`, *o.AnalyzedPrivilegesCount)
+		e.int(keyAnalyzedPrivilegesCount, *o.AnalyzedPrivilegesCount)
 	}
 	if o.ConditionKeys != nil {
-		encodeList(e, `"condition_keys":`, o.ConditionKeys)
+		encodeList(e, keyConditionKeys, o.ConditionKeys)
 	}
 	if o.GrantedPrivileges != nil {
-		encodeTexts(e, `"granted_privileges":`, o.GrantedPrivileges)
+		encodeTexts(e, keyGrantedPrivileges, o.GrantedPrivileges)
 	}
 	if o.Policy != nil {
-		e.key(`"policy":`)
-		o.Policy.encode(e)
-		e.sign(',')
+		o.Policy.encode(e, keyPolicy)
 	}
 	if (o.ServicePrivilegeAnalysisList != nil) && e.in(12, "service_privilege_analysis_list") {
-		encodeList(e, `"service_privilege_analysis_list":`, o.ServicePrivilegeAnalysisList)
+		encodeList(e, keyServicePrivilegeAnalysisList, o.ServicePrivilegeAnalysisList)
 	}
 	if (o.TotalPotentialAttacksCount != nil) && e.in(12, "total_potential_attacks_count") {
-		e.int(`"total_potential_attacks_count":`, *o.TotalPotentialAttacksCount)
+		e.int(keyTotalPotentialAttacksCount, *o.TotalPotentialAttacksCount)
 	}
 	if o.UnusedPrivilegesCount != nil {
-		e.int(`"unused_privileges_count":`, *o.UnusedPrivilegesCount)
+		e.int(keyUnusedPrivilegesCount, *o.UnusedPrivilegesCount)
 	}
 	if o.UnusedServicesCount != nil {
-		e.int(`"unused_services_count":`, *o.UnusedServicesCount)
+		e.int(keyUnusedServicesCount, *o.UnusedServicesCount)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Policy) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Policy) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Data != nil {
-		e.json(`"data":`, o.Data)
+		e.json(keyData, o.Data)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.Group != nil {
-		e.key(`"group":`)
-		o.Group.encode(e)
-		e.sign(',')
+		o.Group.encode(e, keyGroup)
 	}
 	if o.IsApplied != nil {
-		e.bool(`"is_applied":`, *o.IsApplied)
+		e.bool(keyIsApplied, *o.IsApplied)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *PortInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *PortInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Port != 0 || e.always(15) {
-		e.int(`"port":`, o.Port)
+		e.int(keyPort, o.Port)
 	}
 	if o.ProtocolName != "" {
-		e.str(`"protocol_name":"`, o.ProtocolName)
+		e.str(textProtocolName, o.ProtocolName)
 	}
 	if o.ProtocolNum != nil {
-		e.int(`"protocol_num":`, *o.ProtocolNum)
+		e.int(keyProtocolNum, *o.ProtocolNum)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *PrevEvent) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *PrevEvent) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Fingerprint != nil {
-		e.key(`"fingerprint":`)
-		o.Fingerprint.encode(e)
-		e.sign(',')
+		o.Fingerprint.encode(e, keyFingerprint)
 	}
 	if o.TypeUID != 0 {
-		e.int(`"type_uid":`, int64(o.TypeUID))
+		e.int(keyTypeUID, int64(o.TypeUID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *PrivilegeAttackInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *PrivilegeAttackInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Attack != nil {
-		e.key(`"attack":`)
-		o.Attack.encode(e)
-		e.sign(',')
+		o.Attack.encode(e, keyAttack)
 	}
 	if o.PrivilegeInfoList != nil {
-		encodeList(e, `"privilege_info_list":`, o.PrivilegeInfoList)
+		encodeList(e, keyPrivilegeInfoList, o.PrivilegeInfoList)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *PrivilegeInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *PrivilegeInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.IsUnused != nil {
-		e.bool(`"is_unused":`, *o.IsUnused)
+		e.bool(keyIsUnused, *o.IsUnused)
 	}
 	if o.LastUsedTime != 0 {
-		e.int(`"last_used_time":`, o.LastUsedTime)
+		e.int(keyLastUsedTime, o.LastUsedTime)
 	}
 	if o.LastUsedTimeDT != "" {
-		e.str(`"last_used_time_dt":"`, o.LastUsedTimeDT)
+		e.str(textLastUsedTimeDT, o.LastUsedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsPrivilegeInfoTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsPrivilegeInfoTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Process) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Process) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if (o.AIAgent != nil) && e.in(8, "ai_agent") {
-		e.key(`"ai_agent":`)
-		o.AIAgent.encode(e)
-		e.sign(',')
+		o.AIAgent.encode(e, keyAIAgent)
 	}
 	if o.Ancestry != nil {
-		encodeList(e, `"ancestry":`, o.Ancestry)
+		encodeList(e, keyAncestry, o.Ancestry)
 	}
 	if o.AUID != nil {
-		e.int(`"auid":`, *o.AUID)
+		e.int(keyAUID, *o.AUID)
 	}
 	if o.CmdLine != "" {
-		e.str(`"cmd_line":"`, o.CmdLine)
+		e.str(textCmdLine, o.CmdLine)
 	}
 	if o.Container != nil {
-		e.key(`"container":`)
-		o.Container.encode(e)
-		e.sign(',')
+		o.Container.encode(e, keyContainer)
 	}
 	if o.CPID != "" {
-		e.str(`"cpid":"`, o.CPID)
+		e.str(textCPID, o.CPID)
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.EGID != nil {
-		e.int(`"egid":`, *o.EGID)
+		e.int(keyEGID, *o.EGID)
 	}
 	if o.EnvironmentVariables != nil {
-		encodeList(e, `"environment_variables":`, o.EnvironmentVariables)
+		encodeList(e, keyEnvironmentVariables, o.EnvironmentVariables)
 	}
 	if o.EUID != nil {
-		e.int(`"euid":`, *o.EUID)
+		e.int(keyEUID, *o.EUID)
 	}
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
 	if o.Group != nil {
-		e.key(`"group":`)
-		o.Group.encode(e)
-		e.sign(',')
+		o.Group.encode(e, keyGroup)
 	}
 	if (o.HostedAIAgentList != nil) && e.in(8, "hosted_ai_agent_list") {
-		encodeList(e, `"hosted_ai_agent_list":`, o.HostedAIAgentList)
+		encodeList(e, keyHostedAIAgentList, o.HostedAIAgentList)
 	}
 	if (o.HostedServices != nil) && e.in(14, "hosted_services") {
-		encodeList(e, `"hosted_services":`, o.HostedServices)
+		encodeList(e, keyHostedServices, o.HostedServices)
 	}
 	if o.Integrity != "" || o.IntegrityID != 0 {
-		e.caption(`"integrity":"`, o.Integrity, int64(o.IntegrityID), captionsIntegrityID, e.always(0))
+		e.caption(textIntegrity, o.Integrity, int64(o.IntegrityID), &captionsIntegrityID, e.always(0))
 	}
 	if o.IntegrityID != 0 {
-		e.int(`"integrity_id":`, int64(o.IntegrityID))
+		e.int(keyIntegrityID, int64(o.IntegrityID))
 	}
 	if o.Lineage != nil {
-		encodeTexts(e, `"lineage":`, o.Lineage)
+		encodeTexts(e, keyLineage, o.Lineage)
 	}
 	if o.LoadedModules != nil {
-		encodeTexts(e, `"loaded_modules":`, o.LoadedModules)
+		encodeTexts(e, keyLoadedModules, o.LoadedModules)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.NamespacePID != nil {
-		e.int(`"namespace_pid":`, *o.NamespacePID)
+		e.int(keyNamespacePID, *o.NamespacePID)
 	}
 	if o.ParentProcess != nil {
-		e.key(`"parent_process":`)
-		o.ParentProcess.encode(e)
-		e.sign(',')
+		o.ParentProcess.encode(e, keyParentProcess)
 	}
 	if o.Path != "" {
-		e.str(`"path":"`, o.Path)
+		e.str(textPath, o.Path)
 	}
 	if o.PID != nil {
-		e.int(`"pid":`, *o.PID)
+		e.int(keyPID, *o.PID)
 	}
 	if o.PTID != nil {
-		e.int(`"ptid":`, *o.PTID)
+		e.int(keyPTID, *o.PTID)
 	}
 	if o.Sandbox != "" {
-		e.str(`"sandbox":"`, o.Sandbox)
+		e.str(textSandbox, o.Sandbox)
 	}
 	if o.Session != nil {
-		e.key(`"session":`)
-		o.Session.encode(e)
-		e.sign(',')
+		o.Session.encode(e, keySession)
 	}
 	if o.TerminatedTime != 0 {
-		e.int(`"terminated_time":`, o.TerminatedTime)
+		e.int(keyTerminatedTime, o.TerminatedTime)
 	}
 	if o.TerminatedTimeDT != "" {
-		e.str(`"terminated_time_dt":"`, o.TerminatedTimeDT)
+		e.str(textTerminatedTimeDT, o.TerminatedTimeDT)
 	}
 	if o.TID != nil {
-		e.int(`"tid":`, *o.TID)
+		e.int(keyTID, *o.TID)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.User != nil {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
 	if o.WorkingDirectory != "" {
-		e.str(`"working_directory":"`, o.WorkingDirectory)
+		e.str(textWorkingDirectory, o.WorkingDirectory)
 	}
 	if o.Xattributes != nil {
-		e.json(`"xattributes":`, o.Xattributes)
+		e.json(keyXattributes, o.Xattributes)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *ProcessEntity) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ProcessEntity) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CmdLine != "" {
-		e.str(`"cmd_line":"`, o.CmdLine)
+		e.str(textCmdLine, o.CmdLine)
 	}
 	if o.CPID != "" {
-		e.str(`"cpid":"`, o.CPID)
+		e.str(textCPID, o.CPID)
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Path != "" {
-		e.str(`"path":"`, o.Path)
+		e.str(textPath, o.Path)
 	}
 	if o.PID != nil {
-		e.int(`"pid":`, *o.PID)
+		e.int(keyPID, *o.PID)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Product) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Product) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CPEName != "" {
-		e.str(`"cpe_name":"`, o.CPEName)
+		e.str(textCPEName, o.CPEName)
 	}
 	if o.DataClassification != nil {
-		e.key(`"data_classification":`)
-		o.DataClassification.encode(e)
-		e.sign(',')
+		o.DataClassification.encode(e, keyDataClassification)
 	}
 	if o.DataClassifications != nil {
-		encodeList(e, `"data_classifications":`, o.DataClassifications)
+		encodeList(e, keyDataClassifications, o.DataClassifications)
 	}
 	if o.Feature != nil {
-		e.key(`"feature":`)
-		o.Feature.encode(e)
-		e.sign(',')
+		o.Feature.encode(e, keyFeature)
 	}
 	if o.Lang != "" {
-		e.str(`"lang":"`, o.Lang)
+		e.str(textLang, o.Lang)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Path != "" {
-		e.str(`"path":"`, o.Path)
+		e.str(textPath, o.Path)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.URLString != "" {
-		e.str(`"url_string":"`, o.URLString)
+		e.str(textURLString, o.URLString)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":"`, o.VendorName)
+		e.str(textVendorName, o.VendorName)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *ProgrammaticCredential) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ProgrammaticCredential) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.LastUsedTime != 0 {
-		e.int(`"last_used_time":`, o.LastUsedTime)
+		e.int(keyLastUsedTime, o.LastUsedTime)
 	}
 	if o.LastUsedTimeDT != "" {
-		e.str(`"last_used_time_dt":"`, o.LastUsedTimeDT)
+		e.str(textLastUsedTimeDT, o.LastUsedTimeDT)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *QueryEvidence) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *QueryEvidence) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.ConnectionInfo != nil {
-		e.key(`"connection_info":`)
-		o.ConnectionInfo.encode(e)
-		e.sign(',')
+		o.ConnectionInfo.encode(e, keyConnectionInfo)
 	}
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
 	if o.Folder != nil {
-		e.key(`"folder":`)
-		o.Folder.encode(e)
-		e.sign(',')
+		o.Folder.encode(e, keyFolder)
 	}
 	if o.Group != nil {
-		e.key(`"group":`)
-		o.Group.encode(e)
-		e.sign(',')
+		o.Group.encode(e, keyGroup)
 	}
 	if o.Job != nil {
-		e.key(`"job":`)
-		o.Job.encode(e)
-		e.sign(',')
+		o.Job.encode(e, keyJob)
 	}
 	if o.Kernel != nil {
-		e.key(`"kernel":`)
-		o.Kernel.encode(e)
-		e.sign(',')
+		o.Kernel.encode(e, keyKernel)
 	}
 	if o.Module != nil {
-		e.key(`"module":`)
-		o.Module.encode(e)
-		e.sign(',')
+		o.Module.encode(e, keyModule)
 	}
 	if o.NetworkInterfaces != nil {
-		encodeList(e, `"network_interfaces":`, o.NetworkInterfaces)
+		encodeList(e, keyNetworkInterfaces, o.NetworkInterfaces)
 	}
 	if o.PeripheralDevice != nil {
-		e.key(`"peripheral_device":`)
-		o.PeripheralDevice.encode(e)
-		e.sign(',')
+		o.PeripheralDevice.encode(e, keyPeripheralDevice)
 	}
 	if o.Process != nil {
-		e.key(`"process":`)
-		o.Process.encode(e)
-		e.sign(',')
+		o.Process.encode(e, keyProcess)
 	}
 	if o.QueryType != "" || o.QueryTypeID != 0 || e.always(15) {
-		e.caption(`"query_type":"`, o.QueryType, int64(o.QueryTypeID), captionsQueryTypeID, e.always(15))
+		e.caption(textQueryType, o.QueryType, int64(o.QueryTypeID), &captionsQueryTypeID, e.always(15))
 	}
 	if o.QueryTypeID != 0 || e.always(15) {
-		e.int(`"query_type_id":`, int64(o.QueryTypeID))
+		e.int(keyQueryTypeID, int64(o.QueryTypeID))
 	}
 	if o.RegKey != nil {
-		e.key(`"reg_key":`)
-		o.RegKey.encode(e)
-		e.sign(',')
+		o.RegKey.encode(e, keyRegKey)
 	}
 	if o.RegValue != nil {
-		e.key(`"reg_value":`)
-		o.RegValue.encode(e)
-		e.sign(',')
+		o.RegValue.encode(e, keyRegValue)
 	}
 	if o.Service != nil {
-		e.key(`"service":`)
-		o.Service.encode(e)
-		e.sign(',')
+		o.Service.encode(e, keyService)
 	}
 	if o.Session != nil {
-		e.key(`"session":`)
-		o.Session.encode(e)
-		e.sign(',')
+		o.Session.encode(e, keySession)
 	}
 	if o.StartupItem != nil {
-		e.key(`"startup_item":`)
-		o.StartupItem.encode(e)
-		e.sign(',')
+		o.StartupItem.encode(e, keyStartupItem)
 	}
 	if o.State != "" {
-		e.str(`"state":"`, o.State)
+		e.str(textState, o.State)
 	}
 	if o.TCPStateID != 0 {
-		e.int(`"tcp_state_id":`, int64(o.TCPStateID))
+		e.int(keyTCPStateID, int64(o.TCPStateID))
 	}
 	if o.User != nil {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
 	if o.Users != nil {
-		encodeList(e, `"users":`, o.Users)
+		encodeList(e, keyUsers, o.Users)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *QueryInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *QueryInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Bytes != nil {
-		e.int(`"bytes":`, *o.Bytes)
+		e.int(keyBytes, *o.Bytes)
 	}
 	if o.Data != nil {
-		e.json(`"data":`, o.Data)
+		e.json(keyData, o.Data)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.QueryString != "" {
-		e.str(`"query_string":"`, o.QueryString)
+		e.str(textQueryString, o.QueryString)
 	}
 	if o.QueryTime != 0 {
-		e.int(`"query_time":`, o.QueryTime)
+		e.int(keyQueryTime, o.QueryTime)
 	}
 	if o.QueryTimeDT != "" {
-		e.str(`"query_time_dt":"`, o.QueryTimeDT)
+		e.str(textQueryTimeDT, o.QueryTimeDT)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *RegKey) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *RegKey) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.IsSystem != nil {
-		e.bool(`"is_system":`, *o.IsSystem)
+		e.bool(keyIsSystem, *o.IsSystem)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Path != "" {
-		e.str(`"path":"`, o.Path)
+		e.str(textPath, o.Path)
 	}
 	if o.SecurityDescriptor != "" {
-		e.str(`"security_descriptor":"`, o.SecurityDescriptor)
+		e.str(textSecurityDescriptor, o.SecurityDescriptor)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *RegValue) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *RegValue) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Data != nil {
-		e.json(`"data":`, o.Data)
+		e.json(keyData, o.Data)
 	}
 	if o.IsDefault != nil {
-		e.bool(`"is_default":`, *o.IsDefault)
+		e.bool(keyIsDefault, *o.IsDefault)
 	}
 	if o.IsSystem != nil {
-		e.bool(`"is_system":`, *o.IsSystem)
+		e.bool(keyIsSystem, *o.IsSystem)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Path != "" {
-		e.str(`"path":"`, o.Path)
+		e.str(textPath, o.Path)
 	}
 	if o.RegBinaryData != "" {
-		e.str(`"reg_binary_data":"`, o.RegBinaryData)
+		e.str(textRegBinaryData, o.RegBinaryData)
 	}
 	if o.RegIntegerData != nil {
-		e.int(`"reg_integer_data":`, *o.RegIntegerData)
+		e.int(keyRegIntegerData, *o.RegIntegerData)
 	}
 	if o.RegStringData != "" {
-		e.str(`"reg_string_data":"`, o.RegStringData)
+		e.str(textRegStringData, o.RegStringData)
 	}
 	if o.RegStringListData != nil {
-		encodeTexts(e, `"reg_string_list_data":`, o.RegStringListData)
+		encodeTexts(e, keyRegStringListData, o.RegStringListData)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsRegValueTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsRegValueTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *RelatedEvent) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *RelatedEvent) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Attacks != nil {
-		encodeList(e, `"attacks":`, o.Attacks)
+		encodeList(e, keyAttacks, o.Attacks)
 	}
 	if o.Count != nil {
-		e.int(`"count":`, *o.Count)
+		e.int(keyCount, *o.Count)
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.FirstSeenTime != 0 {
-		e.int(`"first_seen_time":`, o.FirstSeenTime)
+		e.int(keyFirstSeenTime, o.FirstSeenTime)
 	}
 	if o.FirstSeenTimeDT != "" {
-		e.str(`"first_seen_time_dt":"`, o.FirstSeenTimeDT)
+		e.str(textFirstSeenTimeDT, o.FirstSeenTimeDT)
 	}
 	if o.KillChain != nil {
-		encodeList(e, `"kill_chain":`, o.KillChain)
+		encodeList(e, keyKillChain, o.KillChain)
 	}
 	if o.LastSeenTime != 0 {
-		e.int(`"last_seen_time":`, o.LastSeenTime)
+		e.int(keyLastSeenTime, o.LastSeenTime)
 	}
 	if o.LastSeenTimeDT != "" {
-		e.str(`"last_seen_time_dt":"`, o.LastSeenTimeDT)
+		e.str(textLastSeenTimeDT, o.LastSeenTimeDT)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Observables != nil {
-		encodeList(e, `"observables":`, o.Observables)
+		encodeList(e, keyObservables, o.Observables)
 	}
 	if o.Product != nil {
-		e.key(`"product":`)
-		o.Product.encode(e)
-		e.sign(',')
+		o.Product.encode(e, keyProduct)
 	}
 	if o.ProductUID != "" {
-		e.str(`"product_uid":"`, o.ProductUID)
+		e.str(textProductUID, o.ProductUID)
 	}
 	if o.Severity != "" || o.SeverityID != 0 {
-		e.caption(`"severity":"`, o.Severity, int64(o.SeverityID), captionsSeverityID, e.always(0))
+		e.caption(textSeverity, o.Severity, int64(o.SeverityID), &captionsSeverityID, e.always(0))
 	}
 	if o.SeverityID != 0 {
-		e.int(`"severity_id":`, int64(o.SeverityID))
+		e.int(keySeverityID, int64(o.SeverityID))
 	}
 	if o.Status != "" {
-		e.str(`"status":"`, o.Status)
+		e.str(textStatus, o.Status)
 	}
 	if o.Tags != nil {
-		encodeList(e, `"tags":`, o.Tags)
+		encodeList(e, keyTags, o.Tags)
 	}
 	if o.Title != "" {
-		e.str(`"title":"`, o.Title)
+		e.str(textTitle, o.Title)
 	}
 	if o.Traits != nil {
-		encodeList(e, `"traits":`, o.Traits)
+		encodeList(e, keyTraits, o.Traits)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
 	if o.TypeName != "" {
-		e.str(`"type_name":"`, o.TypeName)
+		e.str(textTypeName, o.TypeName)
 	}
 	if o.TypeUID != 0 {
-		e.int(`"type_uid":`, int64(o.TypeUID))
+		e.int(keyTypeUID, int64(o.TypeUID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Remediation) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Remediation) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CISControls != nil {
-		encodeList(e, `"cis_controls":`, o.CISControls)
+		encodeList(e, keyCISControls, o.CISControls)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.KBArticleList != nil {
-		encodeList(e, `"kb_article_list":`, o.KBArticleList)
+		encodeList(e, keyKBArticleList, o.KBArticleList)
 	}
 	if o.KBArticles != nil {
-		encodeTexts(e, `"kb_articles":`, o.KBArticles)
+		encodeTexts(e, keyKBArticles, o.KBArticles)
 	}
 	if o.References != nil {
-		encodeTexts(e, `"references":`, o.References)
+		encodeTexts(e, keyReferences, o.References)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Reporter) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Reporter) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":"`, o.Hostname)
+		e.str(textHostname, o.Hostname)
 	}
 	if o.IP != "" {
-		e.str(`"ip":"`, o.IP)
+		e.str(textIP, o.IP)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Org != nil {
-		e.key(`"org":`)
-		o.Org.encode(e)
-		e.sign(',')
+		o.Org.encode(e, keyOrg)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Reputation) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Reputation) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.BaseScore != nil {
-		e.float(`"base_score":`, *o.BaseScore)
+		e.float(keyBaseScore, *o.BaseScore)
 	}
 	if o.Provider != "" {
-		e.str(`"provider":"`, o.Provider)
+		e.str(textProvider, o.Provider)
 	}
 	if o.Score != "" || o.ScoreID != 0 || e.always(15) {
-		e.caption(`"score":"`, o.Score, int64(o.ScoreID), captionsScoreID, e.always(15))
+		e.caption(textScore, o.Score, int64(o.ScoreID), &captionsScoreID, e.always(15))
 	}
 	if o.ScoreID != 0 || e.always(15) {
-		e.int(`"score_id":`, int64(o.ScoreID))
+		e.int(keyScoreID, int64(o.ScoreID))
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Request) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Request) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Containers != nil {
-		encodeList(e, `"containers":`, o.Containers)
+		encodeList(e, keyContainers, o.Containers)
 	}
 	if o.Data != nil {
-		e.json(`"data":`, o.Data)
+		e.json(keyData, o.Data)
 	}
 	if o.Flags != nil {
-		encodeTexts(e, `"flags":`, o.Flags)
+		encodeTexts(e, keyFlags, o.Flags)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *ResourceDetails) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ResourceDetails) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AgentList != nil {
-		encodeList(e, `"agent_list":`, o.AgentList)
+		encodeList(e, keyAgentList, o.AgentList)
 	}
 	if o.CloudPartition != "" {
-		e.str(`"cloud_partition":"`, o.CloudPartition)
+		e.str(textCloudPartition, o.CloudPartition)
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.Criticality != "" || o.CriticalityID != 0 {
-		e.caption(`"criticality":"`, o.Criticality, int64(o.CriticalityID), captionsCriticalityID, e.always(0))
+		e.caption(textCriticality, o.Criticality, int64(o.CriticalityID), &captionsCriticalityID, e.always(0))
 	}
 	if (o.CriticalityID != 0) && e.in(8, "criticality_id") {
-		e.int(`"criticality_id":`, int64(o.CriticalityID))
+		e.int(keyCriticalityID, int64(o.CriticalityID))
 	}
 	if o.Data != nil {
-		e.json(`"data":`, o.Data)
+		e.json(keyData, o.Data)
 	}
 	if o.DataClassification != nil {
-		e.key(`"data_classification":`)
-		o.DataClassification.encode(e)
-		e.sign(',')
+		o.DataClassification.encode(e, keyDataClassification)
 	}
 	if o.DataClassifications != nil {
-		encodeList(e, `"data_classifications":`, o.DataClassifications)
+		encodeList(e, keyDataClassifications, o.DataClassifications)
 	}
 	if (o.Device != nil) && e.in(8, "device") {
-		e.key(`"device":`)
-		o.Device.encode(e)
-		e.sign(',')
+		o.Device.encode(e, keyDevice)
 	}
 	if o.Group != nil {
-		e.key(`"group":`)
-		o.Group.encode(e)
-		e.sign(',')
+		o.Group.encode(e, keyGroup)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":"`, o.Hostname)
+		e.str(textHostname, o.Hostname)
 	}
 	if o.IP != "" {
-		e.str(`"ip":"`, o.IP)
+		e.str(textIP, o.IP)
 	}
 	if o.IsBackedUp != nil {
-		e.bool(`"is_backed_up":`, *o.IsBackedUp)
+		e.bool(keyIsBackedUp, *o.IsBackedUp)
 	}
 	if o.Labels != nil {
-		encodeTexts(e, `"labels":`, o.Labels)
+		encodeTexts(e, keyLabels, o.Labels)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Namespace != "" {
-		e.str(`"namespace":"`, o.Namespace)
+		e.str(textNamespace, o.Namespace)
 	}
 	if o.Owner != nil {
-		e.key(`"owner":`)
-		o.Owner.encode(e)
-		e.sign(',')
+		o.Owner.encode(e, keyOwner)
 	}
 	if (o.Provider != "") && e.in(12, "provider") {
-		e.str(`"provider":"`, o.Provider)
+		e.str(textProvider, o.Provider)
 	}
 	if o.Region != "" {
-		e.str(`"region":"`, o.Region)
+		e.str(textRegion, o.Region)
 	}
 	if o.ResourceRelationship != nil {
-		e.key(`"resource_relationship":`)
-		o.ResourceRelationship.encode(e)
-		e.sign(',')
+		o.ResourceRelationship.encode(e, keyResourceRelationship)
 	}
 	if o.Role != "" || o.RoleID != 0 {
-		e.caption(`"role":"`, o.Role, int64(o.RoleID), captionsRoleID, e.always(0))
+		e.caption(textRole, o.Role, int64(o.RoleID), &captionsRoleID, e.always(0))
 	}
 	if o.RoleID != 0 {
-		e.int(`"role_id":`, int64(o.RoleID))
+		e.int(keyRoleID, int64(o.RoleID))
 	}
 	if o.Tags != nil {
-		encodeList(e, `"tags":`, o.Tags)
+		encodeList(e, keyTags, o.Tags)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":"`, o.UIDAlt)
+		e.str(textUIDAlt, o.UIDAlt)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if (o.User != nil) && e.in(8, "user") {
-		e.key(`"user":`)
-		o.User.encode(e)
-		e.sign(',')
+		o.User.encode(e, keyUser)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
 	if o.Zone != "" {
-		e.str(`"zone":"`, o.Zone)
+		e.str(textZone, o.Zone)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Response) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Response) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Code != nil {
-		e.int(`"code":`, *o.Code)
+		e.int(keyCode, *o.Code)
 	}
 	if o.Containers != nil {
-		encodeList(e, `"containers":`, o.Containers)
+		encodeList(e, keyContainers, o.Containers)
 	}
 	if o.Data != nil {
-		e.json(`"data":`, o.Data)
+		e.json(keyData, o.Data)
 	}
 	if o.Error != "" {
-		e.str(`"error":"`, o.Error)
+		e.str(textError, o.Error)
 	}
 	if o.ErrorMessage != "" {
-		e.str(`"error_message":"`, o.ErrorMessage)
+		e.str(textErrorMessage, o.ErrorMessage)
 	}
 	if o.Flags != nil {
-		encodeTexts(e, `"flags":`, o.Flags)
+		encodeTexts(e, keyFlags, o.Flags)
 	}
 	if o.Message != "" {
-		e.str(`"message":"`, o.Message)
+		e.str(textMessage, o.Message)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *RPCInterface) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *RPCInterface) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AckReason != nil {
-		e.int(`"ack_reason":`, *o.AckReason)
+		e.int(keyAckReason, *o.AckReason)
 	}
 	if o.AckResult != nil {
-		e.int(`"ack_result":`, *o.AckResult)
+		e.int(keyAckResult, *o.AckResult)
 	}
 	if o.UUID != "" {
-		e.str(`"uuid":"`, o.UUID)
+		e.str(textUUID, o.UUID)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Rule) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Rule) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Category != "" {
-		e.str(`"category":"`, o.Category)
+		e.str(textCategory, o.Category)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *SAN) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *SAN) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *SBOM) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *SBOM) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.Package != nil {
-		e.key(`"package":`)
-		o.Package.encode(e)
-		e.sign(',')
+		o.Package.encode(e, keyPackage)
 	}
 	if o.Product != nil {
-		e.key(`"product":`)
-		o.Product.encode(e)
-		e.sign(',')
+		o.Product.encode(e, keyProduct)
 	}
 	if o.SoftwareComponents != nil {
-		encodeList(e, `"software_components":`, o.SoftwareComponents)
+		encodeList(e, keySoftwareComponents, o.SoftwareComponents)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsSBOMTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsSBOMTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Scan) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Scan) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsScanTypeID, e.always(15))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsScanTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *SCIM) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *SCIM) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AuthProtocol != "" || o.AuthProtocolID != 0 {
-		e.caption(`"auth_protocol":"`, o.AuthProtocol, int64(o.AuthProtocolID), captionsAuthProtocolID, e.always(0))
+		e.caption(textAuthProtocol, o.AuthProtocol, int64(o.AuthProtocolID), &captionsAuthProtocolID, e.always(0))
 	}
 	if o.AuthProtocolID != 0 {
-		e.int(`"auth_protocol_id":`, int64(o.AuthProtocolID))
+		e.int(keyAuthProtocolID, int64(o.AuthProtocolID))
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.ErrorMessage != "" {
-		e.str(`"error_message":"`, o.ErrorMessage)
+		e.str(textErrorMessage, o.ErrorMessage)
 	}
 	if o.IsGroupProvisioningEnabled != nil {
-		e.bool(`"is_group_provisioning_enabled":`, *o.IsGroupProvisioningEnabled)
+		e.bool(keyIsGroupProvisioningEnabled, *o.IsGroupProvisioningEnabled)
 	}
 	if o.IsUserProvisioningEnabled != nil {
-		e.bool(`"is_user_provisioning_enabled":`, *o.IsUserProvisioningEnabled)
+		e.bool(keyIsUserProvisioningEnabled, *o.IsUserProvisioningEnabled)
 	}
 	if o.LastRunTime != 0 {
-		e.int(`"last_run_time":`, o.LastRunTime)
+		e.int(keyLastRunTime, o.LastRunTime)
 	}
 	if o.LastRunTimeDT != "" {
-		e.str(`"last_run_time_dt":"`, o.LastRunTimeDT)
+		e.str(textLastRunTimeDT, o.LastRunTimeDT)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.ProtocolName != "" {
-		e.str(`"protocol_name":"`, o.ProtocolName)
+		e.str(textProtocolName, o.ProtocolName)
 	}
 	if o.RateLimit != nil {
-		e.int(`"rate_limit":`, *o.RateLimit)
+		e.int(keyRateLimit, *o.RateLimit)
 	}
 	if o.SCIMGroupSchema != nil {
-		e.json(`"scim_group_schema":`, o.SCIMGroupSchema)
+		e.json(keySCIMGroupSchema, o.SCIMGroupSchema)
 	}
 	if o.SCIMUserSchema != nil {
-		e.json(`"scim_user_schema":`, o.SCIMUserSchema)
+		e.json(keySCIMUserSchema, o.SCIMUserSchema)
 	}
 	if o.State != "" || o.StateID != 0 {
-		e.caption(`"state":"`, o.State, int64(o.StateID), captionsSCIMStateID, e.always(0))
+		e.caption(textState, o.State, int64(o.StateID), &captionsSCIMStateID, e.always(0))
 	}
 	if o.StateID != 0 {
-		e.int(`"state_id":`, int64(o.StateID))
+		e.int(keyStateID, int64(o.StateID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":"`, o.UIDAlt)
+		e.str(textUIDAlt, o.UIDAlt)
 	}
 	if o.URLString != "" {
-		e.str(`"url_string":"`, o.URLString)
+		e.str(textURLString, o.URLString)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":"`, o.VendorName)
+		e.str(textVendorName, o.VendorName)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Script) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Script) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.File != nil {
-		e.key(`"file":`)
-		o.File.encode(e)
-		e.sign(',')
+		o.File.encode(e, keyFile)
 	}
 	if o.Hashes != nil {
-		encodeList(e, `"hashes":`, o.Hashes)
+		encodeList(e, keyHashes, o.Hashes)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.ParentUID != "" {
-		e.str(`"parent_uid":"`, o.ParentUID)
+		e.str(textParentUID, o.ParentUID)
 	}
 	if o.ScriptContent != nil {
-		e.key(`"script_content":`)
-		o.ScriptContent.encode(e)
-		e.sign(',')
+		o.ScriptContent.encode(e, keyScriptContent)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsScriptTypeID, e.always(15))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsScriptTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *SecurityState) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *SecurityState) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.State != "" || o.StateID != 0 {
-		e.caption(`"state":"`, o.State, int64(o.StateID), captionsSecurityStateStateID, e.always(0))
+		e.caption(textState, o.State, int64(o.StateID), &captionsSecurityStateStateID, e.always(0))
 	}
 	if o.StateID != 0 {
-		e.int(`"state_id":`, int64(o.StateID))
+		e.int(keyStateID, int64(o.StateID))
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *SensorInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *SensorInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.SensorLayer != "" || o.SensorLayerID != 0 || e.always(8) {
-		e.caption(`"sensor_layer":"`, o.SensorLayer, int64(o.SensorLayerID), captionsSensorLayerID, e.always(8))
+		e.caption(textSensorLayer, o.SensorLayer, int64(o.SensorLayerID), &captionsSensorLayerID, e.always(8))
 	}
 	if o.SensorLayerID != 0 || e.always(8) {
-		e.int(`"sensor_layer_id":`, int64(o.SensorLayerID))
+		e.int(keySensorLayerID, int64(o.SensorLayerID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.UIDNumeric != nil {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Service) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Service) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Labels != nil {
-		encodeTexts(e, `"labels":`, o.Labels)
+		encodeTexts(e, keyLabels, o.Labels)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Tags != nil {
-		encodeList(e, `"tags":`, o.Tags)
+		encodeList(e, keyTags, o.Tags)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *ServicePrivilegeAnalysis) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ServicePrivilegeAnalysis) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AllPrivilegesUnused != nil {
-		e.bool(`"all_privileges_unused":`, *o.AllPrivilegesUnused)
+		e.bool(keyAllPrivilegesUnused, *o.AllPrivilegesUnused)
 	}
 	if o.AnalyzedPrivilegesCount != nil {
-		e.int(`"analyzed_privileges_count":`, *o.AnalyzedPrivilegesCount)
+		e.int(keyAnalyzedPrivilegesCount, *o.AnalyzedPrivilegesCount)
 	}
 	if o.ExecuteCount != nil {
-		e.int(`"execute_count":`, *o.ExecuteCount)
+		e.int(keyExecuteCount, *o.ExecuteCount)
 	}
 	if o.LastUsedTime != 0 {
-		e.int(`"last_used_time":`, o.LastUsedTime)
+		e.int(keyLastUsedTime, o.LastUsedTime)
 	}
 	if o.LastUsedTimeDT != "" {
-		e.str(`"last_used_time_dt":"`, o.LastUsedTimeDT)
+		e.str(textLastUsedTimeDT, o.LastUsedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.PrivilegeAttackInfoList != nil {
-		encodeList(e, `"privilege_attack_info_list":`, o.PrivilegeAttackInfoList)
+		encodeList(e, keyPrivilegeAttackInfoList, o.PrivilegeAttackInfoList)
 	}
 	if o.ReadCount != nil {
-		e.int(`"read_count":`, *o.ReadCount)
+		e.int(keyReadCount, *o.ReadCount)
 	}
 	if o.UnusedPrivilegesCount != nil {
-		e.int(`"unused_privileges_count":`, *o.UnusedPrivilegesCount)
+		e.int(keyUnusedPrivilegesCount, *o.UnusedPrivilegesCount)
 	}
 	if o.WriteCount != nil {
-		e.int(`"write_count":`, *o.WriteCount)
+		e.int(keyWriteCount, *o.WriteCount)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Session) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Session) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Count != nil {
-		e.int(`"count":`, *o.Count)
+		e.int(keyCount, *o.Count)
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.CredentialUID != "" {
-		e.str(`"credential_uid":"`, o.CredentialUID)
+		e.str(textCredentialUID, o.CredentialUID)
 	}
 	if o.ExpirationReason != "" {
-		e.str(`"expiration_reason":"`, o.ExpirationReason)
+		e.str(textExpirationReason, o.ExpirationReason)
 	}
 	if o.ExpirationTime != 0 {
-		e.int(`"expiration_time":`, o.ExpirationTime)
+		e.int(keyExpirationTime, o.ExpirationTime)
 	}
 	if o.ExpirationTimeDT != "" {
-		e.str(`"expiration_time_dt":"`, o.ExpirationTimeDT)
+		e.str(textExpirationTimeDT, o.ExpirationTimeDT)
 	}
 	if o.IsMFA != nil {
-		e.bool(`"is_mfa":`, *o.IsMFA)
+		e.bool(keyIsMFA, *o.IsMFA)
 	}
 	if o.IsRemote != nil {
-		e.bool(`"is_remote":`, *o.IsRemote)
+		e.bool(keyIsRemote, *o.IsRemote)
 	}
 	if o.IsVPN != nil {
-		e.bool(`"is_vpn":`, *o.IsVPN)
+		e.bool(keyIsVPN, *o.IsVPN)
 	}
 	if o.Issuer != "" {
-		e.str(`"issuer":"`, o.Issuer)
+		e.str(textIssuer, o.Issuer)
 	}
 	if o.Terminal != "" {
-		e.str(`"terminal":"`, o.Terminal)
+		e.str(textTerminal, o.Terminal)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":"`, o.UIDAlt)
+		e.str(textUIDAlt, o.UIDAlt)
 	}
 	if o.UUID != "" {
-		e.str(`"uuid":"`, o.UUID)
+		e.str(textUUID, o.UUID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *SoftwareComponent) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *SoftwareComponent) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Author != "" {
-		e.str(`"author":"`, o.Author)
+		e.str(textAuthor, o.Author)
 	}
 	if o.Hash != nil {
-		e.key(`"hash":`)
-		o.Hash.encode(e)
-		e.sign(',')
+		o.Hash.encode(e, keyHash)
 	}
 	if o.License != "" {
-		e.str(`"license":"`, o.License)
+		e.str(textLicense, o.License)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.PURL != "" {
-		e.str(`"purl":"`, o.PURL)
+		e.str(textPURL, o.PURL)
 	}
 	if o.RelatedComponent != "" {
-		e.str(`"related_component":"`, o.RelatedComponent)
+		e.str(textRelatedComponent, o.RelatedComponent)
 	}
 	if o.Relationship != "" || o.RelationshipID != 0 {
-		e.caption(`"relationship":"`, o.Relationship, int64(o.RelationshipID), captionsRelationshipID, e.always(0))
+		e.caption(textRelationship, o.Relationship, int64(o.RelationshipID), &captionsRelationshipID, e.always(0))
 	}
 	if o.RelationshipID != 0 {
-		e.int(`"relationship_id":`, int64(o.RelationshipID))
+		e.int(keyRelationshipID, int64(o.RelationshipID))
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsSoftwareComponentTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsSoftwareComponentTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Span) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Span) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Duration != nil {
-		e.int(`"duration":`, *o.Duration)
+		e.int(keyDuration, *o.Duration)
 	}
 	if o.EndTime != 0 || e.always(15) {
-		e.int(`"end_time":`, o.EndTime)
+		e.int(keyEndTime, o.EndTime)
 	}
 	if o.EndTimeDT != "" {
-		e.str(`"end_time_dt":"`, o.EndTimeDT)
+		e.str(textEndTimeDT, o.EndTimeDT)
 	}
 	if o.Message != "" {
-		e.str(`"message":"`, o.Message)
+		e.str(textMessage, o.Message)
 	}
 	if o.Operation != "" {
-		e.str(`"operation":"`, o.Operation)
+		e.str(textOperation, o.Operation)
 	}
 	if o.ParentUID != "" {
-		e.str(`"parent_uid":"`, o.ParentUID)
+		e.str(textParentUID, o.ParentUID)
 	}
 	if o.Service != nil {
-		e.key(`"service":`)
-		o.Service.encode(e)
-		e.sign(',')
+		o.Service.encode(e, keyService)
 	}
 	if o.StartTime != 0 || e.always(15) {
-		e.int(`"start_time":`, o.StartTime)
+		e.int(keyStartTime, o.StartTime)
 	}
 	if o.StartTimeDT != "" {
-		e.str(`"start_time_dt":"`, o.StartTimeDT)
+		e.str(textStartTimeDT, o.StartTimeDT)
 	}
 	if o.StatusCode != "" {
-		e.str(`"status_code":"`, o.StatusCode)
+		e.str(textStatusCode, o.StatusCode)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *SSO) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *SSO) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AuthProtocol != "" || o.AuthProtocolID != 0 {
-		e.caption(`"auth_protocol":"`, o.AuthProtocol, int64(o.AuthProtocolID), captionsAuthProtocolID, e.always(0))
+		e.caption(textAuthProtocol, o.AuthProtocol, int64(o.AuthProtocolID), &captionsAuthProtocolID, e.always(0))
 	}
 	if o.AuthProtocolID != 0 {
-		e.int(`"auth_protocol_id":`, int64(o.AuthProtocolID))
+		e.int(keyAuthProtocolID, int64(o.AuthProtocolID))
 	}
 	if o.Certificate != nil {
-		e.key(`"certificate":`)
-		o.Certificate.encode(e)
-		e.sign(',')
+		o.Certificate.encode(e, keyCertificate)
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.DurationMins != nil {
-		e.int(`"duration_mins":`, *o.DurationMins)
+		e.int(keyDurationMins, *o.DurationMins)
 	}
 	if o.IdleTimeout != nil {
-		e.int(`"idle_timeout":`, *o.IdleTimeout)
+		e.int(keyIdleTimeout, *o.IdleTimeout)
 	}
 	if o.LoginEndpoint != "" {
-		e.str(`"login_endpoint":"`, o.LoginEndpoint)
+		e.str(textLoginEndpoint, o.LoginEndpoint)
 	}
 	if o.LogoutEndpoint != "" {
-		e.str(`"logout_endpoint":"`, o.LogoutEndpoint)
+		e.str(textLogoutEndpoint, o.LogoutEndpoint)
 	}
 	if o.MetadataEndpoint != "" {
-		e.str(`"metadata_endpoint":"`, o.MetadataEndpoint)
+		e.str(textMetadataEndpoint, o.MetadataEndpoint)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.ProtocolName != "" {
-		e.str(`"protocol_name":"`, o.ProtocolName)
+		e.str(textProtocolName, o.ProtocolName)
 	}
 	if o.Scopes != nil {
-		encodeTexts(e, `"scopes":`, o.Scopes)
+		encodeTexts(e, keyScopes, o.Scopes)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":"`, o.VendorName)
+		e.str(textVendorName, o.VendorName)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *StartupItem) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *StartupItem) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Driver != nil {
-		e.key(`"driver":`)
-		o.Driver.encode(e)
-		e.sign(',')
+		o.Driver.encode(e, keyDriver)
 	}
 	if o.Job != nil {
-		e.key(`"job":`)
-		o.Job.encode(e)
-		e.sign(',')
+		o.Job.encode(e, keyJob)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Process != nil {
-		e.key(`"process":`)
-		o.Process.encode(e)
-		e.sign(',')
+		o.Process.encode(e, keyProcess)
 	}
 	if o.RunModeIDs != nil {
-		encodeInts(e, `"run_mode_ids":`, o.RunModeIDs)
+		encodeInts(e, keyRunModeIDs, o.RunModeIDs)
 	}
 	if o.RunModes != nil || o.RunModeIDs != nil {
-		encodeCaptions(e, `"run_modes":`, o.RunModes, o.RunModeIDs, captionsRunModeID)
+		encodeCaptions(e, keyRunModes, o.RunModes, o.RunModeIDs, &captionsRunModeID)
 	}
 	if o.RunState != "" || o.RunStateID != 0 {
-		e.caption(`"run_state":"`, o.RunState, int64(o.RunStateID), captionsStartupItemRunStateID, e.always(0))
+		e.caption(textRunState, o.RunState, int64(o.RunStateID), &captionsStartupItemRunStateID, e.always(0))
 	}
 	if o.RunStateID != 0 {
-		e.int(`"run_state_id":`, int64(o.RunStateID))
+		e.int(keyRunStateID, int64(o.RunStateID))
 	}
 	if o.StartType != "" || o.StartTypeID != 0 || e.always(15) {
-		e.caption(`"start_type":"`, o.StartType, int64(o.StartTypeID), captionsStartTypeID, e.always(15))
+		e.caption(textStartType, o.StartType, int64(o.StartTypeID), &captionsStartTypeID, e.always(15))
 	}
 	if o.StartTypeID != 0 || e.always(15) {
-		e.int(`"start_type_id":`, int64(o.StartTypeID))
+		e.int(keyStartTypeID, int64(o.StartTypeID))
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsStartupItemTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsStartupItemTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.WinService != nil {
-		e.key(`"win_service":`)
-		o.WinService.encode(e)
-		e.sign(',')
+		o.WinService.encode(e, keyWinService)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *SubTechnique) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *SubTechnique) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Table) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Table) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.Groups != nil {
-		encodeList(e, `"groups":`, o.Groups)
+		encodeList(e, keyGroups, o.Groups)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Size != nil {
-		e.int(`"size":`, *o.Size)
+		e.int(keySize, *o.Size)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Tactic) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Tactic) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Technique) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Technique) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *ThreatActor) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *ThreatActor) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsThreatActorTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsThreatActorTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Ticket) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Ticket) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.SrcURL != "" {
-		e.str(`"src_url":"`, o.SrcURL)
+		e.str(textSrcURL, o.SrcURL)
 	}
 	if o.Status != "" || o.StatusID != 0 {
-		e.caption(`"status":"`, o.Status, int64(o.StatusID), captionsTicketStatusID, e.always(0))
+		e.caption(textStatus, o.Status, int64(o.StatusID), &captionsTicketStatusID, e.always(0))
 	}
 	if o.StatusDetails != nil {
-		encodeTexts(e, `"status_details":`, o.StatusDetails)
+		encodeTexts(e, keyStatusDetails, o.StatusDetails)
 	}
 	if o.StatusID != 0 {
-		e.int(`"status_id":`, int64(o.StatusID))
+		e.int(keyStatusID, int64(o.StatusID))
 	}
 	if o.Title != "" {
-		e.str(`"title":"`, o.Title)
+		e.str(textTitle, o.Title)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsTicketTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsTicketTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Timespan) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Timespan) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Duration != nil {
-		e.int(`"duration":`, *o.Duration)
+		e.int(keyDuration, *o.Duration)
 	}
 	if o.DurationDays != nil {
-		e.int(`"duration_days":`, *o.DurationDays)
+		e.int(keyDurationDays, *o.DurationDays)
 	}
 	if o.DurationHours != nil {
-		e.int(`"duration_hours":`, *o.DurationHours)
+		e.int(keyDurationHours, *o.DurationHours)
 	}
 	if o.DurationMins != nil {
-		e.int(`"duration_mins":`, *o.DurationMins)
+		e.int(keyDurationMins, *o.DurationMins)
 	}
 	if o.DurationMonths != nil {
-		e.int(`"duration_months":`, *o.DurationMonths)
+		e.int(keyDurationMonths, *o.DurationMonths)
 	}
 	if o.DurationSecs != nil {
-		e.int(`"duration_secs":`, *o.DurationSecs)
+		e.int(keyDurationSecs, *o.DurationSecs)
 	}
 	if o.DurationWeeks != nil {
-		e.int(`"duration_weeks":`, *o.DurationWeeks)
+		e.int(keyDurationWeeks, *o.DurationWeeks)
 	}
 	if o.DurationYears != nil {
-		e.int(`"duration_years":`, *o.DurationYears)
+		e.int(keyDurationYears, *o.DurationYears)
 	}
 	if o.EndTime != 0 {
-		e.int(`"end_time":`, o.EndTime)
+		e.int(keyEndTime, o.EndTime)
 	}
 	if o.EndTimeDT != "" {
-		e.str(`"end_time_dt":"`, o.EndTimeDT)
+		e.str(textEndTimeDT, o.EndTimeDT)
 	}
 	if o.StartTime != 0 {
-		e.int(`"start_time":`, o.StartTime)
+		e.int(keyStartTime, o.StartTime)
 	}
 	if o.StartTimeDT != "" {
-		e.str(`"start_time_dt":"`, o.StartTimeDT)
+		e.str(textStartTimeDT, o.StartTimeDT)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsTimespanTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsTimespanTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *TLS) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *TLS) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Alert != nil {
-		e.int(`"alert":`, *o.Alert)
+		e.int(keyAlert, *o.Alert)
 	}
 	if o.Certificate != nil {
-		e.key(`"certificate":`)
-		o.Certificate.encode(e)
-		e.sign(',')
+		o.Certificate.encode(e, keyCertificate)
 	}
 	if o.CertificateChain != nil {
-		encodeTexts(e, `"certificate_chain":`, o.CertificateChain)
+		encodeTexts(e, keyCertificateChain, o.CertificateChain)
 	}
 	if o.Cipher != "" {
-		e.str(`"cipher":"`, o.Cipher)
+		e.str(textCipher, o.Cipher)
 	}
 	if o.ClientCiphers != nil {
-		encodeTexts(e, `"client_ciphers":`, o.ClientCiphers)
+		encodeTexts(e, keyClientCiphers, o.ClientCiphers)
 	}
 	if o.ExtensionList != nil {
-		encodeList(e, `"extension_list":`, o.ExtensionList)
+		encodeList(e, keyExtensionList, o.ExtensionList)
 	}
 	if o.HandshakeDur != nil {
-		e.int(`"handshake_dur":`, *o.HandshakeDur)
+		e.int(keyHandshakeDur, *o.HandshakeDur)
 	}
 	if o.JA3Hash != nil {
-		e.key(`"ja3_hash":`)
-		o.JA3Hash.encode(e)
-		e.sign(',')
+		o.JA3Hash.encode(e, keyJA3Hash)
 	}
 	if o.JA3SHash != nil {
-		e.key(`"ja3s_hash":`)
-		o.JA3SHash.encode(e)
-		e.sign(',')
+		o.JA3SHash.encode(e, keyJA3SHash)
 	}
 	if o.KeyLength != nil {
-		e.int(`"key_length":`, *o.KeyLength)
+		e.int(keyKeyLength, *o.KeyLength)
 	}
 	if o.SANs != nil {
-		encodeList(e, `"sans":`, o.SANs)
+		encodeList(e, keySANs, o.SANs)
 	}
 	if o.ServerCiphers != nil {
-		encodeTexts(e, `"server_ciphers":`, o.ServerCiphers)
+		encodeTexts(e, keyServerCiphers, o.ServerCiphers)
 	}
 	if o.SNI != "" {
-		e.str(`"sni":"`, o.SNI)
+		e.str(textSNI, o.SNI)
 	}
 	if o.TLSExtensionList != nil {
-		encodeList(e, `"tls_extension_list":`, o.TLSExtensionList)
+		encodeList(e, keyTLSExtensionList, o.TLSExtensionList)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *TLSExtension) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *TLSExtension) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Data != nil {
-		e.json(`"data":`, o.Data)
+		e.json(keyData, o.Data)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsTLSExtensionTypeID, e.always(15))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsTLSExtensionTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Token) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Token) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.ExpirationTime != 0 {
-		e.int(`"expiration_time":`, o.ExpirationTime)
+		e.int(keyExpirationTime, o.ExpirationTime)
 	}
 	if o.ExpirationTimeDT != "" {
-		e.str(`"expiration_time_dt":"`, o.ExpirationTimeDT)
+		e.str(textExpirationTimeDT, o.ExpirationTimeDT)
 	}
 	if o.IsRenewable != nil {
-		e.bool(`"is_renewable":`, *o.IsRenewable)
+		e.bool(keyIsRenewable, *o.IsRenewable)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.TenantUID != "" {
-		e.str(`"tenant_uid":"`, o.TenantUID)
+		e.str(textTenantUID, o.TenantUID)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsTokenTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsTokenTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.Zone != "" {
-		e.str(`"zone":"`, o.Zone)
+		e.str(textZone, o.Zone)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Trace) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Trace) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Duration != nil {
-		e.int(`"duration":`, *o.Duration)
+		e.int(keyDuration, *o.Duration)
 	}
 	if o.EndTime != 0 {
-		e.int(`"end_time":`, o.EndTime)
+		e.int(keyEndTime, o.EndTime)
 	}
 	if o.EndTimeDT != "" {
-		e.str(`"end_time_dt":"`, o.EndTimeDT)
+		e.str(textEndTimeDT, o.EndTimeDT)
 	}
 	if o.Flags != nil {
-		encodeTexts(e, `"flags":`, o.Flags)
+		encodeTexts(e, keyFlags, o.Flags)
 	}
 	if o.Service != nil {
-		e.key(`"service":`)
-		o.Service.encode(e)
-		e.sign(',')
+		o.Service.encode(e, keyService)
 	}
 	if o.Span != nil {
-		e.key(`"span":`)
-		o.Span.encode(e)
-		e.sign(',')
+		o.Span.encode(e, keySpan)
 	}
 	if o.StartTime != 0 {
-		e.int(`"start_time":`, o.StartTime)
+		e.int(keyStartTime, o.StartTime)
 	}
 	if o.StartTimeDT != "" {
-		e.str(`"start_time_dt":"`, o.StartTimeDT)
+		e.str(textStartTimeDT, o.StartTimeDT)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Trait) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Trait) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Category != "" {
-		e.str(`"category":"`, o.Category)
+		e.str(textCategory, o.Category)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.Values != nil {
-		encodeTexts(e, `"values":`, o.Values)
+		encodeTexts(e, keyValues, o.Values)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *TransformationInfo) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *TransformationInfo) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Lang != "" {
-		e.str(`"lang":"`, o.Lang)
+		e.str(textLang, o.Lang)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Product != nil {
-		e.key(`"product":`)
-		o.Product.encode(e)
-		e.sign(',')
+		o.Product.encode(e, keyProduct)
 	}
 	if o.Time != 0 {
-		e.int(`"time":`, o.Time)
+		e.int(keyTime, o.Time)
 	}
 	if o.TimeDT != "" {
-		e.str(`"time_dt":"`, o.TimeDT)
+		e.str(textTimeDT, o.TimeDT)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.URLString != "" {
-		e.str(`"url_string":"`, o.URLString)
+		e.str(textURLString, o.URLString)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *TSIG) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *TSIG) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Algorithm != "" {
-		e.str(`"algorithm":"`, o.Algorithm)
+		e.str(textAlgorithm, o.Algorithm)
 	}
 	if o.Error != "" || o.ErrorID != 0 {
-		e.caption(`"error":"`, o.Error, int64(o.ErrorID), captionsErrorID, e.always(0))
+		e.caption(textError, o.Error, int64(o.ErrorID), &captionsErrorID, e.always(0))
 	}
 	if o.ErrorID != 0 {
-		e.int(`"error_id":`, int64(o.ErrorID))
+		e.int(keyErrorID, int64(o.ErrorID))
 	}
 	if o.KeyName != "" {
-		e.str(`"key_name":"`, o.KeyName)
+		e.str(textKeyName, o.KeyName)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *UnmannedAerialSystem) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *UnmannedAerialSystem) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.HWInfo != nil {
-		e.key(`"hw_info":`)
-		o.HWInfo.encode(e)
-		e.sign(',')
+		o.HWInfo.encode(e, keyHWInfo)
 	}
 	if o.Location != nil {
-		e.key(`"location":`)
-		o.Location.encode(e)
-		e.sign(',')
+		o.Location.encode(e, keyLocation)
 	}
 	if o.Model != "" {
-		e.str(`"model":"`, o.Model)
+		e.str(textModel, o.Model)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.SerialNumber != "" {
-		e.str(`"serial_number":"`, o.SerialNumber)
+		e.str(textSerialNumber, o.SerialNumber)
 	}
 	if o.Speed != "" {
-		e.str(`"speed":"`, o.Speed)
+		e.str(textSpeed, o.Speed)
 	}
 	if o.SpeedAccuracy != "" {
-		e.str(`"speed_accuracy":"`, o.SpeedAccuracy)
+		e.str(textSpeedAccuracy, o.SpeedAccuracy)
 	}
 	if o.TrackDirection != "" {
-		e.str(`"track_direction":"`, o.TrackDirection)
+		e.str(textTrackDirection, o.TrackDirection)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsUnmannedAerialSystemTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsUnmannedAerialSystemTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":"`, o.UIDAlt)
+		e.str(textUIDAlt, o.UIDAlt)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.UUID != "" {
-		e.str(`"uuid":"`, o.UUID)
+		e.str(textUUID, o.UUID)
 	}
 	if o.VerticalSpeed != "" {
-		e.str(`"vertical_speed":"`, o.VerticalSpeed)
+		e.str(textVerticalSpeed, o.VerticalSpeed)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *UnmannedSystemOperatingArea) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *UnmannedSystemOperatingArea) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AerialHeight != "" {
-		e.str(`"aerial_height":"`, o.AerialHeight)
+		e.str(textAerialHeight, o.AerialHeight)
 	}
 	if o.AltitudeCeiling != "" {
-		e.str(`"altitude_ceiling":"`, o.AltitudeCeiling)
+		e.str(textAltitudeCeiling, o.AltitudeCeiling)
 	}
 	if o.AltitudeFloor != "" {
-		e.str(`"altitude_floor":"`, o.AltitudeFloor)
+		e.str(textAltitudeFloor, o.AltitudeFloor)
 	}
 	if o.City != "" {
-		e.str(`"city":"`, o.City)
+		e.str(textCity, o.City)
 	}
 	if o.Continent != "" {
-		e.str(`"continent":"`, o.Continent)
+		e.str(textContinent, o.Continent)
 	}
 	if o.Coordinates != nil {
-		encodeFloats(e, `"coordinates":`, o.Coordinates)
+		encodeFloats(e, keyCoordinates, o.Coordinates)
 	}
 	if o.Count != nil {
-		e.int(`"count":`, *o.Count)
+		e.int(keyCount, *o.Count)
 	}
 	if o.Country != "" {
-		e.str(`"country":"`, o.Country)
+		e.str(textCountry, o.Country)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.EndTime != 0 {
-		e.int(`"end_time":`, o.EndTime)
+		e.int(keyEndTime, o.EndTime)
 	}
 	if o.EndTimeDT != "" {
-		e.str(`"end_time_dt":"`, o.EndTimeDT)
+		e.str(textEndTimeDT, o.EndTimeDT)
 	}
 	if o.GeodeticAltitude != "" {
-		e.str(`"geodetic_altitude":"`, o.GeodeticAltitude)
+		e.str(textGeodeticAltitude, o.GeodeticAltitude)
 	}
 	if o.GeodeticVerticalAccuracy != "" {
-		e.str(`"geodetic_vertical_accuracy":"`, o.GeodeticVerticalAccuracy)
+		e.str(textGeodeticVerticalAccuracy, o.GeodeticVerticalAccuracy)
 	}
 	if o.Geohash != "" {
-		e.str(`"geohash":"`, o.Geohash)
+		e.str(textGeohash, o.Geohash)
 	}
 	if o.HorizontalAccuracy != "" {
-		e.str(`"horizontal_accuracy":"`, o.HorizontalAccuracy)
+		e.str(textHorizontalAccuracy, o.HorizontalAccuracy)
 	}
 	if o.IsOnPremises != nil {
-		e.bool(`"is_on_premises":`, *o.IsOnPremises)
+		e.bool(keyIsOnPremises, *o.IsOnPremises)
 	}
 	if o.ISP != "" {
-		e.str(`"isp":"`, o.ISP)
+		e.str(textISP, o.ISP)
 	}
 	if o.Lat != nil {
-		e.float(`"lat":`, *o.Lat)
+		e.float(keyLat, *o.Lat)
 	}
 	if o.Locations != nil {
-		encodeList(e, `"locations":`, o.Locations)
+		encodeList(e, keyLocations, o.Locations)
 	}
 	if o.Long != nil {
-		e.float(`"long":`, *o.Long)
+		e.float(keyLong, *o.Long)
 	}
 	if o.PostalCode != "" {
-		e.str(`"postal_code":"`, o.PostalCode)
+		e.str(textPostalCode, o.PostalCode)
 	}
 	if o.PressureAltitude != "" {
-		e.str(`"pressure_altitude":"`, o.PressureAltitude)
+		e.str(textPressureAltitude, o.PressureAltitude)
 	}
 	if o.Provider != "" {
-		e.str(`"provider":"`, o.Provider)
+		e.str(textProvider, o.Provider)
 	}
 	if o.Radius != "" {
-		e.str(`"radius":"`, o.Radius)
+		e.str(textRadius, o.Radius)
 	}
 	if o.Region != "" {
-		e.str(`"region":"`, o.Region)
+		e.str(textRegion, o.Region)
 	}
 	if o.StartTime != 0 {
-		e.int(`"start_time":`, o.StartTime)
+		e.int(keyStartTime, o.StartTime)
 	}
 	if o.StartTimeDT != "" {
-		e.str(`"start_time_dt":"`, o.StartTimeDT)
+		e.str(textStartTimeDT, o.StartTimeDT)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsUnmannedSystemOperatingAreaTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsUnmannedSystemOperatingAreaTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *URL) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *URL) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Categories != nil || o.CategoryIDs != nil {
-		encodeCaptions(e, `"categories":`, o.Categories, o.CategoryIDs, captionsURLCategoryID)
+		encodeCaptions(e, keyCategories, o.Categories, o.CategoryIDs, &captionsURLCategoryID)
 	}
 	if o.CategoryIDs != nil {
-		encodeInts(e, `"category_ids":`, o.CategoryIDs)
+		encodeInts(e, keyCategoryIDs, o.CategoryIDs)
 	}
 	if o.Domain != "" {
-		e.str(`"domain":"`, o.Domain)
+		e.str(textDomain, o.Domain)
 	}
 	if o.Hostname != "" {
-		e.str(`"hostname":"`, o.Hostname)
+		e.str(textHostname, o.Hostname)
 	}
 	if o.Path != "" {
-		e.str(`"path":"`, o.Path)
+		e.str(textPath, o.Path)
 	}
 	if o.Port != 0 {
-		e.int(`"port":`, o.Port)
+		e.int(keyPort, o.Port)
 	}
 	if o.QueryString != "" {
-		e.str(`"query_string":"`, o.QueryString)
+		e.str(textQueryString, o.QueryString)
 	}
 	if o.ResourceType != "" {
-		e.str(`"resource_type":"`, o.ResourceType)
+		e.str(textResourceType, o.ResourceType)
 	}
 	if o.Scheme != "" {
-		e.str(`"scheme":"`, o.Scheme)
+		e.str(textScheme, o.Scheme)
 	}
 	if o.Subdomain != "" {
-		e.str(`"subdomain":"`, o.Subdomain)
+		e.str(textSubdomain, o.Subdomain)
 	}
 	if o.URLString != "" {
-		e.str(`"url_string":"`, o.URLString)
+		e.str(textURLString, o.URLString)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *User) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *User) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Account != nil {
-		e.key(`"account":`)
-		o.Account.encode(e)
-		e.sign(',')
+		o.Account.encode(e, keyAccount)
 	}
 	if o.CredentialUID != "" {
-		e.str(`"credential_uid":"`, o.CredentialUID)
+		e.str(textCredentialUID, o.CredentialUID)
 	}
 	if o.DisplayName != "" {
-		e.str(`"display_name":"`, o.DisplayName)
+		e.str(textDisplayName, o.DisplayName)
 	}
 	if o.Domain != "" {
-		e.str(`"domain":"`, o.Domain)
+		e.str(textDomain, o.Domain)
 	}
 	if o.EmailAddr != "" {
-		e.str(`"email_addr":"`, o.EmailAddr)
+		e.str(textEmailAddr, o.EmailAddr)
 	}
 	if o.ForwardAddr != "" {
-		e.str(`"forward_addr":"`, o.ForwardAddr)
+		e.str(textForwardAddr, o.ForwardAddr)
 	}
 	if o.FullName != "" {
-		e.str(`"full_name":"`, o.FullName)
+		e.str(textFullName, o.FullName)
 	}
 	if o.Groups != nil {
-		encodeList(e, `"groups":`, o.Groups)
+		encodeList(e, keyGroups, o.Groups)
 	}
 	if o.HasMFA != nil {
-		e.bool(`"has_mfa":`, *o.HasMFA)
+		e.bool(keyHasMFA, *o.HasMFA)
 	}
 	if o.LDAPPerson != nil {
-		e.key(`"ldap_person":`)
-		o.LDAPPerson.encode(e)
-		e.sign(',')
+		o.LDAPPerson.encode(e, keyLDAPPerson)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Org != nil {
-		e.key(`"org":`)
-		o.Org.encode(e)
-		e.sign(',')
+		o.Org.encode(e, keyOrg)
 	}
 	if o.PhoneNumber != "" {
-		e.str(`"phone_number":"`, o.PhoneNumber)
+		e.str(textPhoneNumber, o.PhoneNumber)
 	}
 	if o.ProgrammaticCredentials != nil {
-		encodeList(e, `"programmatic_credentials":`, o.ProgrammaticCredentials)
+		encodeList(e, keyProgrammaticCredentials, o.ProgrammaticCredentials)
 	}
 	if o.RiskLevel != "" || o.RiskLevelID != 0 {
-		e.caption(`"risk_level":"`, o.RiskLevel, int64(o.RiskLevelID), captionsRiskLevelID, e.always(0))
+		e.caption(textRiskLevel, o.RiskLevel, int64(o.RiskLevelID), &captionsRiskLevelID, e.always(0))
 	}
 	if o.RiskLevelID != 0 {
-		e.int(`"risk_level_id":`, int64(o.RiskLevelID))
+		e.int(keyRiskLevelID, int64(o.RiskLevelID))
 	}
 	if o.RiskScore != nil {
-		e.int(`"risk_score":`, *o.RiskScore)
+		e.int(keyRiskScore, *o.RiskScore)
 	}
 	if o.Type != "" || o.TypeID != 0 {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsUserTypeID, e.always(0))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsUserTypeID, e.always(0))
 	}
 	if o.TypeID != 0 {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":"`, o.UIDAlt)
+		e.str(textUIDAlt, o.UIDAlt)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *VendorAttributes) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *VendorAttributes) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Severity != "" || o.SeverityID != 0 {
-		e.caption(`"severity":"`, o.Severity, int64(o.SeverityID), captionsSeverityID, e.always(0))
+		e.caption(textSeverity, o.Severity, int64(o.SeverityID), &captionsSeverityID, e.always(0))
 	}
 	if o.SeverityID != 0 {
-		e.int(`"severity_id":`, int64(o.SeverityID))
+		e.int(keySeverityID, int64(o.SeverityID))
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Vulnerability) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Vulnerability) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.Advisory != nil {
-		e.key(`"advisory":`)
-		o.Advisory.encode(e)
-		e.sign(',')
+		o.Advisory.encode(e, keyAdvisory)
 	}
 	if o.AffectedCode != nil {
-		encodeList(e, `"affected_code":`, o.AffectedCode)
+		encodeList(e, keyAffectedCode, o.AffectedCode)
 	}
 	if o.AffectedPackages != nil {
-		encodeList(e, `"affected_packages":`, o.AffectedPackages)
+		encodeList(e, keyAffectedPackages, o.AffectedPackages)
 	}
 	if o.Category != "" {
-		e.str(`"category":"`, o.Category)
+		e.str(textCategory, o.Category)
 	}
 	if o.CVE != nil {
-		e.key(`"cve":`)
-		o.CVE.encode(e)
-		e.sign(',')
+		o.CVE.encode(e, keyCVE)
 	}
 	if o.CWE != nil {
-		e.key(`"cwe":`)
-		o.CWE.encode(e)
-		e.sign(',')
+		o.CWE.encode(e, keyCWE)
 	}
 	if o.DependencyChain != "" {
-		e.str(`"dependency_chain":"`, o.DependencyChain)
+		e.str(textDependencyChain, o.DependencyChain)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.ExploitLastSeenTime != 0 {
-		e.int(`"exploit_last_seen_time":`, o.ExploitLastSeenTime)
+		e.int(keyExploitLastSeenTime, o.ExploitLastSeenTime)
 	}
 	if o.ExploitLastSeenTimeDT != "" {
-		e.str(`"exploit_last_seen_time_dt":"`, o.ExploitLastSeenTimeDT)
+		e.str(textExploitLastSeenTimeDT, o.ExploitLastSeenTimeDT)
 	}
 	if o.ExploitRefURL != "" {
-		e.str(`"exploit_ref_url":"`, o.ExploitRefURL)
+		e.str(textExploitRefURL, o.ExploitRefURL)
 	}
 	if o.ExploitRequirement != "" {
-		e.str(`"exploit_requirement":"`, o.ExploitRequirement)
+		e.str(textExploitRequirement, o.ExploitRequirement)
 	}
 	if o.ExploitType != "" {
-		e.str(`"exploit_type":"`, o.ExploitType)
+		e.str(textExploitType, o.ExploitType)
 	}
 	if o.FirstSeenTime != 0 {
-		e.int(`"first_seen_time":`, o.FirstSeenTime)
+		e.int(keyFirstSeenTime, o.FirstSeenTime)
 	}
 	if o.FirstSeenTimeDT != "" {
-		e.str(`"first_seen_time_dt":"`, o.FirstSeenTimeDT)
+		e.str(textFirstSeenTimeDT, o.FirstSeenTimeDT)
 	}
 	if o.FixAvailable != nil {
-		e.bool(`"fix_available":`, *o.FixAvailable)
+		e.bool(keyFixAvailable, *o.FixAvailable)
 	}
 	if o.FixCoverage != "" || o.FixCoverageID != 0 {
-		e.caption(`"fix_coverage":"`, o.FixCoverage, int64(o.FixCoverageID), captionsFixCoverageID, e.always(0))
+		e.caption(textFixCoverage, o.FixCoverage, int64(o.FixCoverageID), &captionsFixCoverageID, e.always(0))
 	}
 	if o.FixCoverageID != 0 {
-		e.int(`"fix_coverage_id":`, int64(o.FixCoverageID))
+		e.int(keyFixCoverageID, int64(o.FixCoverageID))
 	}
 	if o.IsExploitAvailable != nil {
-		e.bool(`"is_exploit_available":`, *o.IsExploitAvailable)
+		e.bool(keyIsExploitAvailable, *o.IsExploitAvailable)
 	}
 	if o.IsFixAvailable != nil {
-		e.bool(`"is_fix_available":`, *o.IsFixAvailable)
+		e.bool(keyIsFixAvailable, *o.IsFixAvailable)
 	}
 	if o.KBArticleList != nil {
-		encodeList(e, `"kb_article_list":`, o.KBArticleList)
+		encodeList(e, keyKBArticleList, o.KBArticleList)
 	}
 	if o.KBArticles != nil {
-		encodeTexts(e, `"kb_articles":`, o.KBArticles)
+		encodeTexts(e, keyKBArticles, o.KBArticles)
 	}
 	if o.LastSeenTime != 0 {
-		e.int(`"last_seen_time":`, o.LastSeenTime)
+		e.int(keyLastSeenTime, o.LastSeenTime)
 	}
 	if o.LastSeenTimeDT != "" {
-		e.str(`"last_seen_time_dt":"`, o.LastSeenTimeDT)
+		e.str(textLastSeenTimeDT, o.LastSeenTimeDT)
 	}
 	if o.Packages != nil {
-		encodeList(e, `"packages":`, o.Packages)
+		encodeList(e, keyPackages, o.Packages)
 	}
 	if o.References != nil {
-		encodeTexts(e, `"references":`, o.References)
+		encodeTexts(e, keyReferences, o.References)
 	}
 	if o.RelatedVulnerabilities != nil {
-		encodeTexts(e, `"related_vulnerabilities":`, o.RelatedVulnerabilities)
+		encodeTexts(e, keyRelatedVulnerabilities, o.RelatedVulnerabilities)
 	}
 	if o.Remediation != nil {
-		e.key(`"remediation":`)
-		o.Remediation.encode(e)
-		e.sign(',')
+		o.Remediation.encode(e, keyRemediation)
 	}
 	if o.Severity != "" {
-		e.str(`"severity":"`, o.Severity)
+		e.str(textSeverity, o.Severity)
 	}
 	if o.Title != "" {
-		e.str(`"title":"`, o.Title)
+		e.str(textTitle, o.Title)
 	}
 	if o.VendorName != "" {
-		e.str(`"vendor_name":"`, o.VendorName)
+		e.str(textVendorName, o.VendorName)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *WebResource) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *WebResource) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.Data != nil {
-		e.json(`"data":`, o.Data)
+		e.json(keyData, o.Data)
 	}
 	if o.DataClassification != nil {
-		e.key(`"data_classification":`)
-		o.DataClassification.encode(e)
-		e.sign(',')
+		o.DataClassification.encode(e, keyDataClassification)
 	}
 	if o.DataClassifications != nil {
-		encodeList(e, `"data_classifications":`, o.DataClassifications)
+		encodeList(e, keyDataClassifications, o.DataClassifications)
 	}
 	if o.Desc != "" {
-		e.str(`"desc":"`, o.Desc)
+		e.str(textDesc, o.Desc)
 	}
 	if o.Labels != nil {
-		encodeTexts(e, `"labels":`, o.Labels)
+		encodeTexts(e, keyLabels, o.Labels)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.Tags != nil {
-		encodeList(e, `"tags":`, o.Tags)
+		encodeList(e, keyTags, o.Tags)
 	}
 	if o.Type != "" {
-		e.str(`"type":"`, o.Type)
+		e.str(textType, o.Type)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":"`, o.UIDAlt)
+		e.str(textUIDAlt, o.UIDAlt)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.URLString != "" {
-		e.str(`"url_string":"`, o.URLString)
+		e.str(textURLString, o.URLString)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *Whois) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *Whois) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.AutonomousSystem != nil {
-		e.key(`"autonomous_system":`)
-		o.AutonomousSystem.encode(e)
-		e.sign(',')
+		o.AutonomousSystem.encode(e, keyAutonomousSystem)
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.DNSSECStatus != "" || o.DNSSECStatusID != 0 {
-		e.caption(`"dnssec_status":"`, o.DNSSECStatus, int64(o.DNSSECStatusID), captionsDNSSECStatusID, e.always(0))
+		e.caption(textDNSSECStatus, o.DNSSECStatus, int64(o.DNSSECStatusID), &captionsDNSSECStatusID, e.always(0))
 	}
 	if o.DNSSECStatusID != 0 {
-		e.int(`"dnssec_status_id":`, int64(o.DNSSECStatusID))
+		e.int(keyDNSSECStatusID, int64(o.DNSSECStatusID))
 	}
 	if o.Domain != "" {
-		e.str(`"domain":"`, o.Domain)
+		e.str(textDomain, o.Domain)
 	}
 	if o.DomainContacts != nil {
-		encodeList(e, `"domain_contacts":`, o.DomainContacts)
+		encodeList(e, keyDomainContacts, o.DomainContacts)
 	}
 	if o.EmailAddr != "" {
-		e.str(`"email_addr":"`, o.EmailAddr)
+		e.str(textEmailAddr, o.EmailAddr)
 	}
 	if o.ISP != "" {
-		e.str(`"isp":"`, o.ISP)
+		e.str(textISP, o.ISP)
 	}
 	if o.ISPOrg != "" {
-		e.str(`"isp_org":"`, o.ISPOrg)
+		e.str(textISPOrg, o.ISPOrg)
 	}
 	if o.LastSeenTime != 0 {
-		e.int(`"last_seen_time":`, o.LastSeenTime)
+		e.int(keyLastSeenTime, o.LastSeenTime)
 	}
 	if o.LastSeenTimeDT != "" {
-		e.str(`"last_seen_time_dt":"`, o.LastSeenTimeDT)
+		e.str(textLastSeenTimeDT, o.LastSeenTimeDT)
 	}
 	if o.NameServers != nil {
-		encodeTexts(e, `"name_servers":`, o.NameServers)
+		encodeTexts(e, keyNameServers, o.NameServers)
 	}
 	if o.PhoneNumber != "" {
-		e.str(`"phone_number":"`, o.PhoneNumber)
+		e.str(textPhoneNumber, o.PhoneNumber)
 	}
 	if o.Registrar != "" {
-		e.str(`"registrar":"`, o.Registrar)
+		e.str(textRegistrar, o.Registrar)
 	}
 	if o.Status != "" {
-		e.str(`"status":"`, o.Status)
+		e.str(textStatus, o.Status)
 	}
 	if o.Subdomains != nil {
-		encodeTexts(e, `"subdomains":`, o.Subdomains)
+		encodeTexts(e, keySubdomains, o.Subdomains)
 	}
 	if o.Subnet != "" {
-		e.str(`"subnet":"`, o.Subnet)
+		e.str(textSubnet, o.Subnet)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *WinResource) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *WinResource) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CreatedTime != 0 {
-		e.int(`"created_time":`, o.CreatedTime)
+		e.int(keyCreatedTime, o.CreatedTime)
 	}
 	if o.CreatedTimeDT != "" {
-		e.str(`"created_time_dt":"`, o.CreatedTimeDT)
+		e.str(textCreatedTimeDT, o.CreatedTimeDT)
 	}
 	if o.Data != nil {
-		e.json(`"data":`, o.Data)
+		e.json(keyData, o.Data)
 	}
 	if o.DataClassification != nil {
-		e.key(`"data_classification":`)
-		o.DataClassification.encode(e)
-		e.sign(',')
+		o.DataClassification.encode(e, keyDataClassification)
 	}
 	if o.DataClassifications != nil {
-		encodeList(e, `"data_classifications":`, o.DataClassifications)
+		encodeList(e, keyDataClassifications, o.DataClassifications)
 	}
 	if o.Details != "" {
-		e.str(`"details":"`, o.Details)
+		e.str(textDetails, o.Details)
 	}
 	if o.Labels != nil {
-		encodeTexts(e, `"labels":`, o.Labels)
+		encodeTexts(e, keyLabels, o.Labels)
 	}
 	if o.ModifiedTime != 0 {
-		e.int(`"modified_time":`, o.ModifiedTime)
+		e.int(keyModifiedTime, o.ModifiedTime)
 	}
 	if o.ModifiedTimeDT != "" {
-		e.str(`"modified_time_dt":"`, o.ModifiedTimeDT)
+		e.str(textModifiedTimeDT, o.ModifiedTimeDT)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.SvcName != "" {
-		e.str(`"svc_name":"`, o.SvcName)
+		e.str(textSvcName, o.SvcName)
 	}
 	if o.Tags != nil {
-		encodeList(e, `"tags":`, o.Tags)
+		encodeList(e, keyTags, o.Tags)
 	}
 	if o.Type != "" || o.TypeID != 0 || e.always(15) {
-		e.caption(`"type":"`, o.Type, int64(o.TypeID), captionsWinResourceTypeID, e.always(15))
+		e.caption(textType, o.Type, int64(o.TypeID), &captionsWinResourceTypeID, e.always(15))
 	}
 	if o.TypeID != 0 || e.always(15) {
-		e.int(`"type_id":`, int64(o.TypeID))
+		e.int(keyTypeID, int64(o.TypeID))
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if o.UIDAlt != "" {
-		e.str(`"uid_alt":"`, o.UIDAlt)
+		e.str(textUIDAlt, o.UIDAlt)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
-	e.close(outer)
+	e.close()
 }
 
-func (o *WinService) encode(e *encoder) {
-	outer, ok := e.open(o.Extra)
-	if !ok {
+func (o *WinService) encode(e *encoder, k string) {
+	if !e.open(k, &o.Extra) {
 		return
 	}
 	if o.CmdLine != "" {
-		e.str(`"cmd_line":"`, o.CmdLine)
+		e.str(textCmdLine, o.CmdLine)
 	}
 	if (o.HostingProcess != nil) && e.in(14, "hosting_process") {
-		e.key(`"hosting_process":`)
-		o.HostingProcess.encode(e)
-		e.sign(',')
+		o.HostingProcess.encode(e, keyHostingProcess)
 	}
 	if o.Labels != nil {
-		encodeTexts(e, `"labels":`, o.Labels)
+		encodeTexts(e, keyLabels, o.Labels)
 	}
 	if o.LoadOrderGroup != "" {
-		e.str(`"load_order_group":"`, o.LoadOrderGroup)
+		e.str(textLoadOrderGroup, o.LoadOrderGroup)
 	}
 	if o.Name != "" {
-		e.str(`"name":"`, o.Name)
+		e.str(textName, o.Name)
 	}
 	if o.ServiceCategory != "" || o.ServiceCategoryID != 0 {
-		e.caption(`"service_category":"`, o.ServiceCategory, int64(o.ServiceCategoryID), captionsServiceCategoryID, e.always(0))
+		e.caption(textServiceCategory, o.ServiceCategory, int64(o.ServiceCategoryID), &captionsServiceCategoryID, e.always(0))
 	}
 	if o.ServiceCategoryID != 0 {
-		e.int(`"service_category_id":`, int64(o.ServiceCategoryID))
+		e.int(keyServiceCategoryID, int64(o.ServiceCategoryID))
 	}
 	if o.ServiceDependencies != nil {
-		encodeTexts(e, `"service_dependencies":`, o.ServiceDependencies)
+		encodeTexts(e, keyServiceDependencies, o.ServiceDependencies)
 	}
 	if (o.ServiceDLLFile != nil) && e.in(14, "service_dll_file") {
-		e.key(`"service_dll_file":`)
-		o.ServiceDLLFile.encode(e)
-		e.sign(',')
+		o.ServiceDLLFile.encode(e, keyServiceDLLFile)
 	}
 	if o.ServiceErrorControl != "" || o.ServiceErrorControlID != 0 {
-		e.caption(`"service_error_control":"`, o.ServiceErrorControl, int64(o.ServiceErrorControlID), captionsServiceErrorControlID, e.always(0))
+		e.caption(textServiceErrorControl, o.ServiceErrorControl, int64(o.ServiceErrorControlID), &captionsServiceErrorControlID, e.always(0))
 	}
 	if o.ServiceErrorControlID != 0 {
-		e.int(`"service_error_control_id":`, int64(o.ServiceErrorControlID))
+		e.int(keyServiceErrorControlID, int64(o.ServiceErrorControlID))
 	}
 	if (o.ServiceFile != nil) && e.in(14, "service_file") {
-		e.key(`"service_file":`)
-		o.ServiceFile.encode(e)
-		e.sign(',')
+		o.ServiceFile.encode(e, keyServiceFile)
 	}
 	if o.ServiceStartName != "" {
-		e.str(`"service_start_name":"`, o.ServiceStartName)
+		e.str(textServiceStartName, o.ServiceStartName)
 	}
 	if o.ServiceStartType != "" || o.ServiceStartTypeID != 0 {
-		e.caption(`"service_start_type":"`, o.ServiceStartType, int64(o.ServiceStartTypeID), captionsServiceStartTypeID, e.always(0))
+		e.caption(textServiceStartType, o.ServiceStartType, int64(o.ServiceStartTypeID), &captionsServiceStartTypeID, e.always(0))
 	}
 	if o.ServiceStartTypeID != 0 {
-		e.int(`"service_start_type_id":`, int64(o.ServiceStartTypeID))
+		e.int(keyServiceStartTypeID, int64(o.ServiceStartTypeID))
 	}
 	if o.ServiceType != "" || o.ServiceTypeID != 0 {
-		e.caption(`"service_type":"`, o.ServiceType, int64(o.ServiceTypeID), captionsServiceTypeID, e.always(0))
+		e.caption(textServiceType, o.ServiceType, int64(o.ServiceTypeID), &captionsServiceTypeID, e.always(0))
 	}
 	if o.ServiceTypeID != 0 {
-		e.int(`"service_type_id":`, int64(o.ServiceTypeID))
+		e.int(keyServiceTypeID, int64(o.ServiceTypeID))
 	}
 	if o.Tags != nil {
-		encodeList(e, `"tags":`, o.Tags)
+		encodeList(e, keyTags, o.Tags)
 	}
 	if o.UID != "" {
-		e.str(`"uid":"`, o.UID)
+		e.str(textUID, o.UID)
 	}
 	if (o.UIDNumeric != nil) && e.in(8, "uid_numeric") {
-		e.int(`"uid_numeric":`, *o.UIDNumeric)
+		e.int(keyUIDNumeric, *o.UIDNumeric)
 	}
 	if o.Version != "" {
-		e.str(`"version":"`, o.Version)
+		e.str(textVersion, o.Version)
 	}
-	e.close(outer)
+	e.close()
 }

@@ -3,40 +3,15 @@
 package ocsf
 
 import (
-	"slices"
 	"strconv"
 )
 
 // other is the enum value that says: see the sibling.
 const other = 99
 
-// str writes a string attribute. Its key comes with the opening quote, here as
-// in everything that writes a string. It is most of what an event consists of,
-// hence key and text in one go: room is made once.
-func (e *encoder) str(k, s string) {
-	if len(e.extra) > 0 {
-		e.merge(k)
-	}
-	start, more := len(e.b), len(k)+len(s)+len(`",`)
-	if cap(e.b)-start < more {
-		e.b = slices.Grow(e.b, more)
-	}
-	to := e.b[start : start+more]
-	n := copy(to, k)
-	if copyPlain(to[n:], s) {
-		n += len(s)
-		to[n], to[n+1] = '"', ','
-		e.b = e.b[:start+more]
-		return
-	}
-	e.b = e.b[:start+n]
-	e.text(s)
-	e.sign(',')
-}
-
 // caption writes the sibling of an enum value: text where the event has one,
 // else the value's caption. written says whether the value is written though 0.
-func (e *encoder) caption(k, text string, value int64, of captions, written bool) {
+func (e *encoder) caption(k, text string, value int64, of *captions, written bool) {
 	if text == "" {
 		if e.verbatim || value == other || value == 0 && !written {
 			return
@@ -49,7 +24,7 @@ func (e *encoder) caption(k, text string, value int64, of captions, written bool
 }
 
 // encodeCaptions is caption for attributes that are arrays.
-func encodeCaptions[T ~int64](e *encoder, k string, texts []string, values []T, of captions) {
+func encodeCaptions[T ~int64](e *encoder, k string, texts []string, values []T, of *captions) {
 	if texts != nil {
 		encodeTexts(e, k, texts)
 		return
@@ -65,7 +40,6 @@ func encodeCaptions[T ~int64](e *encoder, k string, texts []string, values []T, 
 		}
 		e.sign('"')
 		e.text(text)
-		e.sign(',')
 	}
 	e.endList()
 }
@@ -96,27 +70,30 @@ func (e *encoder) typed(k, text string) {
 		e.str(k, text)
 		return
 	}
-	if e.typeName == "" {
+	if e.derived.typeName == "" {
 		return
 	}
+	// The generator takes no caption that needs escapes.
 	e.key(k)
-	e.text(e.className)
-	e.b = append(e.b[:len(e.b)-1], ": "...)
-	e.b = append(e.b, e.typeName...) // the generator takes no caption that needs escapes
-	e.b = append(e.b, `",`...)
+	e.b = append(append(append(append(e.b, e.derived.className...), ": "...), e.derived.typeName...), `",`...)
 }
 
 func (e *encoder) int(k string, n int64) {
-	e.key(k)
-	switch {
-	case 0 <= n && n < 10: // most enums
-		e.b = append(e.b, byte('0'+n), ',')
-	case e.pure:
+	at := len(e.b)
+	if len(e.extra) != 0 || cap(e.b)-at < maxKey+maxDigits || uint64(n) > 1<<53 {
+		e.key(k)
 		e.integer(n)
 		e.sign(',')
-	default:
-		e.b = append(strconv.AppendInt(e.b, n, 10), ',')
+		return
 	}
+	to := e.b[at:cap(e.b)]
+	end := putKey(to, k)
+	if n < 10 { // most enums
+		to[end], to[end+1] = byte('0'+n), ','
+		e.b = e.b[:at+end+2]
+		return
+	}
+	e.b = e.b[:at+end+putDigits(to[end:], uint64(n))]
 }
 
 func (e *encoder) float(k string, f float64) {
@@ -138,7 +115,7 @@ func (e *encoder) json(k string, v any) {
 	e.sign(',')
 }
 
-// text writes a string behind its opening quote.
+// text writes a string behind its opening quote, and a comma behind the string.
 func (e *encoder) text(s string) {
 	b, err := appendText(e.b, s)
 	if err != nil {
@@ -146,6 +123,7 @@ func (e *encoder) text(s string) {
 		return
 	}
 	e.b = b
+	e.sign(',')
 }
 
 func (e *encoder) integer(n int64) {
@@ -196,22 +174,24 @@ func (e *encoder) free(v any) {
 // An object is what every generated object type is, as a pointer.
 type object[T any] interface {
 	*T
-	encode(*encoder)
+	encode(e *encoder, key string)
 	decode(*decoder)
 }
 
 // encodeInPlace writes a struct that is no pointer: of an event that is verbatim,
 // an empty one was not there.
 func encodeInPlace[T any, P object[T]](e *encoder, k string, o P) {
+	if !e.verbatim {
+		o.encode(e, k)
+		return
+	}
 	start, extra := len(e.b), e.extra
 	e.key(k)
 	value := len(e.b)
-	o.encode(e)
-	if e.verbatim && e.err == nil && len(e.b)-value == len("{}") {
+	o.encode(e, noKey)
+	if e.err == nil && len(e.b)-value == len("{},") {
 		e.b, e.extra = e.b[:start], extra
-		return
 	}
-	e.sign(',')
 }
 
 // list begins an array, endList ends it.
@@ -225,15 +205,13 @@ func (e *encoder) list(k string) {
 
 func (e *encoder) endList() {
 	e.depth--
-	e.end(']')
-	e.sign(',')
+	e.b = append(closing(e.b, ']'), ',')
 }
 
 func encodeList[T any, P object[T]](e *encoder, k string, list []T) {
 	e.list(k)
 	for i := range list {
-		P(&list[i]).encode(e)
-		e.sign(',')
+		P(&list[i]).encode(e, noKey)
 	}
 	e.endList()
 }
@@ -243,7 +221,6 @@ func encodeTexts[T ~string](e *encoder, k string, list []T) {
 	for _, s := range list {
 		e.sign('"')
 		e.text(string(s))
-		e.sign(',')
 	}
 	e.endList()
 }

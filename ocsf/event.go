@@ -16,7 +16,7 @@ type Event interface {
 	// Activity returns activity_id, whose constants are the class's own.
 	Activity() int64
 
-	encode(*encoder)
+	encode(e *encoder, key string)
 	decode(*decoder)
 }
 

@@ -5,7 +5,9 @@ package ocsfbench
 import (
 	"encoding/json"
 	"os"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/bytedance/sonic"
 	goccy "github.com/goccy/go-json"
@@ -78,11 +80,24 @@ func run(b *testing.B, size int, f func() error) {
 	if err := f(); err != nil { // some compile code for a type when they first see it
 		b.Fatal(err)
 	}
+	start := processor(b)
 	for b.Loop() {
 		if err := f(); err != nil {
 			b.Fatal(err)
 		}
 	}
+	b.ReportMetric(float64(processor(b)-start)/float64(b.N), "cpu-ns/op")
+}
+
+// processor returns how long this process has been running on all processors, that
+// of collecting garbage included.
+func processor(b *testing.B) time.Duration {
+	b.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 // BenchmarkEncode encodes the event with a free-form value that is a Go map, as

@@ -124,44 +124,52 @@ func (u *union) writeEnum(c *code, e *enum, taken map[string]bool) {
 }
 
 func (u *union) writeEncode(c *code) {
-	c.line("// present returns which members Base may have to write, a bit each in the order of their names.")
-	c.line("func (b *Base) present(e *encoder) (set uint64) {")
-	for i, a := range u.base.attrs {
-		if cond := u.condition(u.base, a, "b"); cond != "" && !a.derived() {
-			c.line("if %s { set |= 1 << %d }", cond, i)
-		} else {
-			c.line("set |= 1 << %d", i)
+	// Where members of a class stand among those of Base, by the index of the
+	// member of Base that follows.
+	place := func(a *attr) int {
+		at, _ := slices.BinarySearchFunc(u.base.attrs, a.name, func(b *attr, n string) int { return strings.Compare(b.name, n) })
+		return at
+	}
+	places := map[int]bool{0: true}
+	for _, k := range u.classes {
+		for _, a := range k.attrs {
+			places[place(a)] = true
 		}
 	}
-	c.line("return set\n}\n")
-	c.line("// member writes member i.\nfunc (b *Base) member(e *encoder, i int) {\nswitch i {")
+	c.line("// members writes the members from one index on and below another. The indexes")
+	c.line("// are those that some class has members at.")
+	c.line("func (b *Base) members(e *encoder, from, to int) {\nswitch from {")
 	for i, a := range u.base.attrs {
-		c.line("case %d:", i)
-		u.write(c, u.base, a, "b", false)
+		if places[i] {
+			if i > 0 {
+				c.line("if to == %d { return }\nfallthrough", i)
+			}
+			c.line("case %d:", i)
+		}
+		u.write(c, u.base, a, "b")
 	}
 	c.line("}\n}\n")
 	for _, k := range u.classes {
-		c.line("func (o *%s) encode(e *encoder) {", k.goName)
-		c.line("outer, ok := e.open(o.Extra)\nif !ok { return }")
+		c.line("func (o *%s) encode(e *encoder, k string) {", k.goName)
+		c.line("if !e.open(k, &o.Extra) { return }")
 		c.line("e.derive(&class%s, int64(o.ActivityID), int64(o.StatusID))", k.goName)
-		c.line("b := &o.Base\nset := b.present(e)")
+		c.line("b := &o.Base")
 		done := 0
 		for _, a := range k.attrs {
-			at, _ := slices.BinarySearchFunc(u.base.attrs, a.name, func(b *attr, n string) int { return strings.Compare(b.name, n) })
-			if at > done {
-				c.line("set = b.upTo(e, set, %d)", at)
+			if at := place(a); at > done {
+				c.line("b.members(e, %d, %d)", done, at)
 				done = at
 			}
-			u.write(c, k, a, "o", true)
+			u.write(c, k, a, "o")
 		}
-		c.line("b.upTo(e, set, %d)\ne.close(outer)\n}\n", len(u.base.attrs))
+		c.line("b.members(e, %d, %d)\ne.close()\n}\n", done, len(u.base.attrs))
 	}
 	for _, k := range u.objects {
-		c.line("func (o *%s) encode(e *encoder) {\nouter, ok := e.open(o.Extra)\nif !ok { return }", k.goName)
+		c.line("func (o *%s) encode(e *encoder, k string) {\nif !e.open(k, &o.Extra) { return }", k.goName)
 		for _, a := range k.attrs {
-			u.write(c, k, a, "o", true)
+			u.write(c, k, a, "o")
 		}
-		c.line("e.close(outer)\n}\n")
+		c.line("e.close()\n}\n")
 	}
 }
 
@@ -196,11 +204,8 @@ func alwaysToo(a *attr) string {
 }
 
 // write writes the statement that writes one member.
-func (u *union) write(c *code, k *container, a *attr, recv string, guarded bool) {
-	f, key := recv+"."+a.field, fmt.Sprintf("`%q:`", a.name)
-	if a.base == "string_t" && !a.array {
-		key = fmt.Sprintf("`%q:\"`", a.name)
-	}
+func (u *union) write(c *code, k *container, a *attr, recv string) {
+	f, key := recv+"."+a.field, a.key()
 	cond := u.condition(k, a, recv)
 	if k == u.base && a.derived() || k.name == "metadata" && a.name == "version" {
 		cond = ""
@@ -211,10 +216,9 @@ func (u *union) write(c *code, k *container, a *attr, recv string, guarded bool)
 			in = "(" + cond + ") && " + in
 		}
 		cond = in
-		guarded = true
 	}
 	call := u.call(k, a, f, key, recv)
-	if cond != "" && guarded {
+	if cond != "" {
 		c.line("if %s { %s }", cond, call)
 	} else {
 		c.line("%s", call)
@@ -225,24 +229,24 @@ func (u *union) call(k *container, a *attr, f, key, recv string) string {
 	if k == u.base && a.derived() {
 		switch a.name {
 		case "class_uid":
-			return fmt.Sprintf("e.uid(%s, int64(%s), e.class)", key, f)
+			return fmt.Sprintf("e.uid(%s, int64(%s), e.derived.class)", key, f)
 		case "category_uid":
-			return fmt.Sprintf("e.uid(%s, int64(%s), e.category)", key, f)
+			return fmt.Sprintf("e.uid(%s, int64(%s), e.derived.category)", key, f)
 		case "type_uid":
-			return fmt.Sprintf("e.uid(%s, int64(%s), e.class*100+e.activity)", key, f)
+			return fmt.Sprintf("e.uid(%s, int64(%s), e.derived.class*100+e.derived.activity)", key, f)
 		case "type_name":
 			return fmt.Sprintf("e.typed(%s, %s)", key, f)
 		}
-		return fmt.Sprintf("e.name(%s, %s, e.%s)", key, f, map[string]string{"class_name": "className", "category_name": "categoryName", "activity_name": "activityName", "status": "statusName"}[a.name])
+		return fmt.Sprintf("e.name(%s, %s, e.derived.%s)", key, f, map[string]string{"class_name": "className", "category_name": "categoryName", "activity_name": "activityName", "status": "statusName"}[a.name])
 	}
 	if k.name == "metadata" && a.name == "version" {
 		return fmt.Sprintf("e.name(%s, %s, e.version.String())", key, f)
 	}
 	if s := a.siblingOf; s != nil && s.enum != nil {
 		if a.array {
-			return fmt.Sprintf("encodeCaptions(e, %s, %s, %s.%s, captions%s)", key, f, recv, s.field, s.enum.goName)
+			return fmt.Sprintf("encodeCaptions(e, %s, %s, %s.%s, &captions%s)", key, f, recv, s.field, s.enum.goName)
 		}
-		return fmt.Sprintf("e.caption(%s, %s, int64(%s.%s), captions%s, e.always(%d))", key, f, recv, s.field, s.enum.goName, s.required)
+		return fmt.Sprintf("e.caption(%s, %s, int64(%s.%s), &captions%s, e.always(%d))", key, f, recv, s.field, s.enum.goName, s.required)
 	}
 	if a.array {
 		return fmt.Sprintf("%s(e, %s, %s)", map[string]string{
@@ -268,9 +272,44 @@ func (u *union) call(k *container, a *attr, f, key, recv string) string {
 		if k == u.base && a.name == "metadata" {
 			return fmt.Sprintf("encodeInPlace(e, %s, &%s)", key, f)
 		}
-		return fmt.Sprintf("e.key(%s); %s.encode(e); e.sign(',')", key, f)
+		return fmt.Sprintf("%s.encode(e, %s)", f, key)
 	}
 	return fmt.Sprintf("e.str(%s, %s)", key, convert("string", a, f))
+}
+
+// key returns the name of the constant with what the attribute's member begins with.
+func (a *attr) key() string {
+	if a.base == "string_t" && !a.array {
+		return "text" + a.field
+	}
+	return "key" + a.field
+}
+
+// sizeOfKey is how long keys are in package ocsf, which tells of their form.
+const sizeOfKey = 40
+
+// text returns what the attribute's member begins with.
+func (a *attr) text() string {
+	if a.base == "string_t" && !a.array {
+		return `"` + a.name + `":"`
+	}
+	return `"` + a.name + `":`
+}
+
+// writeKeys writes those constants.
+func (u *union) writeKeys(c *code) {
+	keys := map[string]string{}
+	for _, k := range slices.Concat(u.classes, u.objects, []*container{u.base}) {
+		for _, a := range k.attrs {
+			keys[a.key()] = fmt.Sprintf("%-*s%c", sizeOfKey-1, a.text(), len(a.text()))
+		}
+	}
+	c.line("// What members begin with: names, and where a text follows its opening quote.")
+	c.line("// See sizeOfKey.\nconst (")
+	for _, name := range slices.Sorted(maps.Keys(keys)) {
+		c.line("%s = %q", name, keys[name])
+	}
+	c.line(")")
 }
 
 func convert(to string, a *attr, f string) string {

@@ -38,7 +38,7 @@ func goFiles(schemas []*schema.Schema) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for name, write := range map[string]func(*code){
 		"base_gen.go": u.writeBase, "classes_gen.go": u.writeClasses, "objects_gen.go": u.writeObjects,
-		"enums_gen.go": u.writeEnums, "encode_gen.go": u.writeEncode, "decode_gen.go": u.writeDecode,
+		"enums_gen.go": u.writeEnums, "encode_gen.go": u.writeEncode, "keys_gen.go": u.writeKeys, "decode_gen.go": u.writeDecode,
 	} {
 		c := &code{}
 		c.line("// SPDX-License-Identifier: Apache-2.0\n")

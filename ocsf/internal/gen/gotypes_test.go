@@ -54,6 +54,20 @@ func TestUnionRefuses(t *testing.T) {
 	}
 }
 
+// A name that no key of the encoder holds is refused.
+func TestUnionRefusesLongNames(t *testing.T) {
+	for length, ok := range map[int]bool{sizeOfKey - len(`"":"`) - 1: true, sizeOfKey - len(`"":"`): false} {
+		enum := &schema.Attribute{Type: "integer_t", Enum: []schema.EnumValue{{Value: "0", Caption: "Unknown"}}}
+		name := strings.Repeat("x", length)
+		s := &schema.Schema{Version: "1", Classes: map[string]*schema.Class{"c": {Item: schema.Item{Name: "c", Attributes: map[string]*schema.Attribute{
+			name: {Name: name, Type: "string_t"}, "activity_id": enum, "status_id": enum,
+		}}}}}
+		if _, err := newUnion([]*schema.Schema{s}); (err == nil) != ok {
+			t.Errorf("a name of %d characters: %v", length, err)
+		}
+	}
+}
+
 func TestNames(t *testing.T) {
 	for name, want := range map[string]string{
 		"api_activity": "APIActivity", "event_log_actvity": "EventLogActivity", "dns_query": "DNSQuery", "is_mfa": "IsMFA",

@@ -215,6 +215,11 @@ func (u *union) name() error {
 			return fmt.Errorf("%s and %s are both called %s in Go", was, c.name, c.goName)
 		}
 		seen[c.goName] = c.name
+		for _, a := range c.attrs {
+			if len(a.text()) >= sizeOfKey {
+				return fmt.Errorf("%s.%s: the name is longer than the encoder's keys", c.name, a.name)
+			}
+		}
 		// The encoder writes type_name as it is.
 		for _, text := range append(captionsOf(c.attr("activity_id")), c.caption) {
 			if quoted, err := json.Marshal(text); c.isClass && (err != nil || string(quoted) != `"`+text+`"`) {

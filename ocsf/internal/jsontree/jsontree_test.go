@@ -148,6 +148,9 @@ func value(t *Tree, n Node) any {
 	case Object:
 		object := map[string]any{}
 		for e := t.First(n); e != 0; e = t.Next(e) {
+			if key, kind, length, next := t.Member(e); !bytes.Equal(key, t.Key(e)) || kind != t.Kind(e) || length != len(t.Text(e)) || length != t.Len(e) || next != t.Next(e) {
+				panic("Member differs from Key, Kind, Len or Next")
+			}
 			object[string(t.Key(e))] = value(t, e)
 		}
 		return object

@@ -82,6 +82,19 @@ func (t *Tree) Text(n Node) []byte {
 	return t.data[e.start:e.end]
 }
 
+// Len returns the length of Text.
+func (t *Tree) Len(n Node) int { return int(t.nodes[n].end - t.nodes[n].start) }
+
+// Member returns Key, Kind, Len and Next of a member of an object, which costs
+// little more than one of them.
+func (t *Tree) Member(n Node) (key []byte, kind Kind, length int, next Node) {
+	e, from := &t.nodes[n], t.data
+	if e.keyInText {
+		from = t.text
+	}
+	return from[e.keyStart:e.keyEnd], e.kind, int(e.end - e.start), e.next
+}
+
 // First returns the first element or member of n, 0 if there is none.
 func (t *Tree) First(n Node) Node {
 	if t.nodes[n].filled {

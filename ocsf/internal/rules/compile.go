@@ -18,9 +18,8 @@ type Tables struct {
 	version  string
 	parsed   version // of version; false when it is malformed
 	classes  map[int64]*item
-	known    map[string]bool   // the schema's profiles
-	profiles map[string]uint64 // one bit for each profile that brings attributes in
-	empty    []jsontree.Node   // as many zeros as the largest item has slots
+	profiles profiles
+	empty    []jsontree.Node // as many zeros as the largest item has slots
 }
 
 // An item is a class or an object.
@@ -33,11 +32,10 @@ type item struct {
 	always bool
 	gates  uint64
 	names  names
-	// defined is how many of the names are attributes. The others are none, but
+	// attrs are of the first names. The names after them are no attributes, but
 	// a constraint or a sibling speaks of them, and whether an event has them
 	// matters all the same.
-	defined     int32
-	attrs       []attr // those defined
+	attrs       []attr
 	required    []int32
 	recommended []int32
 	constraints []constraint
@@ -52,6 +50,9 @@ type attr struct {
 	typ         *typ  // what it holds if that is not objects
 	enum        *enum // nil: any value
 	sibling     int32 // index of the attribute with the captions; -1: none
+	// easy are the kinds of values about which there is nothing to say but what
+	// an enumeration says, with a bit each.
+	easy uint8
 }
 
 type enum struct {
@@ -68,6 +69,7 @@ type constraint struct {
 	keyword string
 	names   []string
 	slots   []int32 // of names
+	least   bool    // the keyword is at_least_one
 }
 
 // maxProfiles is how many bits there are.
@@ -83,18 +85,11 @@ func Compile(s *schema.Schema) (*Tables, error) {
 		types:   make(map[string]*typ),
 		attrs:   make(map[*schema.Attribute]attr),
 		objects: make(map[string]*item, len(s.Objects)),
-		tables: &Tables{
-			version:  s.Version,
-			classes:  make(map[int64]*item, len(s.Classes)),
-			known:    make(map[string]bool, len(s.Profiles)),
-			profiles: make(map[string]uint64),
-		},
+		tables:  &Tables{version: s.Version, classes: make(map[int64]*item, len(s.Classes))},
+		bits:    make(map[string]uint64),
 	}
 	t := c.tables
 	t.parsed, _ = parseVersion(s.Version)
-	for name := range s.Profiles {
-		t.known[name] = true
-	}
 	for name := range s.Objects {
 		c.objects[name] = new(item) // filled below: objects refer to each other
 	}
@@ -106,9 +101,10 @@ func Compile(s *schema.Schema) (*Tables, error) {
 		c.item(it, fmt.Sprintf("class %q", name), &s.Classes[name].Item)
 		t.classes[int64(s.Classes[name].UID)] = it
 	}
-	if len(t.profiles) > maxProfiles {
-		return nil, fmt.Errorf("compile schema %s: attributes depend on %d profiles, at most %d can be told apart", s.Version, len(t.profiles), maxProfiles)
+	if len(c.bits) > maxProfiles {
+		return nil, fmt.Errorf("compile schema %s: attributes depend on %d profiles, at most %d can be told apart", s.Version, len(c.bits), maxProfiles)
 	}
+	t.profiles = newProfiles(c.bits, s)
 	return t, nil
 }
 
@@ -117,6 +113,8 @@ type compiler struct {
 	tables  *Tables
 	types   map[string]*typ
 	objects map[string]*item
+	// bits has one bit for each profile that brings attributes in.
+	bits map[string]uint64
 	// attrs and enums are made once of what several items share.
 	attrs map[*schema.Attribute]attr
 }
@@ -125,7 +123,6 @@ func (c *compiler) item(it *item, title string, s *schema.Item) {
 	it.title = title
 	it.deprecation = deprecation(s.Deprecated)
 	list := slices.Sorted(maps.Keys(s.Attributes))
-	it.defined = int32(len(list))
 	slots := make(map[string]int32, len(list))
 	for i, name := range list {
 		slots[name] = int32(i)
@@ -141,7 +138,7 @@ func (c *compiler) item(it *item, title string, s *schema.Item) {
 		return i
 	}
 	it.attrs = make([]attr, len(list))
-	for i, name := range list[:it.defined] {
+	for i, name := range list {
 		it.attrs[i] = c.attr(name, s.Attributes[name])
 		it.always = it.always || it.attrs[i].gate == 0
 		it.gates |= it.attrs[i].gate
@@ -157,7 +154,7 @@ func (c *compiler) item(it *item, title string, s *schema.Item) {
 		}
 	}
 	for _, keyword := range slices.Sorted(maps.Keys(s.Constraints)) {
-		k := constraint{keyword: keyword, names: s.Constraints[keyword]}
+		k := constraint{keyword: keyword, names: s.Constraints[keyword], least: keyword == "at_least_one"}
 		for _, name := range k.names {
 			k.slots = append(k.slots, slot(name))
 		}
@@ -192,6 +189,9 @@ func (c *compiler) attr(name string, s *schema.Attribute) attr {
 		}
 		a.enum.texts = newNames(texts)
 	}
+	if !a.array && a.object == nil && a.deprecation == "" {
+		a.easy = a.typ.easy()
+	}
 	c.attrs[s] = a
 	return a
 }
@@ -209,12 +209,34 @@ func (e *enum) find(text []byte) *enumValue {
 const objectType = "object_t"
 
 func (c *compiler) bit(profile string) uint64 {
-	bit, ok := c.tables.profiles[profile]
+	bit, ok := c.bits[profile]
 	if !ok {
-		bit = 1 << (len(c.tables.profiles) % maxProfiles)
-		c.tables.profiles[profile] = bit
+		bit = 1 << (len(c.bits) % maxProfiles)
+		c.bits[profile] = bit
 	}
 	return bit
+}
+
+// Profiles are what an event can name as such.
+type profiles struct {
+	names names
+	known []bool   // the schema has it
+	bits  []uint64 // 0: it brings no attributes in
+}
+
+func newProfiles(bits map[string]uint64, s *schema.Schema) profiles {
+	all := slices.Sorted(maps.Keys(bits))
+	for _, name := range slices.Sorted(maps.Keys(s.Profiles)) {
+		if _, ok := bits[name]; !ok {
+			all = append(all, name)
+		}
+	}
+	p := profiles{names: newNames(all)}
+	for _, name := range all {
+		_, known := s.Profiles[name]
+		p.known, p.bits = append(p.known, known), append(p.bits, bits[name])
+	}
+	return p
 }
 
 func deprecation(d *schema.Deprecation) string {

@@ -82,12 +82,23 @@ func (w *walk) head(event jsontree.Node) head {
 			*place = m
 		}
 	}
-	if metadata != 0 {
-		h.uid = w.tree.Find(metadata, "uid")
-		h.profiles = w.tree.Find(metadata, "profiles")
-		h.version = w.tree.Find(metadata, "version")
+	if metadata != 0 && w.tree.Kind(metadata) == jsontree.Object {
+		w.metadata(&h, metadata)
 	}
 	return h
+}
+
+func (w *walk) metadata(h *head, metadata jsontree.Node) {
+	for m := w.tree.First(metadata); m != 0; m = w.tree.Next(m) {
+		switch key := w.tree.Key(m); {
+		case h.uid == 0 && string(key) == "uid":
+			h.uid = m
+		case h.profiles == 0 && string(key) == "profiles":
+			h.profiles = m
+		case h.version == 0 && string(key) == "version":
+			h.version = m
+		}
+	}
 }
 
 // class returns the event's class, given its class_uid; nil says that it has
@@ -122,8 +133,12 @@ func (w *walk) takeProfiles(list jsontree.Node) {
 	for e := w.tree.First(list); e != 0; e = w.tree.Next(e) {
 		if w.tree.Kind(e) == jsontree.String {
 			name := w.tree.Text(e)
-			w.profiles |= w.tables.profiles[string(name)]
-			if !w.tables.known[string(name)] {
+			known := false
+			if i := w.tables.profiles.names.find(name); i >= 0 {
+				known = w.tables.profiles.known[i]
+				w.profiles |= w.tables.profiles.bits[i]
+			}
+			if !known {
 				w.fail("profile_unknown", "metadata.profiles["+strconv.Itoa(index)+"]", "OCSF %s has no profile %s", w.tables.version, show(name))
 			}
 		}

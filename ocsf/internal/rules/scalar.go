@@ -102,6 +102,35 @@ func (t *typ) narrow(s *schema.Type, own bool) {
 	}
 }
 
+// easy returns the kinds of values that are all of the type, a bit each;
+// integers, if they have at most easyDigits.
+func (t *typ) easy() uint8 {
+	unlimited := t.rangeCode == "" && t.valuesCode == ""
+	switch {
+	case t.primitive == stringType && t.plain:
+		return 1 << jsontree.String
+	case t.primitive == booleanType && t.valuesCode == "":
+		return 1<<jsontree.True | 1<<jsontree.False
+	case (t.primitive == integerType || t.primitive == longType) && unlimited:
+		return 1 << jsontree.Integer
+	case t.primitive == floatType && unlimited:
+		return 1 << jsontree.Decimal
+	case t.primitive == jsonType:
+		return ^uint8(0)
+	default:
+		return 0
+	}
+}
+
+// easyDigits is a length that integers of all types can have, a sign included.
+const easyDigits = 18
+
+// isEasy says whether there is nothing to check of a value of that kind and
+// length but its enumeration.
+func (a *attr) isEasy(kind jsontree.Kind, length int) bool {
+	return a.easy>>kind&1 != 0 && (kind != jsontree.Integer || length <= easyDigits)
+}
+
 // scalar checks a value that is no object against its type.
 func (w *walk) scalar(n jsontree.Node, a *attr, index int) {
 	t := a.typ

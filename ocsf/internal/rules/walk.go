@@ -33,7 +33,7 @@ type walk struct {
 	// Stacks, of which an item uses the top, and scratch space.
 	path    []byte          // of the item that the walk is in
 	slots   []jsontree.Node // its members by attribute; 0: absent
-	present []int32         // the attributes that have members
+	present []int32         // the attributes whose members are still to be looked at
 	digits  []byte
 }
 
@@ -62,23 +62,32 @@ func (w *walk) item(n jsontree.Node, it *item) {
 	base, first := len(w.slots), len(w.present)
 	open := !it.always && it.gates&w.profiles == 0
 	w.slots = append(w.slots, w.tables.empty[:len(it.names.list)]...)
-	for m := w.tree.First(n); m != 0; m = w.tree.Next(m) {
-		i := it.names.find(w.tree.Key(m))
-		if i >= 0 {
-			if w.slots[base+int(i)] == 0 {
-				w.present = append(w.present, i)
-				w.slots[base+int(i)] = m
+	slots := w.slots[base:]
+	for m := w.tree.First(n); m != 0; {
+		key, kind, length, next := w.tree.Member(m)
+		i := it.names.find(key)
+		switch {
+		case w.active(it, i):
+			if a := &it.attrs[i]; slots[i] == 0 {
+				slots[i] = m
+				if a.enum != nil || !a.isEasy(kind, length) {
+					w.present = append(w.present, i)
+				}
+			}
+		case !open:
+			w.unknown(m, it)
+			fallthrough
+		default:
+			if i >= 0 && slots[i] == 0 {
+				slots[i] = m
 			}
 		}
-		if !open && !w.active(it, i) {
-			w.unknown(m, it)
-		}
+		m = next
 	}
 	// What is walked below uses the stacks above these tops.
 	for k, last := first, len(w.present); k < last; k++ {
-		if i := w.present[k]; w.active(it, i) {
-			w.attribute(base, it, &it.attrs[i], w.slots[base+int(i)])
-		}
+		i := w.present[k]
+		w.attribute(base, it, &it.attrs[i], w.slots[base+int(i)])
 	}
 	for _, i := range it.required {
 		if w.missing(base, it, i) {
@@ -101,7 +110,7 @@ func (w *walk) item(n jsontree.Node, it *item) {
 // active says whether name i is an attribute, given the event's profiles; -1,
 // which no name has, is not.
 func (w *walk) active(it *item, i int32) bool {
-	if i < 0 || i >= it.defined {
+	if uint(i) >= uint(len(it.attrs)) {
 		return false
 	}
 	gate := it.attrs[i].gate
@@ -119,7 +128,7 @@ func (w *walk) unknown(m jsontree.Node, it *item) {
 		w.report.Truncated = true
 		return
 	}
-	if i := it.names.find(name); i >= 0 && i < it.defined {
+	if i := it.names.find(name); uint(i) < uint(len(it.attrs)) {
 		w.fail("attribute_unknown", w.at(string(name), -1), "%s has %s only with the profile %s", it.title, show(name), w.tables.gates(it.attrs[i].gate))
 		return
 	}
@@ -130,9 +139,9 @@ func (w *walk) unknown(m jsontree.Node, it *item) {
 func (t *Tables) gates(gate uint64) string {
 	var names []string
 	for bit := uint64(1); bit != 0; bit <<= 1 {
-		for name, b := range t.profiles {
+		for i, b := range t.profiles.bits {
 			if gate&bit&b != 0 {
-				names = append(names, name)
+				names = append(names, t.profiles.names.list[i])
 			}
 		}
 	}
@@ -146,6 +155,7 @@ func (w *walk) attribute(base int, it *item, a *attr, n jsontree.Node) {
 			w.warn("attribute_deprecated", w.at(a.name, -1), "%s", a.deprecation)
 		}
 		switch {
+		case a.isEasy(kind, w.tree.Len(n)):
 		case !a.array:
 			w.value(n, a, -1)
 		case kind != jsontree.Array:
@@ -203,6 +213,9 @@ func (w *walk) wrongType(n jsontree.Node, path, wants string) {
 func (w *walk) constraint(n jsontree.Node, base int, it *item, c *constraint) {
 	count := 0
 	for k, slot := range c.slots {
+		if c.least && count > 0 {
+			return
+		}
 		if w.slots[base+int(slot)] != 0 || w.options.Strict && strings.Contains(c.names[k], ".") && w.reaches(n, c.names[k]) {
 			count++
 		}
