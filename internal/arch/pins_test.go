@@ -49,12 +49,15 @@ var pins = map[string]string{
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc": "v1.47.0",
 
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc": "v1.47.0",
+
 	"go.opentelemetry.io/otel":                      "v1.47.0",
 	"go.opentelemetry.io/otel/exporters/prometheus": "v0.69.0",
 	"go.opentelemetry.io/otel/metric":               "v1.47.0",
 	"go.opentelemetry.io/otel/sdk":                  "v1.47.0",
 	"go.opentelemetry.io/otel/sdk/metric":           "v1.47.0",
 	"go.opentelemetry.io/otel/trace":                "v1.47.0",
+	"go.opentelemetry.io/proto/otlp":                "v1.11.0",
 	"go.uber.org/goleak":                            "v1.3.0",
 	"go.yaml.in/yaml/v3":                            "v3.0.5",
 	"go.yaml.in/yaml/v4":                            "v4.0.0-rc.4",

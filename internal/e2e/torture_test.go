@@ -15,8 +15,8 @@ import (
 
 var tortureFor = flag.Duration("torture.for", time.Hour, "how long TestTorture goes on")
 
-// TestTorture is TestKill without end, each round of twenty kills on a new
-// directory: `make torture FOR=1h`.
+// TestTorture is TestKill and TestRoad without end, each round of twenty kills and
+// of a hundred lives on new directories: `make torture FOR=1h`.
 func TestTorture(t *testing.T) {
 	rng := rand.New(rand.NewPCG(uint64(*seed), 2))
 	end := time.Now().Add(*tortureFor)
@@ -30,5 +30,8 @@ func TestTorture(t *testing.T) {
 			t.Fatalf("kept: %s", dir)
 		}
 		os.RemoveAll(dir)
+		if !t.Run(fmt.Sprint("road-", round), func(t *testing.T) { underFire(t, rng, 100) }) {
+			return
+		}
 	}
 }

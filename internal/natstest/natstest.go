@@ -90,6 +90,13 @@ func (s *Server) Stop() {
 	s.srv, s.rest = nil, nil
 }
 
+// Change changes the options for the next start.
+func (s *Server) Change(opts ...Option) {
+	for _, o := range opts {
+		o(&s.opts)
+	}
+}
+
 // Server returns the running server, nil when stopped.
 func (s *Server) Server() *server.Server { return s.srv }
 

@@ -3,6 +3,8 @@
 package profile
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,12 +21,14 @@ type form struct {
 	version string // metadata.version
 
 	// real says that attestation_list is an attribute of the schema, which came
-	// with 1.9. Before, the same list is in unmapped.
+	// with 1.9. Before, the same list is in unmapped. key is the attribute that it
+	// is, or is in.
 	real bool
+	key  string
 
 	// head is the fingerprint member up to the hex digits. The member never comes
-	// last: prev_event or uid follow it.
-	head string
+	// last: prev_event or uid follow it. prev is the same of the previous event's.
+	head, prev string
 }
 
 // tail is what stands behind the hex digits, comma included.
@@ -34,12 +38,15 @@ const tail = `"},`
 // schema, and stay as they were.
 var (
 	aside = &form{
-		version: "1.8.0",
-		head:    `"fingerprint":{"algorithm":"SHA-256","algorithm_id":3,"serialization_id":2,"value":"`,
+		version: "1.8.0", key: "unmapped",
+		head: `"fingerprint":{"algorithm":"SHA-256","algorithm_id":3,"serialization_id":2,"value":"`,
+		prev: `"fingerprint":{"algorithm":"SHA-256","algorithm_id":3,"value":"`,
 	}
 	inPlace = &form{
-		version: "1.9.0", real: true,
+		version: "1.9.0", real: true, key: attestationList,
 		head: `"fingerprint":{"algorithm":"SHA-256","algorithm_id":3,"encoding":"Hex","encoding_id":1,` +
+			`"serialization":"JCS","serialization_id":2,"value":"`,
+		prev: `"fingerprint":{"algorithm":"SHA-256","algorithm_id":3,"encoding":"Hex","encoding_id":1,` +
 			`"serialization":"JCS","serialization_id":2,"value":"`,
 	}
 	forms = [...]*form{aside, inPlace}
@@ -92,78 +99,134 @@ func formOf(version string) (*form, error) {
 }
 
 // is says whether b is the member with this fingerprint.
-func (f *form) is(b []byte, fingerprint string) bool {
+func (f *form) is(b, fingerprint []byte) bool {
 	return len(b) == len(f.head)+len(fingerprint)+len(tail) &&
-		string(b[:len(f.head)]) == f.head && string(b[len(f.head):len(b)-len(tail)]) == fingerprint && string(b[len(b)-len(tail):]) == tail
+		string(b[:len(f.head)]) == f.head && bytes.Equal(b[len(f.head):len(b)-len(tail)], fingerprint) && string(b[len(b)-len(tail):]) == tail
 }
 
-// put puts the attestation of link, all but its fingerprint, into the one place
-// where the version has it.
-func (f *form) put(b *ocsf.Base, link Link) {
-	if !f.real {
-		b.AttestationList = nil
-		unmapped := make(map[string]any, len(b.Unmapped)+1)
-		maps.Copy(unmapped, b.Unmapped)
-		unmapped[attestationList] = []any{link.unmapped()}
-		b.Unmapped = unmapped
-		return
-	}
-	b.AttestationList = []ocsf.Attestation{link.attestation()}
-	if !slices.Contains(b.Metadata.Profiles, ProfileRecordIntegrity) {
-		b.Metadata.Profiles = append(slices.Clip(b.Metadata.Profiles), ProfileRecordIntegrity)
-	}
+// clear takes out of b what is in the places of attestations, and names the profile
+// of the one that will be there.
+func (f *form) clear(b *ocsf.Base) {
+	b.AttestationList = nil
 	if _, ok := b.Unmapped[attestationList]; ok {
 		b.Unmapped = maps.Clone(b.Unmapped)
 		delete(b.Unmapped, attestationList)
 	}
+	if f.real && !slices.Contains(b.Metadata.Profiles, ProfileRecordIntegrity) {
+		b.Metadata.Profiles = append(slices.Clip(b.Metadata.Profiles), ProfileRecordIntegrity)
+	}
 }
 
-func (l Link) uid() string { return l.Epoch + ":" + strconv.FormatInt(l.Sequence, 10) }
-
-func (l Link) attestation() ocsf.Attestation {
-	a := ocsf.Attestation{AuthorityUID: l.Emitter, ChainUID: l.Epoch, UID: l.uid()}
-	if l.PrevUID != "" {
-		a.PrevEvent = &ocsf.PrevEvent{
-			UID: l.PrevUID, TypeUID: ocsf.TypeUID(l.PrevTypeUID),
-			// With its captions, so that an event that is verbatim has them too.
-			Fingerprint: &ocsf.Fingerprint{
-				AlgorithmID: ocsf.FingerprintAlgorithmSHA256, Algorithm: ocsf.FingerprintAlgorithmSHA256.String(),
-				EncodingID: ocsf.FingerprintEncodingHex, Encoding: ocsf.FingerprintEncodingHex.String(),
-				SerializationID: ocsf.SerializationJCS, Serialization: ocsf.SerializationJCS.String(),
-				Value: l.PrevFingerprint,
-			},
+// appendAttestation appends the list with the attestation of link, all but its
+// fingerprint, and returns where in b that belongs. It is the canonical form of
+// what package ocsf has types for.
+func (f *form) appendAttestation(b []byte, l Link) (text []byte, cut int, err error) {
+	add := func(s string) {
+		if plainASCII(s) {
+			b = append(append(append(b, '"'), s...), '"')
+			return
 		}
+		v, e := ocsf.EncodeValue(s)
+		err = errors.Join(err, e)
+		b = append(b, v...)
 	}
-	return a
+	b = append(b, `[{"authority_uid":`...)
+	add(l.Emitter)
+	b = append(b, `,"chain_uid":`...)
+	add(l.Epoch)
+	b = append(b, ',')
+	cut = len(b)
+	if l.PrevUID != "" {
+		b = append(append(b, `"prev_event":{`...), f.prev...)
+		b = append(append(b, l.PrevFingerprint...), `"},`...)
+		if f.real && l.PrevTypeUID != 0 {
+			b = append(b, `"type_uid":`...)
+			b = append(strconv.AppendInt(b, l.PrevTypeUID, 10), ',')
+		}
+		b = append(b, `"uid":`...)
+		add(l.PrevUID)
+		b = append(b, `},`...)
+	}
+	b = append(b, `"uid":`...)
+	add(l.Epoch)
+	b = append(b[:len(b)-1], ':') // in place of the quote
+	return append(strconv.AppendInt(b, l.Sequence, 10), `"}]`...), cut, err
 }
 
-func (l Link) unmapped() map[string]any {
-	a := map[string]any{"authority_uid": l.Emitter, "chain_uid": l.Epoch, "uid": l.uid()}
-	if l.PrevUID != "" {
-		a["prev_event"] = map[string]any{
-			"uid":         l.PrevUID,
-			"fingerprint": map[string]any{"algorithm": "SHA-256", "algorithm_id": 3, "value": l.PrevFingerprint},
+// plainASCII says whether s is itself in JSON.
+func plainASCII(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
 		}
 	}
-	return a
+	return true
 }
 
 // version reads metadata.version.
 func (r *reader) version() error {
-	if k := r.dec.PeekKind(); k != '"' {
-		return r.wrong("metadata.version", "a string", k)
-	}
-	v, err := r.dec.ReadValue()
+	v, err := r.plain("metadata.version")
 	if err != nil {
 		return err
 	}
 	for _, f := range forms {
-		if string(v[1:len(v)-1]) == f.version {
+		if string(v) == f.version {
 			r.s.form = f
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: metadata.version: %w", ErrMalformed, &VersionError{Version: string(v[1 : len(v)-1])})
+	return fmt.Errorf("%w: metadata.version: %w", ErrMalformed, &VersionError{Version: string(v)})
+}
+
+// A gap is where in an event the attestation belongs that it has not yet.
+type gap struct {
+	at    int  // before this byte; 0 when it is not known yet
+	last  bool // no member comes behind it
+	alone bool // nor before it
+	inner bool // it is in unmapped, which is there
+}
+
+// fill appends what is to stand in the gap: the attestation of link, all but its
+// fingerprint; and returns where in b that belongs.
+func (g gap) fill(b []byte, f *form, link Link) (text []byte, cut int, err error) {
+	if g.last && !g.alone {
+		b = append(b, ',')
+	}
+	whole := !f.real && !g.inner
+	if whole {
+		b = append(b, `"unmapped":{`...)
+	}
+	b = append(b, `"attestation_list":`...)
+	if b, cut, err = f.appendAttestation(b, link); err != nil {
+		return nil, 0, err
+	}
+	if whole {
+		b = append(b, '}')
+	}
+	if !g.last {
+		b = append(b, ',')
+	}
+	return b, cut, nil
+}
+
+// look looks whether a member whose name begins at nameAt is the first that comes
+// behind one called key, and fails on an attestation that is there already.
+func (r *reader) look(name []byte, key string) error {
+	if string(name) == attestationList {
+		return fmt.Errorf("%w: an attestation before it is sealed", ErrMalformed)
+	}
+	if r.s.gap.at == 0 && string(name) > key {
+		r.s.gap.at = r.nameAt
+	}
+	return nil
+}
+
+// end notes that the object that ends before at has no member behind key, unless
+// there was one.
+func (r *reader) end() {
+	if g := &r.s.gap; g.at == 0 {
+		g.at, g.last, g.alone = r.at-1, true, r.b[r.at-2] == '{'
+	}
 }
 
 // attested says whether the attestation is where the version has it, and
@@ -181,53 +244,76 @@ func (r *reader) attested() error {
 	return nil
 }
 
-// attest reads an attestation, which is to have form f, and notes where its fingerprint stands, or
-// where it belongs: behind chain_uid.
-func (r *reader) attest(raw []byte, f *form) error {
-	return r.object(attestationList+"[0]", func(name []byte) error {
-		switch string(name) {
-		case "chain_uid":
-			err := r.text("chain_uid", &r.s.chain)
-			if err == nil {
-				r.s.cut = int(r.dec.InputOffset()) + 1 // behind the comma
-				r.s.cutEnd = r.s.cut
-			}
-			return err
-		case "fingerprint":
-			err := r.fingerprint("fingerprint", &r.s.Fingerprint)
-			if err == nil {
-				r.s.cutEnd = int(r.dec.InputOffset()) + 1
-				r.s.exact = r.s.cutEnd <= len(raw) && r.s.cut > 0 && f.is(raw[r.s.cut:r.s.cutEnd], r.s.Fingerprint)
-			}
-			return err
-		case "prev_event":
-			return r.object("prev_event", func(name []byte) error {
-				if string(name) == "fingerprint" {
-					return r.fingerprint("prev_event.fingerprint", &r.s.PrevFingerprint)
-				}
-				return r.dec.SkipValue()
-			})
-		case "uid":
-			return r.text("uid", &r.s.attestation)
-		}
-		return r.dec.SkipValue()
-	})
+func (r *reader) attestations() error {
+	return r.object(attestationList+"[0]", (*reader).attestation)
+}
+
+// attestation reads an attestation, which is to be in the form that is expected
+// where it is, and notes where its fingerprint stands, or where it belongs: behind
+// chain_uid.
+func (r *reader) attestation(name []byte) error {
+	s := &r.s
+	switch string(name) {
+	case "chain_uid":
+		err := r.text("chain_uid", &s.chain)
+		s.cut = r.at + 1 // behind the comma
+		s.cutEnd = s.cut
+		return err
+	case "fingerprint":
+		err := r.fingerprint("fingerprint", &s.Fingerprint)
+		s.cutEnd = r.at + 1
+		s.exact = s.cutEnd <= len(r.b) && s.cut > 0 && r.expected.is(r.b[s.cut:s.cutEnd], r.said(r.value))
+		return err
+	case "prev_event":
+		return r.object("prev_event", (*reader).prevEvent)
+	case "uid":
+		return r.text("uid", &s.attestation)
+	}
+	return r.skip()
+}
+
+func (r *reader) prevEvent(name []byte) error {
+	if string(name) == "fingerprint" {
+		return r.fingerprint("prev_event.fingerprint", &r.s.PrevFingerprint)
+	}
+	return r.skip()
 }
 
 // fingerprint reads the value of a fingerprint object.
 func (r *reader) fingerprint(what string, to *string) error {
-	err := r.object(what, func(name []byte) error {
-		if string(name) == "value" {
-			return r.text(what+".value", to)
-		}
-		return r.dec.SkipValue()
-	})
-	if err == nil && !isHexSHA256(*to) {
-		return fmt.Errorf("%w: %s is not a SHA-256 in lower-case hex: %.80q", ErrMalformed, what, *to)
+	r.value = word{}
+	if err := r.object(what, (*reader).fingerprintValue); err != nil {
+		return err
 	}
-	return err
+	r.keep(r.value, to)
+	if v := r.said(r.value); !isHexSHA256(v) {
+		return fmt.Errorf("%w: %s is not a SHA-256 in lower-case hex: %.80q", ErrMalformed, what, v)
+	}
+	return nil
 }
 
-func isHexSHA256(s string) bool {
-	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
+func (r *reader) fingerprintValue(name []byte) (err error) {
+	if string(name) == "value" {
+		r.value, err = r.word("fingerprint.value")
+		return err
+	}
+	return r.skip()
 }
+
+func isHexSHA256[T string | []byte](s T) bool {
+	strange := byte(0)
+	for i := range len(s) {
+		strange |= strangers[s[i]]
+	}
+	return len(s) == 64 && strange == 0
+}
+
+// strangers are the bytes that are no hex digits in lower case.
+var strangers = func() (t [256]byte) {
+	for c := range t {
+		if strings.IndexByte("0123456789abcdef", byte(c)) < 0 { //nolint:gosec // an index of 256
+			t[c] = 1
+		}
+	}
+	return t
+}()

@@ -13,11 +13,14 @@ const (
 	KindAction     = "action"     // a side effect of a rule
 	KindFinding    = "finding"    // something to look into
 	KindLifecycle  = "lifecycle"  // of the system itself
+	// KindForeign is what others recorded and Docket took in. It says nothing of
+	// Docket's own operations, whatever it looks like.
+	KindForeign = "foreign"
 )
 
 // Kinds returns all kinds.
 func Kinds() []string {
-	return []string{KindEvaluation, KindResult, KindFailure, KindOutcome, KindAction, KindFinding, KindLifecycle}
+	return []string{KindEvaluation, KindResult, KindFailure, KindOutcome, KindAction, KindFinding, KindLifecycle, KindForeign}
 }
 
 // The decisions: what an event did to its operation. They follow from
@@ -83,6 +86,8 @@ func knownKind(s []byte) (string, bool) {
 		return KindFinding, true
 	case KindLifecycle:
 		return KindLifecycle, true
+	case KindForeign:
+		return KindForeign, true
 	}
 	return "", false
 }

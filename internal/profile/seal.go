@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
+	"slices"
 	"sync"
 
 	"github.com/docket-audit/docket/ocsf"
@@ -27,67 +29,128 @@ type Link struct {
 	PrevTypeUID int64
 }
 
-// Seal makes e the event at link: it sets metadata.sequence and
-// metadata.loggers, attests the event, and returns its canonical bytes, which
-// are the event from here on, with their fingerprint.
+// Seal makes e the event at link: it sets metadata.sequence and metadata.loggers,
+// attests the event, and returns its canonical bytes, which are the event from here
+// on, with their fingerprint.
 //
 // Where the attestation is follows from metadata.version: in unmapped for
-// 1.8.0, the default, else in attestation_list, with its profile named. Maps and
-// slices that e shares with other events stay as they are.
+// 1.8.0, the default, else in attestation_list, with its profile named. It is in
+// the bytes alone: e has none, also if it had one. Maps and slices that e shares
+// with other events stay as they are.
 //
 // It fails with a [*VersionError] on another version, and on an event that
 // [Parse] would refuse, or that has no canonical form.
 func Seal(e ocsf.Event, link Link) (raw []byte, fingerprint string, err error) {
-	raw, h, err := SealHeader(e, link)
+	raw, h, err := AppendSealed(nil, e, link)
 	return raw, h.Fingerprint, err
 }
 
-// SealHeader is [Seal] for who needs more of the event than its fingerprint: it
-// returns the header that [Parse] would read from raw, without a second pass.
+// SealHeader is [Seal] and [Parse] of what it returns.
 func SealHeader(e ocsf.Event, link Link) (raw []byte, h Header, err error) {
-	if (link.PrevUID == "") != (link.PrevFingerprint == "") || (link.PrevUID == "") != (link.Sequence == 1) {
-		return nil, Header{}, errors.New("seal event: a link names its predecessor if and only if it is not the first")
+	if raw, _, err = AppendSealed(nil, e, link); err == nil {
+		h, err = Parse(raw)
+	}
+	return raw, h, err
+}
+
+// AppendSealed is [Seal] for who has room for the bytes: it appends them to dst.
+// It returns what it knows of the header without a second pass: all that is not
+// text, what makes up a subject, the uid, and the place in the hash chain. The uid,
+// the epoch and the fingerprints may be kept for long; the other strings share
+// memory.
+func AppendSealed(dst []byte, e ocsf.Event, link Link) (raw []byte, h Header, err error) {
+	s, _ := sealers.Get().(*sealer)
+	defer sealers.Put(s)
+	if raw, h, err = s.seal(dst, e, link); err != nil {
+		return nil, Header{}, fmt.Errorf("seal event: %w", err)
+	}
+	return raw, h, nil
+}
+
+// A sealer is what is needed to seal an event, to be used again.
+type sealer struct {
+	event       []byte // as it is encoded, without an attestation
+	attestation []byte // what is put into it
+	hash        hash.Hash
+	sum         []byte
+}
+
+var sealers = sync.Pool{New: func() any { return &sealer{hash: sha256.New()} }}
+
+// maxBuffer bounds what is kept: a rare giant is not.
+const maxBuffer = 256 << 10
+
+func (s *sealer) seal(dst []byte, e ocsf.Event, link Link) (raw []byte, h Header, err error) {
+	if err := link.check(); err != nil {
+		return nil, Header{}, err
 	}
 	b := e.Common()
 	f, err := formOf(b.Metadata.Version)
 	if err != nil {
-		return nil, Header{}, fmt.Errorf("seal event: %w", err)
+		return nil, Header{}, err
 	}
-	b.Metadata.Sequence = new(link.Sequence)
-	b.Metadata.Loggers = []ocsf.Logger{{UID: link.Epoch, Name: link.Emitter, EventUID: b.Metadata.UID}}
-	f.put(b, link)
+	own := &struct {
+		sequence int64
+		loggers  [1]ocsf.Logger
+	}{link.Sequence, [1]ocsf.Logger{{UID: link.Epoch, Name: link.Emitter, EventUID: b.Metadata.UID}}}
+	b.Metadata.Sequence, b.Metadata.Loggers = &own.sequence, own.loggers[:]
+	f.clear(b)
+	event, err := ocsf.AppendCanonical(s.event[:0], e)
+	if err != nil {
+		return nil, Header{}, err
+	}
+	if cap(event) <= maxBuffer {
+		s.event = event
+	}
+	read, err := scanFor(event, f)
+	if err != nil {
+		return nil, Header{}, err
+	}
+	if err := read.identity(); err != nil {
+		return nil, Header{}, err
+	}
+	if read.form != f || read.Epoch != link.Epoch || read.Sequence != link.Sequence {
+		return nil, Header{}, fmt.Errorf("%w: it says another version, epoch or sequence than its own", ErrMalformed)
+	}
+	text, cut, err := read.gap.fill(s.attestation[:0], f, link)
+	if err != nil {
+		return nil, Header{}, err
+	}
+	s.attestation = text
 
-	buffer, _ := buffers.Get().(*[]byte)
-	defer buffers.Put(buffer)
-	open, err := ocsf.AppendCanonical((*buffer)[:0], e)
-	if err != nil {
-		return nil, Header{}, fmt.Errorf("seal event: %w", err)
+	// The fingerprint is of what is around it.
+	width := len(f.head) + hex.EncodedLen(sha256.Size) + len(tail)
+	raw = slices.Grow(dst, len(event)+len(text)+width)
+	raw = append(append(raw, event[:read.gap.at]...), text[:cut]...)
+	before := len(raw)
+	after := before + width
+	raw = append(append(raw[:after], text[cut:]...), event[read.gap.at:]...)
+	s.hash.Reset()
+	s.hash.Write(raw[len(dst):before])
+	s.hash.Write(raw[after:])
+	s.sum = s.hash.Sum(s.sum[:0])
+	digits := raw[before+copy(raw[before:], f.head) : after-len(tail)]
+	hex.Encode(digits, s.sum)
+	copy(raw[after-len(tail):], tail)
+
+	h = read.Header
+	h.Fingerprint, h.PrevFingerprint, h.Epoch = string(digits), link.PrevFingerprint, link.Epoch
+	if h.MetadataUID == b.Metadata.UID {
+		h.MetadataUID = b.Metadata.UID
 	}
-	if cap(open) <= maxBuffer {
-		*buffer = open
-	}
-	s, err := scan(open)
-	if err != nil {
-		return nil, Header{}, fmt.Errorf("seal event: %w", err)
-	}
-	sum := sha256.Sum256(open)
-	s.Fingerprint = hex.EncodeToString(sum[:])
-	if err := s.complete(); err != nil {
-		return nil, Header{}, fmt.Errorf("seal event: %w", err)
-	}
-	raw = make([]byte, 0, len(open)+len(f.head)+len(s.Fingerprint)+len(tail))
-	raw = append(raw, open[:s.cut]...)
-	raw = append(raw, f.head...)
-	raw = append(raw, s.Fingerprint...)
-	raw = append(raw, tail...)
-	raw = append(raw, open[s.cut:]...)
-	return raw, s.Header, nil
+	return raw, h, nil
 }
 
-// buffers hold events while they are sealed. A rare giant is not kept.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
-const maxBuffer = 256 << 10
+// check says whether the link is one.
+func (l Link) check() error {
+	if (l.PrevUID == "") != (l.PrevFingerprint == "") || (l.PrevUID == "") != (l.Sequence == 1) {
+		return errors.New("a link names its predecessor if and only if it is not the first")
+	}
+	if l.PrevFingerprint != "" && !isHexSHA256(l.PrevFingerprint) {
+		return fmt.Errorf("%w: prev_event.fingerprint is not a SHA-256 in lower-case hex: %.80q", ErrMalformed, l.PrevFingerprint)
+	}
+	return nil
+}
 
 // Fingerprint returns the fingerprint that raw claims to have and the one that
 // its bytes do have. They are equal if and only if raw is, byte for byte, what

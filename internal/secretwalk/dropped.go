@@ -67,4 +67,8 @@ func (w Walk) drops(m protoreflect.Message, at string, found *[]string) {
 	})
 }
 
-func escape(token string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(token) }
+// pointerToken escapes a token of a JSON Pointer (RFC 6901). One serves all: what is
+// made of it is made when it is first used.
+var pointerToken = strings.NewReplacer("~", "~0", "/", "~1")
+
+func escape(token string) string { return pointerToken.Replace(token) }

@@ -9,33 +9,39 @@ import (
 )
 
 // Hides reports whether a JSON Pointer into the protobuf JSON form of a message
-// of type md, given as its unescaped tokens, equals a secret field, lies under
-// one, or contains one. Fields are known by both names that the JSON form is
-// read with, the JSON name and the one in the schema.
+// of type md, given as its unescaped tokens, equals a field that may be secret,
+// lies under one, or contains one. Fields are known by both names that the JSON
+// form is read with, the JSON name and the one in the schema.
 //
 // A pointer at, into or above a google.protobuf.Any is hidden too: what the Any
-// holds is not in the schema.
+// holds is not in the schema. [Walk.Guards] knows more, because it sees the
+// message.
 //
 // A pointer to no field of the schema is not hidden; it is merely wrong.
 func (w Walk) Hides(md protoreflect.MessageDescriptor, pointer []string) bool {
+	return w.hides(md, pointer, w.Reaches)
+}
+
+// hides is Hides with what reaches a secret given.
+func (w Walk) hides(md protoreflect.MessageDescriptor, pointer []string, reaches func(protoreflect.MessageDescriptor) bool) bool {
 	switch {
+	case len(pointer) == 0:
+		return reaches(md)
 	case md.FullName() == anyName:
 		return true
-	case len(pointer) == 0:
-		return w.Reaches(md)
 	case WellKnown(md):
 		// Struct, Timestamp and their like have JSON forms of their own.
 		return false
 	}
 	for _, fd := range w.named(md, pointer[0]) {
-		if w.fieldHides(fd, pointer[1:]) {
+		if w.fieldHides(fd, pointer[1:], reaches) {
 			return true
 		}
 	}
 	return false
 }
 
-func (w Walk) fieldHides(fd protoreflect.FieldDescriptor, rest []string) bool {
+func (w Walk) fieldHides(fd protoreflect.FieldDescriptor, rest []string, reaches func(protoreflect.MessageDescriptor) bool) bool {
 	if w.Secret(fd) {
 		return true
 	}
@@ -44,11 +50,11 @@ func (w Walk) fieldHides(fd protoreflect.FieldDescriptor, rest []string) bool {
 	case held == nil:
 		return false
 	case !fd.IsMap() && !fd.IsList():
-		return w.Hides(held, rest)
+		return w.hides(held, rest, reaches)
 	case len(rest) == 0:
-		return w.Reaches(held)
+		return reaches(held)
 	default:
-		return w.Hides(held, rest[1:]) // rest[0] is an index or a key
+		return w.hides(held, rest[1:], reaches) // rest[0] is an index or a key
 	}
 }
 

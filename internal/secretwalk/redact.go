@@ -105,8 +105,13 @@ func each(fd protoreflect.FieldDescriptor, v protoreflect.Value, f func(protoref
 }
 
 // inside returns a copy of what an Any holds; nil when its type is not known or
-// its bytes are not of that type.
-func (w Walk) inside(box protoreflect.Message) protoreflect.Message {
+// its bytes are not of that type. Some that are not make the library panic.
+func (w Walk) inside(box protoreflect.Message) (held protoreflect.Message) {
+	defer func() {
+		if recover() != nil {
+			held = nil
+		}
+	}()
 	fields := box.Descriptor().Fields()
 	url, value := box.Get(fields.ByNumber(1)).String(), box.Get(fields.ByNumber(2)).Bytes()
 	mt, err := w.Resolver().FindMessageByURL(url)

@@ -66,6 +66,7 @@ func (w Walk) Reaches(md protoreflect.MessageDescriptor) bool { return w.shapeOf
 // A shape is what the walk needs to know of a message type.
 type shape struct {
 	reaches bool
+	marked  bool                           // reaches a secret that the schema shows, not only an Any
 	secrets []protoreflect.FieldDescriptor // marked themselves
 	into    []protoreflect.FieldDescriptor // hold messages that reach a secret
 	extends bool                           // has extension ranges: look at what is there
@@ -96,14 +97,15 @@ func (w Walk) shapeOf(md protoreflect.MessageDescriptor) *shape {
 		return s.(*shape)
 	}
 	s := &shape{isAny: md.FullName() == anyName, extends: md.ExtensionRanges().Len() > 0}
-	s.reaches = w.reaches(md, map[protoreflect.FullName]bool{})
+	s.reaches = w.reaches(md, true, map[protoreflect.FullName]bool{})
+	s.marked = s.reaches && w.reaches(md, false, map[protoreflect.FullName]bool{})
 	fields := md.Fields()
 	for i := range fields.Len() {
 		fd := fields.Get(i)
 		switch held := heldBy(fd); {
 		case w.Secret(fd):
 			s.secrets = append(s.secrets, fd)
-		case held != nil && w.reaches(held, map[protoreflect.FullName]bool{}):
+		case held != nil && w.reaches(held, true, map[protoreflect.FullName]bool{}):
 			s.into = append(s.into, fd)
 		}
 	}
@@ -112,13 +114,17 @@ func (w Walk) shapeOf(md protoreflect.MessageDescriptor) *shape {
 }
 
 // reaches walks the types below md. Types may contain themselves, so seen cuts
-// the walk; that is sound because one true anywhere is the answer.
-func (w Walk) reaches(md protoreflect.MessageDescriptor, seen map[protoreflect.FullName]bool) bool {
+// the walk; that is sound because one true anywhere is the answer. With boxes an
+// Any counts.
+func (w Walk) reaches(md protoreflect.MessageDescriptor, boxes bool, seen map[protoreflect.FullName]bool) bool {
 	if seen[md.FullName()] {
 		return false
 	}
 	seen[md.FullName()] = true
-	if md.FullName() == anyName || md.ExtensionRanges().Len() > 0 {
+	if md.FullName() == anyName {
+		return boxes
+	}
+	if md.ExtensionRanges().Len() > 0 {
 		return true
 	}
 	fields := md.Fields()
@@ -127,7 +133,7 @@ func (w Walk) reaches(md protoreflect.MessageDescriptor, seen map[protoreflect.F
 		if w.Secret(fd) {
 			return true
 		}
-		if held := heldBy(fd); held != nil && w.reaches(held, seen) {
+		if held := heldBy(fd); held != nil && w.reaches(held, boxes, seen) {
 			return true
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Apply makes the server's stream and bucket at least as strong as declared.
+// Apply makes the server's stream and buckets at least as strong as declared.
 // What exists and promises more stays as it is: space, replicas, subjects,
 // compression and the like are the operator's.
 //
@@ -21,15 +21,24 @@ func Apply(ctx context.Context, js jetstream.JetStream, opts ...Option) error {
 	if err := applyStream(ctx, js, d.Stream); err != nil {
 		return err
 	}
-	kv, err := js.KeyValue(ctx, d.Watermarks.Bucket)
+	for _, wanted := range []jetstream.KeyValueConfig{d.Watermarks, d.Leases} {
+		if err := applyBucket(ctx, js, wanted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func applyBucket(ctx context.Context, js jetstream.JetStream, wanted jetstream.KeyValueConfig) error {
+	kv, err := js.KeyValue(ctx, wanted.Bucket)
 	if err == nil {
-		return applyReplicas(ctx, js, kv, d.Watermarks)
+		return applyReplicas(ctx, js, kv, wanted)
 	}
 	if !errors.Is(err, jetstream.ErrBucketNotFound) {
-		return fmt.Errorf("apply bucket %s: %w", d.Watermarks.Bucket, err)
+		return fmt.Errorf("apply bucket %s: %w", wanted.Bucket, err)
 	}
-	if _, err := js.CreateKeyValue(ctx, d.Watermarks); err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
-		return fmt.Errorf("apply bucket %s: %w", d.Watermarks.Bucket, err)
+	if _, err := js.CreateKeyValue(ctx, wanted); err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
+		return fmt.Errorf("apply bucket %s: %w", wanted.Bucket, err)
 	}
 	return nil
 }

@@ -15,17 +15,18 @@ import (
 type Declaration struct {
 	Stream     jetstream.StreamConfig
 	Watermarks jetstream.KeyValueConfig
+	Leases     jetstream.KeyValueConfig
 }
 
 // An Option changes a declaration where an installation may differ from the
 // file.
 type Option func(*Declaration)
 
-// Replicas asks for n copies of stream and bucket.
+// Replicas asks for n copies of stream and buckets.
 func Replicas(n int) Option {
 	return func(d *Declaration) {
 		if n > 0 {
-			d.Stream.Replicas, d.Watermarks.Replicas = n, n
+			d.Stream.Replicas, d.Watermarks.Replicas, d.Leases.Replicas = n, n, n
 		}
 	}
 }
@@ -56,22 +57,26 @@ func Declared(opts ...Option) Declaration {
 func parse(b []byte) (Declaration, error) {
 	var file struct {
 		Stream     jetstream.StreamConfig `json:"stream"`
-		Watermarks struct {
-			Bucket      string                `json:"bucket"`
-			Description string                `json:"description"`
-			History     uint8                 `json:"history"`
-			Storage     jetstream.StorageType `json:"storage"`
-			Replicas    int                   `json:"num_replicas"`
-		} `json:"watermarks"`
+		Watermarks bucket                 `json:"watermarks"`
+		Leases     bucket                 `json:"leases"`
 	}
 	if err := json.Unmarshal(b, &file); err != nil {
 		return Declaration{}, fmt.Errorf("read stream declaration: %w", err)
 	}
-	w := file.Watermarks
-	return Declaration{
-		Stream: file.Stream,
-		Watermarks: jetstream.KeyValueConfig{
-			Bucket: w.Bucket, Description: w.Description, History: w.History, Storage: w.Storage, Replicas: w.Replicas,
-		},
-	}, nil
+	return Declaration{Stream: file.Stream, Watermarks: file.Watermarks.config(), Leases: file.Leases.config()}, nil
+}
+
+// A bucket is one as the file has it.
+type bucket struct {
+	Bucket      string                `json:"bucket"`
+	Description string                `json:"description"`
+	History     uint8                 `json:"history"`
+	Storage     jetstream.StorageType `json:"storage"`
+	Replicas    int                   `json:"num_replicas"`
+}
+
+func (b bucket) config() jetstream.KeyValueConfig {
+	return jetstream.KeyValueConfig{
+		Bucket: b.Bucket, Description: b.Description, History: b.History, Storage: b.Storage, Replicas: b.Replicas,
+	}
 }

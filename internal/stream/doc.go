@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package stream knows what Docket wants of JetStream: one stream for events
-// and one key-value bucket for watermarks, declared once in
+// and two key-value buckets, for watermarks and for leases, declared once in
 // schemas/nats/stream.json.
 //
 // The stream is the road between the emitters and the stores, and its settings
@@ -14,5 +14,6 @@
 // space, more subjects.
 //
 // A watermark says that a store accounts for every sequence of an epoch up to
-// a number; see [PutWatermark] and [WatchWatermarks].
+// a number; see [PutWatermark] and [WatchWatermarks]. A lease says which
+// collector fills a store; see [Lease].
 package stream

@@ -46,7 +46,10 @@ func isToken(name string) bool {
 // Bucket opens the bucket of watermarks. It fails with a [*MissingError] when
 // it was never created.
 func Bucket(ctx context.Context, js jetstream.JetStream) (jetstream.KeyValue, error) {
-	name := Declared().Watermarks.Bucket
+	return open(ctx, js, Declared().Watermarks.Bucket)
+}
+
+func open(ctx context.Context, js jetstream.JetStream, name string) (jetstream.KeyValue, error) {
 	kv, err := js.KeyValue(ctx, name)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return nil, &MissingError{Stream: "KV_" + name, Err: err}

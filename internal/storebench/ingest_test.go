@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package storebench
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+	"github.com/apache/arrow/go/v17/parquet"
+	"github.com/apache/arrow/go/v17/parquet/compress"
+	"github.com/apache/arrow/go/v17/parquet/pqarrow"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/docket-audit/docket/collector"
+	"github.com/docket-audit/docket/collector/lake"
+	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/emitter"
+	"github.com/docket-audit/docket/interceptor"
+	"github.com/docket-audit/docket/interceptor/activity"
+	"github.com/docket-audit/docket/internal/natstest"
+	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/internal/stream"
+	"github.com/docket-audit/docket/ocsf"
+)
+
+var (
+	ingested = flag.Int("ingest", 140_000, "how many events BenchmarkIngest stores")
+	backlog  = flag.Int64("backlog", 1<<30, "how many bytes of events wait on the stream in BenchmarkBacklog")
+)
+
+// layouts are the ways in which the lake is run: as a compaction every so many
+// bytes would have it, beside the flushes.
+var layouts = []struct {
+	name string
+	opts lake.Options
+}{
+	{"hot", lake.Options{CompactBytes: 1 << 50, CompactAfter: 24 * time.Hour}},
+	{"compacting", lake.Options{CompactBytes: 8 << 20}},
+}
+
+// BenchmarkIngest stores -ingest events: bare, by nothing but a Parquet writer;
+// then by all of Docket in this one process. 256 callers run operations that are
+// durable, the emitter writes and publishes, the broker syncs each write, the
+// collector checks and commits. What the callers wait for is their own WAL, so
+// that the path is as full as the machine lets it be.
+func BenchmarkIngest(b *testing.B) {
+	b.Run("bare", func(b *testing.B) {
+		var entries []store.Entry
+		recorded(b, newLoad(3, 1000), 20_000/eventsPerOperation+1, time.Millisecond, func(e []store.Entry) { entries = append(entries, e...) })
+		n := 0
+		began := processor()
+		for b.Loop() {
+			for n = 0; n < *ingested; n += len(entries) {
+				bareSegment(b, entries)
+			}
+		}
+		rate(b, n, began)
+	})
+	for _, layout := range layouts {
+		b.Run(layout.name, func(b *testing.B) {
+			began := processor()
+			for b.Loop() {
+				b.StopTimer()
+				s := natstest.Run(b)
+				peak := newPeak()
+				b.StartTimer()
+				ingest(b, s, layout.opts)
+				b.StopTimer()
+				peak.report(b)
+				s.Stop()
+				b.StartTimer()
+			}
+			rate(b, *ingested, began)
+		})
+	}
+}
+
+// rate reports how fast it was, and what processor time it took of all there
+// was: that stays nearly the same when others want it too.
+func rate(b *testing.B, events int, began time.Duration) {
+	b.Helper()
+	b.ReportMetric(float64((processor()-began).Microseconds())/float64(events)/float64(b.N), "cpu-us/event")
+	b.ReportMetric(float64(events)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// ingest runs operations until -ingest events are stored.
+func ingest(b *testing.B, s *natstest.Server, opts lake.Options) {
+	b.Helper()
+	em, err := emitter.New(emitter.Config{Dir: b.TempDir(), Name: "gateway-0", Conn: s.Conn(b)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	js := s.JetStream(b)
+	if err := stream.Apply(b.Context(), js); err != nil {
+		b.Fatal(err)
+	}
+	l, stop := collect(b, js, opts)
+	ctx, cancel := context.WithCancel(b.Context())
+	var work sync.WaitGroup
+	work.Go(func() {
+		if err := em.Run(ctx); err != nil {
+			b.Error(err)
+		}
+	})
+	rec := activity.NewRecorder(func(ctx context.Context, e ocsf.Event) activity.Ack { return em.Emit(ctx, e) })
+	chain := newChain(b, interceptor.AuditDurable, rec)
+	const callers = 256
+	var calls sync.WaitGroup
+	for i := range callers {
+		calls.Go(func() {
+			own := newLoad(uint64(i), 1000)
+			for n := i; n < *ingested/eventsPerOperation; n += callers {
+				chain.Run(ctx, own.operation(time.Now()), handle)
+			}
+		})
+	}
+	calls.Wait()
+	for l.Manifest().Rows() < int64(*ingested/eventsPerOperation*eventsPerOperation) {
+		time.Sleep(time.Millisecond)
+	}
+	b.StopTimer()
+	stop()
+	if err := em.Close(ctx); err != nil {
+		b.Fatal(err)
+	}
+	cancel()
+	work.Wait()
+	b.StartTimer()
+}
+
+// collect runs a collector into a new lake, and compactions beside it, until
+// stop.
+func collect(b *testing.B, js jetstream.JetStream, opts lake.Options) (l *lake.Lake, stop func()) {
+	b.Helper()
+	l, err := lake.Open(b.TempDir(), opts)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c, err := collector.New(collector.Config{JetStream: js, Store: l})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	var work sync.WaitGroup
+	work.Go(func() {
+		if err := c.Run(ctx); err != nil {
+			b.Error(err)
+		}
+	})
+	work.Go(func() {
+		for ctx.Err() == nil {
+			done, err := l.Compact(ctx, false, atOnce)
+			if err != nil && ctx.Err() == nil {
+				b.Error(err)
+				return
+			}
+			if done.Number == 0 {
+				time.Sleep(50 * time.Millisecond)
+			}
+		}
+	})
+	return l, func() {
+		cancel()
+		work.Wait()
+		if err := l.Close(); err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+// BenchmarkBacklog stores what waits on the stream, with nothing beside the
+// collector but the broker.
+func BenchmarkBacklog(b *testing.B) {
+	s := natstest.Run(b, func(o *server.Options) { o.SyncAlways = false })
+	js, err := jetstream.New(s.Conn(b), jetstream.WithPublishAsyncMaxPending(4000))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := stream.Apply(b.Context(), js); err != nil {
+		b.Fatal(err)
+	}
+	n := fill(b, js, *backlog)
+	for _, layout := range layouts {
+		b.Run(layout.name, func(b *testing.B) {
+			began := processor()
+			for b.Loop() {
+				b.StopTimer()
+				peak := newPeak()
+				b.StartTimer()
+				l, stop := collect(b, js, layout.opts)
+				for l.Manifest().Rows() < int64(n) {
+					time.Sleep(time.Millisecond)
+				}
+				b.StopTimer()
+				peak.report(b)
+				stop()
+				forget(b, js)
+				b.StartTimer()
+			}
+			rate(b, n, began)
+			b.ReportMetric(float64(*backlog)*float64(b.N)/b.Elapsed().Seconds()/(1<<20), "MiB/s")
+		})
+	}
+}
+
+// forget lets the next collector begin at the first message.
+func forget(b *testing.B, js jetstream.JetStream) {
+	b.Helper()
+	s, err := js.Stream(b.Context(), stream.Declared().Stream.Name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name := range s.ConsumerNames(b.Context()).Name() {
+		if err := s.DeleteConsumer(b.Context(), name); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// fill publishes so many bytes of events and returns how many these are.
+func fill(b *testing.B, js jetstream.JetStream, bytes int64) (n int) {
+	b.Helper()
+	var sent int64
+	for from := newLoad(4, 1000); sent < bytes; {
+		recorded(b, from, 3000, time.Millisecond, func(entries []store.Entry) {
+			for i := range entries {
+				h := entries[i].Header
+				msg := &nats.Msg{Subject: profile.Subject(profile.Prefix, h), Data: entries[i].Raw, Header: nats.Header{}}
+				msg.Header.Set(profile.HeaderEventUID, h.MetadataUID)
+				msg.Header.Set(profile.HeaderEpoch, h.Epoch)
+				msg.Header.Set(profile.HeaderSequence, strconv.FormatInt(h.Sequence, 10))
+				if _, err := js.PublishMsgAsync(msg, jetstream.WithStallWait(time.Minute)); err != nil {
+					b.Fatal(err)
+				}
+				sent += int64(len(entries[i].Raw))
+				n++
+			}
+		})
+	}
+	<-js.PublishAsyncComplete()
+	return n
+}
+
+// bareSegment writes entries as a Parquet file with the columns that the lake
+// has, and syncs it.
+func bareSegment(b *testing.B, entries []store.Entry) {
+	b.Helper()
+	f, err := os.Create(filepath.Join(b.TempDir(), "bare.parquet"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	names, types := lake.Columns()
+	fields := make([]arrow.Field, len(names))
+	for i := range names {
+		fields[i] = arrow.Field{Name: names[i], Type: map[string]arrow.DataType{
+			"INT32": arrow.PrimitiveTypes.Int32, "INT64": arrow.PrimitiveTypes.Int64,
+			"BOOLEAN": arrow.FixedWidthTypes.Boolean, "UTF8": arrow.BinaryTypes.String,
+		}[types[i]]}
+	}
+	schema := arrow.NewSchema(fields, nil)
+	w, err := pqarrow.NewFileWriter(schema, struct{ io.Writer }{f}, parquet.NewWriterProperties(
+		parquet.WithCompression(compress.Codecs.Zstd), parquet.WithCompressionLevel(1),
+		parquet.WithStatsFor(lake.ColumnRaw, false), parquet.WithDictionaryFor(lake.ColumnRaw, false)), pqarrow.DefaultWriterProps())
+	if err != nil {
+		b.Fatal(err)
+	}
+	rows := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer rows.Release()
+	for i := range entries {
+		bareRow(rows, &entries[i])
+		if (i+1)%4096 == 0 || i+1 == len(entries) {
+			rec := rows.NewRecord()
+			if err := w.WriteBuffered(rec); err != nil {
+				b.Fatal(err)
+			}
+			rec.Release()
+		}
+	}
+	if err := errors.Join(w.Close(), f.Sync(), f.Close(), os.Remove(f.Name())); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func bareRow(rows *array.RecordBuilder, e *store.Entry) {
+	header := reflect.ValueOf(&e.Header).Elem()
+	for i := range rows.Fields() {
+		v := reflect.ValueOf(int64(0))
+		switch {
+		case i < header.NumField():
+			v = header.Field(i)
+		case rows.Schema().Field(i).Name == lake.ColumnRaw:
+			v = reflect.ValueOf(string(e.Raw))
+		case rows.Schema().Field(i).Name == lake.ColumnStreamSeq:
+			v = reflect.ValueOf(int64(e.StreamSeq))
+		}
+		switch f := rows.Field(i).(type) {
+		case *array.StringBuilder:
+			f.Append(v.String())
+		case *array.Int64Builder:
+			f.Append(v.Int())
+		case *array.Int32Builder:
+			f.Append(int32(v.Int()))
+		case *array.BooleanBuilder:
+			f.Append(v.Bool())
+		}
+	}
+}
