@@ -90,7 +90,7 @@ func (r *run) abandon(cause any) {
 	why := fmt.Sprintf("chain panicked: %v", cause)
 	r.endOpen(why, now)
 	for r.ended < len(r.walk.steps) {
-		c := &call{step: r.walk.steps[r.ended]}
+		c := &call{step: &r.walk.steps[r.ended], sight: &sight{}}
 		r.describe(c, now, newUID(now))
 		r.open = c
 		r.record(now, Fact{Binding: c.Binding, Evaluation: &c.evaluation})

@@ -21,6 +21,20 @@ type hostile struct{ proto.Message }
 
 func (hostile) ProtoReflect() protoreflect.Message { panic("hostile") }
 
+// hostileLater is one that can be looked at once.
+type hostileLater struct {
+	proto.Message
+	looked *bool
+}
+
+func (h hostileLater) ProtoReflect() protoreflect.Message {
+	if *h.looked {
+		panic("hostile")
+	}
+	*h.looked = true
+	return h.Message.ProtoReflect()
+}
+
 // ticking returns a clock that panics when it is asked for the n-th time.
 func ticking(n int) func() time.Time {
 	return func() time.Time {
@@ -56,7 +70,8 @@ func TestRunNeverPanics(t *testing.T) {
 		{name: "clock after the handler", clock: ticking(6), decision: allow, story: "a? a:allow b? b:allow outcome:allow", barriers: 2},
 		{name: "clock after a deny", clock: ticking(4), impl: denies, decision: deny, code: codes.PermissionDenied, story: "a? a:deny outcome:deny", barriers: 1},
 		{name: "uids", uids: func() interceptor.UID { panic("no uid") }, decision: deny, code: codes.Internal, story: "outcome:deny", barriers: 1},
-		{name: "patching", impl: patches(interceptor.Patch{Op: "remove", Path: "/x"}), request: hostile{}, decision: deny, code: codes.PermissionDenied, story: "a? a:invalid_result=deny outcome:deny", barriers: 1},
+		{name: "request", request: hostile{}, decision: deny, code: codes.Internal, story: "outcome:deny", barriers: 1},
+		{name: "patching", impl: patches(interceptor.Patch{Op: "remove", Path: "/x"}), request: hostileLater{operation().Request, new(bool)}, decision: deny, code: codes.PermissionDenied, story: "a? a:invalid_result=deny outcome:deny", barriers: 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			rec, h, op := &memory{}, &handler{}, operation()
@@ -139,12 +154,75 @@ func TestAGoroutineThatEnds(t *testing.T) {
 			}
 			words := rec.story()
 			words[len(words)-1] += ":" + strings.ToUpper(rec.statuses[0])
+			if out := rec.facts[len(rec.facts)-1].Outcome; name == "at the beginning" && out.Reason != "the goroutine of the operation was ended" {
+				t.Errorf("reason %q", out.Reason)
+			}
 			if diff := cmp.Diff(strings.Fields(tc.story), words); diff != "" || rec.barriers[len(rec.barriers)-1] != len(rec.facts) {
 				t.Errorf("%s\nbarriers after facts %v", diff, rec.barriers)
 			}
 		})
 	}
 }
+
+// What was open when the chain broke has an end, and the operation does not go on,
+// whatever the failure policy says.
+func TestWhatIsOpenWhenTheChainBreaks(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(*interceptor.Binding)
+		end    string // of the call that was open
+		part   interceptor.Part
+	}{
+		"closed":         {func(*interceptor.Binding) {}, "a:panic=deny", interceptor.Part{Decision: interceptor.Deny}},
+		"open":           {func(b *interceptor.Binding) { b.FailurePolicy = interceptor.FailOpen }, "a:panic=deny", interceptor.Part{Decision: interceptor.Deny}},
+		"a shadow":       {func(b *interceptor.Binding) { b.Shadow = true }, "a:panic=none", interceptor.Part{Shadow: true, Would: interceptor.Deny}},
+		"an open shadow": {func(b *interceptor.Binding) { b.Shadow, b.FailurePolicy = true, interceptor.FailOpen }, "a:panic=none", interceptor.Part{Shadow: true, Would: interceptor.Allow}},
+	} {
+		rec, h, a := &memory{}, &handler{}, bind("a", allows)
+		tc.change(&a)
+		chain := start(t, planOf(a, bind("b", allows)), rec)
+		chain.Now = ticking(3) // after the first call
+		out := chain.Run(t.Context(), operation(), h.handle)
+		if diff := cmp.Diff([]string{"a?", tc.end, "outcome:deny"}, rec.story()); diff != "" || h.calls != 0 || out.Status.Code() != codes.Internal || out.Reason != "chain panicked: no time" {
+			t.Errorf("%s: handler called %d times, %s (%s)\n%s", name, h.calls, out.Status, out.Reason, diff)
+		}
+		failure := rec.failure(t)
+		tc.part.Evaluation, tc.part.Interceptor, tc.part.Binding, tc.part.Phase, tc.part.Failure = rec.facts[1].Evaluation.UID, "i", "a", interceptor.Validate, failure
+		skipped := interceptor.Part{Interceptor: "i", Binding: "b", Phase: interceptor.Validate, Skipped: out.Reason}
+		if diff := cmp.Diff([]interceptor.Part{tc.part, skipped}, out.Parts); diff != "" || failure.End.IsZero() || failure.Detail != out.Reason {
+			t.Errorf("%s: failure %+v\n%s", name, failure, diff)
+		}
+	}
+}
+
+// A recorder that panics has kept nothing of what it was told.
+func TestARecorderThatPanics(t *testing.T) {
+	for name, tc := range map[string]struct {
+		rec     interceptor.Recorder
+		durable bool
+	}{
+		"in Record":  {panicsInRecord{}, false},
+		"in Barrier": {panicsInBarrier{}, false},
+		"not at all": {interceptor.Discard, true},
+	} {
+		h, began := &handler{}, time.Now()
+		plan := planOf(bind("b", allows))
+		plan.AuditDeadline = time.Hour
+		out := start(t, plan, tc.rec).Run(t.Context(), operation(), h.handle)
+		if out.Ran != tc.durable || (h.calls == 1) != tc.durable || (out.Status.Code() == codes.Unavailable) == tc.durable || time.Since(began) > time.Hour/2 {
+			t.Errorf("%s: handler called %d times, outcome %+v", name, h.calls, out)
+		}
+	}
+}
+
+type panicsInRecord struct{}
+
+func (panicsInRecord) Record(interceptor.Fact)                        { panic("record") }
+func (panicsInRecord) Barrier(context.Context, interceptor.UID) error { return nil }
+
+type panicsInBarrier struct{}
+
+func (panicsInBarrier) Record(interceptor.Fact)                        {}
+func (panicsInBarrier) Barrier(context.Context, interceptor.UID) error { panic("barrier") }
 
 // Who counts the evaluations of post_commit comes to the last, also when the
 // chain does not.

@@ -76,6 +76,9 @@ func TestAuditUnavailable(t *testing.T) {
 							if out.HandlerStatus.Code() != handlerCode || rec.statuses[0] != handlerCode.String() {
 								t.Errorf("handler's status %s, recorded %v; want %s", out.HandlerStatus, rec.statuses, handlerCode)
 							}
+							if words := map[bool]string{true: "committed, audit pending", false: "executed, audit pending"}[handlerErr == nil]; want == codes.Unknown && out.Status.Message() != words {
+								t.Errorf("the caller is told %q; want %q", out.Status.Message(), words)
+							}
 							if slices.Contains(retryable, out.Status.Code()) && out.Status.Code() != handlerCode {
 								t.Errorf("the handler ran, and %s invites to run it again", out.Status.Code())
 							}
@@ -84,6 +87,26 @@ func TestAuditUnavailable(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The outcome is waited for as long as the plan says, also if all before it was
+// durable in no time.
+func TestAnOutcomeIsWaitedFor(t *testing.T) {
+	for late, pending := range map[time.Duration]bool{9 * time.Second: false, 11 * time.Second: true} {
+		synctest.Test(t, func(t *testing.T) {
+			rec, h := &memory{barrier: func(_ context.Context, n int) error {
+				if n == 2 {
+					time.Sleep(late)
+				}
+				return nil
+			}}, &handler{}
+			plan := planOf(bind("b", allows))
+			plan.AuditDeadline = 10 * time.Second
+			if out := start(t, plan, rec).Run(t.Context(), operation(), h.handle); out.AuditPending != pending || !out.Ran {
+				t.Errorf("durable after %s of %s: pending %t", late, plan.AuditDeadline, out.AuditPending)
+			}
+		})
 	}
 }
 

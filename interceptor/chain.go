@@ -17,7 +17,8 @@ import (
 // A Chain runs a [Plan]. It is safe for use by many goroutines at once.
 type Chain struct {
 	// Now and NewUID are the clock and the source of uids. They may be set
-	// before the chain is first used. Without NewUID uids are UUIDv7 of Now.
+	// before the chain is first used. Without Now the clock is [time.Now], without
+	// NewUID uids are UUIDv7 of the clock.
 	Now    func() time.Time
 	NewUID func() UID
 
@@ -33,16 +34,16 @@ type Chain struct {
 	LoadState    func(ctx context.Context, op *Operation, request proto.Message) (proto.Message, error)
 	StateTimeout time.Duration
 
-	rec    Recorder
-	waits  bool      // false when rec is Discard: there is nothing to wait for
-	timers sync.Pool // of stopped *time.Timer
-	loads  *lane     // of LoadState
+	rec     Recorder
+	records bool      // false when rec is Discard: nobody is to be told or waited for
+	runs    sync.Pool // of *run
+	loads   *lane     // of LoadState
 
-	// swapping is held while the force is replaced. mu guards closed, and that no
-	// operation enters a force that was replaced.
+	// swapping is held while the force is replaced, mu while it is or the chain is
+	// closed. A force is closed only once another stands in its place, or for good.
 	swapping sync.Mutex
 	mu       sync.Mutex
-	closed   bool
+	closed   bool // guarded by mu
 	force    atomic.Pointer[force]
 	retiring sync.WaitGroup // of forces that were replaced
 }
@@ -57,7 +58,7 @@ func New(plan *Plan, rec Recorder) (*Chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Chain{Now: time.Now, rec: rec, waits: rec != Discard, loads: newLane(0, 0)}
+	c := &Chain{rec: rec, records: rec != Discard, loads: newLane(0, 0)}
 	c.force.Store(f)
 	return c, nil
 }
@@ -84,29 +85,23 @@ func (c *Chain) Swap(plan *Plan) (retired <-chan struct{}, err error) {
 		return nil, errors.New("swap plan: the chain is closed")
 	}
 	c.force.Store(next)
-	done := make(chan struct{})
-	c.retiring.Go(func() { // ends with the last that runs by the old plan; Close waits for it
-		old.running.Wait()
-		close(done)
-	})
-	return done, nil
+	old.running.close()
+	c.retiring.Go(func() { <-old.running.over }) // ends with the last that runs by the old plan; Close waits for it
+	return old.running.over, nil
 }
 
-// timer returns a running timer. Who is done with it puts it into timers,
-// stopped.
-func (c *Chain) timer(d time.Duration) *time.Timer {
-	if t, ok := c.timers.Get().(*time.Timer); ok {
-		t.Reset(d)
-		return t
+func (c *Chain) now() time.Time {
+	if c.Now != nil {
+		return c.Now()
 	}
-	return time.NewTimer(d)
+	return time.Now()
 }
 
-func (c *Chain) uid(now time.Time) UID {
+func (c *Chain) uid(now time.Time, room *uidRoom) UID {
 	if c.NewUID != nil {
 		return c.NewUID()
 	}
-	return newUID(now)
+	return room.next(now)
 }
 
 // Plan returns the plan in force: defaults filled in, bindings in order. It
@@ -118,10 +113,10 @@ func (c *Chain) Plan() *Plan { return c.force.Load().plan }
 // before they have its request.
 func (c *Chain) Begin(op *Operation) {
 	if op.Start.IsZero() {
-		op.Start = c.Now()
+		op.Start = c.now()
 	}
 	if op.UID == "" {
-		op.UID = c.uid(op.Start)
+		op.UID = c.uid(op.Start, &uidRoom{})
 	}
 }
 
@@ -142,9 +137,9 @@ func (c *Chain) Run(ctx context.Context, op *Operation, handler Handler) (out *O
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	r := &run{chain: c, ctx: ctx, op: op, out: &Outcome{Decision: Allow}}
+	r := c.newRun(ctx, op)
 	if r.force, r.entered = c.enter(); r.entered {
-		defer r.force.running.Done()
+		defer r.force.running.leave()
 	}
 	finished := false
 	defer func() {
@@ -158,23 +153,28 @@ func (c *Chain) Run(ctx context.Context, op *Operation, handler Handler) (out *O
 	r.conclude()
 	if r.observes() {
 		observe := r.observe()
-		r.force.running.Add(1)
+		r.force.running.more()
 		go observe()
+		r.kept = true
 	}
 	finished = true
-	return r.out
+	out = r.out
+	r.recycle()
+	return out
 }
 
 // enter counts an operation as running by the plan in force; false when the
 // chain is closed.
 func (c *Chain) enter() (*force, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f := c.force.Load()
-	if !c.closed {
-		f.running.Add(1)
+	for {
+		f := c.force.Load()
+		if f.running.enter() {
+			return f, true
+		}
+		if c.force.Load() == f { // nothing stands in its place
+			return f, false
+		}
 	}
-	return f, !c.closed
 }
 
 // Close denies further operations and waits for everything that the chain
@@ -185,11 +185,12 @@ func (c *Chain) Close(ctx context.Context) error {
 	c.mu.Lock()
 	c.closed = true
 	last := c.force.Load()
+	last.running.close()
 	c.mu.Unlock()
 	done := make(chan struct{})
 	go func() { // ends with the last that runs
 		c.retiring.Wait()
-		last.running.Wait()
+		<-last.running.over
 		close(done)
 	}()
 	select {

@@ -43,6 +43,6 @@
 // plan that it began with.
 //
 // The package knows no transport, no file format and no stream. Reading order:
-// operation.go, plan.go, fact.go, chain.go, force.go, run.go, walk.go,
-// evaluate.go, patch.go.
+// operation.go, plan.go, fact.go, chain.go, force.go, run.go, room.go, walk.go,
+// watch.go, evaluate.go, payload.go, writer.go, patch.go.
 package interceptor

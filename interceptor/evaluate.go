@@ -21,21 +21,50 @@ import (
 func (r *run) prepare(c *call) bool {
 	if c.phase != PostCommit {
 		if r.leaveIfCallerLeft(); r.chain.LoadState != nil && c.phase == Validate && c.skipped == "" && r.out.Decision != Deny {
-			r.load(c.step)
+			r.load(*c.step)
 		}
 		if c.skipped != "" || r.out.Decision == Deny {
-			r.skip(c.step, r.denied())
+			r.skip(*c.step, r.denied())
 			return false
 		}
 	}
-	now := r.chain.Now()
-	r.describe(c, now, r.chain.uid(now))
+	now := r.walk.read
+	if r.chain.records || now.IsZero() {
+		now = r.now()
+	}
+	r.describe(c, now, r.chain.uid(now, &r.uids))
 	if r.chain.Tracer != nil {
 		c.beginSpan(r.chain.Tracer, r.op)
 	}
 	r.open = c
-	r.record(now, Fact{Binding: c.Binding, Evaluation: &c.evaluation, Span: c.span})
+	if r.chain.records {
+		r.recordBegin(c, now)
+	}
 	return true
+}
+
+// A worker's stack is small, and growing it costs more than all else that it
+// does. So what is long is a function of its own, which is not called without
+// need, nor inlined: a frame alone would grow the stack.
+
+// recordBegin records that a call is about to begin.
+//
+//go:noinline
+func (r *run) recordBegin(c *call, now time.Time) {
+	r.record(now, Fact{Binding: c.Binding, Evaluation: &c.evaluation, Span: c.span})
+}
+
+// recordEnd records how a call ended. The result is on the stack of who calls this.
+//
+//go:noinline
+func (r *run) recordEnd(c *call, result *Result, failure *Failure, end time.Time) {
+	f := Fact{Binding: c.Binding, Evaluation: &c.evaluation, Failure: failure, Span: c.span}
+	f.Waited, f.Uncalled = c.turn()
+	if result != nil {
+		told := *result
+		f.Result = &told
+	}
+	r.record(end, f)
 }
 
 // describe makes the evaluation that a binding is shown.
@@ -62,35 +91,65 @@ type answer struct {
 	err    error
 }
 
-// ask waits for its turn and calls the interceptor. A panic is a Failure.
-func (c *call) ask(i Interceptor) (a answer) {
-	defer c.ctx.end()
-	if full := c.lane.enter(&c.ctx, c.Timeout); full != nil {
-		return answer{err: full}
+// ask waits for its turn, unless it came at once, and calls the interceptor. A
+// panic is a Failure.
+func (c *call) ask() (a answer) {
+	if !c.atOnce {
+		if full := c.lane.enter(&c.ctx, c.Timeout); full != nil {
+			c.ctx.end()
+			return answer{err: full}
+		}
+		c.inTurn.Store(max(1, int64(c.elapsed())))
 	}
-	c.inTurn.Store(true)
 	defer func() {
 		c.lane.leave()
+		c.ctx.end()
 		if cause := recover(); cause != nil {
 			a = answer{err: fail(Panic, fmt.Sprintf("%v\n%s", cause, debug.Stack()))}
 		}
 	}()
-	a.result, a.err = i.Evaluate(&c.ctx, &c.evaluation)
+	ctx := context.Context(&c.ctx)
+	if c.heeds && c.Endpoint != "" {
+		ctx = c.ctx.real() // a call over the wire asks for it, more than once
+	}
+	a.result, a.err = c.Impl.Evaluate(ctx, &c.evaluation)
 	return a
+}
+
+// elapsed is how long ago the call began.
+func (c *call) elapsed() time.Duration { return c.Timeout - time.Until(c.ctx.deadline) }
+
+// turn is how long the call waited for its turn, and whether that never came.
+func (c *call) turn() (waited time.Duration, never bool) {
+	if c.atOnce {
+		return 0, false
+	}
+	if at := c.inTurn.Load(); at > 0 {
+		return time.Duration(at), false
+	}
+	if c.number == 0 { // it did not come to wait
+		return 0, true
+	}
+	return max(0, c.elapsed()), true
 }
 
 // finish makes exactly one Result or one Failure of a call's answer, records
 // it, and, before the handler, lets it have its effect.
 func (r *run) finish(ctx context.Context, c *call, a answer) {
+	var room Result // not shown to anybody, so that it takes no memory
 	var result *Result
 	var failure *Failure
 	var candidate proto.Message
 	if a.err != nil {
 		failure = c.classify(a.err, ctx.Err())
-	} else if result, failure = c.admit(c.phase, a.result, &c.result); failure == nil && result.Decision == Modify {
+	} else if result, failure = c.admit(c.phase, a.result, &room); failure == nil && result.Decision == Modify {
 		candidate, failure = r.patch(result.Patches)
 	}
-	end := r.chain.Now()
+	var end time.Time // of no use when nobody hears of it
+	if failure != nil || r.chain.records || c.span != nil {
+		end = r.now()
+	}
+	r.walk.read = end
 	var would Decision
 	if failure != nil {
 		result = nil
@@ -104,7 +163,9 @@ func (r *run) finish(ctx context.Context, c *call, a answer) {
 	}
 	r.open = nil
 	r.ended++
-	r.record(end, Fact{Binding: c.Binding, Evaluation: &c.evaluation, Result: result, Failure: failure, Span: c.span})
+	if r.chain.records {
+		r.recordEnd(c, result, failure, end)
+	}
 	if c.span != nil {
 		c.endSpan(result, failure, end)
 	}
@@ -136,7 +197,14 @@ func (r *run) patch(patches []Patch) (candidate proto.Message, failure *Failure)
 
 // classify makes a Failure of an error from Evaluate. gone is set when by then
 // the caller had left.
-func (c *call) classify(err, gone error) *Failure {
+func (c *call) classify(err, gone error) (failure *Failure) {
+	defer func() {
+		// An error is the interceptor's own code: one that is nil inside, as a
+		// *Failure put into an error can be, panics when it is asked what it says.
+		if cause := recover(); cause != nil {
+			failure = fail(Panic, fmt.Sprintf("its error panicked: %v", cause))
+		}
+	}()
 	if gone != nil {
 		return fail(Cancelled, callerLeft+": "+err.Error())
 	}
@@ -212,15 +280,20 @@ func clip(s string, n int) string {
 	return strings.ToValidUTF8(s, "\ufffd")
 }
 
-// rule sets what the failure makes of the operation.
-func (f *Failure) rule(b *Binding, phase Phase) {
-	f.Policy = b.FailurePolicy
+// policy returns the failure policy of the binding in a phase.
+func (b *Binding) policy(phase Phase) FailurePolicy {
 	switch {
 	case phase == PostCommit:
-		f.Policy = b.PostCommitPolicy
+		return b.PostCommitPolicy
 	case phase == ModifyOperation && b.ModifyPolicy != 0:
-		f.Policy = b.ModifyPolicy
+		return b.ModifyPolicy
 	}
+	return b.FailurePolicy
+}
+
+// rule sets what the failure makes of the operation.
+func (f *Failure) rule(b *Binding, phase Phase) {
+	f.Policy = b.policy(phase)
 	switch {
 	case phase == PostCommit && f.Policy == Ignore:
 		f.Decision = None

@@ -25,6 +25,12 @@ type Fact struct {
 	Failure    *Failure
 	Outcome    *Outcome
 
+	// Waited is how long the call waited for its turn, while as many as may be of
+	// its interceptor were under way; Uncalled says that the evaluation failed
+	// before it was its turn. Both come with a Result or Failure.
+	Waited   time.Duration
+	Uncalled bool
+
 	// Span is the live span of what the fact is about, the evaluation or the
 	// operation; nil when there is none. It MUST NOT be kept.
 	Span trace.Span
@@ -138,27 +144,33 @@ type Part struct {
 	Binding     string
 	Phase       Phase
 	Decision    Decision
-	Failure     *Failure // nil when there was a Result
-	Skipped     string   // why the binding was not called; empty when it was
 
 	// Shadow says that the binding is a shadow: Decision is then None, and Would
 	// what it would have been. So it is with the Decision of its Failure; its
 	// Result is what it answered.
 	Shadow bool
 	Would  Decision
+
+	Failure *Failure // nil when there was a Result
+	Skipped string   // why the binding was not called; empty when it was
 }
 
 // An Outcome is what became of an operation up to the handler's return.
 type Outcome struct {
 	Decision Decision
-	Reason   string // of a deny
-	By       *Part  // the part that denied; nil when none did
+	Ran      bool // the handler was called
 
-	// Status is what the caller is answered; the chain never leaves it nil. Ran
-	// says that the handler was called; HandlerStatus is then its status, which
-	// is not nil when it succeeded, else it is nil.
+	// AuditPending says that the caller is answered before the Outcome is
+	// known to be durable. It is set after the Outcome was recorded.
+	AuditPending bool
+
+	Reason string // of a deny
+	By     *Part  // the part that denied; nil when none did
+
+	// Status is what the caller is answered; the chain never leaves it nil.
+	// HandlerStatus is the handler's, which is not nil when it succeeded; nil when
+	// it was not called.
 	Status        *status.Status
-	Ran           bool
 	HandlerStatus *status.Status
 
 	Request  proto.Message // what the handler was given, or would have been
@@ -168,10 +180,6 @@ type Outcome struct {
 	// bindings of post_commit that will not be called, because the operation was
 	// denied, say. Those that will be called come after the Outcome.
 	Parts []Part
-
-	// AuditPending says that the caller is answered before the Outcome is
-	// known to be durable. It is set after the Outcome was recorded.
-	AuditPending bool
 
 	End time.Time
 }

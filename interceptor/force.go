@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -18,9 +17,8 @@ type force struct {
 	lanes  map[string]*lane
 
 	// running counts what runs by the plan. Whatever the chain starts is counted
-	// on behalf of an operation that is itself counted here, so that nobody waits
-	// on a counter that others may yet lift from zero.
-	running sync.WaitGroup
+	// on behalf of an operation that is itself counted here.
+	running tally
 }
 
 type rpc struct{ service, method string }
@@ -36,7 +34,8 @@ type route struct {
 // A bound is a binding in force.
 type bound struct {
 	*Binding
-	lane *lane
+	lane  *lane
+	heeds bool // its interceptor heeds the context of a call, see heeding
 }
 
 // newForce makes a copy of the plan ready. An interceptor whose bounds did not
@@ -46,7 +45,7 @@ func newForce(plan *Plan, before *force) (*force, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	f := &force{plan: p, routes: map[rpc]*route{}, lanes: map[string]*lane{}}
+	f := &force{plan: p, routes: map[rpc]*route{}, lanes: map[string]*lane{}, running: newTally()}
 	bounds := make([]*bound, len(p.Bindings))
 	for i := range p.Bindings {
 		b := &p.Bindings[i]
@@ -57,7 +56,7 @@ func newForce(plan *Plan, before *force) (*force, error) {
 			}
 			f.lanes[b.Interceptor] = l
 		}
-		bounds[i] = &bound{Binding: b, lane: f.lanes[b.Interceptor]}
+		bounds[i] = &bound{Binding: b, lane: f.lanes[b.Interceptor], heeds: heeds(b.Impl)}
 	}
 	f.others = newRoute(bounds, rpc{})
 	for _, b := range bounds {

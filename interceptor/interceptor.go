@@ -5,13 +5,14 @@ package interceptor
 import "context"
 
 // An Interceptor judges operations. Its methods are called from many
-// goroutines at once.
+// goroutines at once. One that also has a method HeedsContext() bool which
+// returns true is taken at its word: Run waits for its Evaluate.
 type Interceptor interface {
 	// Describe says what the interceptor wants to be called for.
 	Describe(ctx context.Context) (*Manifest, error)
 
-	// Evaluate judges one evaluation. It MUST NOT change it. An error is a
-	// [Failure]; ctx ends at the binding's timeout.
+	// Evaluate judges one evaluation. It MUST NOT change it, and may keep it. An
+	// error is a [Failure]; ctx ends at the binding's timeout.
 	Evaluate(ctx context.Context, e *Evaluation) (*Result, error)
 }
 
@@ -23,6 +24,24 @@ type Manifest struct {
 	Bindings      []Binding
 	FailurePolicy FailurePolicy // zero: no wish
 	Audience      string        // expected audience of the caller's token; "" is any
+}
+
+// heeding is implemented by an interceptor that can promise that its Evaluate
+// returns as soon as its context ends, whatever else happens. Such a one is called
+// on the goroutine that called Run, which spares it two changes of goroutines.
+type heeding interface{ HeedsContext() bool }
+
+func heeds(i Interceptor) (heeds bool) {
+	h, ok := i.(heeding)
+	if !ok {
+		return false
+	}
+	defer func() {
+		if recover() != nil {
+			heeds = false // who panics when asked is trusted with nothing
+		}
+	}()
+	return h.HeedsContext()
 }
 
 // Func is an Interceptor that describes itself as one binding, whose id is

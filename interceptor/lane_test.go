@@ -5,8 +5,10 @@ package interceptor_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,6 +60,37 @@ func TestRule7TheQueueIsBounded(t *testing.T) {
 			t.Errorf("when the lane is free again: %s", out.Reason)
 		}
 	})
+}
+
+// However many want in at once, no more are under way than there are slots, and
+// whoever waits gets its turn.
+func TestTheLaneHoldsUnderLoad(t *testing.T) {
+	const slots, callers, each = 3, 16, 200
+	var under, most atomic.Int32
+	b := bind("b", interceptor.Func(func(context.Context, *interceptor.Evaluation) (*interceptor.Result, error) {
+		defer under.Add(-1)
+		n := under.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		runtime.Gosched()
+		return &interceptor.Result{Decision: interceptor.Allow}, nil
+	}))
+	b.MaxConcurrent, b.MaxQueue, b.Timeout = slots, callers, time.Minute
+	chain := start(t, planOf(b), interceptor.Discard)
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
+			for range each {
+				if out := chain.Run(t.Context(), operation(), (&handler{}).handle); out.Decision != interceptor.Allow {
+					t.Error(out.Reason)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := most.Load(); n > slots || n == 0 {
+		t.Errorf("%d calls were under way at once; at most %d may be", n, slots)
+	}
 }
 
 // A thousand calls that heed nothing leave no goroutine once they return; the

@@ -61,18 +61,21 @@ func (m *memory) story() []string {
 	defer m.mu.Unlock()
 	var words []string
 	for _, f := range m.facts {
-		switch {
-		case f.Outcome != nil:
-			words = append(words, "outcome:"+f.Outcome.Decision.String())
-		case f.Result != nil:
-			words = append(words, f.Binding.ID+":"+f.Result.Decision.String())
-		case f.Failure != nil:
-			words = append(words, fmt.Sprintf("%s:%s=%s", f.Binding.ID, f.Failure.Kind, f.Failure.Decision))
-		default:
-			words = append(words, f.Binding.ID+"?")
-		}
+		words = append(words, word(f))
 	}
 	return words
+}
+
+func word(f interceptor.Fact) string {
+	switch {
+	case f.Outcome != nil:
+		return "outcome:" + f.Outcome.Decision.String()
+	case f.Result != nil:
+		return f.Binding.ID + ":" + f.Result.Decision.String()
+	case f.Failure != nil:
+		return fmt.Sprintf("%s:%s=%s", f.Binding.ID, f.Failure.Kind, f.Failure.Decision)
+	}
+	return f.Binding.ID + "?"
 }
 
 func (m *memory) failure(t *testing.T) *interceptor.Failure {

@@ -10,11 +10,16 @@ import (
 	"github.com/docket-audit/docket/internal/secretwalk"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// maxCandidateBytes bounds what patches may grow a payload to: with `copy`
-// alone a few dozen of them could double it a few dozen times.
+// maxCandidateBytes bounds what patches may grow a payload to, as sizeOf counts:
+// with `copy` alone a few dozen of them could double it a few dozen times.
 const maxCandidateBytes = 16 << 20
+
+// maxBoxes bounds how deep an Any may be within others: each is decoded by itself,
+// so that what is n deep is read n times.
+const maxBoxes = 16
 
 // errCandidateSize says that a candidate grew over maxCandidateBytes.
 var errCandidateSize = errors.New("patched payload is too large")
@@ -39,7 +44,7 @@ func patched(m proto.Message, patches []Patch, w secretwalk.Walk) (proto.Message
 	if keep {
 		root = remember(root, m.ProtoReflect())
 	}
-	doc := &document{root: root, room: maxCandidateBytes - len(raw), schema: schema{md: md, walk: w}}
+	doc := &document{root: root, room: maxCandidateBytes - len(raw), schema: schema{md: md, msg: m.ProtoReflect(), walk: w}}
 	for i, p := range patches {
 		if err := doc.apply(p); err != nil {
 			return nil, fmt.Errorf("patch %d (%s %s): %w", i, p.Op, p.Path, err)
@@ -47,12 +52,32 @@ func patched(m proto.Message, patches []Patch, w secretwalk.Walk) (proto.Message
 	}
 	candidate := m.ProtoReflect().New()
 	if err := (protojson.UnmarshalOptions{Resolver: w.Resolver()}).Unmarshal(appendTree(nil, doc.root), candidate.Interface()); err != nil {
-		return nil, fmt.Errorf("patched payload is not a valid %s: %w", md.FullName(), err)
+		return nil, fmt.Errorf("patched payload is not a valid %s: %w", md.FullName(), unquoted(err))
 	}
 	if keep {
 		graft(doc.root, candidate)
 	}
+	if smuggles(m.ProtoReflect(), candidate, w) {
+		return nil, errors.New("a value sets an omitted secret field inside a google.protobuf.Any")
+	}
 	return candidate.Interface(), nil
+}
+
+// smuggles reports whether a candidate has a secret inside an Any that the
+// message did not have: no path tells, for the schema does not say what an Any
+// holds.
+func smuggles(m, candidate protoreflect.Message, w secretwalk.Walk) bool {
+	boxes := w.SecretBoxes(candidate)
+	if len(boxes) == 0 {
+		return false
+	}
+	before := w.SecretBoxes(m)
+	for box := range boxes {
+		if !before[box] {
+			return true
+		}
+	}
+	return false
 }
 
 // A document is a tree under patching.
@@ -97,6 +122,9 @@ func (d *document) apply(p Patch) error {
 		value, err := parseTree(p.Value)
 		if err != nil {
 			return fmt.Errorf("value: %w", err)
+		}
+		if boxes(value) > maxBoxes {
+			return fmt.Errorf("value: more than %d of google.protobuf.Any within one another", maxBoxes)
 		}
 		switch p.Op {
 		case "add":

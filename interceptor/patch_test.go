@@ -4,6 +4,7 @@ package interceptor
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -12,12 +13,15 @@ import (
 	sandboxv1 "github.com/docket-audit/docket/schemas/proto/demo/sandbox/v1"
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/google/go-cmp/cmp"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/dynamicpb"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 	"pgregory.net/rapid"
 )
 
@@ -328,4 +332,57 @@ func FuzzPatch(f *testing.F) {
 			t.Errorf("a secret got out: %s %v", raw, err)
 		}
 	})
+}
+
+// A patch cannot bring a secret in where the schema does not see it: inside an
+// Any, however deep, that it adds or puts in another's place. A secret Any that
+// was there goes on being there.
+func TestNoSecretThroughAnAny(t *testing.T) {
+	box := func(m proto.Message) *anypb.Any {
+		b, err := anypb.New(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	given := &spb.Status{Details: []*anypb.Any{box(wrapperspb.String("x"))}}
+	secret := `{"@type":"type.googleapis.com/demo.sandbox.v1.Credentials","token":"t"}`
+	for name, tc := range map[string]struct {
+		given  *spb.Status
+		patch  []Patch
+		failed bool
+	}{
+		"added":              {given, one("add", "/details/-", "", secret), true},
+		"in another's place": {given, one("replace", "/details/0", "", secret), true},
+		"with the list":      {given, one("replace", "/details", "", "["+secret+"]"), true},
+		"in an Any in it":    {given, one("add", "/details/-", "", `{"@type":"x/google.protobuf.Any","value":`+secret+`}`), true},
+		"none set":           {given, one("add", "/details/-", "", `{"@type":"type.googleapis.com/demo.sandbox.v1.Credentials","tokenHint":"h"}`), false},
+		"there before":       {&spb.Status{Details: []*anypb.Any{box(&sandboxv1.Credentials{Token: "canary"})}}, one("add", "/message", "", `"m"`), false},
+	} {
+		got, err := patched(tc.given, tc.patch, secretwalk.Walk{})
+		if (err != nil) != tc.failed || err != nil && !strings.Contains(err.Error(), "omitted secret field") {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+		if name == "there before" && !proto.Equal(got.(*spb.Status).Details[0], tc.given.Details[0]) {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// What patches make of a small answer takes no more memory than a large one may:
+// each value counts, however short it is written.
+func TestPatchesOfManyValues(t *testing.T) {
+	m := &structpb.Struct{}
+	list := "[" + strings.Repeat("[],", 150_000) + "[]]"
+	if _, err := patched(m, one("add", "/a", "", list), secretwalk.Walk{}); err != nil {
+		t.Errorf("one list: %v", err)
+	}
+	twice := append(one("add", "/a", "", list), one("copy", "/b", "/a", "")...)
+	if _, err := patched(m, twice, secretwalk.Walk{}); !errors.Is(err, errCandidateSize) {
+		t.Errorf("two of them: %v", err)
+	}
+	deep := strings.Repeat(`{"@type":"x/google.protobuf.Any","value":`, 17) + "{}" + strings.Repeat("}", 17)
+	if _, err := patched(&anypb.Any{}, one("replace", "", "", deep), secretwalk.Walk{}); err == nil || !strings.Contains(err.Error(), "more than 16") {
+		t.Errorf("an Any too deep: %v", err)
+	}
 }

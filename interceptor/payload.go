@@ -45,24 +45,47 @@ func secretsOf(plan *Plan, op *Operation) secretwalk.Walk {
 // when the message has no JSON form, such as an Any of an unknown type.
 func (p *Payload) JSON() ([]byte, error) {
 	p.once.Do(func() {
+		// Stays should what follows panic: a payload that was asked for once more
+		// would else seem to be empty.
+		p.err = errors.New("write payload: it panicked before")
 		if p.msg == nil {
 			p.err = errors.New("write payload: no message")
 			return
 		}
-		shown := p.walk.Redact(p.msg)
-		raw, err := messageJSON(shown, p.walk)
-		if err == nil {
-			value := jsontext.Value(raw)
-			err = value.Canonicalize()
-			raw = value
-		}
-		if err != nil {
-			p.err = fmt.Errorf("write payload of %s: %w", p.msg.ProtoReflect().Descriptor().FullName(), inWords(shown, p.walk, err))
+		w := writer{walk: p.walk, out: make([]byte, 0, 256)}
+		if w.message(p.msg.ProtoReflect(), 0) {
+			p.json, p.err = w.out, nil
 			return
 		}
-		p.json = raw
+		p.json, p.err = payloadJSON(p.msg, p.walk)
 	})
 	return p.json, p.err
+}
+
+// payloadJSON writes a payload in the way that knows every message.
+func payloadJSON(m proto.Message, w secretwalk.Walk) ([]byte, error) {
+	if w.Nested(m.ProtoReflect(), maxBoxes) {
+		return nil, fmt.Errorf("write payload of %s: more than %d of google.protobuf.Any within one another", m.ProtoReflect().Descriptor().FullName(), maxBoxes)
+	}
+	shown := w.Redact(m)
+	raw, err := canonicalJSON(shown, w)
+	if err != nil {
+		return nil, fmt.Errorf("write payload of %s: %w", m.ProtoReflect().Descriptor().FullName(), inWords(shown, w, err))
+	}
+	return raw, nil
+}
+
+// canonicalJSON is messageJSON in the form of RFC 8785.
+func canonicalJSON(m proto.Message, w secretwalk.Walk) ([]byte, error) {
+	raw, err := messageJSON(m, w)
+	if err != nil {
+		return nil, err
+	}
+	value := jsontext.Value(raw)
+	if err := value.Canonicalize(); err != nil {
+		return nil, err
+	}
+	return value, nil
 }
 
 // Lookup returns the value at a JSON Pointer (RFC 6901) such as "/spec/image",
@@ -106,8 +129,13 @@ func (p *Payload) Lookup(pointer string) (any, bool) {
 
 // inWords says more of an error of messageJSON, when the cause is an Any: JSON
 // has the fields of the message inside one, which takes its type.
-func inWords(m proto.Message, w secretwalk.Walk, err error) error {
+func inWords(m proto.Message, w secretwalk.Walk, err error) (told error) {
 	look := lookout{Resolver: w.Resolver()}
+	defer func() {
+		if recover() != nil {
+			told = err
+		}
+	}()
 	_, _ = protojson.MarshalOptions{AllowPartial: true, Resolver: &look}.Marshal(m)
 	if look.missing == "" {
 		return err
@@ -131,7 +159,13 @@ func (l *lookout) FindMessageByURL(url string) (protoreflect.MessageType, error)
 }
 
 // messageJSON returns the protobuf JSON form of a message: lowerCamelCase
-// names, defaults left out, 64-bit integers as texts, enums by name.
-func messageJSON(m proto.Message, w secretwalk.Walk) ([]byte, error) {
+// names, defaults left out, 64-bit integers as texts, enums by name. What the
+// bytes of an Any hold may make the library panic; it has no JSON form then.
+func messageJSON(m proto.Message, w secretwalk.Walk) (raw []byte, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			raw, err = nil, fmt.Errorf("no JSON form: %v", cause)
+		}
+	}()
 	return protojson.MarshalOptions{AllowPartial: true, Resolver: w.Resolver()}.Marshal(m)
 }

@@ -58,9 +58,10 @@ func (p place) is64() bool {
 	return false
 }
 
-// A schema is the type of the messages that patches are for.
+// A schema is the type of the message that patches are for, and the message.
 type schema struct {
 	md   protoreflect.MessageDescriptor
+	msg  protoreflect.Message // as it was before the patches; nil asks the type alone
 	walk secretwalk.Walk
 }
 
@@ -80,7 +81,7 @@ func (s schema) at(pointer []string) (place, error) {
 }
 
 // hides reports whether a JSON Pointer reaches a secret.
-func (s schema) hides(pointer []string) bool { return s.walk.Hides(s.md, pointer) }
+func (s schema) hides(pointer []string) bool { return s.walk.Guards(s.md, s.msg, pointer) }
 
 func jsonName(fd protoreflect.FieldDescriptor) string {
 	if fd.IsExtension() {

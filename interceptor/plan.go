@@ -49,7 +49,8 @@ type Binding struct {
 	Labels     map[string]string `json:"labels,omitempty"`
 
 	// Shadow bindings are evaluated, in their turn, and recorded, never applied. A
-	// method that only shadows select is unmatched.
+	// method that only shadows select is unmatched, as is one that bindings of
+	// post_commit alone do.
 	Shadow bool `json:"shadow,omitzero"`
 
 	// FailurePolicy holds in modify_operation and validate (fail_closed or
@@ -87,6 +88,11 @@ type Binding struct {
 	Capture    string `json:"capture,omitzero"`
 	CaptureMax int    `json:"capture_max,omitzero"`
 
+	// Audit says when the facts of operations that the binding takes part in are
+	// waited for: AuditDurable or AuditBestEffort; "" leaves it to the plan. One
+	// binding that is durable outweighs all others.
+	Audit string `json:"audit,omitzero"`
+
 	// Endpoint is where the interceptor is served, for people to read; "" in process.
 	Endpoint string `json:"endpoint,omitzero"`
 	// Settings is the free table that interceptors linked in process are made from.
@@ -96,7 +102,8 @@ type Binding struct {
 	Impl Interceptor `json:"-"`
 }
 
-// What becomes of a method that no binding selects.
+// What becomes of an operation that no binding governs: none selects it that
+// judges, before the handler, and is no shadow.
 const (
 	UnmatchedAllow = "allow"
 	UnmatchedDeny  = "deny"
@@ -129,9 +136,13 @@ type Plan struct {
 	Bindings  []Binding `json:"bindings"`
 	Unmatched string    `json:"unmatched"` // UnmatchedAllow or UnmatchedDeny; required
 
-	Audit         string        `json:"audit"`             // default AuditAuto
-	AuditDeadline time.Duration `json:"audit_deadline_ns"` // of each wait; default 2 s
-	Answer        string        `json:"answer"`            // default AnswerRelease
+	Audit string `json:"audit"` // default AuditAuto
+	// AuditMethods says so of single methods, "service/method", and of all of a
+	// service's, "service/*": AuditAuto, AuditDurable or AuditBestEffort. The
+	// method goes before its service, and both before bindings and Audit.
+	AuditMethods  map[string]string `json:"audit_methods,omitempty"`
+	AuditDeadline time.Duration     `json:"audit_deadline_ns"` // of each wait; default 2 s
+	Answer        string            `json:"answer"`            // default AnswerRelease
 
 	// SecretOption is the number of the field option that marks secrets; 0 is 50001.
 	SecretOption int32 `json:"secret_option,omitzero"`

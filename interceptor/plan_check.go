@@ -60,26 +60,6 @@ func (b *Binding) selects(service, method string) bool {
 	})
 }
 
-// reading are the words that the names of methods begin with that change
-// nothing.
-var reading = []string{"Get", "List", "Watch", "Read", "Describe", "Search", "Count", "Check"}
-
-// Durable reports whether the facts of an operation of the method are waited
-// for. Under [AuditAuto] they are unless the method's name says that it only
-// reads: "GetSandbox" does, "Checkout" does not.
-func (p *Plan) Durable(method string) bool {
-	switch p.Audit {
-	case AuditDurable:
-		return true
-	case AuditBestEffort:
-		return false
-	}
-	return !slices.ContainsFunc(reading, func(word string) bool {
-		rest, ok := strings.CutPrefix(method, word)
-		return ok && (rest == "" || rest[0] < 'a' || rest[0] > 'z')
-	})
-}
-
 // Digest returns "sha256:" and the hex SHA-256 of the plan's canonical JSON
 // (RFC 8785). A plan has one digest, whether or not its defaults are written
 // out and whatever order its bindings are listed in. It is "" for a plan that
@@ -106,6 +86,7 @@ func (p *Plan) normal() *Plan {
 	c.Audit = cmp.Or(c.Audit, AuditAuto)
 	c.AuditDeadline = cmp.Or(c.AuditDeadline, DefaultAuditDeadline)
 	c.Answer = cmp.Or(c.Answer, AnswerRelease)
+	c.AuditMethods = maps.Clone(c.AuditMethods)
 	c.Bindings = make([]Binding, len(p.Bindings))
 	for i, b := range p.Bindings {
 		b.RPCs, b.Principals, b.Labels = slices.Clone(b.RPCs), slices.Clone(b.Principals), maps.Clone(b.Labels)
@@ -160,7 +141,7 @@ func (p *Plan) check() error {
 			Field: "unmatched", Problem: fmt.Sprintf("is %q, which is neither allow nor deny", p.Unmatched),
 			Fix: `decide in writing what becomes of methods that no binding selects: unmatched = "allow" or "deny"`,
 		}
-	case p.Audit != AuditAuto && p.Audit != AuditDurable && p.Audit != AuditBestEffort:
+	case !isAudit(p.Audit):
 		return &PlanError{Field: "audit", Problem: fmt.Sprintf("unknown mode %q", p.Audit), Fix: "use auto, durable or best_effort"}
 	case p.Answer != AnswerRelease && p.Answer != AnswerWithhold:
 		return &PlanError{Field: "answer", Problem: fmt.Sprintf("unknown answer %q", p.Answer), Fix: "use release or withhold"}
@@ -168,6 +149,9 @@ func (p *Plan) check() error {
 		return &PlanError{Field: "audit_deadline_ns", Problem: "is negative", Fix: `give a duration such as "2s"`}
 	case p.SecretOption < 0 || p.SecretOption > maxFieldNumber:
 		return &PlanError{Field: "secret_option", Problem: fmt.Sprintf("%d is no number of a field", p.SecretOption), Fix: "leave it out to have 50001"}
+	}
+	if err := p.checkAudit(); err != nil {
+		return err
 	}
 	seen, lanes := map[string]bool{}, map[string][2]int{}
 	for i := range p.Bindings {
@@ -219,6 +203,9 @@ func (b *Binding) check() *PlanError {
 	}
 	if b.FailurePolicy > Ignore || b.PostCommitPolicy > Ignore || b.ModifyPolicy > Ignore {
 		return &PlanError{Field: "failure_policy", Problem: "no policy has that number", Fix: "use fail_closed, fail_open or ignore"}
+	}
+	if b.Audit != "" && b.Audit != AuditDurable && b.Audit != AuditBestEffort {
+		return &PlanError{Field: "audit", Problem: fmt.Sprintf("unknown mode %q", b.Audit), Fix: "use durable or best_effort, or leave it to the plan"}
 	}
 	if b.Capture != "" && b.Capture != CaptureFull && b.Capture != CaptureDigest && b.Capture != CaptureNone {
 		return &PlanError{Field: "capture", Problem: fmt.Sprintf("unknown word %q", b.Capture), Fix: "use full, digest or none"}

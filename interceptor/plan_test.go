@@ -149,26 +149,6 @@ func TestOldPlansKeepTheirDigest(t *testing.T) {
 	}
 }
 
-func TestDurableMethods(t *testing.T) {
-	for mode, want := range map[string]string{
-		"":                          "CreateSandbox Getaway Checkout Listen Countdown Readdress get",
-		interceptor.AuditAuto:       "CreateSandbox Getaway Checkout Listen Countdown Readdress get",
-		interceptor.AuditDurable:    "CreateSandbox Getaway Checkout Listen Countdown Readdress get Get GetSandbox ListAll Watch ReadX DescribeIt Search2 CountAll CheckAccess",
-		interceptor.AuditBestEffort: "",
-	} {
-		plan := interceptor.Plan{Audit: mode}
-		var got []string
-		for _, method := range strings.Fields("CreateSandbox Getaway Checkout Listen Countdown Readdress get Get GetSandbox ListAll Watch ReadX DescribeIt Search2 CountAll CheckAccess") {
-			if plan.Durable(method) {
-				got = append(got, method)
-			}
-		}
-		if strings.Join(got, " ") != want {
-			t.Errorf("%q: durable are %v", mode, got)
-		}
-	}
-}
-
 func TestGoverns(t *testing.T) {
 	plan := planOf(bind("a", allows))
 	if !plan.Governs(service, "CreateSandbox") || plan.Governs(service, "GetSandbox") || plan.Governs("Sandboxes", "CreateSandbox") {

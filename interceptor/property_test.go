@@ -61,6 +61,9 @@ func drawBinding(rt *rapid.T, i int, gone func()) interceptor.Binding {
 		}
 		return r, nil
 	}), phases...)
+	if conduct != "hang" && conduct != "goexit" && rapid.Bool().Draw(rt, "heeds") {
+		b.Impl = heedful{b.Impl}
+	}
 	b.FailurePolicy = rapid.SampledFrom([]interceptor.FailurePolicy{interceptor.FailClosed, interceptor.FailOpen}).Draw(rt, "policy")
 	b.ModifyPolicy = rapid.SampledFrom([]interceptor.FailurePolicy{0, 0, interceptor.FailClosed, interceptor.FailOpen}).Draw(rt, "modify policy")
 	b.Shadow = rapid.IntRange(0, 3).Draw(rt, "shadow") == 0

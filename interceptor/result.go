@@ -81,8 +81,12 @@ func (b *bound) breach(phase Phase, r *Result, more int, err error) (FailureKind
 
 // tidy makes the result's texts valid UTF-8, so that it can be recorded.
 func (r *Result) tidy() {
-	r.Reason = strings.ToValidUTF8(r.Reason, "\ufffd")
-	r.StatusCode = strings.ToValidUTF8(r.StatusCode, "\ufffd")
+	if r.Reason != "" {
+		r.Reason = strings.ToValidUTF8(r.Reason, "\ufffd")
+	}
+	if r.StatusCode != "" {
+		r.StatusCode = strings.ToValidUTF8(r.StatusCode, "\ufffd")
+	}
 }
 
 // size is about what the result takes on the wire.
@@ -113,7 +117,7 @@ func denial(r *Result) *status.Status {
 	}
 	message := clip(strings.TrimSpace(r.Reason), maxMessage)
 	if message == "" {
-		message = "operation denied"
+		message = "operation denied by gateway interceptor" // as OpenShell says it (S45)
 	}
 	return status.New(code, message)
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,7 +16,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // The tests named TestRule... each hold one rule of the chain, in the order in
@@ -73,7 +79,7 @@ func TestRule2NoStatusCodeTurnsADenyIntoSuccess(t *testing.T) {
 			rec, h := &memory{}, &handler{}
 			deny := answers(&interceptor.Result{Decision: interceptor.Deny, StatusCode: name, Reason: " "}, nil)
 			out := start(t, planOf(bind("b", deny)), rec).Run(t.Context(), operation(), h.handle)
-			if out.Status.Code() != want.code || out.Status.Message() != "operation denied" || h.calls != 0 {
+			if out.Status.Code() != want.code || out.Status.Message() != "operation denied by gateway interceptor" || h.calls != 0 {
 				t.Errorf("status %s, handler called %d times", out.Status, h.calls)
 			}
 			if got := rec.result(t, "b").Violation; (got != "") != want.violation {
@@ -207,6 +213,33 @@ func TestRule4WhatPassesUngovernedIsDecidedInWriting(t *testing.T) {
 			t.Errorf("%s: status %s, ran %t, facts %v", unmatched, out.Status, out.Ran, rec.story())
 		}
 	}
+	// Who only observes, or is a shadow, governs nothing: with an empty selector it
+	// would else let every method pass that the operator meant to be denied.
+	shadow := bind("b", denies)
+	shadow.Shadow = true
+	judge := bind("judge", allows)
+	judge.Principals = []string{"sandbox"} // not this one
+	for name, tc := range map[string]struct {
+		bindings []interceptor.Binding
+		denied   bool
+	}{
+		"observes":                        {[]interceptor.Binding{bind("b", allows, interceptor.PostCommit)}, true},
+		"a shadow":                        {[]interceptor.Binding{shadow}, true},
+		"observes, and a judge of others": {[]interceptor.Binding{bind("b", allows, interceptor.PostCommit), judge}, true},
+		"observes and judges":             {[]interceptor.Binding{bind("b", allows, interceptor.Validate, interceptor.PostCommit)}, false},
+		"observes beside one that judges": {[]interceptor.Binding{bind("a", allows, interceptor.ModifyOperation), bind("b", allows, interceptor.PostCommit)}, false},
+	} {
+		plan := planOf(tc.bindings...)
+		for i := range plan.Bindings {
+			plan.Bindings[i].RPCs = nil
+		}
+		plan.Unmatched = interceptor.UnmatchedDeny
+		rec, h := &memory{}, &handler{}
+		out := start(t, plan, rec).Run(t.Context(), operation(), h.handle)
+		if denied := out.Status.Code() == codes.PermissionDenied; denied != tc.denied || h.calls == 1 == tc.denied || denied && out.Reason != "no binding governs this operation" {
+			t.Errorf("%s: status %s, handler called %d times, facts %v", name, out.Status, h.calls, rec.story())
+		}
+	}
 }
 
 func TestRule7EveryCallIsBounded(t *testing.T) {
@@ -246,29 +279,148 @@ func TestRule7EveryCallIsBounded(t *testing.T) {
 	})
 }
 
-// A message has no JSON form when it holds an Any of a type that nobody here
-// knows. No binding can judge it then, nor change it, and the event says why.
-func TestAnAnyOfUnknownTypeIsAnInvalidResult(t *testing.T) {
+// What has no JSON form cannot be shown to a binding. It is refused before one is
+// asked, whatever the failure policies: else one bad field would be a way around
+// every binding that fails open.
+func TestWhatCannotBeShownIsRefused(t *testing.T) {
 	looks := interceptor.Func(func(_ context.Context, e *interceptor.Evaluation) (*interceptor.Result, error) {
 		_, err := e.Payload.JSON()
 		return &interceptor.Result{Decision: interceptor.Allow}, err
 	})
-	for name, impl := range map[string]interceptor.Interceptor{
-		"looks": looks, "patches": patches(interceptor.Patch{Op: "remove", Path: "/value"}),
+	deep := &structpb.Value{Kind: &structpb.Value_NullValue{}}
+	for range 1001 {
+		deep = structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{deep}})
+	}
+	for name, request := range map[string]proto.Message{
+		"Any of an unknown type":       &anypb.Any{TypeUrl: "type.example/nobody.Knows", Value: []byte{8, 1}},
+		"Any of bytes that are none":   &anypb.Any{TypeUrl: "type.googleapis.com/google.protobuf.Duration", Value: []byte{8}},
+		"Timestamp out of range":       &timestamppb.Timestamp{Seconds: 1 << 40},
+		"Duration of two signs":        &durationpb.Duration{Seconds: 1, Nanos: -1},
+		"FieldMask with other letters": &fieldmaskpb.FieldMask{Paths: []string{"aB"}},
+		"Value of nothing":             &structpb.Value{},
+		"NaN in a Struct":              &structpb.Struct{Fields: map[string]*structpb.Value{"x": structpb.NewNumberValue(math.NaN())}},
+		"deeper than others read":      deep,
+		"Any in Any in Any":            boxed(17),
 	} {
 		t.Run(name, func(t *testing.T) {
-			rec, h := &memory{}, &handler{}
-			op := operation()
-			op.Request = &anypb.Any{TypeUrl: "type.example/nobody.Knows", Value: []byte{8, 1}}
-			out := start(t, planOf(bind("b", impl, interceptor.ModifyOperation)), rec).Run(t.Context(), op, h.handle)
-			const want = `google.protobuf.Any: no JSON form: it holds a google.protobuf.Any of type "type.example/nobody.Knows", which is not known here`
-			if f := rec.failure(t); f.Kind != interceptor.InvalidResult || !strings.HasSuffix(f.Detail, want) {
-				t.Errorf("failure %+v", f)
+			for _, policy := range []interceptor.FailurePolicy{interceptor.FailOpen, interceptor.FailClosed} {
+				rec, h := &memory{}, &handler{}
+				op := operation()
+				op.Request = request
+				b := bind("b", looks, interceptor.Validate)
+				b.FailurePolicy = policy
+				out := start(t, planOf(b), rec).Run(t.Context(), op, h.handle)
+				if out.Decision != interceptor.Deny || out.Status.Code() != codes.InvalidArgument || h.calls != 0 || !strings.Contains(out.Reason, "no JSON form") {
+					t.Errorf("%s: outcome %+v because %q, handler called %d times", policy, out.Status, out.Reason, h.calls)
+				}
+				if len(rec.facts) != 1 || rec.facts[0].Outcome == nil {
+					t.Errorf("%s: %d facts, want the outcome alone", policy, len(rec.facts))
+				}
 			}
-			if out.Decision != interceptor.Deny || h.calls != 0 {
-				t.Errorf("outcome %+v, handler called %d times", out, h.calls)
+			// Who only watches changes nothing.
+			h := &handler{}
+			op := operation()
+			op.Request = request
+			b := bind("b", looks, interceptor.Validate)
+			b.Shadow = true
+			if out := start(t, planOf(b), &memory{}).Run(t.Context(), op, h.handle); out.Decision != interceptor.Allow || h.calls != 1 {
+				t.Errorf("shadow: %s, handler called %d times", out.Decision, h.calls)
 			}
 		})
+	}
+}
+
+// What interceptors of other languages cannot read is no way past one that fails
+// open, and no more of a hindrance elsewhere.
+func TestDepthThatOthersCannotRead(t *testing.T) {
+	nested := func(n int) proto.Message {
+		v := structpb.NewNullValue()
+		for range n {
+			v = structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{v}})
+		}
+		return v
+	}
+	for name, tc := range map[string]struct {
+		endpoint string
+		policy   interceptor.FailurePolicy
+		depth    int
+		refused  bool
+	}{
+		"remote, open":           {"unix:///x.sock", interceptor.FailOpen, 34, true},
+		"remote, open, readable": {"unix:///x.sock", interceptor.FailOpen, 33, false},
+		"remote, closed":         {"unix:///x.sock", interceptor.FailClosed, 34, false},
+		"in process, open":       {"", interceptor.FailOpen, 34, false},
+	} {
+		b := bind("b", allows, interceptor.Validate)
+		b.Endpoint, b.FailurePolicy = tc.endpoint, tc.policy
+		h, op := &handler{}, operation()
+		op.Request = nested(tc.depth)
+		out := start(t, planOf(b), &memory{}).Run(t.Context(), op, h.handle)
+		if (out.Status.Code() == codes.InvalidArgument) != tc.refused || (h.calls == 0) != tc.refused {
+			t.Errorf("%s: %s, handler called %d times", name, out.Status, h.calls)
+		}
+	}
+}
+
+// boxed is so many of google.protobuf.Any within one another.
+func boxed(n int) *anypb.Any {
+	box := &anypb.Any{TypeUrl: "x/google.protobuf.Duration"}
+	for range n - 1 {
+		raw, err := proto.Marshal(box)
+		if err != nil {
+			panic(err) // cannot be
+		}
+		box = &anypb.Any{TypeUrl: "x/google.protobuf.Any", Value: raw}
+	}
+	return box
+}
+
+// Sixteen are shown.
+func TestAnAnyMayHoldOthers(t *testing.T) {
+	if raw, err := interceptor.NewPayload(boxed(16)).JSON(); err != nil || strings.Count(string(raw), "@type") != 16 {
+		t.Errorf("%s, %v", raw, err)
+	}
+}
+
+// An error that cannot even be asked what it says is the interceptor's failure,
+// and no more than that.
+func TestErrorsThatPanic(t *testing.T) {
+	var none *interceptor.Failure
+	for name, err := range map[string]error{"nil inside": none, "hostile": hostileError{}} {
+		for _, policy := range []interceptor.FailurePolicy{interceptor.FailOpen, interceptor.FailClosed} {
+			for _, shadow := range []bool{false, true} {
+				rec, h := &memory{}, &handler{}
+				b := bind("b", answers(&interceptor.Result{Decision: interceptor.Allow}, err), interceptor.Validate)
+				b.FailurePolicy, b.Shadow = policy, shadow
+				out := start(t, planOf(b), rec).Run(t.Context(), operation(), h.handle)
+				if passes := shadow || policy == interceptor.FailOpen; (out.Decision == interceptor.Allow) != passes || (h.calls == 1) != passes {
+					t.Errorf("%s, %s, shadow %t: %s, %s", name, policy, shadow, out.Decision, out.Reason)
+				}
+				if f := rec.failure(t); f.Kind != interceptor.Panic || !strings.Contains(f.Detail, "its error panicked") {
+					t.Errorf("%s: failure %+v", name, f)
+				}
+			}
+		}
+	}
+}
+
+type hostileError struct{}
+
+func (hostileError) Error() string { panic("hostile") }
+
+// The outcome tells the patches that were applied, whatever becomes of the memory
+// that the interceptor wrote them in.
+func TestPatchesAreTheChainsOwn(t *testing.T) {
+	value := []byte(`"enforced"`)
+	again := interceptor.Func(func(context.Context, *interceptor.Evaluation) (*interceptor.Result, error) {
+		copy(value, `"recorded"`)
+		return &interceptor.Result{Decision: interceptor.Allow}, nil
+	})
+	rec, h := &memory{}, &handler{}
+	plan := planOf(bind("a", patches(interceptor.Patch{Op: "replace", Path: "/sandbox/name", Value: value}), interceptor.ModifyOperation), bind("b", again))
+	out := start(t, plan, rec).Run(t.Context(), operation(), h.handle)
+	if len(out.Patches) != 1 || string(out.Patches[0].Value) != `"enforced"` {
+		t.Errorf("the outcome tells %s", out.Patches[0].Value)
 	}
 }
 

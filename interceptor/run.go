@@ -24,7 +24,7 @@ type run struct {
 	entered bool            // false when the chain is closed
 	ctx     context.Context // the caller's
 	op      *Operation
-	out     *Outcome
+	out     *Outcome   // in room
 	span    trace.Span // of the operation; nil when it is not traced
 
 	judging, observing []step // the route's, or those of this operation alone
@@ -45,31 +45,46 @@ type run struct {
 	settled  bool      // its barrier was asked
 	aborted  string    // why the run did not come to its end
 	stray    bool      // a call was left behind, which may still read request
+	kept     bool      // something may outlive the run that holds it, see recycle
 	broken   error     // the recorder panicked
 	auditBy  time.Time // set when the audit was unavailable: no further waiting
 
+	began time.Time     // when the clock was first read
+	read  time.Duration // since then, when it was last read
+
 	walk walk
+	uids uidRoom
 }
 
 func (r *run) begin() {
 	c, plan := r.chain, r.force.plan
-	r.op.Durable = r.entered && c.waits && plan.Durable(r.op.Method)
 	r.request, r.metadata = r.op.Request, r.op.Metadata
 	route := r.force.route(r.op.Service, r.op.Method)
 	r.judging, r.observing = route.steps(r.op)
+	r.op.Durable = r.entered && c.records && plan.durable(r.op.Service, r.op.Method, r.judging, r.observing)
 	r.patience = route.patience
 	// Room for all, so that Outcome.By can point into it.
-	r.out.Parts = make([]Part, 0, len(r.judging)+len(r.observing))
-	c.Begin(r.op)
+	if n := len(r.judging) + len(r.observing); n > cap(r.out.Parts) {
+		r.out.Parts = make([]Part, 0, n)
+	}
+	if c.NewUID == nil {
+		r.uids.grow(1 + len(r.judging))
+	}
+	if r.op.Start.IsZero() {
+		r.op.Start = r.now()
+	}
+	if r.op.UID == "" {
+		r.op.UID = c.uid(r.op.Start, &r.uids)
+	}
 	r.beginSpan()
-	r.shown = newPayload(r.op.Request, secretsOf(plan, r.op))
+	r.shown.msg, r.shown.walk = r.op.Request, secretsOf(plan, r.op)
 	if r.op.State != nil {
 		r.state = newPayload(r.op.State, secretsOf(plan, r.op))
 	}
 	switch {
 	case !r.entered:
 		r.deny(nil, "the chain is closed", status.New(codes.Unavailable, "shutting down"))
-	case plan.Unmatched == UnmatchedDeny && !matched(r.judging, r.observing):
+	case plan.Unmatched == UnmatchedDeny && !governed(r.judging):
 		why := "no binding governs this method"
 		if len(r.judging)+len(r.observing) > 0 {
 			why = "no binding governs this operation"
@@ -81,6 +96,32 @@ func (r *run) begin() {
 			answer = status.New(codes.PermissionDenied, "operation denied")
 		}
 		r.deny(nil, cmp.Or(answer.Message(), "refused before it could be judged"), answer)
+	default:
+		r.refuseUnshowable()
+	}
+}
+
+// refuseUnshowable denies an operation that no binding can be shown, if there is
+// one to judge it. See mayLackJSON.
+func (r *run) refuseUnshowable() {
+	judged, deepest := false, maxShownDepth
+	for i := range r.judging {
+		s := &r.judging[i]
+		if s.Shadow || s.skipped != "" {
+			continue
+		}
+		judged = true
+		if s.Endpoint != "" && s.policy(s.phase) == FailOpen {
+			deepest = maxForeignDepth
+		}
+	}
+	if !judged || r.request == nil || !mayLackJSON(r.request.ProtoReflect().Descriptor()) {
+		return
+	}
+	if raw, err := r.shown.JSON(); err != nil || depth(raw) > deepest {
+		// What is wrong with it would quote it, which capture may leave out.
+		what := fmt.Sprintf("the request, a %s, has no JSON form", r.request.ProtoReflect().Descriptor().FullName())
+		r.deny(nil, what+": it holds an Any of a type that is not known here, or a value that JSON has no room for, or is too deep", status.New(codes.InvalidArgument, what))
 	}
 }
 
@@ -92,7 +133,7 @@ func (r *run) judge() {
 		}
 		return
 	}
-	r.walk = walk{run: r, ctx: r.ctx, steps: r.judging}
+	r.walk.run, r.walk.ctx, r.walk.steps = r, r.ctx, r.judging
 	r.walk.through(r.patience)
 }
 
@@ -115,8 +156,10 @@ func (r *run) denied() string {
 // unless the binding is a shadow. Would is what a shadow's failure would have
 // made of it.
 func (r *run) apply(c *call, result *Result, failure *Failure, candidate proto.Message, would Decision) {
-	r.out.Parts = append(r.out.Parts, Part{Evaluation: c.evaluation.UID, Interceptor: c.Interceptor, Binding: c.ID, Phase: c.phase, Failure: failure, Shadow: c.Shadow})
+	r.out.Parts = append(r.out.Parts, Part{})
 	part := &r.out.Parts[len(r.out.Parts)-1]
+	part.Evaluation, part.Interceptor, part.Binding, part.Phase = c.evaluation.UID, c.Interceptor, c.ID, c.phase
+	part.Failure, part.Shadow = failure, c.Shadow
 	switch {
 	case c.Shadow:
 		if part.Would = would; failure == nil {
@@ -124,26 +167,41 @@ func (r *run) apply(c *call, result *Result, failure *Failure, candidate proto.M
 		}
 	case failure != nil:
 		part.Decision = failure.Decision
-		switch {
-		case failure.Kind == Cancelled:
-			r.deny(nil, callerLeft, r.callerStatus())
-		case failure.Decision == Deny:
-			// The caller learns neither which interceptor failed nor how.
-			r.deny(part, fmt.Sprintf("%s failed (%s), which its failure policy makes a deny", c.Interceptor, failure.Kind),
-				status.New(codes.PermissionDenied, "operation denied: a policy check failed"))
-		}
+		r.suffer(part)
 	case result.Decision == Deny:
 		part.Decision = Deny
 		r.deny(part, result.Reason, denial(result))
 	default:
 		part.Decision = result.Decision
-		r.write(result.Metadata)
+		if len(result.Metadata) > 0 {
+			r.write(result.Metadata)
+		}
 		if result.Decision == Modify {
-			r.out.Decision = Modify
-			r.out.Patches = append(r.out.Patches, result.Patches...)
-			r.request, r.shown = candidate, newPayload(candidate, secretsOf(r.force.plan, r.op))
+			r.modify(result.Patches, candidate)
 		}
 	}
+}
+
+// suffer lets the failure of a part have its effect.
+func (r *run) suffer(part *Part) {
+	switch {
+	case part.Failure.Kind == Cancelled:
+		r.deny(nil, callerLeft, r.callerStatus())
+	case part.Failure.Decision == Deny:
+		// The caller learns neither which interceptor failed nor how.
+		r.deny(part, fmt.Sprintf("%s failed (%s), which its failure policy makes a deny", part.Interceptor, part.Failure.Kind),
+			status.New(codes.PermissionDenied, "operation denied: a policy check failed"))
+	}
+}
+
+// modify lets patches have their effect, which made the candidate.
+func (r *run) modify(patches []Patch, candidate proto.Message) {
+	r.out.Decision = Modify
+	for _, p := range patches {
+		p.Value = slices.Clone(p.Value) // the interceptor's, which may use its memory again
+		r.out.Patches = append(r.out.Patches, p)
+	}
+	r.request, r.shown = candidate, newPayload(candidate, secretsOf(r.force.plan, r.op))
 }
 
 // deny makes the operation denied. A deny is final: the first one stays.
@@ -230,7 +288,7 @@ func statusOf(err error) *status.Status {
 // conclude records the outcome and waits until it is durable, as long as the
 // plan allows. After the handler this can change only how the caller is told.
 func (r *run) conclude() {
-	r.out.End = r.chain.Now()
+	r.out.End = r.now()
 	r.tell()
 	r.settle()
 	r.endSpan(r.out)
@@ -304,10 +362,13 @@ func (r *run) observe() func() {
 	if slices.ContainsFunc(steps, func(s step) bool { return s.skipped != "" }) {
 		steps = slices.DeleteFunc(slices.Clone(steps), func(s step) bool { return s.skipped != "" })
 	}
-	o.walk = walk{run: o, ctx: context.WithoutCancel(r.ctx), steps: steps}
+	if r.chain.NewUID == nil {
+		o.uids.grow(len(steps))
+	}
+	o.walk.run, o.walk.ctx, o.walk.steps = o, context.WithoutCancel(r.ctx), steps
 	patience := r.patience
 	return func() {
-		defer o.force.running.Done()
+		defer o.force.running.leave()
 		defer func() { o.abandon(recover()) }()
 		o.walk.through(patience)
 	}
@@ -316,12 +377,14 @@ func (r *run) observe() func() {
 // record tells the recorder a fact. A recorder that panics counts as one whose
 // facts never become durable.
 func (r *run) record(at time.Time, f Fact) {
+	if r.told = true; !r.chain.records {
+		return
+	}
 	defer func() {
 		if cause := recover(); cause != nil {
 			r.broken = fmt.Errorf("recorder panicked: %v", cause)
 		}
 	}()
-	r.told = true
 	f.Time, f.Operation, f.Plan = at, r.op, r.force.plan
 	r.chain.rec.Record(f)
 }
@@ -330,22 +393,23 @@ func (r *run) record(at time.Time, f Fact) {
 // recorder does not heed ctx.
 func (r *run) barrier(ctx context.Context) error {
 	done := make(chan error, 1)
-	uid := r.op.UID
-	r.force.running.Add(1)
-	go func() {
-		defer r.force.running.Done()
+	rec, uid, running := r.chain.rec, r.op.UID, &r.force.running
+	running.more()
+	go func() { // it may outlive the run, which it must not touch
+		defer running.leave()
 		defer func() {
 			if cause := recover(); cause != nil {
 				done <- fmt.Errorf("recorder panicked: %v", cause)
 			}
 		}()
-		done <- r.chain.rec.Barrier(ctx, uid)
+		done <- rec.Barrier(ctx, uid)
 	}()
 	var err error
 	select {
 	case err = <-done:
 	case <-ctx.Done():
 		err = ctx.Err()
+		r.kept = true
 	}
 	return errors.Join(r.broken, err)
 }

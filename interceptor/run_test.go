@@ -114,6 +114,11 @@ func TestPostCommitSeesTheResponseAndDelaysNothing(t *testing.T) {
 	if diff := cmp.Diff([]string{"outcome:allow", "b?", "b:allow"}, rec.story()); diff != "" {
 		t.Error(diff)
 	}
+	for i, f := range rec.facts { // those after the outcome are not waited for
+		if f.Operation.Durable != (i == 0) || f.Operation.UID != rec.facts[0].Operation.UID {
+			t.Errorf("fact %d is of %+v", i, f.Operation)
+		}
+	}
 }
 
 func TestPostCommitOnlyAfterSuccess(t *testing.T) {
@@ -144,14 +149,17 @@ func TestCallerGoesAway(t *testing.T) {
 					b.Timeout, b.FailurePolicy = time.Hour, policy
 					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 					defer cancel()
-					want := codes.DeadlineExceeded
+					want, after, began := codes.DeadlineExceeded, time.Second, time.Now()
 					if !late {
-						want = codes.Canceled
-						time.AfterFunc(time.Millisecond, cancel)
+						want, after = codes.Canceled, time.Millisecond
+						time.AfterFunc(after, cancel)
 					}
 					out := start(t, planOf(b, bind("c", allows)), rec).Run(ctx, operation(), h.handle)
 					if out.Status.Code() != want || out.Decision != interceptor.Deny || h.calls != 0 || out.Parts[1].Skipped == "" {
 						t.Errorf("status %s, decision %s, handler called %d times", out.Status, out.Decision, h.calls)
+					}
+					if took := time.Since(began); took != after {
+						t.Errorf("came back after %s; the caller left after %s", took, after)
 					}
 					if diff := cmp.Diff([]string{"b?", "b:cancelled=deny", "outcome:deny"}, rec.story()); diff != "" {
 						t.Error(diff)

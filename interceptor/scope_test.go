@@ -4,6 +4,7 @@ package interceptor_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -96,6 +97,44 @@ func TestRule8ScopeOfABinding(t *testing.T) {
 	}
 }
 
+// What a binding writes is copied, in the form that it has as JSON: who wrote it
+// cannot change it afterwards, and the next one sees numbers as numbers.
+func TestWhatIsWrittenIsCopied(t *testing.T) {
+	written := map[string]any{
+		"i": 7, "i64": int64(8), "n": json.Number("9.5"), "f": 1.5, "t": true, "nil": nil, "s": "a\xff",
+		"list": []any{1, map[string]any{"k\xff": json.Number("2")}},
+	}
+	var shown namespaces
+	look := bind("look", interceptor.Func(func(_ context.Context, e *interceptor.Evaluation) (*interceptor.Result, error) {
+		shown = e.Metadata
+		return &interceptor.Result{Decision: interceptor.Allow}, nil
+	}))
+	meddle := bind("meddle", interceptor.Func(func(context.Context, *interceptor.Evaluation) (*interceptor.Result, error) {
+		written["i"] = "changed"
+		written["list"].([]any)[1].(map[string]any)["k\xff"] = "changed"
+		return &interceptor.Result{Decision: interceptor.Allow}, nil
+	}))
+	b := bind("b", writer(namespaces{"mine": written}))
+	b.Writes, look.Reads = []string{"mine"}, []string{"mine"}
+	rec, h := &memory{}, &handler{}
+	start(t, planOf(b, meddle, look), rec).Run(t.Context(), operation(), h.handle)
+	want := namespaces{"mine": {
+		"i": 7.0, "i64": 8.0, "n": 9.5, "f": 1.5, "t": true, "nil": nil, "s": "a\ufffd", "list": []any{1.0, map[string]any{"k\ufffd": 2.0}},
+	}}
+	if diff := cmp.Diff(want, shown); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// manyNames is metadata that is longer than a result may be by its names alone.
+func manyNames() map[string]any {
+	m := map[string]any{}
+	for i := range 1 << 17 {
+		m[fmt.Sprintf("%08x", i)] = nil
+	}
+	return m
+}
+
 func TestRule8WritesThatAreNotGranted(t *testing.T) {
 	self := map[string]any{}
 	self["self"] = self
@@ -111,10 +150,14 @@ func TestRule8WritesThatAreNotGranted(t *testing.T) {
 	}{
 		{"not granted", namespaces{"mine": {"a": 1.0}, "theirs": {}}, interceptor.Scope, `metadata namespace "theirs", which the binding may not write`},
 		{"too long", namespaces{"mine": {"a": strings.Repeat("x", 1<<20)}}, interceptor.Limit, "result of "},
+		{"too many names", namespaces{"mine": manyNames(), "too": {}}, interceptor.Limit, "result of "},
+		{"a name that is no text", namespaces{"mi\xffne": {"a": 1.0}}, interceptor.InvalidResult, "metadata namespace"},
 		{"holds itself", namespaces{"mine": self}, interceptor.InvalidResult, "nested too deeply"},
 		{"deep", namespaces{"mine": {"a": deep}}, interceptor.InvalidResult, "nested too deeply"},
 		{"no JSON", namespaces{"mine": {"a": func() {}}}, interceptor.InvalidResult, "func() has no JSON form"},
 		{"no number", namespaces{"mine": {"a": math.NaN()}}, interceptor.InvalidResult, "NaN is no number of JSON"},
+		{"a number that is none", namespaces{"mine": {"a": json.Number("seven")}}, interceptor.InvalidResult, "read number: "},
+		{"a number that is too large", namespaces{"mine": {"a": []any{json.Number("1e999")}}}, interceptor.InvalidResult, "read number: "},
 	} {
 		for _, policy := range []interceptor.FailurePolicy{interceptor.FailClosed, interceptor.FailOpen} {
 			t.Run(fmt.Sprintf("%s, %s", tc.name, policy), func(t *testing.T) {

@@ -23,12 +23,11 @@ func (r *route) steps(op *Operation) (judge, observe []step) {
 	return all[:len(r.judge)], all[len(r.judge):]
 }
 
-// matched reports whether a binding is called that has a say. A shadow has
-// none: it cannot make of a method that is denied one that is allowed.
-func matched(steps ...[]step) bool {
-	return slices.ContainsFunc(steps, func(steps []step) bool {
-		return slices.ContainsFunc(steps, func(s step) bool { return s.skipped == "" && !s.Shadow })
-	})
+// governed reports whether a binding is called that has a say before the handler.
+// A shadow has none, nor has one that only observes in post_commit: neither can
+// make of a method that is denied one that is allowed.
+func governed(judging []step) bool {
+	return slices.ContainsFunc(judging, func(s step) bool { return s.skipped == "" && !s.Shadow })
 }
 
 // passesOver says why the binding does not select an operation of a method that

@@ -49,10 +49,6 @@ func (r *run) endSpan(out *Outcome) {
 	span.End(trace.WithTimestamp(out.End))
 }
 
-// A worker's stack is small, and growing it costs more than all else that it
-// does. So who calls the functions below sees to it that there is something to
-// do: their frames alone would grow it.
-
 // beginSpan begins the span of an evaluation within the operation's. That one
 // may be over by then: post_commit does not delay it.
 func (c *call) beginSpan(t trace.Tracer, op *Operation) {

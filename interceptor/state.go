@@ -25,6 +25,7 @@ const stateUnavailable = "current state unavailable"
 func (r *run) load(s step) {
 	if r.state == nil && !r.loaded {
 		r.loaded = true
+		r.walk.read = time.Time{} // it takes its time
 		state, err := r.currentState()
 		if r.stateless = err; err == nil && state != nil {
 			r.state = newPayload(state, secretsOf(r.force.plan, r.op))
@@ -50,9 +51,9 @@ func (r *run) currentState() (proto.Message, error) {
 	}
 	done := make(chan answer, 1)
 	load, op, request, lane, running := r.chain.LoadState, *r.op, r.request, r.chain.loads, &r.force.running
-	running.Add(1)
+	running.more()
 	go func() {
-		defer running.Done()
+		defer running.leave()
 		defer lane.leave()
 		a := answer{err: errors.New("the loader ended its goroutine")}
 		defer func() {
@@ -68,7 +69,7 @@ func (r *run) currentState() (proto.Message, error) {
 	case a := <-done:
 		return a.state, a.err
 	case <-ctx.Done():
-		r.stray = true // it may still read the request
+		r.stray, r.kept = true, true // it may still read the request
 		return nil, fmt.Errorf("no answer within %s", timeout)
 	}
 }

@@ -5,6 +5,7 @@ package interceptor_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -134,8 +135,45 @@ func TestStateIsLoadedForWhomItConcerns(t *testing.T) {
 			if diff := cmp.Diff(strings.Fields(tc.story), rec.story()); diff != "" || calls != tc.calls {
 				t.Errorf("asked %d times\n%s", calls, diff)
 			}
+			for _, f := range rec.facts {
+				if f.Failure != nil && (!f.Uncalled || f.Waited != 0 || !strings.Contains(f.Failure.Detail, "current state unavailable: x")) {
+					t.Errorf("a shadow without its state: %+v", f)
+				}
+			}
 		})
 	}
+}
+
+// So many loads may be under way and wait, and none is counted that is over.
+func TestLoadsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		chain := start(t, planOf(bind("b", allows)), interceptor.Discard)
+		chain.LoadState = func(context.Context, *interceptor.Operation, proto.Message) (proto.Message, error) {
+			<-release
+			return nil, nil
+		}
+		const most = interceptor.DefaultMaxConcurrent
+		refused := func(why string) {
+			t.Helper()
+			out := chain.Run(t.Context(), operation(), (&handler{}).handle)
+			if out.Decision != interceptor.Deny || out.Status.Code() != codes.Unavailable || !strings.Contains(out.Reason, why) {
+				t.Errorf("outcome %s: %s; want %q", out.Status, out.Reason, why)
+			}
+		}
+		for range most { // each is left behind after 2 s, and stays under way
+			go func() { chain.Run(t.Context(), operation(), (&handler{}).handle) }()
+		}
+		synctest.Wait()
+		refused(fmt.Sprintf("%d calls were under way for 2s", most))
+		close(release)
+		synctest.Wait()
+		for range most + 1 {
+			if out := chain.Run(t.Context(), operation(), (&handler{}).handle); out.Decision != interceptor.Allow {
+				t.Fatalf("when all are over: %s", out.Reason)
+			}
+		}
+	})
 }
 
 func TestTheCallerLeavesWhileTheStateIsLoaded(t *testing.T) {

@@ -165,27 +165,48 @@ func cloneTree(t tree) tree {
 	return t
 }
 
-// sizeOf is about the length of a tree's JSON.
+// valueBytes is what a value takes beside its text: two bytes of JSON can be a
+// list, and a message of their own.
+const valueBytes = 64
+
+// sizeOf is about what a tree takes: its JSON, and valueBytes for each value.
 func sizeOf(t tree) int {
+	n := valueBytes
 	switch t := unkept(t).(type) {
 	case string:
-		return len(t) + 2
+		n += len(t)
 	case number:
-		return len(t)
+		n += len(t)
 	case *array:
-		n := 2
 		for _, item := range t.items {
-			n += sizeOf(item) + 1
+			n += sizeOf(item)
 		}
-		return n
 	case *object:
-		n := 2
 		for name, member := range t.members {
-			n += len(name) + 4 + sizeOf(member)
+			n += len(name) + sizeOf(member)
 		}
-		return n
 	}
-	return 4
+	return n
+}
+
+// boxes returns how deep a tree nests objects that name a type, as those of a
+// google.protobuf.Any do.
+func boxes(t tree) int {
+	deepest := 0
+	switch t := unkept(t).(type) {
+	case *array:
+		for _, item := range t.items {
+			deepest = max(deepest, boxes(item))
+		}
+	case *object:
+		for _, member := range t.members {
+			deepest = max(deepest, boxes(member))
+		}
+		if _, ok := t.members["@type"]; ok {
+			deepest++
+		}
+	}
+	return deepest
 }
 
 // equal compares as RFC 6902 wants `test` to: numbers by value, objects without

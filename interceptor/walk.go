@@ -5,7 +5,7 @@ package interceptor
 import (
 	"context"
 	"fmt"
-	"sync"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -25,7 +25,8 @@ type step struct {
 // Interceptors are not trusted to come back. A worker goroutine calls them
 // while the walker waits, so that the walker can leave behind a worker that is
 // stuck in a call, and start another. One worker for all steps costs one change
-// of goroutines per operation, not one per call.
+// of goroutines per operation, not one per call. Interceptors that are trusted to
+// come back, and that no other precedes, the walker calls itself.
 //
 // Worker and walker hand a baton to and fro; all but the atomics and done
 // belongs to who holds it. The worker gives it up when it sets calling to the
@@ -33,30 +34,41 @@ type step struct {
 // the call returns. If the walker can, the worker is left behind and touches
 // nothing any more. A number is used once, so no call is mistaken for another.
 type walk struct {
-	run   *run
-	ctx   context.Context // whose end ends the walk
-	steps []step
-	room  []call // for the calls of the steps
-	next  int    // of steps
-	call  *call  // begun last
-	crash any    // what a worker panicked with outside of a call
+	run    *run
+	ctx    context.Context // whose end ends the walk
+	steps  []step
+	calls  []call  // of the steps
+	sights []sight // of the calls
+	next   int     // of steps
+	call   *call   // begun last
+	crash  any     // what a worker panicked with outside of a call
 
-	calling  atomic.Int64
-	deadline atomic.Int64 // of the call under way, in ns since began
-	began    time.Time
-	done     chan struct{} // told once, by the worker that ends the walk
+	calling atomic.Int64
+	read    time.Time // the clock's last reading; zero when it is stale
+
+	// What outlives the walk, see recycle.
+	before int64  // the number of the last call of the walk before
+	watch  *watch // nil until a walker waits
+	worker func() // work(nil), made together with watch
 }
 
-// A call is one binding being called. Its worker and whoever the interceptor
-// shows its parts to may keep it for longer than the walk lasts.
+// A call is one binding being called. Its worker may keep it for longer than the
+// walk lasts.
 type call struct {
-	step
+	*step
+	*sight
+	number int64
+	atOnce bool          // it got a slot when it began
+	inTurn atomic.Int64  // it got one later, so many ns after it began; 0 when it did not
+	over   time.Duration // when its time is, since the run began
+	span   trace.Span    // of the evaluation; nil when it is not traced
+}
+
+// A sight is what the interceptor gets to see of a call. It may keep that, and
+// show it to others, for as long as it likes.
+type sight struct {
 	evaluation Evaluation
-	result     Result // room for what it answers
 	ctx        callContext
-	number     int64
-	inTurn     atomic.Bool // it has a slot
-	span       trace.Span  // of the evaluation; nil when it is not traced
 }
 
 // through walks, and returns when every step is done or skipped. No step takes
@@ -66,73 +78,89 @@ func (w *walk) through(patience time.Duration) {
 	if len(w.steps) == 0 {
 		return
 	}
-	w.room = make([]call, len(w.steps))
-	w.began = time.Now()
-	w.done = make(chan struct{}, 1)
-	timer := w.run.chain.timer(patience)
-	defer func() {
-		timer.Stop()
-		w.run.chain.timers.Put(timer)
-	}()
-	left := w.ctx.Done()
-	w.start(nil)
+	w.calls = slices.Grow(w.calls[:0], len(w.steps))[:len(w.steps)]
+	w.sights = make([]sight, len(w.steps))
+	for c := w.begin(true); c != nil; c = w.begin(true) {
+		a := c.ask()
+		w.calling.Store(0)
+		w.run.finish(w.ctx, c, a)
+	}
+	if w.next < len(w.steps) {
+		w.attend(patience)
+	}
+}
+
+// attend waits for the worker that it starts, and for those that follow that one.
+func (w *walk) attend(patience time.Duration) {
+	if w.watch == nil {
+		w.watch, w.worker = newWatch(patience), func() { w.work(nil) }
+	} else {
+		w.watch.begin(patience)
+	}
+	defer w.watch.end()
+	watch, left := w.watch, w.ctx.Done()
+	go w.worker()
 	for {
-		select {
-		case <-w.done:
+		var said word
+		if left == nil {
+			said = <-watch.word
+		} else {
+			select {
+			case said = <-watch.word:
+			case <-left:
+				left = nil // a call that begins from now on sees the end for itself
+				if number := w.calling.Load(); number != 0 && w.leave(number) {
+					return
+				}
+				continue
+			}
+		}
+		if said == ended {
 			if w.crash != nil {
 				panic(w.crash)
 			}
 			return
-		case <-left:
-			left = nil // a call that begins from now on sees the end for itself
-			if number := w.calling.Load(); number != 0 && w.leave(number) {
+		}
+		// The next look is at the deadline of this call, but not later than that of a
+		// call which may follow it.
+		next := patience
+		if number := w.calling.Load(); number != 0 {
+			if rest := w.calls[number-w.before-1].over - time.Since(w.run.began); rest > 0 {
+				next = min(rest, patience)
+			} else if w.leave(number) {
 				return
 			}
-		case <-timer.C:
-			// The next look is at the deadline of this call, but not later than
-			// that of a call which may follow it.
-			wait := patience
-			if number := w.calling.Load(); number != 0 {
-				if rest := time.Duration(w.deadline.Load()) - time.Since(w.began); rest > 0 {
-					wait = min(rest, patience)
-				} else if w.leave(number) {
-					return
-				}
-			}
-			timer.Reset(wait)
 		}
+		watch.set(next)
 	}
 }
 
 // leave leaves a call behind, unless it has just returned, and walks on without
 // it. It reports whether that was the last.
 func (w *walk) leave(number int64) (over bool) {
+	// Before the worker can see it: who is left behind is waited for by Close.
+	w.run.force.running.more()
 	if !w.calling.CompareAndSwap(number, 0) {
+		w.run.force.running.leave()
 		return false
 	}
-	w.run.stray = true
+	w.run.stray, w.run.kept = true, true
 	var cause error = w.call.late("")
-	if !w.call.inTurn.Load() {
+	if !w.call.atOnce && w.call.inTurn.Load() == 0 {
 		cause = w.call.lane.full(w.call.Timeout)
 	}
 	w.run.finish(w.ctx, w.call, answer{err: cause})
 	if w.next == len(w.steps) {
 		return true
 	}
-	w.start(nil)
+	go w.worker()
 	return false
 }
 
-// start starts a worker, who first finishes the call that ended the goroutine of
-// the one before, if there is one.
-func (w *walk) start(lost *call) {
-	w.run.force.running.Add(1)
-	go w.work(lost)
-}
-
-// work is the life of a worker.
+// work is the life of a worker, who first finishes the call that ended the
+// goroutine of the one before, if there is one. The walker, who waits for it,
+// counts for both of them.
 func (w *walk) work(lost *call) {
-	defer w.run.force.running.Done()
 	var called *call // the call under way; its number stays ours when w.call is no longer
 	over := false
 	defer func() {
@@ -142,19 +170,22 @@ func (w *walk) work(lost *call) {
 		switch cause := recover(); {
 		case called == nil: // a panic of our own, for the walker to raise again
 			w.crash = fmt.Sprint(cause)
-			w.done <- struct{}{}
+			w.watch.word <- ended
 		case w.calling.CompareAndSwap(called.number, 0): // an interceptor called runtime.Goexit
-			w.start(called)
+			go w.work(called)
+		default:
+			w.run.force.running.leave()
 		}
 	}()
+	w.read = time.Time{} // how long ago a worker was started nobody knows
 	if lost != nil {
 		w.run.finish(w.ctx, lost, answer{err: fail(Panic, "the call ended its goroutine")})
 	}
-	for w.begin() {
-		called = w.call
-		a := called.ask(called.Impl)
+	for called = w.begin(false); called != nil; called = w.begin(false) {
+		a := called.ask()
 		if !w.calling.CompareAndSwap(called.number, 0) {
 			over = true // left behind
+			w.run.force.running.leave()
 			return
 		}
 		c := called
@@ -162,14 +193,16 @@ func (w *walk) work(lost *call) {
 		w.run.finish(w.ctx, c, a)
 	}
 	over = true
-	w.done <- struct{}{}
+	w.watch.word <- ended // from here on the walk is the walker's, and soon another's
 }
 
-// begin begins the next call, if there is one.
-func (w *walk) begin() bool {
-	for w.next < len(w.steps) {
-		c := &w.room[w.next]
-		c.step = w.steps[w.next]
+// begin begins the next call and returns it, nil when there is none. If it is the
+// walker's turn there is only one of an interceptor that it may call itself. Who has
+// the call no longer has the baton.
+func (w *walk) begin(walkers bool) *call {
+	for w.next < len(w.steps) && (!walkers || w.steps[w.next].heeds) {
+		c := &w.calls[w.next]
+		c.step, c.sight = &w.steps[w.next], &w.sights[w.next]
 		w.next++
 		if !w.run.prepare(c) {
 			continue
@@ -178,70 +211,25 @@ func (w *walk) begin() bool {
 			w.run.finish(w.ctx, c, answer{err: fail(Unavailable, stateUnavailable+": "+w.run.stateless.Error())})
 			continue
 		}
-		elapsed := time.Since(w.began)
-		c.number = int64(w.next)
-		c.ctx.parent, c.ctx.deadline = w.ctx, w.began.Add(elapsed+c.Timeout)
+		now := c.evaluation.Start
+		if w.run.chain.records || w.run.chain.Now != nil {
+			now = w.run.clock()
+		}
+		c.number = w.before + int64(w.next)
+		c.ctx.parent, c.ctx.deadline = w.ctx, now.Add(c.Timeout)
+		c.atOnce = c.lane.try()
 		w.call = c
-		w.deadline.Store(int64(elapsed + c.Timeout))
+		c.over = w.run.read + c.Timeout
 		w.calling.Store(c.number)
 		if w.ctx.Err() == nil || !w.calling.CompareAndSwap(c.number, 0) {
-			return true
+			return c
+		}
+		if c.atOnce {
+			c.lane.leave()
+			c.atOnce = false
 		}
 		// The walker may have looked before there was a call to leave.
 		w.run.finish(w.ctx, c, answer{err: w.ctx.Err()})
 	}
-	return false
+	return nil
 }
-
-// A callContext is the context of one call. It ends with the walk's, at the
-// call's deadline and when the call returns, but carries none of the walk's
-// values: the caller's metadata, with its credentials, is not a binding's to
-// see or to pass on.
-//
-// An interceptor in process that never looks costs no timer.
-type callContext struct {
-	parent   context.Context
-	deadline time.Time
-
-	mu     sync.Mutex // guards the rest
-	ended  bool
-	ctx    context.Context // nil until it is asked for
-	cancel context.CancelFunc
-}
-
-func (c *callContext) real() context.Context {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ctx == nil {
-		c.ctx, c.cancel = context.WithDeadline(c.parent, c.deadline)
-		if c.ended {
-			c.cancel()
-		}
-	}
-	return c.ctx
-}
-
-func (c *callContext) end() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ended = true
-	if c.cancel != nil {
-		c.cancel()
-	}
-}
-
-// Deadline implements [context.Context].
-func (c *callContext) Deadline() (time.Time, bool) { return c.real().Deadline() }
-
-// Done implements [context.Context].
-func (c *callContext) Done() <-chan struct{} { return c.real().Done() }
-
-// Err implements [context.Context].
-func (c *callContext) Err() error { return c.real().Err() }
-
-// Value implements [context.Context].
-func (c *callContext) Value(any) any { return nil }
-
-// AfterFunc lets a context made from this one follow its end without a
-// goroutine; package context looks for it.
-func (c *callContext) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.real(), f) }

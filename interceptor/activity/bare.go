@@ -16,16 +16,16 @@ import (
 // panicked with cause: who decided what about which operation, and nothing that
 // somebody else wrote. Of the cause it tells the type alone: the value may quote
 // what was not to be recorded.
-func bare(f *interceptor.Fact, planDigest string, c *Config, cause any) (*ocsf.APIActivity, ocsf.Event) {
+func bare(f *interceptor.Fact, planDigest string, c *Config, cause any) (*draft, ocsf.Event) {
 	config := *c
 	config.Redactor, config.Now, config.NewUID = nil, time.Now, newUID
 	op := &interceptor.Operation{
 		UID: f.Operation.UID, Tenant: f.Operation.Tenant, Service: f.Operation.Service, Method: f.Operation.Method,
 		Trace: f.Operation.Trace, Start: f.Operation.Start, Durable: f.Operation.Durable,
 	}
-	w := writer{config: &config, fact: stripped(f, op), digest: planDigest, shared: share(op, &config), op: &operation{}}
+	w := writer{config: &config, fact: *stripped(f, op), digest: planDigest, shared: share(op, &config), op: &operation{}}
 	e := w.event()
-	own(e, ownBroken, fmt.Sprintf("the event could not be written whole: panic of type %T", cause))
+	e.own(ownBroken, fmt.Sprintf("the event could not be written whole: panic of type %T", cause))
 	return e, w.finding(e)
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -39,9 +40,14 @@ func written(t *testing.T, r *Redactor, op *interceptor.Operation, facts ...inte
 		out = append(out, string(raw))
 		return done{}
 	}, WithRedactor(r))
+	counted := map[string]int{}
+	rec.CountRedactions(func(do string, n int) { counted[do] += n })
 	for _, f := range facts {
 		f.Operation = op
 		rec.Record(f)
+	}
+	if counted[RedactFailed] == 0 || len(counted) > 1 {
+		t.Errorf("counted %v, want what failed alone", counted)
 	}
 	return out
 }
@@ -101,6 +107,33 @@ func TestARedactorThatFails(t *testing.T) {
 	}
 }
 
+// TestAPlaceWhoseRuleFails fails rules that find by place alone, so that no regex
+// comes to the rescue: the value is replaced whole.
+func TestAPlaceWhoseRuleFails(t *testing.T) {
+	const canary = "canary-4711"
+	m, err := structpb.NewStruct(map[string]any{"spec": map[string]any{"a": canary, "n": []any{canary}}, "b": "public"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	op := &interceptor.Operation{UID: "op", Service: "demo.S", Method: "CreateThing", Request: m, Attributes: map[string]string{"request.headers.x-note": canary, "user_agent": "public"}}
+	e := &interceptor.Evaluation{UID: "e", Operation: "op", Interceptor: "i", Binding: "b", Phase: interceptor.Validate, Payload: interceptor.NewPayload(m)}
+	for _, do := range []string{RedactDrop, RedactMask} {
+		r, err := NewRedactor([]Rule{{Name: "r", Pointers: []string{"/spec"}, Headers: []string{"x-note"}, Do: do}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.rules[0].instead = func(s string) string { panic("no idea what to do with " + s) }
+		for i, raw := range written(t, r, op,
+			interceptor.Fact{Evaluation: e},
+			interceptor.Fact{Evaluation: e, Result: &interceptor.Result{Decision: interceptor.Modify, Patches: []interceptor.Patch{{Op: "add", Path: "/spec/a", Value: []byte(`"` + canary + `"`)}}}},
+			interceptor.Fact{Outcome: &interceptor.Outcome{Decision: interceptor.Allow, Ran: true}}) {
+			if strings.Contains(raw, canary) || !strings.Contains(raw, failedText) || !strings.Contains(raw, `"redacted":{"failed":`) || strings.Contains(raw, `"broken"`) {
+				t.Errorf("%s, event %d: %s", do, i, raw)
+			}
+		}
+	}
+}
+
 // TestAnEventOfEachFact makes the writing of events panic, by a source of uids
 // that does: there is one event all the same, with its finding.
 func TestAnEventOfEachFact(t *testing.T) {
@@ -121,3 +154,52 @@ func TestAnEventOfEachFact(t *testing.T) {
 		t.Errorf("%d events, want one per fact and a finding; %d operations remembered", n, rec.Open())
 	}
 }
+
+// TestAClockThatPanics writes the event of a fact whose time nobody can tell.
+func TestAClockThatPanics(t *testing.T) {
+	var events []*draft
+	rec := NewRecorder(func(_ context.Context, e ocsf.Event) Ack {
+		d, _ := e.(*draft)
+		events = append(events, d)
+		return done{}
+	}, WithClock(func() time.Time { panic("no time") }))
+	op := &interceptor.Operation{UID: "op", Service: "demo.S", Method: "CreateThing"}
+	rec.Record(interceptor.Fact{Operation: op, Outcome: &interceptor.Outcome{Decision: interceptor.Allow, Ran: true}})
+	if len(events) != 1 || events[0].Time == 0 || events[0].ours[ownBroken] == nil || rec.Open() != 0 {
+		t.Errorf("events %+v; %d operations remembered", events, rec.Open())
+	}
+}
+
+// TestNothingRefersToABrokenEvent breaks the writing of an evaluation after its
+// payload was noted: the next one that is shown the same has it in full.
+func TestNothingRefersToABrokenEvent(t *testing.T) {
+	m, err := structpb.NewStruct(map[string]any{"a": "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []*draft
+	rec := NewRecorder(func(_ context.Context, e ocsf.Event) Ack {
+		d, _ := e.(*draft)
+		events = append(events, d)
+		return done{}
+	})
+	op := &interceptor.Operation{UID: "op", Service: "demo.S", Method: "CreateThing"}
+	e := &interceptor.Evaluation{UID: "e1", Operation: "op", Interceptor: "i", Binding: "b", Phase: interceptor.Validate, Payload: interceptor.NewPayload(m), State: interceptor.NewPayload(m)}
+	broken := *e
+	broken.Metadata = map[string]map[string]any{"ns": {"k": panicking{}}}
+	rec.Record(interceptor.Fact{Operation: op, Evaluation: &broken})
+	second := *e
+	second.UID = "e2"
+	rec.Record(interceptor.Fact{Operation: op, Evaluation: &second})
+	if len(events) != 2 || events[0].ours[ownBroken] == nil {
+		t.Fatalf("events %+v", events)
+	}
+	if d := events[1].data; d[dataProposed] == nil || d[dataState] == nil {
+		t.Errorf("the second evaluation says %v", d)
+	}
+}
+
+// panicking is metadata that cannot be written.
+type panicking struct{}
+
+func (panicking) MarshalJSON() ([]byte, error) { panic("no form") }

@@ -43,18 +43,39 @@ func (d digest) String() string { return "sha256:" + hex.EncodeToString(d[:]) }
 
 // seen remembers what the evaluations of one operation were shown: not the
 // payloads, only their digests.
-type seen struct{ payloads, states map[digest]interceptor.UID }
+type seen struct {
+	payloads, states, metadata []shown
+	room                       [2]shown // of payloads: one as it came, one as it was changed
+}
 
-// first returns the evaluation that was shown d first, and notes e when it is.
-func first(m *map[digest]interceptor.UID, d digest, e interceptor.UID) (interceptor.UID, bool) {
-	if uid, ok := (*m)[d]; ok {
-		return uid, true
+// A shown is what an evaluation was the first to be shown.
+type shown struct {
+	digest digest
+	by     interceptor.UID
+}
+
+// first returns the evaluation that was shown d first, and notes e when it is. An
+// operation has few different payloads: there is nothing to be gained by a map.
+func first(list *[]shown, d digest, e interceptor.UID) (interceptor.UID, bool) {
+	for i := range *list {
+		if (*list)[i].digest == d {
+			return (*list)[i].by, true
+		}
 	}
-	if *m == nil {
-		*m = map[digest]interceptor.UID{}
-	}
-	(*m)[d] = e
+	*list = append(*list, shown{d, e})
 	return "", false
+}
+
+// forget forgets what an evaluation was shown whose event could not be written:
+// no later one may point to it.
+func (s *seen) forget(e *interceptor.Evaluation) {
+	if e == nil {
+		return
+	}
+	by := func(sh shown) bool { return sh.by == e.UID }
+	for _, list := range []*[]shown{&s.payloads, &s.states, &s.metadata} {
+		*list = slices.DeleteFunc(*list, by)
+	}
 }
 
 // A capture is the input of one evaluation as it is recorded.
@@ -68,8 +89,11 @@ type capture struct {
 const whyRedacted = "redacted"
 
 // captured returns what is recorded of an evaluation's input.
-func (w *writer) captured(e *interceptor.Evaluation) capture {
-	c := capture{data: map[string]any{}, grade: GradeFull}
+func (w *writer) captured(d *draft, e *interceptor.Evaluation) capture {
+	c := capture{data: d.data, grade: GradeFull}
+	if w.op.seen.payloads == nil {
+		w.op.seen.payloads = w.op.seen.room[:0]
+	}
 	name := dataProposed
 	if e.Phase == interceptor.PostCommit {
 		name = dataCommitted
@@ -119,7 +143,7 @@ func known(capture string) string {
 type input struct {
 	name, sameAs string
 	without      string // the grade without it
-	seen         *map[digest]interceptor.UID
+	seen         *[]shown
 	uid          interceptor.UID
 	mode         string
 	limit        int
@@ -147,6 +171,7 @@ func (c *capture) take(w *writer, p *interceptor.Payload, in input) {
 	d := digest(sha256.Sum256(raw))
 	if in.mode == interceptor.CaptureDigest || len(raw) > in.limit {
 		c.data[in.name+suffixDigest], c.data[in.name+suffixBytes] = d.String(), len(raw)
+		w.redact.unplace(in.name)
 		if in.mode == interceptor.CaptureDigest {
 			c.miss(in.without, in.name+": capture = "+in.mode)
 			return
@@ -156,7 +181,7 @@ func (c *capture) take(w *writer, p *interceptor.Payload, in input) {
 		return
 	}
 	if earlier, ok := first(in.seen, d, in.uid); ok {
-		c.data[in.sameAs] = string(earlier)
+		c.data[in.sameAs] = text(string(earlier))
 		return
 	}
 	c.data[in.name] = ocsf.Canonical(raw)
@@ -178,27 +203,28 @@ func (c *capture) miss(grade, why string) {
 
 // visible writes what of attributes and metadata the binding was granted: the
 // names of the attributes, whose values the outcome tells, and the metadata.
-func (w *writer) visible(e *ocsf.APIActivity, c *capture) {
+func (w *writer) visible(e *draft, c *capture) {
 	ev := w.fact.Evaluation
-	seen := map[string]any{}
-	if len(ev.Attributes) > 0 {
-		seen["attributes"] = w.names(atAttributes, ev.Attributes)
-	}
-	if len(ev.Metadata) > 0 {
-		seen["namespaces"] = w.names(atMetadata, ev.Metadata)
-		_, limit := w.capturing()
-		c.metadata(w, e, limit)
-	}
-	if len(seen) > 0 {
-		own(e, ownVisible, seen)
+	if len(ev.Attributes)+len(ev.Metadata) > 0 {
+		seen := map[string]any{}
+		if len(ev.Attributes) > 0 {
+			seen["attributes"] = w.names(atAttributes, ev.Attributes)
+		}
+		if len(ev.Metadata) > 0 {
+			seen["namespaces"] = w.names(atMetadata, ev.Metadata)
+			_, limit := w.capturing()
+			c.metadata(w, e, limit)
+		}
+		e.own(ownVisible, seen)
 	}
 	if w.shared.redacted.of(atPrincipal) || len(ev.Attributes) > 0 && w.shared.redacted.of(atAttributes) || w.redact.of(atMetadata) {
 		c.miss(GradePartial, whyRedacted)
 	}
 }
 
-// metadata writes the namespaces that the binding was shown.
-func (c *capture) metadata(w *writer, e *ocsf.APIActivity, limit int) {
+// metadata writes the namespaces that the binding was shown, or which evaluation
+// was shown the same. Of namespaces that say "same_as" this is no text.
+func (c *capture) metadata(w *writer, e *draft, limit int) {
 	raw, err := w.namespaces(w.fact.Evaluation.Metadata)
 	switch {
 	case err != nil:
@@ -207,7 +233,11 @@ func (c *capture) metadata(w *writer, e *ocsf.APIActivity, limit int) {
 		c.miss(GradePartial, fmt.Sprintf("metadata: %d bytes; at most %d are captured", len(raw), limit))
 		c.size += len(raw)
 	default:
-		own(e, ownMetadata, ocsf.Canonical(raw))
+		if earlier, ok := first(&w.op.seen.metadata, sha256.Sum256(raw), w.fact.Evaluation.UID); ok {
+			e.own(ownMetadata, map[string]any{dataSameAs: text(string(earlier))})
+			return
+		}
+		e.own(ownMetadata, ocsf.Canonical(raw))
 	}
 }
 

@@ -25,15 +25,18 @@
 // What is written:
 //
 //   - The input once, with the evaluation. A payload equal to one that an earlier
-//     evaluation of the same operation was shown is {"same_as": <its uid>}.
+//     evaluation of the same operation was shown is {"same_as": <its uid>}; so it
+//     is with metadata. Attributes and labels are told by the outcome. The principal
+//     alone is told by each evaluation: one whose outcome is lost is judged by it too.
 //   - Payloads as bindings see them: fields marked secret are not in them, and
 //     what a result says about such a field loses its value.
 //   - What a [Rule] of the [Redactor] finds is left out, masked, or replaced by a
 //     keyed digest before anything else is made of it, digests too. The event says
-//     what, in unmapped.docket.redactions, as it does of secret fields. A rule that
-//     fails replaces the value; writing that fails leaves an event that says so.
+//     what, in unmapped.docket.redactions, as it does of secret fields, and how many
+//     values, in unmapped.docket.redacted. A rule that fails replaces the value; writing that fails leaves an event that says so.
 //     Pointers find places: what a patch copies elsewhere takes a rule there.
-//   - As much of payloads and patches as the binding's capture says.
+//   - As much of payloads, states and patches as the binding's capture says. Of
+//     metadata, reasons and the rest rules alone leave something out.
 //   - What shadows would have decided, as unmapped.docket.would.
 //   - Which attributes and metadata namespaces a binding was granted, as
 //     unmapped.docket.visible; the metadata beside it, the values of attributes

@@ -5,8 +5,6 @@ package activity
 import (
 	"time"
 
-	"google.golang.org/grpc/codes"
-
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/ocsf"
@@ -32,6 +30,7 @@ const (
 
 	ownRedactions     = "redactions"      // what was left out, and by which rule
 	ownMoreRedactions = "redactions_more" // how many of them are not listed
+	ownRedacted       = "redacted"        // how many values all of them are of, by what was done
 	ownBroken         = "broken"          // why the event says less than it should
 	ownLabels         = "labels"
 	ownVisible        = "visible"     // the attributes and metadata namespaces that a binding is granted
@@ -43,8 +42,8 @@ const (
 // A writer makes the event of one fact.
 type writer struct {
 	config *Config
-	fact   *interceptor.Fact
-	digest string // of the plan
+	fact   interceptor.Fact // a copy, with what rules leave out left out
+	digest string           // of the plan
 	shared *shared
 	op     *operation
 	redact redacting
@@ -57,16 +56,22 @@ type shared struct {
 	actor     *ocsf.Actor
 	model     *ocsf.AIModel
 	agent     *ocsf.AIAgent
-	source    *ocsf.NetworkEndpoint
-	service   *ocsf.Service
+	source    ocsf.NetworkEndpoint
+	service   *ocsf.Service // nil when it has no name
 	principal map[string]string
 	// attributes and labels are what the outcome tells.
 	attributes, labels map[string]string
-	redacted           notes // what was left out of these and of principal
+	rules              []*rule // that are for the operation
+	redacted           notes   // what was left out of these and of principal
 
 	uid    string
 	method string
 	trace  string // id; "" when there is none
+	caller string // id of the caller's span in it, likewise
+
+	people people       // room for the actor,
+	called ocsf.Service // the service,
+	room   [4]string    // and the profiles
 }
 
 func share(op *interceptor.Operation, c *Config) *shared {
@@ -74,19 +79,24 @@ func share(op *interceptor.Operation, c *Config) *shared {
 	op = rules.operation(op)
 	agent := agentOf(op)
 	s := &shared{
-		profiles: append(make([]string, 0, 4), profileSecurityControl),
-		actor:    actorOf(op.Principal, agent, c.newer()), model: agent.model,
+		model:     agent.model,
 		source:    sourceOf(c.Gateway, op.Attributes[sourceAddress]),
 		principal: texts(op.Principal), uid: text(string(op.UID)), method: text(op.Method),
 		labels: texts(op.Labels),
 	}
+	s.actor = s.people.actorOf(op.Principal, agent, c.newer())
+	s.profiles = append(s.room[:0], profileSecurityControl)
 	s.attributes = attributesOf(op, &rules.notes)
-	s.redacted = rules.notes
+	s.rules, s.redacted = rules.rules, rules.notes
 	if op.Service != "" {
-		s.service = &ocsf.Service{Name: text(op.Service)}
+		s.called.Name = text(op.Service)
+		s.service = &s.called
 	}
 	if id := traceOf(op); id.IsValid() {
 		s.trace = id.String()
+		if op.Trace.HasSpanID() {
+			s.caller = op.Trace.SpanID().String()
+		}
 		s.profiles = append(s.profiles, profileTrace)
 	}
 	if c.newer() {
@@ -101,20 +111,19 @@ func share(op *interceptor.Operation, c *Config) *shared {
 	return s
 }
 
-// api returns a new API object. The schema wants an operation, even of one
-// whose method nobody knows.
-func (s *shared) api() *ocsf.API {
-	a := &ocsf.API{Operation: s.method, Service: s.service}
+// name says which method it is. The schema wants an operation, even of one whose
+// method nobody knows.
+func (s *shared) name(a *ocsf.API) {
+	a.Operation, a.Service = s.method, s.service
 	if s.method == "" {
 		a.Extra = nameless
 	}
-	return a
 }
 
 var nameless = ocsf.Extra{{Name: "operation", Value: ocsf.Raw(`""`)}}
 
 // event returns the event of the fact.
-func (w *writer) event() *ocsf.APIActivity {
+func (w *writer) event() *draft {
 	f := w.fact
 	e := w.frame()
 	switch {
@@ -138,23 +147,19 @@ func (w *writer) event() *ocsf.APIActivity {
 }
 
 // frame returns what all events of an operation have.
-func (w *writer) frame() *ocsf.APIActivity {
+func (w *writer) frame() *draft {
 	op, shared := w.fact.Operation, w.shared
-	e := &ocsf.APIActivity{
-		Base: ocsf.Base{
-			Time: millis(w.fact.Time), SeverityID: ocsf.SeverityInformational,
-			Metadata: w.config.metadata("", op.Tenant),
-			Actor:    shared.actor,
-			API:      shared.api(),
-		},
-		ActivityID:  activityOf(op.Method),
-		AIAgent:     shared.agent,
-		AIModel:     shared.model,
-		SrcEndpoint: shared.source,
-	}
+	e := draw()
+	e.Time, e.SeverityID = millis(w.fact.Time), ocsf.SeverityInformational
+	e.Metadata = w.config.metadata("", op.Tenant)
+	e.Actor, e.SrcEndpoint, e.AIAgent, e.AIModel = shared.actor, &shared.source, shared.agent, shared.model
+	e.ActivityID = activityOf(op.Method)
+	shared.name(&e.api)
+	e.API = &e.api
 	e.Metadata.CorrelationUID, e.Metadata.Profiles = shared.uid, shared.profiles
 	if shared.trace != "" {
-		e.Trace = &ocsf.Trace{UID: shared.trace}
+		e.traced.UID = shared.trace
+		e.Trace = &e.traced
 	}
 	return e
 }
@@ -182,168 +187,70 @@ func own(e ocsf.Event, name string, value any) {
 }
 
 // binding sets what events of one evaluation share.
-func (w *writer) binding(e *ocsf.APIActivity, kind string) {
+func (w *writer) binding(e *draft, kind string) {
 	ev := w.fact.Evaluation
 	e.Metadata.EventCode = kind
-	e.Metadata.Tags = []ocsf.KeyValueObject{
-		{Name: profile.TagPhase, Value: ev.Phase.String()},
-		{Name: profile.TagBinding, Value: text(ev.Interceptor + "/" + ev.Binding)},
+	called := w.op.called(ev.Interceptor, ev.Binding)
+	e.tag(profile.TagPhase, ev.Phase.String())
+	e.tag(profile.TagBinding, called.name)
+	w.judged(e, ev.Interceptor, ev.Binding, ev.Phase, kind != profile.KindFailure)
+	e.ask(text(string(ev.UID)))
+	e.DstEndpoint = &called.endpoint
+}
+
+// judged sets the binding that the event is of, and whether it was heard.
+func (w *writer) judged(e *draft, by, binding string, phase interceptor.Phase, applied bool) {
+	e.policy = policy(by, binding, phase)
+	e.policy.Version, e.policy.IsApplied = w.digest, e.bit(bitApplied, applied)
+	e.Policy = &e.policy
+}
+
+func policy(by, binding string, phase interceptor.Phase) ocsf.Policy {
+	return ocsf.Policy{UID: text(binding), Name: text(by), Type: policyTypeOf(phase)}
+}
+
+// policyTypeOf returns policy.type of a phase.
+func policyTypeOf(phase interceptor.Phase) string {
+	switch phase {
+	case interceptor.ModifyOperation:
+		return policyTypeModify
+	case interceptor.Validate:
+		return policyTypeValidate
+	case interceptor.PostCommit:
+		return policyTypePostCommit
 	}
-	e.Policy = w.policy(ev.Interceptor, ev.Binding, ev.Phase)
-	e.Policy.Version, e.Policy.IsApplied = w.digest, new(kind != profile.KindFailure)
-	e.API.Request = &ocsf.Request{UID: text(string(ev.UID))}
-	e.DstEndpoint = w.op.target(or(text(ev.Interceptor), "unnamed"), text(ev.Binding))
+	return policyType + phase.String()
 }
 
-func (w *writer) policy(interceptorName, binding string, phase interceptor.Phase) *ocsf.Policy {
-	return &ocsf.Policy{UID: text(binding), Name: text(interceptorName), Type: policyType + phase.String()}
-}
+var (
+	policyTypeModify     = policyType + interceptor.ModifyOperation.String()
+	policyTypeValidate   = policyType + interceptor.Validate.String()
+	policyTypePostCommit = policyType + interceptor.PostCommit.String()
+)
 
-func (w *writer) evaluation(e *ocsf.APIActivity) {
+func (w *writer) evaluation(e *draft) {
 	ev := w.fact.Evaluation
 	w.binding(e, profile.KindEvaluation)
 	e.ActionID, e.DispositionID = ocsf.ActionObserved, ocsf.DispositionLogged
 	e.StartTime = millis(ev.Start)
-	c := w.captured(ev)
+	c := w.captured(e, ev)
 	w.visible(e, &c)
-	e.API.Request.Data = c.data
-	e.Metadata.Tags = append(e.Metadata.Tags, ocsf.KeyValueObject{Name: profile.TagReplayGrade, Value: c.grade})
+	e.request.Data = c.data
+	e.tag(profile.TagReplayGrade, c.grade)
 	if c.why != "" {
-		own(e, ownReplay, map[string]any{"grade": c.grade, "why": c.why})
+		e.own(ownReplay, map[string]any{"grade": c.grade, "why": c.why})
 	}
 	truncated(e, c.size)
 	w.trace(e, ev.Interceptor+"/"+ev.Binding)
-	own(e, ownIndex, ev.Index)
-	own(e, ownCount, ev.Count)
+	e.own(ownIndex, ev.Index)
+	e.own(ownCount, ev.Count)
 	if w.shared.principal != nil {
-		own(e, ownPrincipal, w.shared.principal)
+		e.own(ownPrincipal, w.shared.principal)
 	}
-}
-
-// evaluated sets what results and failures share.
-func (w *writer) evaluated(e *ocsf.APIActivity, kind string, end time.Time) {
-	ev := w.fact.Evaluation
-	w.binding(e, kind)
-	if w.shadow() {
-		e.Metadata.Tags = append(e.Metadata.Tags, ocsf.KeyValueObject{Name: tagShadow, Value: "true"})
-	}
-	w.span(e, string(ev.UID), "Evaluate", ev.Start, end)
-}
-
-func (w *writer) result(e *ocsf.APIActivity) {
-	r := w.fact.Result
-	e.ActionID, e.DispositionID = effect(r.Decision)
-	if w.shadow() {
-		e.ActionID, e.DispositionID = effect(interceptor.None)
-		own(e, ownWould, r.Decision.String())
-	}
-	e.StatusID = ocsf.StatusSuccess
-	code := codes.OK
-	if r.Decision == interceptor.Deny {
-		code = denialCode(r.StatusCode)
-		e.StatusID, e.StatusCode, e.SeverityID = ocsf.StatusFailure, codeName(code), ocsf.SeverityMedium
-		e.StatusDetail = clip(r.Reason)
-	}
-	e.API.Response = w.response(code, r.Decision, r.Patches)
-	data, limit := e.API.Response.Data, w.config.CaptureMax
-	if m, ok := data.(map[string]any); ok {
-		put(m, "reason", text(r.Reason))
-		put(m, "status_code", text(r.StatusCode))
-		if len(r.Annotations) > 0 {
-			m["log_annotations"] = texts(r.Annotations)
-		}
-		if len(r.Warnings) > 0 {
-			warnings := make([]string, len(r.Warnings))
-			for i, s := range r.Warnings {
-				warnings[i] = text(s)
-			}
-			m["warnings"] = warnings
-		}
-		w.dynamic(e, m)
-		e.API.Response.Data = w.bounded(e, m, limit)
-	}
-	if r.Decision == interceptor.Deny {
-		e.API.Response.Error, e.API.Response.ErrorMessage = e.StatusCode, e.StatusDetail
-	} else {
-		e.API.Response.Message = clip(r.Reason)
-	}
-	e.Authorizations = []ocsf.Authorization{{Decision: w.prefixed(r.Decision.String())}}
-	if r.Violation != "" {
-		own(e, ownViolations, []string{clip(r.Violation)})
-	}
-}
-
-func (w *writer) failure(e *ocsf.APIActivity) {
-	f, phase := w.fact.Failure, w.fact.Evaluation.Phase
-	e.ActionID, _ = effect(f.Decision)
-	e.DispositionID, e.StatusID = ocsf.DispositionError, ocsf.StatusFailure
-	code, name := failureCode(f.Kind)
-	e.StatusCode, e.StatusDetail = name, clip(f.Detail)
-	e.API.Response = &ocsf.Response{Code: new(int64(code)), Error: name, ErrorMessage: text(string(f.Kind))}
-	switch {
-	case f.Decision == interceptor.Deny:
-		e.SeverityID = ocsf.SeverityMedium
-	case f.Policy == interceptor.FailOpen && phase != interceptor.PostCommit && !w.shadow():
-		e.SeverityID, e.IsAlert = ocsf.SeverityHigh, new(true)
-	default:
-		e.SeverityID = ocsf.SeverityLow
-	}
-	e.Authorizations = []ocsf.Authorization{{Decision: w.prefixed(failedPrefix + f.Policy.String())}}
-	if w.shadow() {
-		own(e, ownWould, wouldBe(f, phase).String())
-	}
-	own(e, ownFailureKind, text(string(f.Kind)))
-	own(e, ownFailurePolicy, f.Policy.String())
-}
-
-// What authorizations say of a binding that gave no result.
-const (
-	failedPrefix    = "error:"  // the failure policy follows
-	shadowPrefix    = "shadow:" // what it would have been follows
-	decisionSkipped = "skipped"
-)
-
-// tagShadow marks the ends of evaluations by shadows.
-const tagShadow = "shadow"
-
-// shadow says whether the fact is of a binding that is never applied.
-func (w *writer) shadow() bool { return w.fact.Binding != nil && w.fact.Binding.Shadow }
-
-func (w *writer) prefixed(decision string) string {
-	if w.shadow() {
-		return shadowPrefix + decision
-	}
-	return decision
-}
-
-// wouldBe returns what a shadow's failure would have made of the operation.
-func wouldBe(f *interceptor.Failure, phase interceptor.Phase) interceptor.Decision {
-	switch {
-	case phase != interceptor.PostCommit && (f.Kind == interceptor.Cancelled || f.Policy == interceptor.FailClosed):
-		return interceptor.Deny
-	case f.Policy == interceptor.FailOpen:
-		return interceptor.Allow
-	default:
-		return interceptor.None
-	}
-}
-
-// dynamic writes the metadata that a result sets.
-func (w *writer) dynamic(e *ocsf.APIActivity, data map[string]any) {
-	set := w.fact.Result.Metadata
-	if len(set) == 0 {
-		return
-	}
-	raw, err := w.namespaces(set)
-	if err != nil {
-		own(e, ownBroken, "the metadata that it sets has no JSON form")
-		return
-	}
-	data[dataDynamic] = ocsf.Canonical(raw)
 }
 
 // truncated notes that size bytes were left out.
-func truncated(e *ocsf.APIActivity, size int) {
+func truncated(e *draft, size int) {
 	if size == 0 {
 		return
 	}
@@ -351,7 +258,7 @@ func truncated(e *ocsf.APIActivity, size int) {
 	if before := e.Metadata.UntruncatedSize; before != nil {
 		kilobytes += *before
 	}
-	e.Metadata.IsTruncated, e.Metadata.UntruncatedSize = new(true), &kilobytes
+	e.Metadata.IsTruncated, e.Metadata.UntruncatedSize = e.bit(bitTruncated, true), e.number(numberSize, kilobytes)
 }
 
 func put(m map[string]any, name, value string) {

@@ -13,23 +13,32 @@ import (
 )
 
 // FindingFailOpen is the type of the finding that an operation passed a binding
-// unchecked: finding_info.types.
+// unchecked, or in post_commit unseen: finding_info.types.
 const FindingFailOpen = "fail_open"
 
-// finding returns the finding that a fact raises beside its event, or nil.
-func (w *writer) finding(of *ocsf.APIActivity) ocsf.Event {
+// finding returns the finding that a fact raises beside its event, or nil. What
+// sets fail_open apart from ignore in post_commit is just this.
+func (w *writer) finding(of *draft) ocsf.Event {
 	f := w.fact
-	if f.Failure == nil || f.Failure.Policy != interceptor.FailOpen || f.Failure.Decision != interceptor.Allow || f.Evaluation.Phase == interceptor.PostCommit {
+	if f.Failure == nil || f.Failure.Policy != interceptor.FailOpen || f.Failure.Decision != interceptor.Allow {
 		return nil
 	}
-	api := *of.API
-	api.Request, api.Response = &ocsf.Request{UID: of.API.Request.UID}, nil
-	title := fmt.Sprintf("%s passed %s/%s unchecked: the binding failed (%s) and its policy is fail_open",
-		of.API.Operation, of.Policy.Name, of.Policy.UID, text(string(f.Failure.Kind)))
+	// The event may be released before the finding is written: the finding has
+	// nothing of the event's memory.
+	api := ocsf.API{Request: &ocsf.Request{UID: of.request.UID}}
+	w.shared.name(&api)
+	policy := of.policy
+	policy.IsApplied = new(*of.policy.IsApplied)
+	how, severity := "unchecked", ocsf.SeverityHigh
+	if f.Evaluation.Phase == interceptor.PostCommit {
+		how, severity = "unseen", ocsf.SeverityMedium // it was allowed by who judged it
+	}
+	title := fmt.Sprintf("%s passed %s/%s %s: the binding failed (%s) and its policy is fail_open",
+		api.Operation, policy.Name, policy.UID, how, text(string(f.Failure.Kind)))
 	e := &ocsf.DetectionFinding{
 		Base: ocsf.Base{
-			Time: of.Time, SeverityID: ocsf.SeverityHigh, Message: title, Metadata: w.config.metadata(profile.KindFinding, f.Operation.Tenant),
-			ActionID: ocsf.ActionAllowed, DispositionID: ocsf.DispositionAlert, IsAlert: new(true), Policy: of.Policy,
+			Time: of.Time, SeverityID: severity, Message: title, Metadata: w.config.metadata(profile.KindFinding, f.Operation.Tenant),
+			ActionID: ocsf.ActionAllowed, DispositionID: ocsf.DispositionAlert, IsAlert: new(true), Policy: &policy,
 		},
 		ActivityID: ocsf.DetectionFindingCreate, StatusID: ocsf.DetectionFindingStatusNew,
 		FindingInfo: &ocsf.FindingInfo{

@@ -39,7 +39,7 @@ type Evaluation struct {
 	Result  *interceptor.Result
 	Failure *interceptor.Failure
 
-	// Missing says why Payload or State are not in the record, if they are not.
+	// Missing says why Payload, State or Metadata are not in the record, if they are not.
 	Missing string
 	// Truncated says that the Result was too large to be recorded whole.
 	Truncated bool
@@ -51,6 +51,7 @@ type Evaluation struct {
 
 	payload, state      proto.Message // of Payload and State
 	sameAs, stateSameAs interceptor.UID
+	metadataSameAs      interceptor.UID
 	visible             []string // names of attributes
 	input               bool     // the evaluation event itself was read
 }
@@ -188,7 +189,7 @@ func (op *assembled) learn(r *Recorded) {
 	case r.Result == nil && r.Failure == nil && !e.input:
 		e.Evaluation, e.Missing, e.input = r.Evaluation, r.Missing, true
 		e.payload, e.state, e.sameAs, e.stateSameAs = r.payload, r.state, r.SameAs, r.StateSameAs
-		e.visible = r.visible
+		e.visible, e.metadataSameAs = r.visible, r.MetadataSameAs
 	}
 }
 
@@ -237,20 +238,7 @@ func (op *assembled) finish() *Operation {
 		if !e.input {
 			e.Missing = "the evaluation event is not in the record"
 		}
-		if e.sameAs != "" {
-			if j, ok := op.byUID[e.sameAs]; ok && op.Evaluations[j].Payload != nil {
-				e.Payload, e.payload = op.Evaluations[j].Payload, op.Evaluations[j].payload
-			} else {
-				e.Missing = fmt.Sprintf("the payload is that of evaluation %s, which is not in the record", e.sameAs)
-			}
-		}
-		if e.stateSameAs != "" {
-			if j, ok := op.byUID[e.stateSameAs]; ok && op.Evaluations[j].State != nil {
-				e.State, e.state = op.Evaluations[j].State, op.Evaluations[j].state
-			} else {
-				e.Missing = fmt.Sprintf("the state is that of evaluation %s, which is not in the record", e.stateSameAs)
-			}
-		}
+		op.again(e)
 	}
 	op.messages()
 	if op.Outcome != nil {

@@ -23,45 +23,62 @@ const (
 	principalTrustDomain = "trust_domain"
 )
 
+// people is room for an actor and what it consists of.
+type people struct {
+	actor   ocsf.Actor
+	user    ocsf.User
+	session ocsf.Session
+}
+
 // actorOf returns the actor that a principal is, with the agent that acts for
 // it. It is never empty, as the schema demands. newer says that OCSF is one that
 // has an object for applications.
-func actorOf(p map[string]string, by agent, newer bool) *ocsf.Actor {
-	a := &ocsf.Actor{}
+func (to *people) actorOf(p map[string]string, by agent, newer bool) *ocsf.Actor {
+	a := &to.actor
 	subject := text(p[principalSubject])
-	var app ocsf.Application
+	var app struct{ name, uid string }
 	switch kind := text(p[principalKind]); {
 	case kind == "sandbox":
-		app.Name, app.UID = "sandbox", or(text(p[principalSandboxID]), subject)
+		app.name, app.uid = "sandbox", or(text(p[principalSandboxID]), subject)
 	case kind == kindAgent:
-		app.Name, app.UID = or(by.name, kind), by.uid
+		app.name, app.uid = or(by.name, kind), by.uid
 	case subject != "":
-		a.User = userOf(p, subject)
-		app.UID = by.uid
+		a.User = to.userOf(p, subject)
+		app.uid = by.uid
 	default:
-		app.Name, app.UID = or(kind, "unknown"), by.uid
+		app.name, app.uid = or(kind, "unknown"), by.uid
 	}
 	if issuer := or(text(p[principalProvider]), text(p[principalTrustDomain])); issuer != "" || by.session != "" {
-		a.Session = &ocsf.Session{Issuer: issuer, UID: by.session}
+		to.session.Issuer, to.session.UID = issuer, by.session
+		a.Session = &to.session
 	}
 	switch {
 	case !newer:
-		a.AppName, a.AppUID = app.Name, app.UID
-	case app.Name != "" || app.UID != "":
-		a.Application = &app
+		a.AppName, a.AppUID = app.name, app.uid
+	case app.name != "" || app.uid != "":
+		a.Application = &ocsf.Application{Name: app.name, UID: app.uid}
 	}
 	return a
 }
 
-func userOf(p map[string]string, subject string) *ocsf.User {
-	u := &ocsf.User{UID: subject, Name: text(p[principalDisplayName]), TypeID: ocsf.UserTypeUser}
+func (to *people) userOf(p map[string]string, subject string) *ocsf.User {
+	u := &to.user
+	u.UID, u.Name, u.TypeID = subject, text(p[principalDisplayName]), ocsf.UserTypeUser
 	if p[principalKind] == "service" {
 		u.TypeID = ocsf.UserTypeService
 	}
-	for role := range strings.SplitSeq(text(p[principalRoles]), ",") {
+	roles := text(p[principalRoles])
+	if roles == "" {
+		return u
+	}
+	u.Groups = make([]ocsf.Group, 0, 1+strings.Count(roles, ","))
+	for role := range strings.SplitSeq(roles, ",") {
 		if role = strings.TrimSpace(role); role != "" {
 			u.Groups = append(u.Groups, ocsf.Group{Name: role})
 		}
+	}
+	if len(u.Groups) == 0 {
+		u.Groups = nil
 	}
 	return u
 }
@@ -71,8 +88,8 @@ const sourceAddress = "source.address"
 
 // sourceOf returns the endpoint that an operation came from, as this gateway
 // saw it.
-func sourceOf(gateway, address string) *ocsf.NetworkEndpoint {
-	e := &ocsf.NetworkEndpoint{SvcName: or(text(gateway), defaultGateway)}
+func sourceOf(gateway, address string) ocsf.NetworkEndpoint {
+	e := ocsf.NetworkEndpoint{SvcName: or(text(gateway), defaultGateway)}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		host = address
@@ -95,12 +112,17 @@ const attributeRequestID = "request.id"
 // on against its contract: headers that hold credentials.
 func withheld(name string) bool {
 	name = strings.TrimPrefix(strings.ToLower(name), headerPrefix)
+	name = strings.TrimSuffix(strings.ReplaceAll(name, "_", "-"), "-bin") // as binary headers are called
 	switch name {
-	case "authorization", "proxy-authorization", "cookie", "set-cookie":
+	case "token", "x-jwt-assertion":
 		return true
 	}
-	name = strings.ReplaceAll(name, "_", "-")
-	return strings.Contains(name, "api-key") || strings.Contains(name, "apikey") || strings.HasSuffix(name, "-token")
+	for _, word := range []string{"authorization", "cookie", "api-key", "apikey", "password", "secret"} {
+		if strings.Contains(name, word) {
+			return true
+		}
+	}
+	return strings.HasSuffix(name, "-token")
 }
 
 // attributesOf returns the attributes that are recorded; nil when there are none.

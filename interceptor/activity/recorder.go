@@ -10,11 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/docket-audit/docket/interceptor"
-	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/ocsf"
 )
 
@@ -25,91 +23,14 @@ type Ack interface {
 	Spooled(ctx context.Context) error
 }
 
-// Config says how events are written. The zero Config is ready for use.
-type Config struct {
-	// Gateway names the gateway in src_endpoint.svc_name; default "docket".
-	Gateway string
-	// Version is that of the product, metadata.product.version.
-	Version string
-	// Schema is the version of OCSF that events are written in, 1.8.0 or 1.9.0;
-	// default 1.8.0. [CheckSchema] tells whether a version is one of the two: of
-	// any other no event can be sealed, and what has to be durable is denied.
-	Schema string
-	// CaptureMax bounds what is captured of a payload, a state, or a result, in
-	// bytes of JSON; of anything larger only the digest is kept. Default 256 KiB.
-	CaptureMax int
-
-	// Redactor says what is written of an operation, and what is not; nil: all that
-	// bindings see.
-	Redactor *Redactor
-
-	// Now and NewUID are the clock and the source of event uids (UUIDv7).
-	Now    func() time.Time
-	NewUID func() string
-
-	product *ocsf.Product // that all events share
-}
-
-const (
-	defaultGateway    = "docket"
-	defaultCaptureMax = 256 << 10
-)
-
-// An Option sets a part of the [Config].
-type Option func(*Config)
-
-// WithGateway names the gateway.
-func WithGateway(name string) Option { return func(c *Config) { c.Gateway = name } }
-
-// WithVersion sets the product's version.
-func WithVersion(v string) Option { return func(c *Config) { c.Version = v } }
-
-// WithSchema sets the version of OCSF that events are written in.
-func WithSchema(version string) Option { return func(c *Config) { c.Schema = version } }
-
-// WithCaptureMax bounds what is captured, in bytes.
-func WithCaptureMax(n int) Option { return func(c *Config) { c.CaptureMax = n } }
-
-// WithRedactor sets what is not written. Nil is none.
-func WithRedactor(r *Redactor) Option { return func(c *Config) { c.Redactor = r } }
-
-// WithClock sets the clock.
-func WithClock(now func() time.Time) Option { return func(c *Config) { c.Now = now } }
-
-// WithUIDs sets the source of event uids.
-func WithUIDs(next func() string) Option { return func(c *Config) { c.NewUID = next } }
-
-func newConfig(opts []Option) Config {
-	c := Config{Gateway: defaultGateway, CaptureMax: defaultCaptureMax, Now: time.Now, NewUID: newUID}
-	for _, o := range opts {
-		o(&c)
-	}
-	c.Schema = or(c.Schema, ocsf.DefaultVersion)
-	c.product = &ocsf.Product{Name: "docket", VendorName: "docket", Version: text(c.Version)}
-	return c
-}
-
-// A SchemaError says that no events are written in a version of OCSF.
-type SchemaError = profile.VersionError
-
-// CheckSchema fails with a [*SchemaError] unless events can be written in the
-// version of OCSF; the empty one stands for the default.
-func CheckSchema(version string) error { return profile.CheckVersion(version) }
-
-// newer says whether events are of an OCSF that has attributes for what the
-// default version has none for.
-func (c *Config) newer() bool { return c.Schema != ocsf.DefaultVersion }
-
-func newUID() string {
-	// NewV7 fails only when the system has no randomness left to give.
-	return uuid.Must(uuid.NewV7()).String()
-}
-
 // A Recorder turns facts into events and hands them over. It is safe for use
 // by many goroutines at once.
 type Recorder struct {
 	emit   func(ctx context.Context, e ocsf.Event) Ack
 	config Config
+
+	// redacted is told what was left out of events; nil when nobody counts.
+	redacted func(do string, n int)
 
 	// digest is that of the plan of the last fact. Plans in force never change,
 	// so that the pointer tells which it is.
@@ -130,9 +51,12 @@ type planDigest struct {
 
 // An operation is what the Recorder remembers of one that is under way.
 type operation struct {
+	// making is held while an event is made of a fact: two operations that were
+	// given one uid are a mistake, and no race.
+	making sync.Mutex
 	seen   seen
 	shared *shared
-	asked  *ocsf.NetworkEndpoint // the binding that was named last
+	last   *called // the binding that was named last
 	// acks are of the events that no barrier has seen durable; of durable
 	// operations only. After the Outcome nothing is added: guarded by mu, since
 	// a barrier that was given up may still run beside the next one.
@@ -140,55 +64,84 @@ type operation struct {
 	concluded bool
 }
 
-// target returns the endpoint that a binding is. A binding's end mostly follows
-// upon its beginning: their events share it.
-func (op *operation) target(name, uid string) *ocsf.NetworkEndpoint {
-	if t := op.asked; t == nil || t.SvcName != name || t.UID != uid {
-		op.asked = &ocsf.NetworkEndpoint{SvcName: name, UID: uid}
+// A called is a binding as events name it. It never changes.
+type called struct {
+	by, binding string // as the fact has them
+	name        string
+	endpoint    ocsf.NetworkEndpoint
+}
+
+// called returns how a binding is named. A binding's end mostly follows upon its
+// beginning: their events share it.
+func (op *operation) called(by, binding string) *called {
+	if c := op.last; c == nil || c.by != by || c.binding != binding {
+		c = new(called)
+		c.by, c.binding, c.name = by, binding, text(by+"/"+binding)
+		c.endpoint.SvcName, c.endpoint.UID = or(text(by), "unnamed"), text(binding)
+		op.last = c
 	}
-	return op.asked
+	return op.last
 }
 
 // NewRecorder returns a Recorder that hands events to emit, which MUST NOT
-// block: it takes the event over and promises with the Ack.
+// block: it takes the event over and promises with the Ack. Events of facts are
+// [Lent]: who has encoded one may give its memory back.
 func NewRecorder(emit func(ctx context.Context, e ocsf.Event) Ack, opts ...Option) *Recorder {
 	return &Recorder{emit: emit, config: newConfig(opts), open: map[interceptor.UID]*operation{}}
 }
 
+// CountRedactions sets what is told how many values an event says were left out
+// of it: once per event that was handed over and says so of any, by what was done,
+// RedactDrop, RedactMask, RedactHMAC or RedactFailed. It MUST be called before the
+// first fact is recorded; count is called by many goroutines at once.
+//
+// The recorder of package metered calls it, if it stands in front of this one.
+func (r *Recorder) CountRedactions(count func(do string, n int)) { r.redacted = count }
+
 // Record implements [interceptor.Recorder].
 func (r *Recorder) Record(f interceptor.Fact) {
-	if f.Time.IsZero() {
-		f.Time = r.config.Now()
-	}
 	op := r.operation(&f)
-	w := writer{config: &r.config, fact: &f, op: op}
-	var acks []Ack
+	var acks [2]Ack
+	n := 0
 	// Also when emit panics: the chain goes on, and so must the bookkeeping.
-	defer func() { r.close(&f, op, acks) }()
-	event, finding := r.events(&w)
-	acks = append(acks, r.emit(context.Background(), event))
+	defer func() { r.close(&f, op, acks[:n]) }()
+	event, finding := r.events(&f, op)
+	left := event.left // the event is emit's, once it is handed over
+	acks[n] = r.emit(context.Background(), event)
+	n++
 	if finding != nil {
-		acks = append(acks, r.emit(context.Background(), finding))
+		acks[n] = r.emit(context.Background(), finding)
+		n++
 	}
+	left.count(r.redacted)
 }
 
 // events makes the event of a fact, and the finding that it raises. Whatever
 // happens there is exactly one event: when it cannot be made, one that says so,
 // and tells of the fact what cannot be wrong.
-func (r *Recorder) events(w *writer) (event *ocsf.APIActivity, finding ocsf.Event) {
-	f := w.fact
+func (r *Recorder) events(f *interceptor.Fact, op *operation) (event *draft, finding ocsf.Event) {
+	op.making.Lock()
+	defer op.making.Unlock()
+	w := writer{config: &r.config, op: op}
 	defer func() {
 		if cause := recover(); cause != nil {
+			if f.Time.IsZero() {
+				f.Time = time.Now() // our own clock may be what panicked
+			}
+			op.seen.forget(f.Evaluation)
 			event, finding = bare(f, w.digest, w.config, cause)
 		}
 	}()
-	w.digest = r.planDigest(f.Plan)
-	if w.op.shared == nil {
-		w.op.shared = share(f.Operation, w.config)
+	if f.Time.IsZero() {
+		f.Time = r.config.Now()
 	}
-	w.shared = w.op.shared
-	w.redact = w.config.Redactor.redacting(f.Operation.Service + "/" + f.Operation.Method)
-	w.fact = w.redact.fact(f)
+	w.digest = r.planDigest(f.Plan)
+	if op.shared == nil {
+		op.shared = share(f.Operation, w.config)
+	}
+	w.shared = op.shared
+	w.redact = redacting{rules: op.shared.rules}
+	w.fact = w.redact.fact(*f)
 	event = w.event()
 	finding = w.finding(event)
 	if f.Span != nil {

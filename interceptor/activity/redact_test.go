@@ -301,3 +301,25 @@ func TestMetadataWithoutAForm(t *testing.T) {
 		t.Errorf("event: %s", events[0])
 	}
 }
+
+// An operation's labels are a copy of a part of its request: a rule that withholds
+// that part, or what is around it, withholds them.
+func TestRedactionOfLabels(t *testing.T) {
+	for pointer, want := range map[string]string{
+		"/sandbox/labels/owner": `"labels":{"owner":"***","team":"blue"}`,
+		"/labels/owner":         `"labels":{"owner":"***","team":"blue"}`,
+		"/sandbox/labels/*":     `"labels":{"owner":"***","team":"***"}`,
+		"/sandbox/labels":       `"labels":{"owner":"***","team":"***"}`,
+		"/sandbox":              `"labels":{"owner":"***","team":"***"}`,
+		"/sandbox/name":         `"labels":{"owner":"ann","team":"blue"}`,
+		"/a/b/labels/owner":     `"labels":{"owner":"ann","team":"blue"}`,
+	} {
+		op := &interceptor.Operation{UID: "op", Service: "demo.S", Method: "CreateThing", Labels: map[string]string{"owner": "ann", "team": "blue"}}
+		events := recorded(t, "1.8.0", redactor(t, activity.Rule{Name: "r", Pointers: []string{pointer}, Do: activity.RedactMask}), nil, op,
+			interceptor.Fact{Outcome: &interceptor.Outcome{Decision: interceptor.Allow}})
+		raw := events[0]
+		if said := strings.Contains(raw, `"at":"labels"`); !strings.Contains(raw, want) || said != strings.Contains(want, "***") {
+			t.Errorf("%s: no %s in %s", pointer, want, raw)
+		}
+	}
+}

@@ -20,6 +20,10 @@ const (
 	RedactHMAC = "hmac" // writes hmac-sha256:KEY:DIGEST in its place: equal values stay equal
 )
 
+// RedactFailed is said, in place of what a rule does, where the rule failed and the
+// value was replaced whole.
+const RedactFailed = "failed"
+
 const (
 	mask = "***"
 	// minKey is the least length of the key, in bytes: the values that are worth
@@ -175,30 +179,19 @@ func (r *rule) header(name string) bool {
 	return slices.Contains(r.headers, name) || slices.Contains(r.headers, strings.TrimPrefix(name, headerPrefix))
 }
 
+// label says whether the rule is for a label. An operation's labels are a copy of
+// what its request holds in the map "labels", or in that of a message in it: what
+// is withheld there is withheld here.
+func (r *rule) label(name string) bool {
+	return slices.ContainsFunc(r.pointers, func(pattern []string) bool {
+		for _, place := range [][]string{{atLabels, name}, {pattern[0], atLabels, name}} {
+			if rest, ok := below(pattern, place); ok && len(rest) == 0 {
+				return true
+			}
+		}
+		return false
+	})
+}
+
 // headerPrefix begins the names of attributes that are headers of a request.
 const headerPrefix = "request.headers."
-
-// tokensOf splits a JSON Pointer. What is no pointer is one all the same: a
-// patch's path is what a binding wrote.
-func tokensOf(pointer string) []string {
-	if pointer == "" {
-		return nil
-	}
-	tokens := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
-	for i, t := range tokens {
-		tokens[i] = unescape.Replace(t)
-	}
-	return tokens
-}
-
-var (
-	unescape = strings.NewReplacer("~1", "/", "~0", "~")
-	escape   = strings.NewReplacer("~", "~0", "/", "~1")
-)
-
-// same says whether a token of a pattern is for a name, or an index.
-func same(pattern, name string) bool {
-	return pattern == "*" || name == "-" || fold(pattern) == fold(name)
-}
-
-func fold(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }

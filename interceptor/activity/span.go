@@ -14,41 +14,42 @@ import (
 // span sets when something began and ended and, where there is a trace, a span
 // of it. Where the chain traces that is the real one; else it is one under the
 // caller's, whose id is the last half of the uid, which is random.
-func (w *writer) span(e *ocsf.APIActivity, uid, operation string, start, end time.Time) {
+func (w *writer) span(e *draft, uid, operation string, start, end time.Time) {
 	if end.Before(start) {
 		end = start // a clock that was set back
 	}
 	e.StartTime, e.EndTime = millis(start), millis(end)
-	e.Duration = new(end.Sub(start).Milliseconds())
+	e.Duration = e.number(numberDuration, end.Sub(start).Milliseconds())
 	if w.trace(e, operation) || e.Trace == nil {
 		return
 	}
-	e.Trace.Span = &ocsf.Span{UID: spanID(uid), Operation: operation, StartTime: e.StartTime, EndTime: e.EndTime}
-	if parent := w.fact.Operation.Trace; parent.HasSpanID() {
-		e.Trace.Span.ParentUID = parent.SpanID().String()
-	}
+	e.spanned = ocsf.Span{UID: spanID(uid), Operation: operation, StartTime: e.StartTime, EndTime: e.EndTime}
+	e.Trace.Span = &e.spanned
+	e.spanned.ParentUID = w.shared.caller
 }
 
 // trace sets the real span of what the event is about, if there is one, and says
 // whose the caller's is: the parent of an evaluation's is the operation's.
-func (w *writer) trace(e *ocsf.APIActivity, operation string) bool {
+func (w *writer) trace(e *draft, operation string) bool {
 	live := w.spanContext()
 	if !live.IsValid() {
 		return false
 	}
 	op := w.fact.Operation
-	e.Trace = &ocsf.Trace{UID: live.TraceID().String(), Span: &ocsf.Span{UID: live.SpanID().String(), Operation: text(operation), StartTime: e.StartTime, EndTime: e.EndTime}}
+	e.spanned = ocsf.Span{UID: live.SpanID().String(), Operation: text(operation), StartTime: e.StartTime, EndTime: e.EndTime}
+	e.traced = ocsf.Trace{UID: live.TraceID().String(), Span: &e.spanned}
+	e.Trace = &e.traced
 	parent, caller := op.Trace, ""
 	if w.fact.Evaluation != nil {
 		parent = op.Span
 	}
 	if parent.HasSpanID() {
-		e.Trace.Span.ParentUID = parent.SpanID().String()
+		e.spanned.ParentUID = parent.SpanID().String()
 	}
 	if op.Trace.HasSpanID() {
 		caller = op.Trace.SpanID().String()
 	}
-	own(e, ownCallerSpan, caller)
+	e.own(ownCallerSpan, caller)
 	return true
 }
 

@@ -30,7 +30,8 @@ func TestRule3FailOpenRaisesAFinding(t *testing.T) {
 		"fail_open":   {interceptor.Binding{Phases: []interceptor.Phase{interceptor.Validate}, FailurePolicy: interceptor.FailOpen}, 1},
 		"fail_closed": {interceptor.Binding{Phases: []interceptor.Phase{interceptor.Validate}}, 0},
 		"shadow":      {interceptor.Binding{Phases: []interceptor.Phase{interceptor.Validate}, FailurePolicy: interceptor.FailOpen, Shadow: true}, 0},
-		"post_commit": {interceptor.Binding{Phases: []interceptor.Phase{interceptor.PostCommit}}, 0},
+		"post_commit": {interceptor.Binding{Phases: []interceptor.Phase{interceptor.PostCommit}}, 1}, // whose default is fail_open
+		"ignore":      {interceptor.Binding{Phases: []interceptor.Phase{interceptor.PostCommit}, PostCommitPolicy: interceptor.Ignore}, 0},
 	} {
 		c.binding.Interceptor, c.binding.ID, c.binding.Impl = "notary", "n", notary
 		s := newStage(t, &interceptor.Plan{Unmatched: interceptor.UnmatchedAllow, Bindings: []interceptor.Binding{c.binding}})

@@ -71,7 +71,10 @@
 //   - "ignore" exists for post_commit only, and post_commit refuses fail_closed:
 //     the handler has run.
 //   - What becomes of methods that nothing governs is decided in writing. Only
-//     an OpenShell file may leave it out, where it means "allow", as there.
+//     an OpenShell file may leave it out, where it means "allow", as there. Who
+//     only observes, in post_commit or as a shadow, governs nothing.
+//   - What is sound and still without effect, such as a granted attribute that no
+//     operation has, is warned of.
 //
 // Of the rest of a product file the package checks only that the top tables
 // are known; their owners read them.

@@ -45,8 +45,19 @@ type Explanation struct {
 	Format    string `json:"format"` // "docket" or "openshell"
 	Unmatched Value  `json:"unmatched"`
 	Audit     Value  `json:"audit"`
-	Deadline  Value  `json:"deadline"`
-	Answer    Value  `json:"answer"`
+	// AuditMethods is what is said of single methods; nil when nothing is.
+	AuditMethods map[string]Value `json:"audit_methods,omitempty"`
+	Deadline     Value            `json:"deadline"`
+	Answer       Value            `json:"answer"`
+
+	// What the record keeps of payloads, where a binding does not say, and what is
+	// withheld from it. HMACKey is nil where no redaction needs one.
+	Capture    Value         `json:"capture"`
+	CaptureMax Value         `json:"capture_max"`
+	HMACKey    *Value        `json:"hmac_key,omitempty"`
+	Withheld   []Withholding `json:"withheld"`
+	// Tokens is nil when interceptors are called without one.
+	Tokens *TokensOf `json:"tokens,omitempty"`
 
 	// Steps are in the order in which they run.
 	Steps []Step `json:"steps"`
@@ -72,11 +83,12 @@ type Step struct {
 	Timeout          Value    `json:"timeout"`
 	MaxResponseBytes Value    `json:"max_response_bytes"`
 	MaxPatches       Value    `json:"max_patches"`
-	MaxConcurrent    Value    `json:"max_concurrent"` // of all bindings of the interceptor
-	MaxQueue         Value    `json:"max_queue"`      // of all bindings of the interceptor
+	MaxConcurrent    Value    `json:"max_concurrent"`     // of all bindings of the interceptor
+	MaxQueue         Value    `json:"max_queue"`          // of all bindings of the interceptor
+	Audience         *Value   `json:"audience,omitempty"` // of the tokens that it is called with; nil: without
 
 	// Options are what else somebody stated, by the key of the file: order,
-	// principals, labels, mode, capture, capture_max, attributes,
+	// principals, labels, mode, audit, capture, capture_max, attributes,
 	// accessible_namespaces, writable_namespaces.
 	Options map[string]Value `json:"options,omitempty"`
 
@@ -108,11 +120,13 @@ func Explain(path string, opts ...Option) (*Explanation, error) {
 			err = svc.errNoEndpoint()
 		default:
 			err = b.explanation.addUnread(svc)
+			b.grantsOfFile(svc)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
+	b.finish()
 	return b.explanation, nil
 }
 
@@ -124,6 +138,13 @@ func newExplanation(name string, s settings) *Explanation {
 		Deadline:  Value{Value: s.deadline.String(), Origin: s.origins["deadline"]},
 		Answer:    Value{Value: s.answer, Origin: s.origins["answer"]},
 		Steps:     []Step{}, Unread: []string{}, Warnings: append([]string{}, s.warnings...),
+	}
+	e.explainRecord(&s)
+	for name, mode := range s.audits {
+		if e.AuditMethods == nil {
+			e.AuditMethods = map[string]Value{}
+		}
+		e.AuditMethods[name] = Value{Value: mode, Origin: s.origins["methods"]}
 	}
 	if s.openShell {
 		e.Format = "openshell"
@@ -291,7 +312,13 @@ func (s *service) step() Step {
 		}
 		return value(text, fromNobody)
 	}
+	var audience *Value
+	if s.audience != "" && s.endpoint != "" {
+		v := said("audience", s.audience)
+		audience = &v
+	}
 	return Step{
+		Audience:    audience,
 		Interceptor: s.name, Endpoint: cmp.Or(s.endpoint, "in process"), order: t.Order,
 		Order:            said("order", strconv.Itoa(int(t.Order))),
 		Timeout:          said("timeout", s.timeout.String()),

@@ -22,19 +22,25 @@ func (e *Explanation) said(v Value) string {
 }
 
 // WriteTo writes the explanation for people: who runs when and on what, then
-// the limits of each interceptor, then what else is said of single bindings.
+// the limits of each interceptor and whom its tokens are for, what else is said of
+// single bindings, and what is withheld from the record.
 func (e *Explanation) WriteTo(w io.Writer) (int64, error) {
 	var buf bytes.Buffer
 	fmt.Fprintf(&buf, "%s (%s format)\n", e.File, e.Format)
-	fmt.Fprintf(&buf, "methods that no binding selects: %s\naudit: %s, deadline %s, then %s\n\n", e.said(e.Unmatched), e.said(e.Audit), e.said(e.Deadline), e.said(e.Answer))
+	fmt.Fprintf(&buf, "methods that no binding selects: %s\naudit: %s, deadline %s, then %s\n", e.said(e.Unmatched), e.said(e.Audit), e.said(e.Deadline), e.said(e.Answer))
+	for _, name := range slices.Sorted(maps.Keys(e.AuditMethods)) {
+		fmt.Fprintf(&buf, "audit of %s: %s\n", name, e.said(e.AuditMethods[name]))
+	}
+	buf.WriteString(e.record())
+	buf.WriteByte('\n')
 	if len(e.Steps) == 0 {
 		buf.WriteString("no binding is in force\n")
 	}
-	for _, table := range [][][]string{e.steps(), e.limits(), e.options()} {
+	for _, table := range [][][]string{e.steps(), e.limits(), e.audiences(), e.options(), e.withheld()} {
 		if len(table) < 2 {
 			continue
 		}
-		if table[0][0] != "PHASE" {
+		if !bytes.HasSuffix(buf.Bytes(), []byte("\n\n")) {
 			buf.WriteByte('\n')
 		}
 		lines := tabwriter.NewWriter(&buf, 0, 0, 2, ' ', 0)

@@ -3,7 +3,9 @@
 package chainfile
 
 import (
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +34,8 @@ type document struct {
 	API       any `toml:"api"`
 	Ops       any `toml:"ops"`
 	Ledger    any `toml:"ledger"`
+	Lake      any `toml:"lake"`
+	Telemetry any `toml:"telemetry"`
 }
 
 type gatewayTable struct {
@@ -51,6 +55,8 @@ type auditTable struct {
 	Mode     string `toml:"mode"`
 	Deadline string `toml:"deadline"`
 	Answer   string `toml:"answer"`
+
+	Methods map[string]any `toml:"methods"`
 }
 
 // openShellTable is what an OpenShell gateway reads. Only its interceptors
@@ -87,6 +93,7 @@ type interceptorTable struct {
 	ClientKeyPath  string         `toml:"tls_client_key_path"`
 	Mode           *string        `toml:"mode"`
 	PhasePolicies  map[string]any `toml:"phase_policies"`
+	Audit          *string        `toml:"audit"`
 	Capture        *string        `toml:"capture"`
 	CaptureMax     *int           `toml:"capture_max"`
 	Attributes     []string       `toml:"attributes"`
@@ -99,7 +106,7 @@ type interceptorTable struct {
 var (
 	ownServiceKeys = append([]string{"settings", "max_concurrent", "max_queue", "tls_client_cert_path", "tls_client_key_path"}, ownKeys...)
 	ownBindingKeys = append([]string{"order", "principals", "labels"}, ownKeys...)
-	ownKeys        = []string{"mode", "phase_policies", "capture", "capture_max", "attributes", "accessible_namespaces", "writable_namespaces"}
+	ownKeys        = []string{"mode", "phase_policies", "audit", "capture", "capture_max", "attributes", "accessible_namespaces", "writable_namespaces"}
 )
 
 type bindingTable struct {
@@ -118,6 +125,7 @@ type bindingTable struct {
 	Labels        map[string]any `toml:"labels"`
 	Mode          *string        `toml:"mode"`
 	PhasePolicies map[string]any `toml:"phase_policies"`
+	Audit         *string        `toml:"audit"`
 	Capture       *string        `toml:"capture"`
 	CaptureMax    *int           `toml:"capture_max"`
 	Attributes    []string       `toml:"attributes"`
@@ -145,14 +153,24 @@ type settings struct {
 	gateway   Gateway
 	secret    int32 // the option that marks secrets; 0: not stated
 	audit     string
+	audits    map[string]string // by method
 	deadline  time.Duration
 	answer    string
-	origins   map[string]string // of unmatched, mode, deadline and answer
+	origins   map[string]string // of what the file says, by its key
 
 	redactions []Redaction
 	capture    Capture
 	tokens     *Tokens
 	warnings   []string // about tables that are no interceptor's
+}
+
+// originsOf notes where a table says what it says.
+func (s *settings) originsOf(p strictoml.Pos, prefix string, keys ...string) {
+	for _, key := range keys {
+		if p.Has(key) {
+			s.origins[prefix+key] = p.At(key)
+		}
+	}
 }
 
 // openShellRule is the origin of what an OpenShell file leaves out.
@@ -297,7 +315,30 @@ func (doc *document) audit(s *settings) error {
 		s.origins["answer"] = a.At("answer")
 		s.answer, err = oneOf(a.Pos, "answer", a.Answer, interceptor.AnswerRelease, interceptor.AnswerWithhold)
 	}
+	if err == nil {
+		err = a.methods(s)
+	}
 	return err
+}
+
+// methods reads when the facts of single methods are waited for.
+func (a *auditTable) methods(s *settings) error {
+	for _, name := range slices.Sorted(maps.Keys(a.Methods)) {
+		if _, err := parseRPC(name); err != nil {
+			return a.Errorf("methods", `write "SERVICE/METHOD", or "SERVICE/*" for all of a service`, "%q is no method", name)
+		}
+		word, _ := a.Methods[name].(string)
+		mode, err := oneOf(a.Pos, "methods", word, interceptor.AuditAuto, interceptor.AuditDurable, interceptor.AuditBestEffort)
+		if err != nil {
+			return err
+		}
+		if s.audits == nil {
+			s.audits = map[string]string{}
+			s.origins["methods"] = a.At("methods")
+		}
+		s.audits[name] = mode
+	}
+	return nil
 }
 
 // oneOf refuses a value that is not one of the words.

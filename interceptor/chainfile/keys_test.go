@@ -27,7 +27,7 @@ func asking() described {
 // What a table says about a binding is in the plan, the nearer word first, and
 // only as much as the manifest declares.
 func TestKeysOfBindings(t *testing.T) {
-	text := service1(`max_concurrent=8`, `max_queue=4`, `mode="shadow"`, `capture="digest"`, `capture_max=10`,
+	text := service1(`max_concurrent=8`, `max_queue=4`, `mode="shadow"`, `audit="durable"`, `capture="digest"`, `capture_max=10`,
 		`attributes=["request.*","source.address"]`, `accessible_namespaces=["team"]`,
 		`phase_policies={modify_operation="fail_open",post_commit="ignore"}`,
 		binding1(`id="one"`, `mode="enforce"`, `capture="none"`, `writable_namespaces=["cost"]`, `principals=["user/a*","sandbox/x"]`, `labels={env="prod",team="red"}`))
@@ -41,7 +41,7 @@ func TestKeysOfBindings(t *testing.T) {
 		FailurePolicy: interceptor.FailClosed, ModifyPolicy: interceptor.FailOpen, PostCommitPolicy: interceptor.Ignore,
 		Timeout: 500 * time.Millisecond, MaxResponseBytes: 1 << 20, MaxPatches: 32, MaxConcurrent: 8, MaxQueue: 4,
 		Attributes: []string{"request.headers.*", "source.address"}, Reads: []string{"team"}, Writes: []string{"cost"},
-		Capture: "none", CaptureMax: 10,
+		Audit: "durable", Capture: "none", CaptureMax: 10,
 	}
 	f.Plan.Bindings[0].Impl = nil
 	if d := cmp.Diff(want, f.Plan.Bindings[0]); d != "" {
@@ -51,7 +51,7 @@ func TestKeysOfBindings(t *testing.T) {
 	if _, err := f.Explanation.WriteTo(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range []string{"mode enforce (binding, line 15)", "capture none (binding, line 16)", "capture_max 10 (service, line 9)", "fail_open (service, line 12)", "ignore (service, line 12)", "fail_closed (default)", "8 (service, line 5)"} {
+	for _, line := range []string{"mode enforce (binding, line 16)", "audit durable (service, line 8)", "capture none (binding, line 17)", "capture_max 10 (service, line 10)", "fail_open (service, line 13)", "ignore (service, line 13)", "fail_closed (default)", "8 (service, line 5)"} {
 		if got := strings.Join(strings.Fields(out.String()), " "); !strings.Contains(got, line) {
 			t.Errorf("not explained: %s\n%s", line, out.String())
 		}
@@ -83,6 +83,9 @@ func TestKeysRefused(t *testing.T) {
 		{"other label", b + `labels={tier="2"}`, `c.toml:7: binding "one" of interceptor "a" cannot be widened to label tier = "2"`, `tier = "1"`},
 		{"label", b + `labels={tier=2}`, `label "tier" is no text`, ""},
 		{"mode", a + `mode="dry"`, `mode = "dry" is not one of enforce, shadow`, ""},
+		{"audit of a binding", b + `audit="auto"`, `c.toml:7: audit = "auto" is not one of durable, best_effort`, ""},
+		{"audit of a method", allow + "[audit]\nmethods={\"s/m\"=\"never\"}", `c.toml:4: methods = "never" is not one of auto, durable, best_effort`, ""},
+		{"audit of no method", allow + "[audit]\nmethods={m=\"durable\"}", `c.toml:4: "m" is no method`, "SERVICE/*"},
 		{"capture", a + `capture="all"`, `capture = "all" is not one of full, digest, none`, ""},
 		{"capture size", a + `capture_max=0`, "capture_max = 0 is not between 1", "digest"},
 		{"calls at once", a + `max_concurrent=0`, "max_concurrent = 0 is not between 1", ""},
@@ -115,6 +118,33 @@ func TestKeysRefused(t *testing.T) {
 	}
 }
 
+// A name where a kind belongs would keep a binding from every operation.
+func TestPrincipalOfNoKind(t *testing.T) {
+	b := binds("one", phases(validate), "s/m")
+	f, err := read(t, service1(binding1(`id="one"`, `principals=["alice","user/bob","sand*"]`)), Local("a", declares(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := strings.Join(f.Explanation.Warnings, "\n"); strings.Count(all, "no principal here") != 1 || !strings.Contains(all, `"user/alice"`) {
+		t.Errorf("warnings: %s", all)
+	}
+}
+
+// Single methods can have an audit mode of their own.
+func TestAuditOfMethods(t *testing.T) {
+	f, err := read(t, allow+"[audit]\nmode=\"durable\"\nmethods={\"s/Touch\"=\"best_effort\",\"t/*\"=\"auto\"}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(map[string]string{"s/Touch": "best_effort", "t/*": "auto"}, f.Plan.AuditMethods); d != "" || f.Plan.Audit != "durable" {
+		t.Errorf("%s %s", f.Plan.Audit, d)
+	}
+	var out bytes.Buffer
+	if _, err := f.Explanation.WriteTo(&out); err != nil || !strings.Contains(out.String(), "audit of s/Touch: best_effort (line 5)") {
+		t.Errorf("%v %s", err, out.String())
+	}
+}
+
 // In an OpenShell file the tables of interceptors have OpenShell's keys alone.
 func TestOwnKeysAreNotOpenShells(t *testing.T) {
 	one := Local("a", declares(binds("one", phases(validate), "s/m")))
@@ -124,7 +154,7 @@ func TestOwnKeysAreNotOpenShells(t *testing.T) {
 			t.Errorf("%s: %v", key, err)
 		}
 	}
-	for _, line := range []string{"order=1", "principals=[]", "labels={}", `mode="shadow"`, "phase_policies={}", `capture="none"`, "capture_max=1", "attributes=[]", "accessible_namespaces=[]", "writable_namespaces=[]"} {
+	for _, line := range []string{"order=1", "principals=[]", "labels={}", `mode="shadow"`, "phase_policies={}", `audit="durable"`, `capture="none"`, "capture_max=1", "attributes=[]", "accessible_namespaces=[]", "writable_namespaces=[]"} {
 		_, err := read(t, openShell+"[[openshell.gateway.interceptors.bindings]]\nid=\"one\"\n"+line+"\n", one)
 		refused(t, err, "c.toml:17: unknown key", "OpenShell")
 	}

@@ -13,7 +13,6 @@ import (
 	"os"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/docket-audit/docket/interceptor"
 )
@@ -114,8 +113,8 @@ func (f *File) Close() error {
 }
 
 // Load reads a file, connects to its interceptors and asks each for its
-// manifest, within the interceptor's own timeout but not less than 5 s. An
-// interceptor that does not answer is an error. The connections last until [File.Close].
+// manifest, within the interceptor's own timeout, three times; making a connection
+// may take 5 s. An interceptor that does not answer is an error. The connections last until [File.Close].
 func Load(ctx context.Context, path string, opts ...Option) (*File, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -161,7 +160,7 @@ func (f *File) connect(ctx context.Context, svc *service, o *options) (intercept
 		Audience: svc.audience, Insecure: svc.table.AllowInsecureTransport, ClientCert: svc.clientCert, ClientKey: svc.clientKey, Tokens: f.Tokens,
 	})
 	if err != nil {
-		return nil, svc.unreachable(err)
+		return nil, svc.unreachable("cannot be called", "correct its table", err)
 	}
 	f.closers = append(f.closers, client)
 	return client, nil
@@ -203,28 +202,13 @@ func (s *service) errNoEndpoint() error {
 		"interceptor %q has no grpc_endpoint", s.name)
 }
 
-// unreachable keeps the cause for errors.Is beside the place in the file.
-func (s *service) unreachable(err error) error {
-	return &reachError{place: s.table.Errorf("grpc_endpoint", "start it first, or correct grpc_endpoint", "interceptor %q at %s does not answer", s.name, s.endpoint), cause: err}
-}
-
-type reachError struct {
-	place interface {
-		error
-		Hint() string
-	}
-	cause error
-}
-
-func (e *reachError) Error() string { return e.place.Error() + ": " + e.cause.Error() }
-func (e *reachError) Hint() string  { return e.place.Hint() }
-func (e *reachError) Unwrap() error { return e.cause }
-
 // builder makes the plan and its explanation, one service after the other in
 // the order in which they run.
 type builder struct {
 	plan        *interceptor.Plan
 	explanation *Explanation
+	gateway     Gateway
+	granted     []grant
 }
 
 func newBuilder(name string, s settings, services []*service) *builder {
@@ -232,25 +216,18 @@ func newBuilder(name string, s settings, services []*service) *builder {
 		return cmp.Or(cmp.Compare(a.table.Order, b.table.Order), cmp.Compare(a.name, b.name))
 	})
 	b := &builder{
-		plan: &interceptor.Plan{Unmatched: s.gateway.Unmatched, Audit: s.audit, AuditDeadline: s.deadline, Answer: s.answer, SecretOption: s.secret},
+		gateway: s.gateway,
+		plan:    &interceptor.Plan{Unmatched: s.gateway.Unmatched, Audit: s.audit, AuditMethods: s.audits, AuditDeadline: s.deadline, Answer: s.answer, SecretOption: s.secret},
 	}
 	b.explanation = newExplanation(name, s)
 	return b
 }
 
-// add asks an interceptor for its manifest and puts its bindings into the
-// plan.
-// describeTimeout is the least that an interceptor has to answer Describe.
-const describeTimeout = 5 * time.Second
-
+// add asks an interceptor for its manifest and puts its bindings into the plan.
 func (b *builder) add(ctx context.Context, svc *service, impl interceptor.Interceptor) error {
-	// The interceptor's timeout is for calls over a connection that stands. The
-	// first one has to be made, perhaps while the interceptor itself starts.
-	ctx, cancel := context.WithTimeout(ctx, max(svc.timeout, describeTimeout))
-	defer cancel()
-	manifest, err := impl.Describe(ctx)
+	manifest, err := svc.describe(ctx, impl)
 	if err != nil {
-		return svc.unreachable(fmt.Errorf("describe: %w", err))
+		return svc.undescribed(fmt.Errorf("describe: %w", err))
 	}
 	if manifest == nil {
 		return svc.errorf("name", "", "its manifest is nil")
@@ -264,7 +241,9 @@ func (b *builder) add(ctx context.Context, svc *service, impl interceptor.Interc
 	}
 	b.explanation.Warnings = append(b.explanation.Warnings, append(svc.warnings(manifest), warnings...)...)
 	for _, r := range bindings {
+		b.explanation.Warnings = append(b.explanation.Warnings, oddPrincipals(r.Binding)...)
 		r.Impl = impl
+		b.grantsOf(r.Binding)
 		b.plan.Bindings = append(b.plan.Bindings, r.Binding)
 		b.explanation.add(svc, r)
 	}
@@ -273,7 +252,8 @@ func (b *builder) add(ctx context.Context, svc *service, impl interceptor.Interc
 
 // finish numbers the bindings over all services: interceptors of one order run
 // by what is stated as their bindings' orders, then one after the other, by
-// name, each with its bindings in their own order.
+// name, each with its bindings in their own order. Then what can only be seen of
+// all together is warned of.
 func (b *builder) finish() {
 	slices.SortStableFunc(b.plan.Bindings, func(x, y interceptor.Binding) int {
 		return cmp.Or(cmp.Compare(x.Order, y.Order), cmp.Compare(x.BindingOrder, y.BindingOrder))
@@ -281,6 +261,8 @@ func (b *builder) finish() {
 	for i := range b.plan.Bindings {
 		b.plan.Bindings[i].BindingOrder = int32(i)
 	}
+	b.warnOfGrants()
+	b.warnOfObservers()
 }
 
 // warnings says what of a service is less strict than its operator may think.

@@ -9,8 +9,11 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
@@ -259,6 +262,7 @@ timeout = "2s"
 	want := `chain.toml (docket format)
 methods that no binding selects: deny (line 3)
 audit: auto (default), deadline 1s (line 5), then release (default)
+payloads in the record: full (default), of those over 262144 (default) bytes the digest
 
 PHASE             INTERCEPTOR  BINDING                 ON                      IF IT FAILS                  ORDER                 AT
 ?                 far          two (binding, line 14)  ? (unknown)             fail_open (service, line 9)  0 (default)           http://127.0.0.1:1
@@ -289,5 +293,74 @@ unknown: the manifest of "listed" was not read; what else it binds shows when it
 	}
 	if _, err := Explain("no-such-file.toml"); err == nil {
 		t.Error("a missing file was explained")
+	}
+}
+
+// slow answers Describe only when its time is up, and notes how much it had, and
+// how often. Nobody waits for the last Describe: what it notes is read while it
+// may be at it.
+type slow struct {
+	described
+	connect, describe *atomic.Int64 // time.Durations
+	tries             *atomic.Int64
+}
+
+func left(ctx context.Context) time.Duration {
+	by, _ := ctx.Deadline()
+	return time.Until(by)
+}
+
+func (s slow) Close() error { return nil }
+
+func (s slow) Connect(ctx context.Context) error { s.connect.Store(int64(left(ctx))); return nil }
+
+func (s slow) Describe(ctx context.Context) (*interceptor.Manifest, error) {
+	s.describe.Store(int64(left(ctx)))
+	s.tries.Add(1)
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// An interceptor describes itself within the timeout of its calls (S12). Making
+// the connection is not part of that.
+func TestDescribeHasTheTimeoutOfACall(t *testing.T) {
+	var connect, describe, tries atomic.Int64
+	dial := Dialer(func(context.Context, Endpoint) (Client, error) { return slow{two, &connect, &describe, &tries}, nil })
+	_, err := read(t, service1(`grpc_endpoint="http://x:1"`, `timeout="20ms"`), dial)
+	refused(t, err, `interceptor "a" at http://x:1 does not answer: describe: context deadline exceeded`, "start it first")
+	for tries.Load() < describeTries { // the last may not have begun yet
+		time.Sleep(time.Millisecond)
+	}
+	had, connecting := time.Duration(describe.Load()), time.Duration(connect.Load())
+	if had > 20*time.Millisecond || connecting <= time.Second || tries.Load() > describeTries {
+		t.Errorf("describe had %s, %d times, the connection %s", had, tries.Load(), connecting)
+	}
+}
+
+// stuck describes itself never, or by a panic.
+type stuck struct {
+	described
+	end func()
+}
+
+func (s stuck) Describe(context.Context) (*interceptor.Manifest, error) {
+	s.end()
+	return nil, nil
+}
+
+// An interceptor in process that does not come back from Describe, or panics, is
+// an error of the load, and not the end of the process.
+func TestDescribeThatDoesNotComeBack(t *testing.T) {
+	hang := make(chan struct{})
+	defer close(hang)
+	for want, end := range map[string]func(){
+		"context deadline exceeded":      func() { <-hang },
+		"describe panicked: no manifest": func() { panic("no manifest") },
+		"describe ended its goroutine":   runtime.Goexit,
+	} {
+		_, err := read(t, service1(`timeout="10ms"`), Local("a", stuck{two, end}))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
 	}
 }

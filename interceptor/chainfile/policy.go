@@ -68,8 +68,12 @@ func (s *service) choosePolicies(r *resolved, o *override, b *interceptor.Bindin
 		from := st.origin()
 		switch {
 		case phase != interceptor.PostCommit && st.policy == interceptor.Ignore:
+			whose := `binding "` + r.ID + `"`
+			if o != nil { // which may name it by what it is called for
+				whose = o.subject()
+			}
 			return s.errorAt(st, "use fail_open, which says that it let the operation pass, or leave only post_commit in the phases",
-				`failure_policy "ignore" is for post_commit only, and binding "`+r.ID+`" has other phases`)
+				`failure_policy "ignore" is for post_commit only, and `+whose+` has other phases`)
 		case phase == interceptor.PostCommit && st.policy == interceptor.FailClosed:
 			if st.near() && !judges(r.Phases) {
 				return s.errPostCommitClosed(st)

@@ -66,7 +66,10 @@ func readManifest(m *interceptor.Manifest) []declared {
 			d.bad = fmt.Errorf("binding %q has no phases", d.id)
 		}
 		for _, p := range d.phases {
-			if p < interceptor.ModifyOperation || p > interceptor.PostCommit {
+			switch {
+			case p == 0:
+				d.bad = fmt.Errorf("binding %q has an unspecified phase", d.id)
+			case p < interceptor.ModifyOperation || p > interceptor.PostCommit:
 				d.bad = fmt.Errorf("binding %q has the unknown phase %d", d.id, p)
 			}
 		}

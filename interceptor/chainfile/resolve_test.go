@@ -87,6 +87,7 @@ func TestDynamic(t *testing.T) {
 		{name: "manifest id twice", text: service1(), manifest: declares(binds("x", phases(validate)), binds("x", phases(post))), err: `binding id "x" is there twice`},
 		{name: "manifest phases", text: service1(), manifest: declares(binds("x", nil)), err: `binding "x" has no phases`},
 		{name: "manifest phase", text: service1(), manifest: declares(binds("x", phases(1))), err: `binding "x" has the unknown phase 1`},
+		{name: "no phase at all", text: service1(), manifest: declares(binds("x", phases(0))), err: `binding "x" has an unspecified phase`},
 		{name: "manifest method", text: service1(), manifest: declares(binds("x", phases(validate), "sm")), err: `binding "x": rpc "sm" is not SERVICE/METHOD`},
 	})
 }

@@ -75,6 +75,13 @@ func coversPrincipal(wide, narrow string) bool {
 	return covers(wide, narrow)
 }
 
+// The keys of grants.
+const (
+	keyAttributes = "attributes"
+	keyReads      = "accessible_namespaces"
+	keyWrites     = "writable_namespaces"
+)
+
 // wish is one kind of grant: what a binding of a manifest would like to see or
 // write, and what the tables of the file grant.
 type wish struct {
@@ -88,9 +95,9 @@ type wish struct {
 // nearer table decides. Under allowlist and exact the file's list alone counts.
 func (s *service) grant(r *resolved, d declared, o *override) error {
 	for _, w := range []wish{
-		{"attributes", d.source.Attributes, func(st *stated) []string { return st.attributes }, &r.Attributes},
-		{"accessible_namespaces", d.source.Reads, func(st *stated) []string { return st.reads }, &r.Reads},
-		{"writable_namespaces", d.source.Writes, func(st *stated) []string { return st.writes }, &r.Writes},
+		{keyAttributes, d.source.Attributes, func(st *stated) []string { return st.attributes }, &r.Attributes},
+		{keyReads, d.source.Reads, func(st *stated) []string { return st.reads }, &r.Reads},
+		{keyWrites, d.source.Writes, func(st *stated) []string { return st.writes }, &r.Writes},
 	} {
 		st := &s.stated
 		if o != nil && o.stated.Has(w.key) {
@@ -169,7 +176,7 @@ func (s *service) checkUnused(bindings []resolved) error {
 		return nil
 	}
 	for _, w := range []wish{
-		{key: "attributes", declared: s.stated.attributes}, {key: "accessible_namespaces", declared: s.stated.reads}, {key: "writable_namespaces", declared: s.stated.writes},
+		{key: keyAttributes, declared: s.stated.attributes}, {key: keyReads, declared: s.stated.reads}, {key: keyWrites, declared: s.stated.writes},
 	} {
 		for _, g := range w.declared {
 			// With a list of their own in each bindings table the service's is for nobody.
@@ -199,6 +206,10 @@ func (s *service) run(r *resolved, o *override) {
 			word = modeShadow
 		}
 		r.say("mode", word, st.origin("mode"))
+	}
+	if st := nearest("audit"); st != nil {
+		r.Audit = st.audit
+		r.say("audit", st.audit, st.origin("audit"))
 	}
 	if st := nearest("capture"); st != nil {
 		r.Capture = st.capture
@@ -235,4 +246,21 @@ func checkPrincipal(p string) error {
 		return fmt.Errorf("%q is not KIND or KIND/SUBJECT", p)
 	}
 	return nil
+}
+
+// kinds are those of principals that Docket's adapters name; others come from
+// adapters of somebody else.
+var kinds = []string{"user", "service", "sandbox", "agent", "anonymous", "unknown"}
+
+// oddPrincipals warns of selectors that look like a subject where a kind belongs:
+// a binding that they keep from every operation looks like one that allows all.
+func oddPrincipals(b interceptor.Binding) []string {
+	var out []string
+	for _, p := range b.Principals {
+		kind, _, _ := strings.Cut(p, "/")
+		if !strings.HasSuffix(kind, "*") && !slices.Contains(kinds, kind) {
+			out = append(out, fmt.Sprintf("binding %q of interceptor %q: no principal here is of the kind %q; a subject is written as \"user/%s\"", b.ID, b.Interceptor, kind, kind))
+		}
+	}
+	return out
 }

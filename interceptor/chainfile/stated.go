@@ -20,6 +20,7 @@ type stated struct {
 	failure    interceptor.FailurePolicy                       // 0: not stated
 	policies   map[interceptor.Phase]interceptor.FailurePolicy // by phase; nil: not stated
 	shadow     *bool
+	audit      string
 	capture    string
 	captureMax int
 	attributes []string
@@ -35,15 +36,15 @@ const (
 
 func (t *interceptorTable) stated() (stated, error) {
 	st := stated{Pos: t.Pos, level: levelService, attributes: t.Attributes, reads: t.Reads, writes: t.Writes}
-	return st, st.read(t.FailurePolicy, t.PhasePolicies, t.Mode, t.Capture, t.CaptureMax)
+	return st, st.read(t.FailurePolicy, t.PhasePolicies, t.Mode, t.Audit, t.Capture, t.CaptureMax)
 }
 
 func (t *bindingTable) stated() (stated, error) {
 	st := stated{Pos: t.Pos, level: levelBinding, attributes: t.Attributes, reads: t.Reads, writes: t.Writes}
-	return st, st.read(t.FailurePolicy, t.PhasePolicies, t.Mode, t.Capture, t.CaptureMax)
+	return st, st.read(t.FailurePolicy, t.PhasePolicies, t.Mode, t.Audit, t.Capture, t.CaptureMax)
 }
 
-func (st *stated) read(failure *string, policies map[string]any, mode, capture *string, captureMax *int) error {
+func (st *stated) read(failure *string, policies map[string]any, mode, audit, capture *string, captureMax *int) error {
 	var err error
 	if st.failure, err = failurePolicy(st.Pos, failure); err != nil {
 		return err
@@ -58,6 +59,11 @@ func (st *stated) read(failure *string, policies map[string]any, mode, capture *
 		}
 		shadow := word == modeShadow
 		st.shadow = &shadow
+	}
+	if audit != nil {
+		if st.audit, err = oneOf(st.Pos, "audit", *audit, interceptor.AuditDurable, interceptor.AuditBestEffort); err != nil {
+			return err
+		}
 	}
 	if st.capture, err = captureWord(st.Pos, "capture", capture); err != nil {
 		return err

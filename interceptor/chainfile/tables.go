@@ -64,7 +64,9 @@ type tokensTable struct {
 }
 
 // What a redaction does with what it finds.
-var deeds = []string{"drop", "mask", "hmac"}
+var deeds = []string{"drop", "mask", doHMAC}
+
+const doHMAC = "hmac"
 
 // record reads what is said about the record: [capture] and [[redact]].
 func (doc *document) record(name string, s *settings) error {
@@ -77,6 +79,7 @@ func (doc *document) record(name string, s *settings) error {
 			return err
 		}
 		s.capture.HMACKey = besides(name, c.HMACKey)
+		s.originsOf(c.Pos, "capture.", "mode", "max", "hmac_key")
 	}
 	for i := range doc.Redact {
 		t := &doc.Redact[i]
@@ -87,6 +90,7 @@ func (doc *document) record(name string, s *settings) error {
 		if err != nil {
 			return err
 		}
+		s.origins[redactionAt(i)] = t.At("do")
 		s.redactions = append(s.redactions, r)
 	}
 	return nil

@@ -31,6 +31,7 @@ func (doc *document) tokens(name string, s *settings) error {
 			return t.Errorf("gateway_id", `give the gateway a name of one word: tokens are issued by "`+issuerPrefix+`NAME"`, "gateway_id = %q is no name", t.GatewayID)
 		}
 		s.tokens = &Tokens{GatewayID: t.GatewayID, Key: besides(name, t.Key)}
+		s.originsOf(t.Pos, "tokens.", "gateway_id", "key", "ttl")
 		if t.TTL == nil {
 			return nil
 		}
@@ -59,6 +60,11 @@ func (doc *document) tokens(name string, s *settings) error {
 // says what we do not use.
 func (doc *document) foreignTokens(jwt map[string]any, s *settings) error {
 	pos := doc.OpenShell.Gateway.Pos
+	for key, ours := range map[string]string{"gateway_id": "gateway_id", "ttl_secs": "ttl"} {
+		if _, ok := jwt[key]; ok {
+			s.origins["tokens."+ours] = pos.At("gateway_jwt")
+		}
+	}
 	s.tokens = &Tokens{GatewayID: defaultGatewayID}
 	if id, ok := jwt["gateway_id"]; ok {
 		if s.tokens.GatewayID, ok = id.(string); !ok || !isWord(s.tokens.GatewayID) {

@@ -17,27 +17,40 @@ type frame struct {
 	size    int // of the message that was received
 }
 
-// rawCodec passes frames on as they are. It is forced on both sides of the
+// A whole is one message of any length on its way through, in the buffers that
+// it came in: it is never copied. It is sent once at most, for then the buffers
+// are gRPC's again.
+type whole struct{ buffers mem.BufferSlice }
+
+// rawCodec passes messages on as they are. It is forced on both sides of the
 // proxy, so that gRPC never looks into a message.
 type rawCodec struct{}
 
 func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
-	f, ok := v.(*frame)
-	if !ok {
-		return nil, fmt.Errorf("marshal %T: the proxy sends frames only", v)
+	switch m := v.(type) {
+	case *frame:
+		return mem.BufferSlice{mem.SliceBuffer(m.payload)}, nil
+	case *whole:
+		buffers := m.buffers
+		m.buffers = nil
+		return buffers, nil
 	}
-	return mem.BufferSlice{mem.SliceBuffer(f.payload)}, nil
+	return nil, fmt.Errorf("marshal %T: the proxy sends messages as they are only", v)
 }
 
 func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
-	f, ok := v.(*frame)
-	if !ok {
-		return fmt.Errorf("unmarshal %T: the proxy receives frames only", v)
+	switch m := v.(type) {
+	case *frame:
+		if m.size = data.Len(); m.limit == 0 || m.size <= m.limit {
+			m.payload = data.Materialize()
+		}
+		return nil
+	case *whole:
+		data.Ref()
+		m.buffers = data
+		return nil
 	}
-	if f.size = data.Len(); f.limit == 0 || f.size <= f.limit {
-		f.payload = data.Materialize()
-	}
-	return nil
+	return fmt.Errorf("unmarshal %T: the proxy receives messages as they are only", v)
 }
 
 // Name would become the content subtype where the caller stated none. None is

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -42,15 +41,55 @@ func (e *MethodError) Hint() string {
 // method is what is known of one unary or streaming method.
 type method struct {
 	protoreflect.MethodDescriptor
-	types *dynamicpb.Types // for extensions
+	types types // of what messages refer to by name
+}
+
+// types resolves the contents of an Any, and extensions: by the upstream's files,
+// else by those of this program, as the well-known types.
+type types struct{ upstream *dynamicpb.Types }
+
+func (t types) FindMessageByName(name protoreflect.FullName) (protoreflect.MessageType, error) {
+	if m, err := t.upstream.FindMessageByName(name); err == nil {
+		return m, nil
+	}
+	return protoregistry.GlobalTypes.FindMessageByName(name)
+}
+
+func (t types) FindMessageByURL(url string) (protoreflect.MessageType, error) {
+	if m, err := t.upstream.FindMessageByURL(url); err == nil {
+		return m, nil
+	}
+	return protoregistry.GlobalTypes.FindMessageByURL(url)
+}
+
+func (t types) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionType, error) {
+	if x, err := t.upstream.FindExtensionByName(name); err == nil {
+		return x, nil
+	}
+	return protoregistry.GlobalTypes.FindExtensionByName(name)
+}
+
+func (t types) FindExtensionByNumber(of protoreflect.FullName, number protoreflect.FieldNumber) (protoreflect.ExtensionType, error) {
+	if x, err := t.upstream.FindExtensionByNumber(of, number); err == nil {
+		return x, nil
+	}
+	return protoregistry.GlobalTypes.FindExtensionByNumber(of, number)
 }
 
 func (m *method) streaming() bool { return m.IsStreamingClient() || m.IsStreamingServer() }
 
 // decode reads a message of the method as dynamic one. Fields that the
 // descriptor does not know are kept.
-func (m *method) decode(kind protoreflect.MessageDescriptor, raw []byte) (proto.Message, error) {
-	msg := dynamicpb.NewMessage(kind)
+//
+// The library panics where an entry of a map has its key twice, the second time
+// as another type. That is one more way of not being such a message.
+func (m *method) decode(kind protoreflect.MessageDescriptor, raw []byte) (msg proto.Message, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			msg, err = nil, fmt.Errorf("decode %s: %v", kind.FullName(), cause)
+		}
+	}()
+	msg = dynamicpb.NewMessage(kind)
 	return msg, proto.UnmarshalOptions{Resolver: m.types, AllowPartial: true}.Unmarshal(raw, msg)
 }
 
@@ -62,12 +101,16 @@ type descriptors interface {
 	// refresh is told that a request had fields that its descriptor does not
 	// know, and returns the method anew if the source has changed.
 	refresh(ctx context.Context, service string, m *method) *method
+
+	// watch doubts what was found whenever the source may have changed. It
+	// returns when ctx ends, or at once if there is nothing to watch.
+	watch(ctx context.Context)
 }
 
 // fixed are the descriptors of a FileDescriptorSet.
 type fixed struct {
 	files *protoregistry.Files
-	types *dynamicpb.Types
+	types types
 }
 
 func newFixed(raw []byte) (*fixed, error) {
@@ -82,7 +125,7 @@ func newFixed(raw []byte) (*fixed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read descriptors: %w", err)
 	}
-	return &fixed{files: files, types: dynamicpb.NewTypes(files)}, nil
+	return &fixed{files: files, types: types{dynamicpb.NewTypes(files)}}, nil
 }
 
 func (f *fixed) find(_ context.Context, service, name string) (*method, error) {
@@ -91,7 +134,9 @@ func (f *fixed) find(_ context.Context, service, name string) (*method, error) {
 
 func (f *fixed) refresh(context.Context, string, *method) *method { return nil }
 
-func lookUp(files *protoregistry.Files, types *dynamicpb.Types, service, name string) (*method, error) {
+func (f *fixed) watch(context.Context) {}
+
+func lookUp(files *protoregistry.Files, types types, service, name string) (*method, error) {
 	d, err := files.FindDescriptorByName(protoreflect.FullName(service))
 	if err != nil {
 		return nil, fmt.Errorf("%w: service %q is not known", ErrNoDescriptor, service)
@@ -105,33 +150,6 @@ func lookUp(files *protoregistry.Files, types *dynamicpb.Types, service, name st
 		return nil, fmt.Errorf("%w: service %q has no method %q", ErrNoDescriptor, service, name)
 	}
 	return &method{MethodDescriptor: m, types: types}, nil
-}
-
-// link makes descriptors of a set. Imports that the set lacks are taken from
-// this program if it has them: the well-known types, and the secret option.
-func link(set *descriptorpb.FileDescriptorSet) (*protoregistry.Files, error) {
-	have := map[string]bool{}
-	all := &descriptorpb.FileDescriptorSet{}
-	for _, f := range set.GetFile() {
-		if !have[f.GetName()] {
-			have[f.GetName()] = true
-			all.File = append(all.File, f)
-		}
-	}
-	for i := 0; i < len(all.File); i++ { // grows while it is walked
-		for _, path := range all.File[i].GetDependency() {
-			if have[path] {
-				continue
-			}
-			own, err := protoregistry.GlobalFiles.FindFileByPath(path)
-			if err != nil {
-				return nil, fmt.Errorf("%s imports %s, which is missing", all.File[i].GetName(), path)
-			}
-			have[path] = true
-			all.File = append(all.File, protodesc.ToFileDescriptorProto(own))
-		}
-	}
-	return protodesc.NewFiles(all)
 }
 
 // splitMethod takes "/service/method" apart.

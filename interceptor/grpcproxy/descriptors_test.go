@@ -185,7 +185,8 @@ func TestNewFieldIsSeen(t *testing.T) {
 			shown.Store(string(raw))
 			return &interceptor.Result{Decision: interceptor.Allow}, err
 		})),
-		Now: func() time.Time { return time.Now().Add(time.Duration(offset.Load())) },
+		Upstream: gated{dial(t, u.lis), new(atomic.Bool)}, // whose connection is not watched
+		Now:      func() time.Time { return time.Now().Add(time.Duration(offset.Load())) },
 	})
 	ask := func() string {
 		if _, _, _, err := unary(t.Context(), conn, get, encode(t, &sandboxv1.GetSandboxRequest{Name: "n"})); err != nil {
@@ -272,5 +273,71 @@ func TestStreamingByReflection(t *testing.T) {
 	p, conn = serveProxy(t, u, Config{Chain: newChain(t, nil, nil, bind("", allowing))})
 	if tr := converse(t.Context(), conn, create, false, [][]byte{nil}); tr.Code != codes.OK || p.Ungoverned()[create[1:]] != 1 {
 		t.Errorf("got %+v, %v", tr, p.Ungoverned())
+	}
+}
+
+// counted counts the streams that are begun.
+type counted struct {
+	grpc.ClientConnInterface
+	streams *atomic.Int64
+}
+
+func (c counted) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	c.streams.Add(1)
+	return c.ClientConnInterface.NewStream(ctx, desc, method, opts...)
+}
+
+// Callers can send fields that nobody knows as often as they like: the upstream is
+// asked about them once in a while.
+func TestStrangeFieldsAskSeldom(t *testing.T) {
+	u := newUpstream(t, "v1", nil)
+	u.script(create, answering(func([]byte) ([]byte, error) { return nil, nil }))
+	start := time.Now()
+	var offset, asked atomic.Int64
+	_, conn := serveProxy(t, u, Config{
+		Chain: newChain(t, nil, nil, bind(create, allowing)), Upstream: counted{dial(t, u.lis), &asked},
+		Now: func() time.Time { return start.Add(time.Duration(offset.Load())) },
+	})
+	for i, want := range []int64{1, 1, 1, 2, 2, 2, 3} {
+		if i%3 == 0 {
+			offset.Add(int64(askAgain))
+		}
+		if _, _, _, err := unary(t.Context(), conn, create, request(t)); err != nil || asked.Load() != want {
+			t.Errorf("call %d: %v, asked %d times, want %d", i, err, asked.Load(), want)
+		}
+	}
+}
+
+// A method that has become a stream by the time that a request has new fields is
+// not called by its old form.
+func TestBecomesAStream(t *testing.T) {
+	var c changing
+	c.set(t, func(f *descriptorpb.FileDescriptorProto) {
+		for _, m := range f.GetMessageType() {
+			if m.GetName() == "GetSandboxRequest" {
+				m.Field = nil
+			}
+		}
+	})
+	rec, u := &recorder{}, newUpstream(t, "v1", &c)
+	u.script(get, answering(func([]byte) ([]byte, error) { return nil, nil }))
+	var offset atomic.Int64
+	b, shown := showing(get)
+	_, conn := serveProxy(t, u, Config{Chain: newChain(t, rec, nil, b), Upstream: gated{dial(t, u.lis), new(atomic.Bool)}, Now: func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }})
+	in := encode(t, &sandboxv1.GetSandboxRequest{Name: "n"})
+	if tr := converse(t.Context(), conn, get, false, [][]byte{in}); tr.Code != codes.OK || shown() != "{}" {
+		t.Fatalf("before: %+v, shown %s", tr, shown())
+	}
+	c.set(t, func(f *descriptorpb.FileDescriptorProto) {
+		for _, m := range f.GetService()[0].GetMethod() {
+			m.ServerStreaming = proto.Bool(true)
+		}
+	})
+	offset.Store(int64(time.Hour))
+	for range 2 { // the first is told so after its request, the second before
+		tr := converse(t.Context(), conn, get, false, [][]byte{in})
+		if _, outcome := rec.newest(t); tr.Code != codes.FailedPrecondition || !strings.Contains(tr.Message, "streaming methods cannot be") || outcome.Decision != interceptor.Deny || u.called(get) != 1 {
+			t.Errorf("after: %+v, called %d", tr, u.called(get))
+		}
 	}
 }

@@ -24,9 +24,9 @@ func Dial(upstream string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	switch scheme, rest, ok := strings.Cut(upstream, "://"); {
 	case !ok, scheme == "unix":
 	case scheme == "http":
-		target = rest
+		target = strings.TrimSuffix(rest, "/")
 	case scheme == "https":
-		target, creds = rest, credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12})
+		target, creds = strings.TrimSuffix(rest, "/"), credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12})
 	default:
 		return nil, fmt.Errorf("connect to upstream %q: use host:port, http://, https:// or unix://", upstream)
 	}

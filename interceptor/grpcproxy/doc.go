@@ -38,14 +38,15 @@
 //   - Requests are at most 1 MiB (Config.MaxRequestBytes), else
 //     RESOURCE_EXHAUSTED. A longer one is refused by its length, before it is
 //     read; a compressed one is unpacked no further than to the limit. What is
-//     not governed is held in memory one message at a time, which can be bounded
-//     by grpc.MaxRecvMsgSize among Config.ServerOptions.
+//     not governed is held in memory once, and of a stream one message at a time;
+//     grpc.MaxRecvMsgSize among Config.ServerOptions bounds that.
 //   - Descriptors come from a FileDescriptorSet, or from the upstream's server
-//     reflection (v1, then v1alpha), where they are kept and asked for again
-//     when a request has fields that they do not know. A governed method without
-//     a descriptor is an error of [New] when there is a FileDescriptorSet, of
-//     [Proxy.Check], and FAILED_PRECONDITION for its callers: it is never
-//     forwarded unseen.
+//     reflection (v1, then v1alpha), where they are kept, and asked for again
+//     when a request has fields that they do not know, and when the connection
+//     was lost: behind the next one there may be another version. A governed
+//     method without a descriptor is an error of [New] when there is a
+//     FileDescriptorSet, of [Proxy.Check], and FAILED_PRECONDITION for its
+//     callers: it is never forwarded unseen.
 //   - A streaming method cannot be governed. A binding that names one is an
 //     error in the same places. A binding for every method does not select it,
 //     so it is unmatched.
@@ -54,7 +55,9 @@
 //     chain denies and records it, without the request. Of [Unary] that holds
 //     for the requests that its server has decoded.
 //   - Every answer carries trailer "docket-operation-uid", and
-//     "docket-audit: pending" when it is given before its record is durable.
+//     "docket-audit: pending" when it is given before its record is durable. What
+//     gRPC itself refuses is no operation: metadata of more than 64 KiB, a path
+//     without a method, a compression that it does not know.
 //
 // # Whose operation it is
 //
@@ -62,4 +65,13 @@
 // and the principal anonymous. [TenantFrom] and [PrincipalFrom] trust a metadata
 // key by the operator's word, who then has to see to it that only an
 // authenticating proxy can set it.
+//
+// # What bindings may see of the call
+//
+// An operation's attributes are "source.address" (host:port), "user_agent",
+// "request.method", which is POST, "request.path", which is "/service/method",
+// and, as Config.Attributes names them, headers as "request.headers.NAME".
+// Config.Metadata makes metadata namespaces of the caller's metadata. Of all
+// that a binding sees what it is granted. Authorization, cookies, API keys and
+// tokens are not among it: they go to the service alone.
 package grpcproxy

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/docket-audit/docket/interceptor"
 )
@@ -45,6 +46,9 @@ func (p *Proxy) governed(ss grpc.ServerStream, service string, m *method) error 
 	c := &governedCall{proxy: p, full: "/" + service + "/" + string(m.Name()), method: m}
 	c.md, _ = metadata.FromIncomingContext(ctx)
 	c.op = p.begin(ss, service, string(m.Name()))
+	if c.op.Refusal != nil {
+		return p.refuse(ss, c.op, "identity", c.op.Refusal.Err())
+	}
 	err := spokenIn(c.md)
 	if err == nil {
 		err = c.receive(ss)
@@ -75,7 +79,10 @@ func (c *governedCall) decode(ctx context.Context, service string) error {
 	if err == nil && hasUnknown(msg.ProtoReflect()) {
 		// The upstream may have learnt fields since we asked it. Bindings
 		// should see them.
-		if m := c.proxy.descriptors.refresh(ctx, service, c.method); m != nil && !m.streaming() {
+		if m := c.proxy.descriptors.refresh(ctx, service, c.method); m != nil {
+			if m.streaming() {
+				return streamed(service, string(m.Name()))
+			}
 			c.method = m
 			msg, err = m.decode(m.Input(), c.request.payload)
 		}
@@ -83,8 +90,13 @@ func (c *governedCall) decode(ctx context.Context, service string) error {
 	if err != nil {
 		return status.Errorf(codes.InvalidArgument, "the request is not a %s", c.method.Input().FullName())
 	}
-	c.op.Request, c.op.Labels = msg, labelsOf(msg.ProtoReflect())
+	c.op.Request, c.op.Types, c.op.Labels = msg, c.method.types, labelsOf(msg.ProtoReflect(), c.proxy.cfg.secrets())
 	return nil
+}
+
+// streamed refuses a call of a governed method that is a stream.
+func streamed(service, name string) error {
+	return status.Errorf(codes.FailedPrecondition, "method %s/%s is governed, and streaming methods cannot be", service, name)
 }
 
 // forward is the handler of the operation: it calls the upstream.
@@ -98,8 +110,10 @@ func (c *governedCall) forward(ctx context.Context, request proto.Message) (prot
 		}
 		out = frame{payload: raw}
 	}
+	start := c.proxy.cfg.Now()
 	err := c.proxy.cfg.Upstream.Invoke(towards(ctx, c.md, c.op.UID), c.full, &out, &c.response,
 		append(callOptions(c.md), grpc.Header(&c.header), grpc.Trailer(&c.trailer))...)
+	c.proxy.metrics.forwarded(c.proxy.cfg.Now().Sub(start))
 	if err != nil {
 		c.err, _ = unreached(err, c.header, c.trailer)
 		if c.err != err { //nolint:errorlint // the very same error, or another
@@ -113,7 +127,7 @@ func (c *governedCall) forward(ctx context.Context, request proto.Message) (prot
 		// the bytes, the record an empty message.
 		c.proxy.log.Warn("response is not of its declared type", "method", c.full, "type", c.method.Output().FullName())
 		c.proxy.metrics.refuse("response")
-		proto.Reset(response)
+		response = dynamicpb.NewMessage(c.method.Output())
 	}
 	return response, nil
 }

@@ -245,6 +245,34 @@ func TestAuditPending(t *testing.T) {
 	}
 }
 
+// A refusal whose record is not durable in time says so, too.
+func TestRefusalPending(t *testing.T) {
+	rec := &recorder{barrier: func(ctx context.Context, _ bool) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}}
+	_, _, conn := governedProxy(t, rec, func(p *interceptor.Plan) { p.AuditDeadline = 20 * time.Millisecond }, allowing)
+	tr := converse(t.Context(), conn, create, false, nil)
+	if tr.Code != codes.InvalidArgument || strings.Join(tr.Trailer.Get("docket-audit"), "") != "pending" || len(tr.Trailer.Get("docket-operation-uid")) != 1 {
+		t.Errorf("got %+v", tr)
+	}
+}
+
+// The details of the upstream's status stay the very bytes that they were, in one
+// trailer.
+func TestGovernedStatusDetailsUntouched(t *testing.T) {
+	const odd = "\x1a\x04\x0a\x00\x12\x00\x08\x0a\x12\x01m\x78\x01" // no encoder would write it so
+	u, _, conn := governedProxy(t, nil, nil, allowing)
+	u.script(create, func(ss grpc.ServerStream) error {
+		ss.SetTrailer(metadata.Pairs("grpc-status-details-bin", odd))
+		return status.Error(codes.Aborted, "m")
+	})
+	tr := converse(t.Context(), conn, create, false, [][]byte{request(t)})
+	if got := tr.Trailer.Get("grpc-status-details-bin"); tr.Code != codes.Aborted || len(got) != 1 || got[0] != odd {
+		t.Errorf("got %q, want %q (%+v)", got, odd, tr)
+	}
+}
+
 // refusedAndRecorded checks that a call was answered with the code, never
 // reached the upstream, and is in the record as a denied operation whose reason
 // is what the caller was told, without its request.
@@ -314,13 +342,16 @@ func TestHugeRequestsTakeNoMemory(t *testing.T) {
 	u := newUpstream(t, "", nil)
 	_, conn := serveProxy(t, u, Config{Chain: newChain(t, rec, nil, bind(create, allowing)), Descriptors: descriptorSet(t)})
 	payload := make([]byte, huge)
-	for name, opts := range map[string][]grpc.CallOption{"plain": nil, "gzip": {grpc.UseCompressor("gzip")}} {
+	for name, c := range map[string]struct {
+		calls int
+		opts  []grpc.CallOption
+	}{"plain": {8, nil}, "gzip": {2, []grpc.CallOption{grpc.UseCompressor("gzip")}}} { // packing takes long
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		var wg sync.WaitGroup
-		for range 8 {
+		for range c.calls {
 			wg.Go(func() {
-				tr := converse(t.Context(), conn, create, false, [][]byte{payload}, opts...)
+				tr := converse(t.Context(), conn, create, false, [][]byte{payload}, c.opts...)
 				if tr.Code != codes.ResourceExhausted {
 					t.Errorf("%s: got %+v", name, tr)
 				}
@@ -328,12 +359,12 @@ func TestHugeRequestsTakeNoMemory(t *testing.T) {
 		}
 		wg.Wait()
 		runtime.ReadMemStats(&after)
-		if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20 { // of 800 MiB
+		if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20 { // of 200 MiB at least
 			t.Errorf("%s: %d MiB were allocated", name, n>>20)
 		}
 	}
-	if len(rec.outcomes) != 16 || u.called(create) != 0 {
-		t.Errorf("%d outcomes of 16 calls, %d arrived", len(rec.outcomes), u.called(create))
+	if len(rec.outcomes) != 10 || u.called(create) != 0 {
+		t.Errorf("%d outcomes of 10 calls, %d arrived", len(rec.outcomes), u.called(create))
 	}
 }
 
@@ -408,8 +439,7 @@ func TestGovernedMethodRefused(t *testing.T) {
 		u := newUpstream(t, "v1", nil)
 		down := &atomic.Bool{}
 		down.Store(true)
-		p, conn := serveProxy(t, u, Config{Chain: newChain(t, rec, edit, bind(create, allowing))})
-		p.descriptors = newReflected(gated{p.cfg.Upstream, down}, time.Now)
+		_, conn := serveProxy(t, u, Config{Chain: newChain(t, rec, edit, bind(create, allowing)), Upstream: gated{dial(t, u.lis), down}})
 		tr := converse(t.Context(), conn, create, false, [][]byte{{}})
 		refusedAndRecorded(t, u, create, tr, rec, codes.Unavailable, "descriptor of")
 	})
@@ -437,9 +467,9 @@ func TestCallerLeavesBeforeTheRequest(t *testing.T) {
 	_, conn := serveProxy(t, u, Config{
 		Chain:       newChain(t, rec, func(p *interceptor.Plan) { p.Bindings[0].FailurePolicy = interceptor.FailOpen }, bind(create, allowing)),
 		Descriptors: descriptorSet(t),
-		Tenant: func(metadata.MD) string {
+		Tenant: func(metadata.MD) (string, error) {
 			close(arrived)
-			return ""
+			return "", nil
 		},
 	})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -34,7 +35,13 @@ import (
 	optionsv1 "github.com/docket-audit/docket/schemas/proto/openshell/options/v1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if len(os.Args) == 4 && os.Args[1] == proxyProcess {
+		runProxyProcess(os.Args[2], os.Args[3])
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	create = "/demo.sandbox.v1.Sandboxes/CreateSandbox"
@@ -46,14 +53,16 @@ const (
 type eitherCodec struct{ rawCodec }
 
 func (eitherCodec) Marshal(v any) (mem.BufferSlice, error) {
-	if _, ok := v.(*frame); ok {
+	switch v.(type) {
+	case *frame, *whole:
 		return rawCodec{}.Marshal(v)
 	}
 	return encoding.GetCodecV2("proto").Marshal(v)
 }
 
 func (eitherCodec) Unmarshal(data mem.BufferSlice, v any) error {
-	if _, ok := v.(*frame); ok {
+	switch v.(type) {
+	case *frame, *whole:
 		return rawCodec{}.Unmarshal(data, v)
 	}
 	return encoding.GetCodecV2("proto").Unmarshal(data, v)
@@ -62,6 +71,7 @@ func (eitherCodec) Unmarshal(data mem.BufferSlice, v any) error {
 // An upstream is a server whose every method is a script.
 type upstream struct {
 	lis     *bufconn.Listener
+	stop    func()
 	scripts map[string]func(grpc.ServerStream) error
 
 	mu    sync.Mutex
@@ -84,12 +94,13 @@ func newUpstream(t *testing.T, version string, resolver protodesc.Resolver) *ups
 	}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(u.lis) }()
-	t.Cleanup(func() {
+	u.stop = sync.OnceFunc(func() {
 		srv.Stop()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(u.stop)
 	return u
 }
 
@@ -134,8 +145,12 @@ func (u *upstream) saw(full string) metadata.MD {
 
 func dial(t *testing.T, lis *bufconn.Listener) *grpc.ClientConn {
 	t.Helper()
-	conn, err := grpc.NewClient("passthrough:///service", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }),
+	return dialBy(t, func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) })
+}
+
+func dialBy(t *testing.T, connect func(context.Context, string) (net.Conn, error)) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///service", grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(connect),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +167,16 @@ func dial(t *testing.T, lis *bufconn.Listener) *grpc.ClientConn {
 // returns a connection to it.
 func serveProxy(t *testing.T, u *upstream, cfg Config) (*Proxy, *grpc.ClientConn) {
 	t.Helper()
-	cfg.Upstream = dial(t, u.lis)
+	p, lis := listenProxy(t, u, cfg)
+	return p, dial(t, lis)
+}
+
+// listenProxy is serveProxy for those who connect by themselves.
+func listenProxy(t *testing.T, u *upstream, cfg Config) (*Proxy, *bufconn.Listener) {
+	t.Helper()
+	if cfg.Upstream == nil {
+		cfg.Upstream = dial(t, u.lis)
+	}
 	p, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +191,7 @@ func serveProxy(t *testing.T, u *upstream, cfg Config) (*Proxy, *grpc.ClientConn
 			t.Error(err)
 		}
 	})
-	return p, dial(t, lis)
+	return p, lis
 }
 
 // newChain makes a chain of the bindings that lasts as long as the test.

@@ -5,14 +5,13 @@ package grpcproxy
 import (
 	"context"
 	"mime"
-	"net"
 	"strings"
 
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
-	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/grpc/status"
 
 	"github.com/docket-audit/docket/interceptor"
 )
@@ -27,117 +26,47 @@ const (
 )
 
 // TenantFrom takes the tenant from a metadata key that the operator trusts;
-// fallback is for calls without it.
-func TenantFrom(key, fallback string) func(metadata.MD) string {
-	return func(md metadata.MD) string {
-		if v := md.Get(key); len(v) == 1 && v[0] != "" {
-			return v[0]
+// fallback is for calls without it. A call that names several is refused.
+func TenantFrom(key, fallback string) func(metadata.MD) (string, error) {
+	return func(md metadata.MD) (string, error) {
+		v, err := oneOf(md, key)
+		if v == "" {
+			v = fallback
 		}
-		return fallback
+		return v, err
 	}
+}
+
+// oneOf returns the value of a key that says whose a call is. Who could add a
+// second one could choose which of them counts.
+func oneOf(md metadata.MD, key string) (string, error) {
+	switch v := md.Get(key); len(v) {
+	case 0:
+		return "", nil
+	case 1:
+		return v[0], nil
+	}
+	return "", status.Errorf(codes.InvalidArgument, "metadata key %q is there more than once", key)
 }
 
 // PrincipalFrom takes the name of a user from a metadata key that the operator
-// trusts. Calls without it are anonymous.
-func PrincipalFrom(key string) func(context.Context, metadata.MD) map[string]string {
-	return func(ctx context.Context, md metadata.MD) map[string]string {
-		if v := md.Get(key); len(v) == 1 && v[0] != "" {
-			return map[string]string{"kind": "user", "subject": v[0]}
+// trusts. Calls without it are anonymous; one that names several is refused.
+func PrincipalFrom(key string) func(context.Context, metadata.MD) (map[string]string, error) {
+	return func(_ context.Context, md metadata.MD) (map[string]string, error) {
+		v, err := oneOf(md, key)
+		if v == "" {
+			return anonymous(), err
 		}
-		return anonymous(ctx, md)
+		return map[string]string{"kind": "user", "subject": v}, nil
 	}
 }
 
-func anonymous(context.Context, metadata.MD) map[string]string {
-	return map[string]string{"kind": "anonymous"}
-}
-
-// operation describes a call to the chain; the request is still to be set.
-func (c *Config) operation(ctx context.Context, service, method string) *interceptor.Operation {
-	md, _ := metadata.FromIncomingContext(ctx)
-	op := &interceptor.Operation{
-		Service: service, Method: method,
-		Tenant: c.Tenant(md), Principal: c.Principal(ctx, md),
-		Attributes: map[string]string{}, Trace: traceOf(ctx, md), Start: c.Now(),
-	}
-	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
-		if _, _, err := net.SplitHostPort(p.Addr.String()); err == nil { // a socket has no address
-			op.Attributes["source.address"] = p.Addr.String()
-		}
-	}
-	if agent := md.Get("user-agent"); len(agent) > 0 {
-		op.Attributes["user_agent"] = clip(agent[0])
-	}
-	for _, header := range c.Attributes {
-		if v := md.Get(header); len(v) > 0 && !strings.HasSuffix(header, "-bin") {
-			op.Attributes["request.headers."+strings.ToLower(header)] = clip(strings.Join(v, ","))
-		}
-	}
-	if id := md.Get(keyRequestID); len(id) == 1 && isRequestID(id[0]) {
-		op.RequestID = id[0]
-	}
-	return op
-}
-
-// maxAttribute bounds what a caller can have written down of itself.
-const maxAttribute = 1 << 10
-
-func clip(s string) string {
-	if len(s) > maxAttribute {
-		s = strings.ToValidUTF8(s[:maxAttribute], "") + "..."
-	}
-	return s
-}
+func anonymous() map[string]string { return map[string]string{"kind": "anonymous"} }
 
 // isRequestID reports whether a caller's name for its request can be told on:
 // at most 128 printable characters of ASCII.
 func isRequestID(s string) bool {
 	return s != "" && len(s) <= 128 && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
-}
-
-// labelsOf are the labels of what a request is about: its own field "labels" of
-// type map<string, string>, else that of its one field that is a message.
-func labelsOf(m protoreflect.Message) map[string]string {
-	if fd := labelsField(m.Descriptor()); fd != nil {
-		return labelsIn(m, fd)
-	}
-	var inner protoreflect.FieldDescriptor
-	for i := range m.Descriptor().Fields().Len() {
-		switch fd := m.Descriptor().Fields().Get(i); {
-		case fd.Message() == nil, fd.Cardinality() == protoreflect.Repeated:
-		case inner != nil:
-			return nil
-		default:
-			inner = fd
-		}
-	}
-	if inner == nil || !m.Has(inner) {
-		return nil
-	}
-	if fd := labelsField(inner.Message()); fd != nil {
-		return labelsIn(m.Get(inner).Message(), fd)
-	}
-	return nil
-}
-
-func labelsField(d protoreflect.MessageDescriptor) protoreflect.FieldDescriptor {
-	fd := d.Fields().ByName("labels")
-	if fd == nil || !fd.IsMap() || fd.MapKey().Kind() != protoreflect.StringKind || fd.MapValue().Kind() != protoreflect.StringKind {
-		return nil
-	}
-	return fd
-}
-
-func labelsIn(m protoreflect.Message, fd protoreflect.FieldDescriptor) map[string]string {
-	if !m.Has(fd) {
-		return nil
-	}
-	out := map[string]string{}
-	m.Get(fd).Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-		out[k.String()] = v.String()
-		return true
-	})
-	return out
 }
 
 // traceOf is the caller's trace context: of the server's own span when there

@@ -6,6 +6,7 @@ import (
 	"context"
 	"maps"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -23,6 +24,7 @@ type metrics struct {
 	ungovernedCounter metric.Int64Counter
 	governedCounter   metric.Int64Counter
 	refusedCounter    metric.Int64Counter
+	upstream          metric.Float64Histogram
 
 	mu     sync.Mutex
 	counts map[string]int64 // ungoverned calls by method; guarded by mu
@@ -45,7 +47,20 @@ func newMetrics(provider metric.MeterProvider) (*metrics, error) {
 	m.ungovernedCounter = counter("docket_grpcproxy_ungoverned_calls", "Calls that passed because no binding governs their method.")
 	m.governedCounter = counter("docket_grpcproxy_governed_calls", "Calls that went through the chain, by the status that they were answered.")
 	m.refusedCounter = counter("docket_grpcproxy_refused_calls", "Calls that were refused before a binding saw them, or whose messages could not be read, by reason.")
+	histogram, e := meter.Float64Histogram("docket_grpcproxy_upstream_duration", metric.WithUnit("s"),
+		metric.WithDescription("How long the service took for a governed call, also where it failed."), bounds)
+	if m.upstream = histogram; e != nil {
+		err = e
+	}
 	return m, err
+}
+
+// Bucket bounds in seconds, those that a chain's metrics have.
+var bounds = metric.WithExplicitBucketBoundaries(
+	.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10)
+
+func (m *metrics) forwarded(took time.Duration) {
+	m.upstream.Record(context.Background(), took.Seconds())
 }
 
 func (m *metrics) ungoverned(method string) {

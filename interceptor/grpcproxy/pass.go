@@ -14,7 +14,7 @@ import (
 	"github.com/docket-audit/docket/interceptor"
 )
 
-// callOptions make a call to the upstream carry frames of any size, under the
+// callOptions make a call to the upstream carry messages of any size, under the
 // content type that the caller used.
 func callOptions(md metadata.MD) []grpc.CallOption {
 	opts := []grpc.CallOption{
@@ -56,8 +56,8 @@ func (p *Proxy) pass(ss grpc.ServerStream, full string) error {
 // carryUp carries the caller's messages to the upstream.
 func carryUp(ss grpc.ServerStream, up grpc.ClientStream, cancel func()) {
 	for {
-		var f frame
-		err := ss.RecvMsg(&f)
+		var m whole
+		err := ss.RecvMsg(&m)
 		if errors.Is(err, io.EOF) {
 			_ = up.CloseSend() // a stream that has failed tells carryDown
 			return
@@ -66,7 +66,7 @@ func carryUp(ss grpc.ServerStream, up grpc.ClientStream, cancel func()) {
 			cancel() // the caller left, which the upstream must learn
 			return
 		}
-		if up.SendMsg(&f) != nil {
+		if up.SendMsg(&m) != nil {
 			return // RecvMsg tells carryDown why
 		}
 	}
@@ -82,13 +82,13 @@ func (p *Proxy) carryDown(ss grpc.ServerStream, up grpc.ClientStream) error {
 		}
 	}
 	for {
-		var f frame
-		if err := up.RecvMsg(&f); err != nil {
+		var m whole
+		if err := up.RecvMsg(&m); err != nil {
 			trailer := up.Trailer()
 			ss.SetTrailer(trailer)
 			return p.ended(err, header, trailer)
 		}
-		if err := ss.SendMsg(&f); err != nil {
+		if err := ss.SendMsg(&m); err != nil {
 			return err
 		}
 	}

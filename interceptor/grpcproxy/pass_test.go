@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -261,8 +262,11 @@ func TestDeadline(t *testing.T) {
 	u.script("/s/m", func(ss grpc.ServerStream) error {
 		d, _ := ss.Context().Deadline()
 		deadline <- d
-		over <- ended(t, ss.Context())
-		return nil
+		err := ended(t, ss.Context())
+		over <- err
+		// An upstream whose time is up a moment before the caller's would answer
+		// OK with nil, and that answer is the caller's.
+		return status.FromContextError(err).Err()
 	})
 	_, conn := serveProxy(t, u, Config{Chain: newChain(t, nil, nil)})
 	// Only a call that reached the upstream says something. On a slow machine
@@ -346,6 +350,37 @@ func TestServeEnds(t *testing.T) {
 	}
 }
 
+// Nor does it wait for callers that never finish connecting.
+func TestServeEndsBesideHalfConnections(t *testing.T) {
+	u := newUpstream(t, "", nil)
+	u.script("/s/m", func(ss grpc.ServerStream) error { return send(ss, []byte{1}) })
+	p, err := New(Config{Chain: newChain(t, nil, nil), Upstream: dial(t, u.lis), Grace: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lis := bufconn.Listen(1 << 20)
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- p.Serve(ctx, lis) }()
+	for _, said := range []string{"", http2.ClientPreface[:10], http2.ClientPreface + "\x00\x00"} {
+		half, err := lis.DialContext(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer half.Close()
+		if _, err := half.Write([]byte(said)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, _, err := unary(t.Context(), dial(t, lis), "/s/m", nil); err != nil { // those before were accepted
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestUngovernedNamesAreBounded(t *testing.T) {
 	m, err := newMetrics(nil)
 	if err != nil {
@@ -366,7 +401,7 @@ func TestDialRefuses(t *testing.T) {
 			t.Errorf("accepted %q", bad)
 		}
 	}
-	for _, good := range []string{"localhost:1", "http://localhost:1", "https://localhost:1", "unix:///tmp/x.sock"} {
+	for _, good := range []string{"localhost:1", "http://localhost:1", "http://localhost:1/", "https://localhost:1", "unix:///tmp/x.sock"} {
 		conn, err := Dial(good)
 		if err != nil {
 			t.Errorf("%s: %v", good, err)

@@ -41,14 +41,21 @@ type Config struct {
 	Descriptors []byte
 
 	// Tenant and Principal say whose a call is. The default is the tenant
-	// "default" and an anonymous principal, whatever the caller sends.
-	Tenant    func(metadata.MD) string
-	Principal func(context.Context, metadata.MD) map[string]string
+	// "default" and an anonymous principal, whatever the caller sends. A governed
+	// call for which one of them fails is refused, with the status that the error is, or
+	// UNAUTHENTICATED.
+	Tenant    func(metadata.MD) (string, error)
+	Principal func(context.Context, metadata.MD) (map[string]string, error)
 
 	// Attributes are names of headers that bindings may be granted to see, as
-	// attribute "request.headers.NAME". None that carries credentials should be
-	// among them.
+	// attribute "request.headers.NAME". One that carries credentials is an error.
 	Attributes []string
+
+	// Metadata makes of the caller's metadata the metadata namespaces that an
+	// operation comes with; the default is none. It is shown no credentials. What
+	// it returns is made of JSON's types, and is not changed afterwards. See
+	// [MetadataFrom].
+	Metadata func(metadata.MD) map[string]map[string]any
 
 	MaxRequestBytes int           // of governed requests; default DefaultMaxRequestBytes
 	Grace           time.Duration // for calls under way when Serve ends; default 5 s
@@ -63,11 +70,16 @@ func (c *Config) fill() error {
 	if c.Chain == nil {
 		return errors.New("make proxy: no chain")
 	}
+	for _, header := range c.Attributes {
+		if isCredential(header) {
+			return fmt.Errorf("make proxy: header %q carries credentials, which no interceptor sees", header)
+		}
+	}
 	if c.Tenant == nil {
-		c.Tenant = func(metadata.MD) string { return "" }
+		c.Tenant = func(metadata.MD) (string, error) { return "", nil }
 	}
 	if c.Principal == nil {
-		c.Principal = anonymous
+		c.Principal = func(context.Context, metadata.MD) (map[string]string, error) { return anonymous(), nil }
 	}
 	if c.MaxRequestBytes <= 0 {
 		c.MaxRequestBytes = DefaultMaxRequestBytes
@@ -92,8 +104,8 @@ type Proxy struct {
 	metrics     *metrics
 	log         *slog.Logger
 
-	// running counts the goroutines that carry a caller's messages upstream.
-	// They end with their call.
+	// running counts the goroutines that carry a caller's messages upstream,
+	// which end with their call, and the one that watches the upstream.
 	running sync.WaitGroup
 }
 
@@ -176,8 +188,16 @@ func (p *Proxy) CheckPlan(ctx context.Context, plan *interceptor.Plan) error {
 // callers can make up names without end.
 func (p *Proxy) Ungoverned() map[string]int64 { return p.metrics.ungovernedCalls() }
 
+// maxStreams bounds the calls under way of one connection. A caller who wants more
+// makes another connection.
+const maxStreams = 1024
+
 // maxHeaderBytes bounds a call's metadata, as HTTP/2 counts it.
 const maxHeaderBytes = 64 << 10
+
+// handshakeWithin is how long a caller may take to connect. A server that is to stop
+// waits for it: who connects and never says more must not keep it.
+const handshakeWithin = 5 * time.Second
 
 // Serve answers calls on the listener until ctx ends, then waits for those
 // under way as long as Config.Grace says. It closes the listener.
@@ -189,13 +209,18 @@ func (p *Proxy) Serve(ctx context.Context, lis net.Listener) error {
 		// What is recorded of a call's metadata, its method's name included, must
 		// fit into an event.
 		grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.WaitForHandlers(true),
+		grpc.ConnectionTimeout(handshakeWithin),
 		// Clients of other languages ping more often than grpc-go allows.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 	}, p.cfg.ServerOptions...)...)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(lis) }()
 	defer p.running.Wait()
+	watched, unwatch := context.WithCancel(context.WithoutCancel(ctx)) // calls under way need it, too
+	defer unwatch()
+	p.running.Go(func() { p.descriptors.watch(watched) })
 	select {
 	case err := <-served:
 		srv.Stop()
@@ -205,7 +230,8 @@ func (p *Proxy) Serve(ctx context.Context, lis net.Listener) error {
 	impatient := time.AfterFunc(p.cfg.Grace, srv.Stop)
 	defer impatient.Stop()
 	srv.GracefulStop()
-	if err := <-served; err != nil {
+	// A server that was stopped before it began to serve says so.
+	if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serve proxy: %w", err)
 	}
 	return nil
@@ -230,8 +256,7 @@ func (p *Proxy) handle(_ any, ss grpc.ServerStream) error {
 	case !m.streaming():
 		return p.governed(ss, service, m)
 	case p.named(plan, service+"/"+name):
-		return p.refuse(ss, p.begin(ss, service, name), "streaming",
-			status.Errorf(codes.FailedPrecondition, "method %s/%s is governed, and streaming methods cannot be", service, name))
+		return p.refuse(ss, p.begin(ss, service, name), "streaming", streamed(service, name))
 	default:
 		return p.ungoverned(ss, plan, service, name)
 	}

@@ -111,7 +111,11 @@ func broken(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return status.FromContextError(err).Err()
 	}
-	return status.Error(codes.Internal, "the message is incomplete")
+	code := codes.Internal
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		code = codes.InvalidArgument // the caller's doing, as OpenShell sees it (S39)
+	}
+	return status.Error(code, "the message is incomplete")
 }
 
 // receiveWhole is receive where messages only come whole.

@@ -7,15 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	v1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/dynamicpb"
@@ -29,16 +32,26 @@ const (
 	askAgain = time.Second
 	// maxUnknown is how many services are kept in mind that do not exist.
 	maxUnknown = 1000
+	// maxReflected bounds what an upstream may tell of one service, in bytes.
+	maxReflected = 64 << 20
 )
 
 // reflected are the descriptors that an upstream tells of itself. They are
-// asked for when a service is first called, and kept.
+// asked for when a service is first called, and kept as long as the connection
+// stands: behind a new one there may be another upstream.
 type reflected struct {
 	upstream grpc.ClientConnInterface
 	now      func() time.Time
+	limit    int           // of what is told of one service, in bytes
+	conns    atomic.Uint64 // counts the states that the connection has been seen to change to
 
 	mu       sync.Mutex
 	services map[string]*reflectedService // guarded by mu
+
+	// What is linked is kept for the services to come, as long as the connection.
+	linking sync.Mutex
+	linked  linked // guarded by linking
+	over    uint64 // conns, when linked was begun; guarded by linking
 }
 
 // reflectedService is what is known of one service.
@@ -47,13 +60,29 @@ type reflectedService struct {
 
 	mu    sync.Mutex
 	files *protoregistry.Files // guarded by mu; nil until there was an answer
-	types *dynamicpb.Types     // guarded by mu
+	types types                // guarded by mu
+	conn  uint64               // guarded by mu; reflected.conns when that was asked for
 	err   error                // guarded by mu; of the newest attempt
 	asked time.Time            // guarded by mu; when it ended
+	tried uint64               // guarded by mu; reflected.conns when it began
 }
 
 func newReflected(upstream grpc.ClientConnInterface, now func() time.Time) *reflected {
-	return &reflected{upstream: upstream, now: now, services: map[string]*reflectedService{}}
+	return &reflected{upstream: upstream, now: now, limit: maxReflected, services: map[string]*reflectedService{}}
+}
+
+// watch notes until ctx ends when the connection changes.
+func (r *reflected) watch(ctx context.Context) {
+	conn, ok := r.upstream.(interface {
+		GetState() connectivity.State
+		WaitForStateChange(ctx context.Context, from connectivity.State) bool
+	})
+	if !ok {
+		return
+	}
+	for conn.WaitForStateChange(ctx, conn.GetState()) {
+		r.conns.Add(1)
+	}
 }
 
 // find looks a method up, and asks the upstream when it is not known. That a
@@ -61,12 +90,14 @@ func newReflected(upstream grpc.ClientConnInterface, now func() time.Time) *refl
 // under a binding for every method callers can ask for what they make up.
 func (r *reflected) find(ctx context.Context, service, name string) (*method, error) {
 	s := r.service(service)
-	m, err := s.known(service, name)
-	if err == nil {
-		return m, nil
-	}
-	if errors.Is(err, ErrNoDescriptor) && r.now().Sub(s.askedAt()) < askAgain {
-		return nil, err
+	if s.over(r.conns.Load()) {
+		m, err := s.known(service, name)
+		if err == nil {
+			return m, nil
+		}
+		if errors.Is(err, ErrNoDescriptor) && r.now().Sub(s.askedAt()) < askAgain {
+			return nil, err
+		}
 	}
 	if err := r.ask(ctx, service, s); err != nil {
 		r.forgetSome()
@@ -108,6 +139,13 @@ func (r *reflected) forgetSome() {
 	maps.DeleteFunc(r.services, func(_ string, s *reflectedService) bool { return s.neverAnswered() })
 }
 
+// over reports whether what is known came over this connection.
+func (s *reflectedService) over(conn uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn == conn
+}
+
 func (s *reflectedService) askedAt() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,7 +173,7 @@ func (s *reflectedService) known(service, name string) (*method, error) {
 
 // ask asks the upstream for a service, unless another call just did.
 func (r *reflected) ask(ctx context.Context, service string, s *reflectedService) error {
-	before := s.askedAt()
+	before, conn := s.askedAt(), r.conns.Load()
 	select {
 	case s.asking <- struct{}{}:
 		defer func() { <-s.asking }()
@@ -143,7 +181,7 @@ func (r *reflected) ask(ctx context.Context, service string, s *reflectedService
 		return ctx.Err()
 	}
 	s.mu.Lock()
-	if s.asked != before {
+	if s.asked != before && s.tried == conn {
 		defer s.mu.Unlock()
 		return s.err
 	}
@@ -155,9 +193,13 @@ func (r *reflected) ask(ctx context.Context, service string, s *reflectedService
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.err, s.asked = err, r.now()
-	if err == nil {
-		s.files, s.types = files, dynamicpb.NewTypes(files)
+	s.err, s.asked, s.tried = err, r.now(), conn
+	switch {
+	case err == nil:
+		s.files, s.types, s.conn = files, types{dynamicpb.NewTypes(files)}, conn
+	case errors.Is(err, ErrNoDescriptor) && s.conn != conn:
+		// Whoever answers now knows no such service, or tells nothing.
+		s.files, s.types, s.conn = nil, types{}, conn
 	}
 	return err
 }
@@ -172,7 +214,7 @@ func (r *reflected) download(ctx context.Context, service string) (*protoregistr
 		var set *descriptorpb.FileDescriptorSet
 		set, err = r.conversation(ctx, "/grpc.reflection."+version+".ServerReflection/ServerReflectionInfo", service)
 		if err == nil {
-			return linkService(set, service)
+			return r.link(set, service)
 		}
 		if status.Code(err) != codes.Unimplemented {
 			break
@@ -187,18 +229,32 @@ func (r *reflected) download(ctx context.Context, service string) (*protoregistr
 	return nil, fmt.Errorf("ask upstream for descriptors of %q: %w", service, err)
 }
 
-// linkService links a service's files. Those of another symbol are not kept: an
-// upstream has many, and callers name services as they like.
-func linkService(set *descriptorpb.FileDescriptorSet, service string) (*protoregistry.Files, error) {
-	files, err := link(set)
-	if err != nil {
-		return nil, err
-	}
-	d, err := files.FindDescriptorByName(protoreflect.FullName(service))
-	if _, ok := d.(protoreflect.ServiceDescriptor); err != nil || !ok {
+// link links a service's files. Those of another symbol are not kept: an upstream
+// has many, and callers name services as they like.
+func (r *reflected) link(set *descriptorpb.FileDescriptorSet, service string) (*protoregistry.Files, error) {
+	if !declares(set, service) {
 		return nil, fmt.Errorf("%w: %q is not a service of the upstream", ErrNoDescriptor, service)
 	}
-	return files, nil
+	r.linking.Lock()
+	defer r.linking.Unlock()
+	if conn := r.conns.Load(); r.linked == nil || r.over != conn {
+		r.linked, r.over = linked{}, conn
+	}
+	return r.linked.link(set)
+}
+
+// declares reports whether a service is declared in the files.
+func declares(set *descriptorpb.FileDescriptorSet, service string) bool {
+	for _, f := range set.GetFile() {
+		name, ok := service, true
+		if pkg := f.GetPackage(); pkg != "" {
+			name, ok = strings.CutPrefix(service, pkg+".")
+		}
+		if ok && slices.ContainsFunc(f.GetService(), func(s *descriptorpb.ServiceDescriptorProto) bool { return s.GetName() == name }) {
+			return true
+		}
+	}
+	return false
 }
 
 // conversation asks for the file of a service, and for what it imports as far
@@ -206,13 +262,14 @@ func linkService(set *descriptorpb.FileDescriptorSet, service string) (*protoreg
 func (r *reflected) conversation(ctx context.Context, path, service string) (*descriptorpb.FileDescriptorSet, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the stream
-	cs, err := r.upstream.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, path)
+	cs, err := r.upstream.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, path,
+		grpc.MaxCallRecvMsgSize(r.limit))
 	if err != nil {
 		return nil, err
 	}
 	stream := &grpc.GenericClientStream[v1.ServerReflectionRequest, v1.ServerReflectionResponse]{ClientStream: cs}
 
-	set, have := &descriptorpb.FileDescriptorSet{}, map[string]bool{}
+	set, have, size := &descriptorpb.FileDescriptorSet{}, map[string]bool{}, 0
 	ask := func(req *v1.ServerReflectionRequest) error {
 		if err := stream.Send(req); err != nil {
 			_, err = stream.Recv() // the reason why it could not be sent
@@ -226,6 +283,9 @@ func (r *reflected) conversation(ctx context.Context, path, service string) (*de
 			return status.Error(codes.Code(e.GetErrorCode()), e.GetErrorMessage())
 		}
 		for _, raw := range resp.GetFileDescriptorResponse().GetFileDescriptorProto() {
+			if size += len(raw); size > r.limit {
+				return fmt.Errorf("the files have more than %d bytes", r.limit)
+			}
 			f := &descriptorpb.FileDescriptorProto{}
 			if err := proto.Unmarshal(raw, f); err != nil {
 				return fmt.Errorf("read file descriptor: %w", err)

@@ -24,7 +24,8 @@ func Unary(chain *interceptor.Chain) grpc.UnaryServerInterceptor {
 }
 
 // Unary is [Unary] with a configuration: of it Chain, Tenant, Principal,
-// Attributes, MaxRequestBytes and Now are used. It panics without a chain.
+// Attributes, Metadata, MaxRequestBytes and Now are used. It panics when that is
+// wrong: without a chain, or with an attribute that carries credentials.
 func (c Config) Unary() grpc.UnaryServerInterceptor {
 	if err := c.fill(); err != nil {
 		panic(err)
@@ -39,9 +40,11 @@ func (c Config) Unary() grpc.UnaryServerInterceptor {
 		}
 		op := c.operation(ctx, service, name)
 		c.Chain.Begin(op)
-		op.Request, op.Refusal = c.judgeable(request, info.FullMethod)
+		if op.Refusal == nil {
+			op.Request, op.Refusal = c.judgeable(request, info.FullMethod)
+		}
 		if op.Request != nil {
-			op.Labels = labelsOf(op.Request.ProtoReflect())
+			op.Labels = labelsOf(op.Request.ProtoReflect(), c.secrets())
 		}
 		outcome := c.Chain.Run(ctx, op, func(ctx context.Context, request proto.Message) (proto.Message, error) {
 			response, err := handler(ours(ctx, op.UID), request)

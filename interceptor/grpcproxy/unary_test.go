@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -104,6 +106,18 @@ func TestUnary(t *testing.T) {
 	}
 }
 
+func TestUnarySelectsByLabels(t *testing.T) {
+	b := bind(create, denying)
+	b.Labels = map[string]string{"env": "prod"}
+	_, client := inProcess(t, newChain(t, nil, nil, b))
+	for env, want := range map[string]codes.Code{"prod": codes.PermissionDenied, "test": codes.OK} {
+		in := &sandboxv1.CreateSandboxRequest{Sandbox: &sandboxv1.Sandbox{Labels: map[string]string{"env": env}}}
+		if _, err := client.CreateSandbox(t.Context(), in); status.Code(err) != want {
+			t.Errorf("%s: %v", env, err)
+		}
+	}
+}
+
 func TestUnaryUnmatchedDenied(t *testing.T) {
 	chain := newChain(t, nil, func(p *interceptor.Plan) { p.Unmatched = interceptor.UnmatchedDeny }, bind(create, allowing))
 	_, client := inProcess(t, chain)
@@ -145,6 +159,66 @@ func TestStatus(t *testing.T) {
 	} {
 		if got := Status(&c.o).Code(); got != c.want {
 			t.Errorf("%+v: %v, want %v", c.o, got, c.want)
+		}
+	}
+}
+
+// An upstream's answer is known by its content type, wherever that is; what gRPC
+// says here by itself is told without the upstream's address.
+func TestUnreached(t *testing.T) {
+	answered := metadata.Pairs("content-type", "application/grpc")
+	away := status.Error(codes.Unavailable, "dial tcp 10.0.0.7:1")
+	for name, c := range map[string]struct {
+		err             error
+		header, trailer metadata.MD
+		want            string
+		hidden          bool
+	}{
+		"nobody there":     {away, nil, nil, "upstream unavailable", true},
+		"answered":         {away, answered, nil, "dial tcp 10.0.0.7:1", false},
+		"answered at once": {away, nil, answered, "dial tcp 10.0.0.7:1", false},
+		"another code":     {status.Error(codes.Aborted, "x"), nil, nil, "x", false},
+	} {
+		err, hidden := unreached(c.err, c.header, c.trailer)
+		if s := status.Convert(err); s.Message() != c.want || s.Code() != status.Code(c.err) || hidden != c.hidden {
+			t.Errorf("%s: %v, %v", name, err, hidden)
+		}
+	}
+}
+
+// The span of the server itself is the caller's trace context, else what came
+// with the call.
+func TestTraceOf(t *testing.T) {
+	md := metadata.Pairs("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	own := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}})
+	if got := traceOf(trace.ContextWithSpanContext(t.Context(), own), md); !got.Equal(own) {
+		t.Errorf("of the server's span came %v", got)
+	}
+	if got := traceOf(t.Context(), md); got.TraceID().String() != "0af7651916cd43dd8448eb211c80319c" || got.SpanID().String() != "b7ad6b7169203331" {
+		t.Errorf("of the traceparent came %v", got)
+	}
+	for _, bad := range []metadata.MD{nil, metadata.Pairs("traceparent", "x"), metadata.Join(md, md)} {
+		if got := traceOf(t.Context(), bad); got.IsValid() {
+			t.Errorf("of %v came %v", bad, got)
+		}
+	}
+}
+
+func TestUnaryAuditPending(t *testing.T) {
+	rec := &recorder{barrier: func(ctx context.Context, recorded bool) error {
+		if recorded {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	}}
+	for answer, want := range map[string]codes.Code{interceptor.AnswerRelease: codes.OK, interceptor.AnswerWithhold: codes.Unknown} {
+		chain := newChain(t, rec, func(p *interceptor.Plan) { p.Answer, p.AuditDeadline = answer, 20*time.Millisecond }, bind(create, allowing))
+		s, client := inProcess(t, chain)
+		var trailer metadata.MD
+		_, err := client.CreateSandbox(t.Context(), &sandboxv1.CreateSandboxRequest{}, grpc.Trailer(&trailer))
+		if status.Code(err) != want || s.got == nil || len(trailer.Get("docket-operation-uid")) != 1 || strings.Join(trailer.Get("docket-audit"), "") != "pending" {
+			t.Errorf("%s: %v, trailer %v", answer, err, trailer)
 		}
 	}
 }

@@ -4,6 +4,7 @@ package metered_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -53,7 +54,7 @@ func TestCountersEqualEvents(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := &events{link: profile.Link{Emitter: "gateway-0", Epoch: "0199d0aa-0000-7000-8000-00000000e001", Sequence: 1}}
 		c := &counts{sum: map[string]int64{}}
-		rec, err := metered.New(activity.NewRecorder(l.emit), c)
+		rec, err := metered.New(activity.NewRecorder(l.emit, activity.WithRedactor(drawRedactor(t))), c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +74,7 @@ func TestCountersEqualEvents(t *testing.T) {
 				cancel()
 			}
 			kind := rapid.SampledFrom([]string{"user", "sandbox"}).Draw(t, "kind")
-			chain.Run(ctx, &interceptor.Operation{Service: "demo.S", Method: "Create", Principal: map[string]string{"kind": kind}, Request: &structpb.Struct{}}, handler)
+			chain.Run(ctx, &interceptor.Operation{Service: "demo.S", Method: "Create", Principal: map[string]string{"kind": kind, "subject": "s1"}, Attributes: map[string]string{"request.headers.authorization": "s2", "request.headers.x-note": "s3"}, Request: drawRequest(t)}, handler)
 			cancel()
 		}
 		if err := chain.Close(context.Background()); err != nil {
@@ -92,6 +93,80 @@ func TestCountersEqualEvents(t *testing.T) {
 			t.Fatalf("counters (-events +counters):\n%s", diff)
 		}
 	})
+}
+
+// drawRedactor draws rules that find something, or nothing.
+func drawRedactor(t *rapid.T) *activity.Redactor {
+	var rules []activity.Rule
+	for i, do := range []string{activity.RedactDrop, activity.RedactMask, activity.RedactHMAC} {
+		switch rapid.IntRange(0, 3).Draw(t, do) {
+		case 1:
+			rules = append(rules, activity.Rule{Name: do, Regex: fmt.Sprintf("s%d|no|gone", i), Do: do})
+		case 2:
+			rules = append(rules, activity.Rule{Name: do, Pointers: []string{"/a/*", "/x"}, Do: do})
+		case 3:
+			rules = append(rules, activity.Rule{Name: do, Headers: []string{"X-Note"}, Do: do})
+		}
+	}
+	r, err := activity.NewRedactor(rules, []byte("0123456789abcdef"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// drawRequest draws a request with texts for the rules to find, sometimes of more
+// places than an event lists.
+func drawRequest(t *rapid.T) *structpb.Struct {
+	items := map[string]any{}
+	for i := range rapid.SampledFrom([]int{0, 1, 3, 100}).Draw(t, "items") {
+		items[fmt.Sprint("k", i)] = fmt.Sprint("s", i%4)
+	}
+	s, err := structpb.NewStruct(map[string]any{"a": items, "b": items})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// redacted counts what an event says was left out of it. Where it lists all of
+// it, the list and the sums agree.
+func redacted(t *rapid.T, raw []byte, n map[string]int64) {
+	var e struct {
+		Unmapped struct {
+			Docket struct {
+				Redacted   map[string]int64 `json:"redacted"`
+				Redactions []struct {
+					Do     string `json:"do"`
+					N      int64  `json:"n"`
+					Failed bool   `json:"failed"`
+				} `json:"redactions"`
+				More int64 `json:"redactions_more"`
+			} `json:"docket"`
+		} `json:"unmapped"`
+	}
+	if err := json.Unmarshal(raw, &e); err != nil {
+		t.Fatal(err)
+	}
+	d := e.Unmapped.Docket
+	listed := map[string]int64{}
+	for _, r := range d.Redactions {
+		if r.Failed {
+			r.Do = activity.RedactFailed
+		}
+		listed[r.Do] += r.N
+	}
+	if d.More == 0 && len(listed)+len(d.Redacted) > 0 {
+		if diff := cmp.Diff(listed, d.Redacted); diff != "" {
+			t.Fatalf("redactions (-listed +said):\n%s\n%s", diff, raw)
+		}
+	}
+	for do, sum := range d.Redacted {
+		if sum < listed[do] {
+			t.Fatalf("%d values are said to be left out (%s), %d are listed", sum, do, listed[do])
+		}
+		n["docket_chain_redactions{action="+do+"}"] += sum
+	}
 }
 
 // drawPlan draws bindings that allow, change, deny and fail in every way.
@@ -144,7 +219,7 @@ func does(what string) (*interceptor.Result, error) {
 
 // counted says whether a counter is one that events are counted by.
 func counted(name string) bool {
-	for _, prefix := range []string{"docket_chain_operations{", "docket_chain_evaluations{", "docket_chain_failures{", "docket_chain_shadow{", "docket_chain_skipped{", "docket_chain_patches{"} {
+	for _, prefix := range []string{"docket_chain_operations{", "docket_chain_evaluations{", "docket_chain_failures{", "docket_chain_shadow{", "docket_chain_skipped{", "docket_chain_patches{", "docket_chain_redactions{"} {
 		if len(name) > len(prefix) && name[:len(prefix)] == prefix {
 			return true
 		}
@@ -157,6 +232,7 @@ func tally(t *rapid.T, all [][]byte) map[string]int64 {
 	n := map[string]int64{}
 	findings, opened := 0, 0
 	for _, raw := range all {
+		redacted(t, raw, n)
 		r, err := activity.Read(raw)
 		if errors.Is(err, activity.ErrNoFact) {
 			findings++
@@ -191,7 +267,7 @@ func tally(t *rapid.T, all [][]byte) map[string]int64 {
 				if f.Decision == interceptor.Allow && f.Policy != interceptor.FailOpen {
 					t.Fatalf("a failure under %s lets pass: %s", f.Policy, raw)
 				}
-				if f.Decision == interceptor.Allow && e.Phase != interceptor.PostCommit {
+				if f.Decision == interceptor.Allow {
 					opened++
 				}
 			}

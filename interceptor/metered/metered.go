@@ -42,7 +42,9 @@ type Recorder struct {
 	skipped     metric.Int64Counter
 	patches     metric.Int64Counter
 	evaluation  metric.Float64Histogram
+	queue       metric.Float64Histogram
 	barrier     metric.Float64Histogram
+	redactions  metric.Int64Counter
 }
 
 var _ interceptor.Recorder = (*Recorder)(nil)
@@ -52,14 +54,16 @@ var _ interceptor.Recorder = (*Recorder)(nil)
 var bounds = metric.WithExplicitBucketBoundaries(
 	.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10)
 
-// New returns a Recorder in front of next. A nil provider counts nothing.
+// New returns a Recorder in front of next. A nil provider counts nothing. A next
+// with a method CountRedactions(func(do string, n int)), such as that of package
+// activity, has the values counted that it leaves out of events.
 func New(next interceptor.Recorder, provider metric.MeterProvider) (*Recorder, error) {
 	if provider == nil {
 		provider = noop.NewMeterProvider()
 	}
 	meter := provider.Meter("github.com/docket-audit/docket/interceptor/metered")
 	r := &Recorder{next: next, now: time.Now}
-	var errs [10]error
+	var errs [12]error
 	r.operations, errs[0] = meter.Int64Counter("docket_chain_operations",
 		metric.WithUnit("{operation}"), metric.WithDescription("Operations that came to their end, by decision and by whether the handler ran."))
 	r.pending, errs[1] = meter.Int64Counter("docket_chain_audit_unavailable",
@@ -80,7 +84,26 @@ func New(next interceptor.Recorder, provider metric.MeterProvider) (*Recorder, e
 		metric.WithUnit("{binding}"), metric.WithDescription("Bindings that an operation did not call: it was denied before, or they do not select it."))
 	r.patches, errs[9] = meter.Int64Counter("docket_chain_patches",
 		metric.WithUnit("{patch}"), metric.WithDescription("Patches that were applied to operations."))
-	return r, errors.Join(errs[:]...)
+	r.redactions, errs[10] = meter.Int64Counter("docket_chain_redactions",
+		metric.WithUnit("{value}"), metric.WithDescription("Values that events say were left out of them, by what was done in their place; failed is a rule that failed."))
+	r.queue, errs[11] = meter.Float64Histogram("docket_chain_queue_wait",
+		metric.WithUnit("s"), metric.WithDescription("How long evaluations waited for their turn that did not have it at once, by whether it came: if not, the evaluation failed with kind limit."), bounds)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	if c, ok := next.(redacting); ok {
+		c.CountRedactions(r.redacted)
+	}
+	return r, nil
+}
+
+// A redacting recorder leaves values out of what it records, and says how many.
+type redacting interface {
+	CountRedactions(count func(do string, n int))
+}
+
+func (r *Recorder) redacted(do string, n int) {
+	r.redactions.Add(context.Background(), int64(n), metric.WithAttributes(attribute.String("action", do)))
 }
 
 // Record implements [interceptor.Recorder].
@@ -160,6 +183,11 @@ func (r *Recorder) ended(f *interceptor.Fact, decision interceptor.Decision, end
 	}
 	r.evaluation.Record(ctx, end.Sub(e.Start).Seconds(), metric.WithAttributes(binding...))
 	r.evaluations.Add(ctx, 1, metric.WithAttributes(append(binding, attribute.String("decision", decision.String()), attribute.Bool("shadow", shadow(f)))...))
+	refused := f.Uncalled && f.Failure != nil && f.Failure.Kind == interceptor.Limit
+	if f.Waited > 0 || refused {
+		r.queue.Record(ctx, f.Waited.Seconds(), metric.WithAttributes(
+			attribute.String("interceptor", e.Interceptor), attribute.Bool("called", !f.Uncalled)))
+	}
 }
 
 // Barrier implements [interceptor.Recorder].

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/attribute"
@@ -121,6 +122,35 @@ func TestCountsUnkeptPromises(t *testing.T) {
 	}
 	if n := c.sum["docket_chain_operations{decision=deny,method=demo.S/Create,ran=false}"]; n != 1 {
 		t.Errorf("%d denied operations, want 1: %v", n, c.sum)
+	}
+}
+
+// Who has its turn at once did not wait; of whom it never came it is said.
+func TestWaitsForATurn(t *testing.T) {
+	c := &counts{sum: map[string]int64{}}
+	rec, err := metered.New(interceptor.Discard, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &interceptor.Evaluation{Interceptor: "quota", Binding: "count", Phase: interceptor.Validate}
+	allow := &interceptor.Result{Decision: interceptor.Allow}
+	for _, f := range []interceptor.Fact{
+		{Evaluation: e},
+		{Evaluation: e, Result: allow},
+		{Evaluation: e, Result: allow, Waited: time.Second},
+		{Evaluation: e, Failure: &interceptor.Failure{Kind: interceptor.Timeout}, Waited: time.Second},
+		{Evaluation: e, Failure: &interceptor.Failure{Kind: interceptor.Limit}},                       // a long answer
+		{Evaluation: e, Failure: &interceptor.Failure{Kind: interceptor.Unavailable}, Uncalled: true}, // of the state
+		{Evaluation: e, Failure: &interceptor.Failure{Kind: interceptor.Limit}, Uncalled: true},       // the queue is full
+		{Evaluation: e, Failure: &interceptor.Failure{Kind: interceptor.Limit}, Waited: time.Minute, Uncalled: true},
+	} {
+		f.Operation = &interceptor.Operation{}
+		rec.Record(f)
+	}
+	for called, want := range map[string]int64{"true": 2, "false": 2} {
+		if n := c.sum["docket_chain_queue_wait{called="+called+",interceptor=quota}"]; n != want {
+			t.Errorf("called %s: %d, want %d: %v", called, n, want, c.sum)
+		}
 	}
 }
 

@@ -81,9 +81,9 @@ func BenchmarkRemote(b *testing.B) {
 			cancel()
 		}
 	})
-	run := func(b *testing.B, impl interceptor.Interceptor) {
+	run := func(b *testing.B, endpoint string, impl interceptor.Interceptor) {
 		chain, err := interceptor.New(&interceptor.Plan{Unmatched: interceptor.UnmatchedDeny, Bindings: []interceptor.Binding{{
-			Interceptor: "configured", ID: "b", Phases: []interceptor.Phase{interceptor.Validate}, Impl: impl, Timeout: deadline,
+			Interceptor: "configured", ID: "b", Phases: []interceptor.Phase{interceptor.Validate}, Impl: impl, Timeout: deadline, Endpoint: endpoint,
 		}}}, interceptor.Discard)
 		if err != nil {
 			b.Fatal(err)
@@ -101,12 +101,15 @@ func BenchmarkRemote(b *testing.B) {
 		}
 	}
 	b.Run("local", func(b *testing.B) {
-		run(b, interceptor.Func(func(_ context.Context, e *interceptor.Evaluation) (*interceptor.Result, error) {
+		run(b, "", interceptor.Func(func(_ context.Context, e *interceptor.Evaluation) (*interceptor.Result, error) {
 			if _, err := e.Payload.JSON(); err != nil {
 				return nil, err
 			}
 			return &interceptor.Result{Decision: interceptor.Allow}, nil
 		}))
 	})
-	b.Run("binding", func(b *testing.B) { run(b, dial(b, serveInterceptor(b, "unix", allow))) })
+	b.Run("binding", func(b *testing.B) {
+		endpoint := serveInterceptor(b, "unix", allow)
+		run(b, endpoint, dial(b, endpoint))
+	})
 }

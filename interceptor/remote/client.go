@@ -136,16 +136,23 @@ func (c *Client) Check(ctx context.Context) error {
 	return nil
 }
 
+// HeedsContext says that Evaluate returns as soon as its context ends, whatever
+// the other side does: the chain need not watch over it.
+func (c *Client) HeedsContext() bool { return true }
+
 // Evaluate implements [interceptor.Interceptor].
 func (c *Client) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*interceptor.Result, error) {
 	request, err := evaluationToWire(e)
 	if err != nil {
 		return nil, &interceptor.Failure{Kind: interceptor.InvalidResult, Detail: "cannot show the payload: " + err.Error()}
 	}
-	// One that package context made: under values, gRPC would need a goroutine to
-	// see another end.
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	if _, foreign := ctx.(interface{ AfterFunc(func()) func() bool }); foreign {
+		// One that package context made: under values, gRPC would need a goroutine to
+		// see another end.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+	}
 	answer, err := c.stub.Evaluate(outgoing(ctx, e), request)
 	if err != nil {
 		return nil, err // the chain makes out the kind of the failure

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -66,7 +67,8 @@ func ClientCert(cert, key string) Option {
 	return func(o *options) { o.cert, o.key = cert, key }
 }
 
-// DialOptions adds to what gRPC dials with, such as a handler of statistics.
+// DialOptions adds to what gRPC dials with, such as a handler of statistics. What
+// is called during calls MUST heed their context: nobody watches over it.
 func DialOptions(opts ...grpc.DialOption) Option {
 	return func(o *options) { o.dial = append(o.dial, opts...) }
 }
@@ -144,7 +146,8 @@ func parseEndpoint(endpoint string) (place, error) {
 	if err != nil {
 		return place{}, &EndpointError{endpoint, "it is no URL"}
 	}
-	switch u.Scheme {
+	scheme, _, _ := strings.Cut(endpoint, "//") // as it is written: neither unix:/PATH nor UNIX:///PATH
+	switch strings.TrimSuffix(scheme, ":") {
 	case "unix":
 		if u.Host != "" || !filepath.IsAbs(u.Path) || u.RawQuery != "" || u.Fragment != "" {
 			return place{}, &EndpointError{endpoint, "the path of a socket must be absolute"}

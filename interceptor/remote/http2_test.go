@@ -173,7 +173,6 @@ func newTonic(t *testing.T, conn net.Conn) *tonic {
 	t.Helper()
 	c := &tonic{t: t, framer: http2.NewFramer(conn, conn), writes: make(chan func() error, 64), stream: 1, status: make(chan string, 16), left: make(chan struct{})}
 	c.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	go c.read()
 	go func() {
 		for {
 			select {
@@ -192,6 +191,7 @@ func newTonic(t *testing.T, conn net.Conn) *tonic {
 		}
 		return c.framer.WriteSettings()
 	})
+	go c.read() // not before the preface is on its way: it answers the server's settings
 	return c
 }
 

@@ -49,8 +49,8 @@ func wirePolicy(p interceptor.FailurePolicy) string {
 	return p.String()
 }
 
-// What stands for a phase and a failure policy that are not known here. Neither
-// may be in a plan.
+// What stands for a phase whose number is not to be had here and for a failure
+// policy that is not known. Neither may be in a plan.
 const (
 	unknownPhase  = interceptor.Phase(255)
 	unknownPolicy = interceptor.FailurePolicy(255)
@@ -93,7 +93,7 @@ func bindingFromWire(w *wire.InterceptorBinding) interceptor.Binding {
 	}
 	for _, p := range w.GetPhases() {
 		phase := interceptor.Phase(p)
-		if int32(phase) != int32(p) || phase.String() == "" {
+		if int32(phase) != int32(p) {
 			phase = unknownPhase
 		}
 		b.Phases = append(b.Phases, phase)

@@ -88,8 +88,8 @@ func TestManifestsAreReadAsTheyAre(t *testing.T) {
 	rpc := func(rpc string) func(*interceptor.Binding) {
 		return func(b *interceptor.Binding) { b.RPCs = []string{rpc} }
 	}
-	unknown := func(b *interceptor.Binding) {
-		b.Phases = []interceptor.Phase{interceptor.ModifyOperation, interceptor.Validate, 255}
+	phases := func(all ...interceptor.Phase) func(*interceptor.Binding) {
+		return func(b *interceptor.Binding) { b.Phases = all }
 	}
 	for name, tc := range map[string]struct {
 		sent   func(*wire.InterceptorBinding)
@@ -105,9 +105,9 @@ func TestManifestsAreReadAsTheyAre(t *testing.T) {
 		"no slash":           {func(b *wire.InterceptorBinding) { b.Selector.Rpc = " a " }, rpc("a")},
 		"no id":              {func(b *wire.InterceptorBinding) { b.Id = " " }, func(b *interceptor.Binding) { b.ID = "" }},
 		"no phases":          {func(b *wire.InterceptorBinding) { b.Phases = nil }, func(b *interceptor.Binding) { b.Phases = nil }},
-		"phase 0":            {func(b *wire.InterceptorBinding) { b.Phases = append(b.Phases, 0) }, unknown},
-		"phase 1":            {func(b *wire.InterceptorBinding) { b.Phases = append(b.Phases, 1) }, unknown},
-		"phase 258":          {func(b *wire.InterceptorBinding) { b.Phases = append(b.Phases, 258) }, unknown},
+		"phase 0":            {func(b *wire.InterceptorBinding) { b.Phases = append(b.Phases, 0) }, phases(0, interceptor.ModifyOperation, interceptor.Validate)},
+		"phase 1":            {func(b *wire.InterceptorBinding) { b.Phases = append(b.Phases, 1) }, phases(1, interceptor.ModifyOperation, interceptor.Validate)},
+		"phase 258":          {func(b *wire.InterceptorBinding) { b.Phases = append(b.Phases, 258) }, phases(interceptor.ModifyOperation, interceptor.Validate, 255)},
 		"policy":             {func(b *wire.InterceptorBinding) { b.FailurePolicy = "open" }, func(b *interceptor.Binding) { b.FailurePolicy = none }},
 		"ignore":             {func(b *wire.InterceptorBinding) { b.FailurePolicy = "ignore" }, func(b *interceptor.Binding) { b.FailurePolicy = none }},
 		"ignore in post_commit": {
@@ -136,7 +136,7 @@ func TestManifestsAreReadAsTheyAre(t *testing.T) {
 func TestEndpoints(t *testing.T) {
 	for endpoint, ok := range map[string]bool{
 		"unix:///run/x.sock": true, "http://127.0.0.1:1": true, "http://[::1]:1/": true, "https://host": true,
-		"unix://run/x.sock": false, "unix:x.sock": false, "host:1": false, "ftp://host": false, "http://": false, "http://h/path": false, "http://u@h": false, "": false, "http://h:99999999999:1": false,
+		"unix://run/x.sock": false, "unix:x.sock": false, "unix:/run/x.sock": false, "UNIX:///run/x.sock": false, "host:1": false, "ftp://host": false, "http://": false, "http://h/path": false, "http://u@h": false, "": false, "http://h:99999999999:1": false,
 	} {
 		client, err := remote.Dial(t.Context(), endpoint)
 		if err == nil {
@@ -185,6 +185,28 @@ func TestASocketLeftBehindIsTakenOver(t *testing.T) {
 	}
 	if err := remote.ListenAndServe(t.Context(), "unix://"+path, allow); err == nil || !strings.Contains(err.Error(), "is no socket") {
 		t.Errorf("a file: %v", err)
+	}
+}
+
+// A server that stops does not wait for gateways that never finish connecting.
+func TestStopsBesideHalfConnections(t *testing.T) {
+	var half net.Conn
+	t.Cleanup(func() { _ = half.Close() }) // after the server has stopped
+	endpoint := serveInterceptor(t, "unix", allow)
+	var err error
+	if half, err = net.Dial("unix", strings.TrimPrefix(endpoint, "unix://")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(half, http2.ClientPreface+"\x00\x00"); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := net.Dial("unix", strings.TrimPrefix(endpoint, "unix://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = whole.Close() }()
+	if _, err := whole.Read(make([]byte, 1)); err != nil { // settings: the one before was accepted
+		t.Fatal(err)
 	}
 }
 

@@ -25,6 +25,10 @@ import (
 // stopWithin is how long calls under way may take once a server is to stop.
 const stopWithin = 2 * time.Second
 
+// handshakeWithin is how long a gateway may take to connect. A server that is to stop
+// waits for it: who connects and never says more must not keep it.
+const handshakeWithin = 5 * time.Second
+
 // ListenAndServe is [Serve] on the endpoint's address. A socket left behind by
 // a server that is gone is taken over.
 func ListenAndServe(ctx context.Context, endpoint string, i interceptor.Interceptor, opts ...Option) error {
@@ -60,6 +64,7 @@ func Serve(ctx context.Context, lis net.Listener, i interceptor.Interceptor, opt
 		grpc.MaxSendMsgSize(MaxMessageBytes),
 		grpc.StaticStreamWindowSize(windowBytes),
 		grpc.StaticConnWindowSize(windowBytes),
+		grpc.ConnectionTimeout(handshakeWithin),
 		// A goroutine that lives on has grown its stack to what a call needs.
 		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))),
 		// Gateways ping idle connections every few seconds. By default a Go
