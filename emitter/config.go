@@ -68,17 +68,29 @@ type Config struct {
 	// name none: 1.8.0 or 1.9.0. "" means 1.8.0.
 	Version string
 
-	// QueueBytes bounds the events that are not yet on stable storage; an
-	// outcome, whose operation is past refusing, may take as much again.
-	// 0 means 64 MiB.
+	// QueueBytes bounds the memory of the events that are not yet on stable storage.
+	// A quarter of it is for outcomes alone, whose operations are past refusing. Of
+	// the rest, one principal of a tenant gets at most half, less when others wait
+	// too, and an eighth is for those who hold little: what a noisy one is refused
+	// by that is stated with the reason fair_share. 0 means 64 MiB, with which a
+	// process takes some 200 MiB at most: garbage is collected when there is as much
+	// of it as of what is in use.
 	QueueBytes int64
-	// MaxEventBytes is the longest event that is taken. It must stay below what
-	// NATS takes as one message. 0 means 1 MiB less 16 KiB.
+	// MaxEventBytes is the longest event. Of one that is longer, the payloads are
+	// replaced by their digests; where that does not help it is unfit. A server
+	// that takes less, by its max_payload, lowers it while it is the one that the
+	// emitter was last connected to. 0 means the most, 8 MiB less 64 KiB.
 	MaxEventBytes int
 	// WALFileBytes is the length at which a new WAL file is begun. 0 means 16 MiB.
 	WALFileBytes int64
 	// WALMaxBytes bounds all WAL files together. 0 means 1 GiB.
 	WALMaxBytes int64
+	// ReserveBytes is room on the disk of the WAL that is kept free of others by a
+	// file, and given up when the disk is full, so that what was taken before can
+	// still be written. Nothing but outcomes is taken until there is room for it
+	// again. 0 means room for two of the largest groups, 24 MiB, but no more than
+	// a quarter of WALMaxBytes; less than 0 means none.
+	ReserveBytes int64
 	// WALFull is custody when empty, TrimBy stores.
 	WALFull WALFull
 	TrimBy  TrimBy
@@ -86,9 +98,14 @@ type Config struct {
 	// that ever wrote one.
 	Stores []string
 
+	// Canaries are what no event may hold; see [Canary]. None costs nothing.
+	Canaries []Canary
+
 	// Key signs the head of each hash chain: at a clean stop, and every
 	// HeadEvery events or HeadInterval. 0 means 10,000 and a minute. Without a
-	// key there are no head events, and a stop states its head unsigned.
+	// key there are no head events, and a stop states its head unsigned. Another
+	// key than that of the last start is fine: an epoch names its key in its start
+	// event, and whoever verifies keeps the public keys of all.
 	Key          ed25519.PrivateKey
 	HeadEvery    int64
 	HeadInterval time.Duration
@@ -134,13 +151,13 @@ func (c *Config) Validate() error {
 	if err := profile.CheckVersion(c.Version); err != nil {
 		return fmt.Errorf("configure emitter: %w", err)
 	}
-	return nil
+	return checkCanaries(c.Canaries)
 }
 
 const (
 	minFileBytes  = 4 << 10
 	maxFileBytes  = 1 << 30
-	maxEventBytes = 4<<20 - 64<<10 // a batch takes 4 MiB
+	maxEventBytes = 8<<20 - 64<<10 // a message of the declared stream takes 8 MiB
 )
 
 // withDefaults returns c with every zero field filled.
@@ -148,9 +165,11 @@ func (c Config) withDefaults() Config {
 	set(&c.Prefix, profile.Prefix)
 	set(&c.Version, ocsf.DefaultVersion)
 	set(&c.QueueBytes, 64<<20)
-	set(&c.MaxEventBytes, 1<<20-16<<10)
+	set(&c.MaxEventBytes, maxEventBytes)
 	set(&c.WALFileBytes, 16<<20)
 	set(&c.WALMaxBytes, 1<<30)
+	// Two: a group whose write failed half-way takes its room until its file goes.
+	set(&c.ReserveBytes, min(2*(bundleBytes+int64(c.MaxEventBytes)), c.WALMaxBytes/4))
 	set(&c.WALFull, WALFullCustody)
 	set(&c.TrimBy, TrimByStores)
 	set(&c.HeadEvery, 10_000)

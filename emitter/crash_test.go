@@ -3,237 +3,282 @@
 package emitter
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/docket-audit/docket/internal/checker"
 	"github.com/docket-audit/docket/internal/natstest"
 	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/internal/stream"
-	"github.com/docket-audit/docket/ocsf"
 )
 
-// The crash tests kill real processes. The test binary starts itself again with
-// childEnv set; that child emits events and writes into a journal which of them
-// its receipts called spooled, until it is killed: at a named place of the code,
-// or at a random moment. After many such lives on one directory, the stream must
-// hold every event of the journal, and every epoch whole.
-
-const childEnv = "DOCKET_EMITTER_CHILD"
-
-// A life is what a child is told.
-type life struct {
-	Dir     string
-	URL     string
-	Journal string
-	Number  int
-	Place   string // where it kills itself, "" for nowhere
-	Nth     int64  // the how manieth time it gets there
+// places are where children kill themselves, in the order in which a start, an
+// event and a file pass them. "mid-write", and those of renaming and removing,
+// are in the file system beneath the code.
+var places = []string{
+	"before-recovery", "after-recovery", "before-rotate", "before-rename", "after-rename", "after-rotate",
+	"before-leftovers", "after-leftovers", "before-reserve", "after-reserve",
+	"before-append", "mid-write", "before-sync", "after-sync",
+	"before-publish", "after-publish", "before-ack", "after-ack",
+	"before-resend", "after-resend",
+	"before-trim", "after-remove", "after-trim",
 }
 
-var places = []string{"before-append", "mid-write", "after-sync", "after-rotate", "before-publish", "after-publish", "after-ack", "before-trim"}
-
-// child lives until it is killed or its standard input ends.
-func child() {
-	var l life
-	if err := json.Unmarshal([]byte(os.Getenv(childEnv)), &l); err != nil {
-		panic(err)
-	}
-	if err := l.live(); err != nil {
-		fmt.Fprintln(os.Stderr, "child:", err)
-		os.Exit(1)
-	}
-}
-
-func (l *life) live() error {
-	journal, err := os.OpenFile(l.Journal, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	nc, err := nats.Connect(l.URL, nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
-	if err != nil {
-		return err
-	}
-	var passed atomic.Int64
-	reached := func(place string) {
-		if place == l.Place && passed.Add(1) == l.Nth {
-			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			select {} // the signal is on its way
-		}
-	}
-	e, err := New(Config{
-		Dir: l.Dir, Name: "gateway-0", Conn: nc, WALFileBytes: 32 << 10,
-		FS: tornFS{reached: reached}, reached: reached,
-	})
-	if err != nil {
-		return err
-	}
-	ended := make(chan struct{})
-	go func() {
-		_, _ = bufio.NewReader(os.Stdin).ReadByte()
-		close(ended)
-	}()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() { _ = e.Run(ctx) }()
-	var callers sync.WaitGroup
-	for c := range 4 {
-		callers.Go(func() {
-			for i := 0; ; i++ {
-				select {
-				case <-ended:
-					return
-				default:
-				}
-				payload := fmt.Sprintf("life-%d-%d-%d", l.Number, c, i)
-				if e.Emit(ctx, event(fmt.Sprint("tenant-", i%3), payload)).Spooled(ctx) == nil {
-					// One write, so that a line is whole however the process ends.
-					_, _ = journal.WriteString(payload + "\n")
-				}
-			}
-		})
-	}
-	callers.Wait()
-	closing, done := context.WithTimeout(ctx, time.Minute)
-	defer done()
-	return e.Close(closing)
-}
-
-// tornFS dies in the middle of a write.
-type tornFS struct {
-	osFS
-	reached func(string)
-}
-
-type tornFile struct {
-	File
-	fs tornFS
-}
-
-func (f tornFS) Create(path string) (File, error) {
-	file, err := f.osFS.Create(path)
-	if err != nil {
-		return nil, err
-	}
-	return tornFile{file, f}, nil
-}
-
-func (f tornFile) Write(b []byte) (int, error) {
-	half := rand.IntN(len(b) + 1)
-	n, err := f.File.Write(b[:half])
-	if err != nil {
-		return n, err
-	}
-	f.fs.reached("mid-write")
-	m, err := f.File.Write(b[half:])
-	return n + m, err
-}
-
-func TestCrashes(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	torture(t, rand.New(rand.NewPCG(seed, 0)), func(lives int) bool { return lives < 2*len(places) })
-}
-
-// torture lets one life after the other end badly, and then looks at the stream.
-func torture(t *testing.T, rng *rand.Rand, more func(lives int) bool) {
-	s := natstest.Run(t)
-	js := s.JetStream(t)
-	if err := stream.Apply(t.Context(), js); err != nil {
-		t.Fatal(err)
-	}
-	stop := storeOf(t, s)
-	dir := t.TempDir()
-	l := life{Dir: filepath.Join(dir, "wal"), URL: s.URL(), Journal: filepath.Join(dir, "journal")}
-	killed := 0
-	for ; more(l.Number); l.Number++ {
-		l.Place = places[l.Number%len(places)]
-		l.Nth = 1 + rng.Int64N(12)
-		if rng.IntN(3) == 0 {
-			l.Place = "" // killed from outside
-		}
-		outage := rng.IntN(4) == 0
-		if outage {
-			s.Stop()
-		}
-		if l.run(t, rng, func() {
-			if outage {
-				s.Start()
-			}
-		}) {
-			killed++
-		}
-	}
-	t.Logf("%d lives, %d of them killed", l.Number, killed)
-	if killed == 0 {
-		t.Error("nothing was killed")
-	}
-	e := start(t, l.Dir, s.Conn(t))
-	e.close()
-	stop()
-	checkLives(t, js, l.Journal)
-}
-
-// run is one life. It reports whether it was killed.
-func (l *life) run(t *testing.T, rng *rand.Rand, halfway func()) bool {
-	t.Helper()
-	told, err := json.Marshal(l)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(os.Args[0]) //nolint:noctx // it is killed, whatever happens
-	cmd.Env = append(os.Environ(), childEnv+"="+string(told))
-	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
-	lifetime := time.Duration(100+rng.IntN(400)) * time.Millisecond
-	select {
-	case err = <-exited:
-		halfway()
-	case <-time.After(lifetime / 2):
-		halfway()
-		select {
-		case err = <-exited:
-		case <-time.After(lifetime / 2):
-			if l.Place == "" && rng.IntN(4) > 0 {
-				_ = cmd.Process.Kill()
-			} else {
-				_ = stdin.Close() // a clean stop, for a change
-			}
-			err = <-exited
-		}
-	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGKILL {
+// first says whether every start passes the place, before it takes events.
+func first(place string) bool {
+	for _, p := range places {
+		if p == place {
 			return true
 		}
-	}
-	if err != nil {
-		t.Fatalf("life %d at %q: %v", l.Number, l.Place, err)
+		if p == "after-reserve" {
+			return false
+		}
 	}
 	return false
+}
+
+var seed = flag.Uint64("seed", rand.Uint64(), "of every random choice of the tests that have any")
+
+// dice are the choices of one test.
+func dice(t *testing.T, stream uint64) *rand.Rand {
+	t.Helper()
+	t.Logf("-seed %d, %d", *seed, stream)
+	return rand.New(rand.NewPCG(*seed, stream))
+}
+
+// TestCrashes kills at each place, and some lives at random moments, with three
+// seeds.
+func TestCrashes(t *testing.T) {
+	for n := range uint64(3) {
+		t.Run(fmt.Sprint("seed-", n+1), func(t *testing.T) {
+			t.Parallel()
+			c := newCampaign(t, dice(t, n))
+			for i, place := range c.rng.Perm(len(places)) {
+				c.kill(places[place])
+				if i%6 == 0 {
+					c.random()
+				}
+			}
+			c.judge()
+		})
+	}
+}
+
+// A campaign is many lives on one directory, one after the other, each of which
+// ends badly, and what a store says of it meanwhile.
+type campaign struct {
+	t      *testing.T
+	rng    *rand.Rand
+	server *natstest.Server
+	dir    string
+	stop   func() // of the store
+	lives  int
+	killed int
+	at     map[string]int // how often a life ended at a place
+}
+
+func newCampaign(t *testing.T, rng *rand.Rand) *campaign {
+	t.Helper()
+	c := &campaign{t: t, rng: rng, server: natstest.Run(t), dir: t.TempDir(), at: map[string]int{}}
+	if err := stream.Apply(t.Context(), c.server.JetStream(t)); err != nil {
+		t.Fatal(err)
+	}
+	c.stop = storeOf(t, c.server)
+	return c
+}
+
+// kill is a life that ends at place, unless something is wrong.
+func (c *campaign) kill(place string) {
+	c.t.Helper()
+	nth := int64(1)
+	if !first(place) && !strings.HasSuffix(place, "-resend") {
+		nth += c.rng.Int64N(6)
+	}
+	l := c.life(place, nth)
+	back := func() {}
+	if !strings.HasSuffix(place, "-trim") && !strings.HasSuffix(place, "-resend") && place != "after-remove" { // which wait for the store, too
+		back = c.outage()
+	}
+	// What starts with its server away, or loses it, goes on when it is back.
+	select {
+	case err := <-l.exited:
+		l.err = err
+	case <-time.After(time.Duration(c.rng.IntN(100)) * time.Millisecond):
+	}
+	back()
+	if l.err == nil {
+		select {
+		case l.err = <-l.exited:
+		case <-time.After(time.Minute):
+			l.end(c.t)
+			c.t.Fatalf("life %d never got to %s for the %dth time", c.lives, place, nth)
+		}
+	}
+	c.died(l, true)
+}
+
+// random is a life that is killed from outside, or stops, at any moment.
+func (c *campaign) random() {
+	c.t.Helper()
+	clean := c.rng.IntN(4) == 0
+	l := c.life("", 0)
+	back := func() {}
+	if !clean {
+		back = c.outage()
+	}
+	lifetime := time.Duration(c.rng.IntN(300)) * time.Millisecond
+	time.Sleep(lifetime / 2)
+	back()
+	time.Sleep(lifetime / 2)
+	if clean {
+		l.end(c.t)
+	} else {
+		_ = l.cmd.Process.Kill()
+		l.err = <-l.exited
+	}
+	c.died(l, !clean)
+}
+
+// outage sometimes stops the server, and returns what starts it again, sometimes
+// with other limits of its batches, so that what is sent again is cut otherwise.
+func (c *campaign) outage() (back func()) {
+	if c.rng.IntN(4) > 0 {
+		return func() {}
+	}
+	c.server.Stop()
+	batch := []int{17, 100, 1000}[c.rng.IntN(3)]
+	return func() {
+		c.server.Change(func(o *server.Options) { o.JetStreamLimits.MaxBatchSize = batch })
+		c.server.Start()
+	}
+}
+
+// A running life.
+type running struct {
+	cmd    *exec.Cmd
+	stdin  interface{ Close() error }
+	exited chan error
+	err    error
+	place  string
+}
+
+func (c *campaign) life(place string, nth int64) *running {
+	c.t.Helper()
+	c.lives++
+	told, err := json.Marshal(life{
+		Dir: filepath.Join(c.dir, "wal"), URL: c.server.URL(), Journal: filepath.Join(c.dir, fmt.Sprintf("journal-%d", c.lives)),
+		Places: filepath.Join(c.dir, "places"), Number: c.lives, Place: place, Nth: nth, Seed: c.rng.Uint64(),
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return startChild(c.t, told, place)
+}
+
+func startChild(t *testing.T, told []byte, place string) *running {
+	t.Helper()
+	l := &running{cmd: exec.Command(os.Args[0]), exited: make(chan error, 1), place: place} //nolint:noctx // it is killed, whatever happens
+	l.cmd.Env = append(os.Environ(), childEnv+"="+string(told))
+	l.cmd.Stderr = os.Stderr
+	stdin, err := l.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.stdin = stdin
+	if err := l.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { l.exited <- l.cmd.Wait() }()
+	return l
+}
+
+// end asks for a clean stop, and insists.
+func (l *running) end(t *testing.T) {
+	t.Helper()
+	_ = l.stdin.Close()
+	select {
+	case l.err = <-l.exited:
+	case <-time.After(2 * time.Minute):
+		_ = l.cmd.Process.Kill()
+		<-l.exited
+		t.Fatal("a child does not stop")
+	}
+}
+
+func (c *campaign) died(l *running, killed bool) {
+	c.t.Helper()
+	var exit *exec.ExitError
+	byKill := false
+	if errors.As(l.err, &exit) {
+		status, ok := exit.Sys().(syscall.WaitStatus)
+		byKill = ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+	}
+	if byKill != killed || !killed && l.err != nil {
+		c.t.Fatalf("life %d at %q ended with %v", c.lives, l.place, l.err)
+	}
+	if killed {
+		c.killed++
+		c.at[l.place]++
+	}
+}
+
+// judge lets a last start send what is left, and looks at the stream.
+func (c *campaign) judge() {
+	c.t.Helper()
+	e := start(c.t, filepath.Join(c.dir, "wal"), c.server.Conn(c.t))
+	e.close()
+	c.stop()
+	said, err := os.ReadFile(filepath.Join(c.dir, "places"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, p := range places {
+		if n := strings.Count(string(said), p+"\n"); n == 0 || n != c.at[p] {
+			c.t.Errorf("%s was reached %d times; %d lives ended there", p, n, c.at[p])
+		}
+	}
+	journals, err := filepath.Glob(filepath.Join(c.dir, "journal-*"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	lines, err := checker.ReadJournal(journals...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	h := checker.Read(messagesOf(onStream(c.t, c.server.JetStream(c.t))))
+	stopped, crashed := h.Ended()
+	lost := h.Lost(lines)
+	c.t.Logf("%d lives, %d killed, at %d places and at random; %d events spooled, %d lost; %d messages, %d epochs stopped, %d crashed",
+		c.lives, c.killed, len(places), len(lines), len(lost), h.Messages, stopped, crashed)
+	if len(h.Faults) > 0 || len(lost) > 0 {
+		c.t.Errorf("faults:\n%s\nlost:\n%s", checker.First(h.Faults), checker.First(lost))
+	}
+	if len(lines) == 0 || crashed == 0 || h.Lifecycles()["recovery"] > 0 {
+		c.t.Errorf("%d lines in the journal, %d crashed epochs, %v", len(lines), crashed, h.Lifecycles())
+	}
+}
+
+func messagesOf(all []stored) []checker.Message {
+	list := make([]checker.Message, len(all))
+	for i, m := range all {
+		list[i] = checker.Message{Subject: m.subject, Header: m.header, Raw: m.raw}
+	}
+	return list
 }
 
 // storeOf is a store that keeps nothing: it follows the stream and publishes
@@ -243,10 +288,11 @@ func storeOf(t *testing.T, s *natstest.Server) (stop func()) {
 	js := s.JetStream(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
+	f := &follower{next: 1, marks: map[string]int64{}, grown: map[string]bool{}}
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			_ = follow(ctx, js) // the server may be away: again
+			_ = f.follow(ctx, js) // the server may be away: again
 			select {
 			case <-time.After(20 * time.Millisecond):
 			case <-ctx.Done():
@@ -259,98 +305,66 @@ func storeOf(t *testing.T, s *natstest.Server) (stop func()) {
 	}
 }
 
-func follow(ctx context.Context, js jetstream.JetStream) error {
-	kv, err := stream.Bucket(ctx, js)
+// A follower knows what it has read.
+type follower struct {
+	next  uint64 // sequence of the stream
+	marks map[string]int64
+	grown map[string]bool // and were not published yet
+}
+
+// ask says that the last events of one epoch are not there, which is not true: a
+// store may lose what it read.
+func (f *follower) ask(nc *nats.Conn) {
+	for epoch := range f.grown {
+		q := stream.Question{Ranges: []stream.Range{{Epoch: epoch, First: max(1, f.marks[epoch]-5), Last: f.marks[epoch]}}}
+		if b, err := q.Encode(); err == nil {
+			_ = nc.PublishRequest(stream.HolesSubject("gateway-0"), nc.NewInbox(), b) // the answer is not waited for
+		}
+		return
+	}
+}
+
+func (f *follower) follow(ctx context.Context, js jetstream.JetStream) error {
+	// A server that is not quite there forgets what it is asked.
+	opening, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	kv, err := stream.Bucket(opening, js)
 	if err != nil {
 		return err
 	}
-	c, err := js.OrderedConsumer(ctx, "DOCKET", jetstream.OrderedConsumerConfig{})
+	c, err := js.OrderedConsumer(opening, "DOCKET", jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: f.next})
 	if err != nil {
 		return err
 	}
-	marks := map[string]int64{}
 	for ctx.Err() == nil {
 		msgs, err := c.Fetch(200, jetstream.FetchMaxWait(100*time.Millisecond))
 		if err != nil {
 			return err
 		}
-		grown := map[string]bool{}
 		for m := range msgs.Messages() {
 			h, err := profile.Parse(m.Data())
 			if err != nil {
 				return err
 			}
-			if h.Sequence == marks[h.Epoch]+1 {
-				marks[h.Epoch]++
-				grown[h.Epoch] = true
+			meta, err := m.Metadata()
+			if err != nil {
+				return err
+			}
+			if f.next = meta.Sequence.Stream + 1; h.Sequence == f.marks[h.Epoch]+1 {
+				f.marks[h.Epoch]++
+				f.grown[h.Epoch] = true
 			}
 		}
 		if err := msgs.Error(); err != nil {
 			return err
 		}
-		for epoch := range grown {
-			if err := stream.PutWatermark(ctx, kv, stream.Watermark{Store: "lake", Epoch: epoch, Sequence: marks[epoch]}); err != nil {
+		f.ask(js.Conn())
+		for epoch := range f.grown {
+			if err := stream.PutWatermark(ctx, kv, stream.Watermark{Store: "lake", Epoch: epoch, Sequence: f.marks[epoch]}); err != nil {
 				return err
 			}
+			delete(f.grown, epoch)
 		}
 	}
 	return ctx.Err()
-}
-
-// checkLives judges the stream by the journal and by itself.
-func checkLives(t *testing.T, js jetstream.JetStream, journal string) {
-	t.Helper()
-	all := onStream(t, js)
-	epochs := audit(t, all)
-	have := payloads(all)
-	f, err := os.Open(journal)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	spooled, lost := 0, 0
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		spooled++
-		if have[lines.Text()] == 0 {
-			if lost++; lost < 10 {
-				t.Errorf("spooled and not on the stream: %s", lines.Text())
-			}
-		}
-	}
-	t.Logf("%d events spooled, %d lost; %d messages, %d epochs", spooled, lost, len(all), len(epochs))
-	if spooled == 0 {
-		t.Error("the journal is empty")
-	}
-	// Every epoch ends with its stop event, or a later start of its tenant says
-	// where it ended, and that is where it does.
-	closed := map[string]closes{}
-	for _, e := range epochs {
-		for _, c := range closesIn(t, e[0].raw) {
-			closed[c.Epoch] = c
-		}
-	}
-	for id, e := range epochs {
-		last := e[len(e)-1]
-		if last.Kind == profile.KindLifecycle && last.ActivityID == int32(ocsf.ApplicationLifecycleStop) {
-			continue
-		}
-		if c := closed[id]; c.LastSequence != last.Sequence || c.Fingerprint != last.Fingerprint {
-			t.Errorf("epoch %s ends at %d without a stop, and a later start says %+v", id, last.Sequence, c)
-		}
-	}
-}
-
-func closesIn(t *testing.T, raw []byte) []closes {
-	t.Helper()
-	var e struct {
-		Unmapped struct {
-			Docket struct {
-				Closes []closes `json:"closes"`
-			} `json:"docket"`
-		} `json:"unmapped"`
-	}
-	if err := json.Unmarshal(raw, &e); err != nil {
-		t.Fatal(err)
-	}
-	return e.Unmapped.Docket.Closes
 }

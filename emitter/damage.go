@@ -10,10 +10,10 @@ import (
 	"sync"
 )
 
-// A damage is a place in a WAL file that held acknowledged events and cannot be
-// read any more.
+// A damage is a place in a WAL file, or in one of an event set aside, that held
+// acknowledged events and cannot be read any more.
 type damage struct {
-	file     string // base name
+	file     string // relative to the WAL's directory
 	from, to int64
 	reason   string
 }
@@ -66,13 +66,13 @@ func (e *Emitter) takeNotices() []notice {
 const damagedDir = "damaged"
 
 func keepDamaged(fs FS, dir string, d damage) (copied string, err error) {
-	name := fmt.Sprintf("%s-%d-%d", strings.TrimSuffix(d.file, walSuffix), d.from, d.to)
+	name := fmt.Sprintf("%s-%d-%d", strings.TrimSuffix(filepath.Base(d.file), walSuffix), d.from, d.to)
 	copied = filepath.Join(damagedDir, name)
 	path := filepath.Join(dir, copied)
 	if _, err := os.Stat(path); err == nil {
 		return copied, nil
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := makeDir(fs, filepath.Dir(path)); err != nil {
 		return "", err
 	}
 	b, err := os.ReadFile(filepath.Join(dir, d.file))

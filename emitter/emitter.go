@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -18,13 +19,18 @@ import (
 // An Emitter makes events durable and sends them to the stream. See the package
 // comment. Its methods may be called by any goroutine.
 type Emitter struct {
-	cfg   Config
-	lock  *os.File
-	wal   *wal
-	queue *queue
-	js    jetstream.JetStream // nil without a connection
+	cfg     Config
+	lock    *os.File
+	wal     *wal
+	reserve reserve
+	aside   aside
+	queue   *queue
+	js      jetstream.JetStream // nil without a connection
+
+	serverTakes atomic.Int64 // max_payload of the server, 0 before the first connection
 
 	count     counters
+	durations durations
 	troubles  troubles
 	recovered int
 
@@ -63,7 +69,7 @@ func New(cfg Config) (*Emitter, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+	if err := makeDir(cfg.FS, cfg.Dir); err != nil {
 		return nil, &DirError{Dir: cfg.Dir, Err: err}
 	}
 	held, err := lock(cfg.Dir)
@@ -86,11 +92,19 @@ func New(cfg Config) (*Emitter, error) {
 }
 
 func (e *Emitter) open() error {
+	e.cfg.reached("before-recovery")
 	rec, err := recoverWAL(e.cfg.Dir)
 	if err != nil {
 		return &DirError{Dir: e.cfg.Dir, Err: fmt.Errorf("recover WAL: %w", err)}
 	}
+	e.cfg.reached("after-recovery")
+	if err := e.openAside(); err != nil {
+		return &DirError{Dir: e.cfg.Dir, Err: err}
+	}
 	if e.cfg.Conn != nil {
+		if e.cfg.Conn.IsConnected() {
+			e.serverTakes.Store(e.cfg.Conn.MaxPayload())
+		}
 		if e.js, err = jetstream.New(e.cfg.Conn); err != nil {
 			return fmt.Errorf("open emitter: %w", err)
 		}
@@ -100,7 +114,11 @@ func (e *Emitter) open() error {
 	}
 	e.recovered = rec.records
 	e.marks.recovered(rec.files)
+	e.reserve.init(&e.cfg)
 	e.wal, err = openWAL(&e.cfg, rec)
+	if diskFull(err) && e.reserve.giveUp() {
+		e.wal, err = openWAL(&e.cfg, rec)
+	}
 	if err != nil {
 		return &DirError{Dir: e.cfg.Dir, Err: err}
 	}
@@ -114,6 +132,14 @@ func (e *Emitter) open() error {
 			"crashed_epochs", len(rec.epochs), "torn_bytes", rec.cut, "damaged", len(rec.damage))
 	}
 	s := newSequencer(e, rec.epochs)
+	e.cfg.reached("before-reserve")
+	switch err := e.reserve.make(); {
+	case diskFull(err):
+		s.spend(err)
+	case err != nil:
+		e.trouble(troubleReserve, err) // it does without: what it is for may never happen
+	}
+	e.cfg.reached("after-reserve")
 	go func() {
 		defer close(e.sequenced)
 		s.run()
@@ -129,6 +155,9 @@ func (e *Emitter) open() error {
 // lower case), metadata.tenant_uid ("default"), metadata.product,
 // metadata.version, and the application of a lifecycle event. Sequence, loggers
 // and attestation are the emitter's always.
+//
+// An event with a method Release() lends its memory: it is called once, when the
+// event is encoded, and not at all when the event is refused.
 //
 // ctx is not waited for and its end takes nothing back; it is there for what
 // wraps an emitter.
@@ -248,6 +277,9 @@ func (e *Emitter) drain(ctx context.Context) error {
 	}
 	stop()
 	<-done
+	if events, _ := e.aside.count(); err == nil && events > 0 {
+		return fmt.Errorf("close emitter: %d events wait for a server that takes them: %s", events, e.State().Troubles[troubleAside])
+	}
 	if err != nil {
 		return fmt.Errorf("close emitter: %d bytes wait in the WAL and are published by the next start: %w", e.wal.distance(e.streamed.position()), err)
 	}

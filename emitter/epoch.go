@@ -5,6 +5,7 @@ package emitter
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/ocsf"
@@ -15,33 +16,55 @@ import (
 // sequencer owns it.
 type epoch struct {
 	state epochState // after the last event that was sealed
-	// durable is where the epoch stands on stable storage: what the header of a
-	// new WAL file says.
-	durable epochState
+	// written is where it stood after the bundle that is being synced, and durable
+	// where it stands on stable storage: what the header of a new WAL file says.
+	written, durable epochState
+	// typeUID is the last event's. It is of no use after a crash: epochs begin anew.
+	typeUID int64
 	// headed is the sequence up to which a signed head was stated.
 	headed int64
+	// touched says that the bundle that is being built has events of it; used is
+	// when one had last, by the sequencer's count of bundles.
+	touched bool
+	used    int64
 }
 
 // seal makes e the next event of the epoch, as a record. The epoch moves on
 // only if that succeeds, so that an unfit event leaves no hole.
 func (p *epoch) seal(e ocsf.Event, cfg *Config) (record, error) {
-	raw, header, err := profile.SealHeader(e, profile.Link{
+	return p.sealWithin(bounds{most: cfg.MaxEventBytes}, nil, e, cfg)
+}
+
+// bounds are what an event must keep within, or is not sealed.
+type bounds struct {
+	canaries []Canary
+	most     int // bytes
+}
+
+// sealWithin is seal for an event that must keep within b. Its bytes are in room,
+// which is empty, if they fit there.
+func (p *epoch) sealWithin(b bounds, room []byte, e ocsf.Event, cfg *Config) (record, error) {
+	raw, header, err := profile.AppendSealed(room, e, profile.Link{
 		Emitter: cfg.Name, Epoch: p.state.Epoch, Sequence: p.state.Sequence + 1,
-		PrevUID: p.state.UID, PrevFingerprint: p.state.Fingerprint,
+		PrevUID: p.state.UID, PrevFingerprint: p.state.Fingerprint, PrevTypeUID: p.typeUID,
 	})
 	if err != nil {
 		return record{}, fmt.Errorf("emit event: %w: %w", ErrUnfit, err)
 	}
-	if len(raw) > cfg.MaxEventBytes {
-		return record{}, fmt.Errorf("emit event: %w: %d bytes long, the limit is %d", ErrUnfit, len(raw), cfg.MaxEventBytes)
+	if canary := sighted(b.canaries, raw); canary != nil {
+		return record{}, canary
+	}
+	if len(raw) > b.most {
+		return record{}, &tooLongError{len(raw), b.most}
 	}
 	r := record{
 		sequence: header.Sequence, epoch: header.Epoch, uid: header.MetadataUID,
-		subject: profile.Subject(cfg.Prefix, header), raw: raw,
+		subject: profile.Subject(cfg.Prefix, header), raw: slices.Clip(raw),
 	}
 	if err := errors.Join(header.Admit(), r.check(), decodeHex(&r.fingerprint, header.Fingerprint)); err != nil {
 		return record{}, fmt.Errorf("emit event: %w: %w", ErrUnfit, err)
 	}
 	p.state.Sequence, p.state.UID, p.state.Fingerprint = header.Sequence, header.MetadataUID, header.Fingerprint
+	p.typeUID = header.TypeUID
 	return r, nil
 }

@@ -9,13 +9,16 @@ import (
 
 // Why an event was not taken. A receipt's error wraps one of them.
 var (
-	// ErrBackpressure says that the queue is full. The event is counted, and a
-	// finding on the stream will state that it is missing. A caller that can
-	// refuse its own work should.
+	// ErrBackpressure says that the queue is full, or that the event's principal
+	// holds its share of it. The event is counted, and a finding on the stream
+	// will state that it is missing. A caller that can refuse its own work should.
 	ErrBackpressure = errors.New("emitter queue is full")
 	// ErrUnfit says that the event cannot be an event: it has no canonical form,
 	// lacks what every event has, or is too long. It is counted and stated too.
 	ErrUnfit = errors.New("event is unfit")
+	// ErrCanary says that the event holds what must not be recorded. An event that
+	// says so is in its place, and durable.
+	ErrCanary = errors.New("event holds a canary")
 	// ErrClosed says that the emitter was closed before the event was durable.
 	ErrClosed = errors.New("emitter is closed")
 )

@@ -12,6 +12,9 @@ import (
 
 // FS is what the WAL asks of a file system when it writes: the seam by which
 // tests make a disk fail. Reading goes to the operating system directly.
+//
+// One with a method Allocate(path string, n int64) error makes the reserve by
+// it: a new file of n bytes whose blocks are its own. Else they are written.
 type FS interface {
 	// Create makes a new file for appending; it fails if the path exists.
 	Create(path string) (File, error)
@@ -49,6 +52,32 @@ func (osFS) SyncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// makeDir makes dir, and those that it lies in, so that they outlast the power.
+func makeDir(fs FS, dir string) error {
+	_, err := os.Stat(dir)
+	made := err != nil
+	top := filepath.Dir(dir) // the first of them that is there
+	for {
+		if _, err := os.Stat(top); err == nil || top == filepath.Dir(top) {
+			break
+		}
+		top = filepath.Dir(top)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for at := filepath.Dir(dir); ; at = filepath.Dir(at) {
+		// Also when dir was there: whoever made it may have had no time for this.
+		// Then it is no fault that others' directories cannot be read.
+		if err := fs.SyncDir(at); err != nil && (made || !errors.Is(err, os.ErrPermission)) {
+			return err
+		}
+		if at == top {
+			return nil
+		}
+	}
 }
 
 // writeFile makes the file at path hold exactly the concatenation of parts, or

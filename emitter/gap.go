@@ -15,8 +15,11 @@ import (
 // Why events are refused, in gap findings.
 const (
 	reasonQueueFull = "queue_full" // they came faster than they could be written
+	reasonFairShare = "fair_share" // the same, and what room is left is for other principals
 	reasonWALFull   = "wal_full"   // the WAL may not grow further
+	reasonDiskFull  = "disk_full"  // what is left of the disk is for outcomes
 	reasonWALError  = "wal_error"  // the disk refuses
+	reasonCanary    = "canary"     // what must not be recorded, and what would say so could not be sealed
 	reasonUnfit     = "unfit"      // not encodable, incomplete or too long
 )
 
@@ -30,14 +33,22 @@ type gap struct {
 	first, last int64 // when, ms since the epoch
 }
 
+// maxGaps bounds the findings that wait to be stated, and so what a flood of
+// made-up tenants costs. Who comes too late is counted with what belongs to no
+// tenant.
+const maxGaps = 4096
+
 func (g gaps) add(key gapKey, now int64) {
+	if g[key] == nil && len(g) >= maxGaps {
+		key.tenant = profile.TenantDocket
+	}
 	one := g[key]
 	if one == nil {
-		one = &gap{first: now}
+		one = &gap{first: now, last: now}
 		g[key] = one
 	}
 	one.count++
-	one.last = now
+	one.first, one.last = min(one.first, now), max(one.last, now) // clocks jump
 }
 
 // sorted returns the keys in an order that does not depend on the map.

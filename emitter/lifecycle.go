@@ -27,8 +27,8 @@ func HeadMessage(epoch string, sequence int64, fingerprint string) []byte {
 	return fmt.Appendf(nil, "docket-head\n%s\n%d\n%s\n", epoch, sequence, fingerprint)
 }
 
-// KeyID names an emitter's public key in head events: half the SHA-256 of it,
-// in hex.
+// KeyID names an emitter's public key in start, head and stop events: half the
+// SHA-256 of it, in hex.
 func KeyID(key ed25519.PublicKey) string {
 	sum := sha256.Sum256(key)
 	return hex.EncodeToString(sum[:16])
@@ -47,9 +47,14 @@ func (s *sequencer) lifecycle(tenant string, activity ocsf.ApplicationLifecycleA
 	}
 }
 
-// startEvent opens an epoch, and closes those that a crash left open.
+// startEvent opens an epoch, and closes those that a crash left open. It names
+// the key of the epoch's heads, so that who reads one knows from its first event
+// on which key its end must be signed with. The next start may have another.
 func (s *sequencer) startEvent(tenant string, crashed []epochState) ocsf.Event {
 	docket := map[string]any{"lifecycle": "start"}
+	if s.keyID != "" {
+		docket["key"] = s.keyID
+	}
 	message := "emitter " + s.e.cfg.Name + " started"
 	if len(crashed) > 0 {
 		list := make([]any, len(crashed))

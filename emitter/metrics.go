@@ -11,10 +11,14 @@ import (
 
 const meterName = "github.com/docket-audit/docket/emitter"
 
-// measure registers the emitter's metrics. All are observed from its state when
-// somebody collects them: they cost an event nothing.
+// measure registers the emitter's metrics. Counters and gauges are observed from
+// its state when somebody collects them, durations are recorded once for each
+// group and batch: they cost an event nothing.
 func (e *Emitter) measure() error {
 	meter := e.cfg.MeterProvider.Meter(meterName)
+	if err := e.durations.register(meter); err != nil {
+		return fmt.Errorf("register emitter metrics: %w", err)
+	}
 	var instruments []metric.Observable
 	var observe []func(metric.Observer, *State)
 	var failed error
@@ -56,14 +60,29 @@ func (e *Emitter) measure() error {
 		func(*State) int64 { return e.count.streamedBytes.Load() })
 	counter("docket_emitter_publish_retries", "{batch}", "Batches that were in doubt or refused and are published again.",
 		func(s *State) int64 { return s.Retries })
+	counter("docket_emitter_resent", "{event}", "Events that a collector lacked and asked for, and JetStream acknowledged again.",
+		func(s *State) int64 { return s.Resent })
 	gauge("docket_emitter_queue", "By", "Memory that the events take which are not yet on stable storage, estimated.",
 		func(s *State) int64 { return s.QueueBytes })
+	age, err := meter.Float64ObservableGauge("docket_emitter_queue_age", metric.WithUnit("s"),
+		metric.WithDescription("How long the oldest event has waited that is not yet on stable storage."))
+	if err != nil {
+		failed = err
+	}
+	instruments = append(instruments, age)
+	observe = append(observe, func(o metric.Observer, s *State) { o.ObserveFloat64(age, s.QueueAge.Seconds()) })
 	gauge("docket_emitter_wal", "By", "Bytes of all WAL files.",
 		func(s *State) int64 { return s.WALBytes })
 	gauge("docket_emitter_wal_behind", "By", "Bytes of the WAL that JetStream has not acknowledged.",
 		func(s *State) int64 { return s.Behind })
 	gauge("docket_emitter_wal_limit", "By", "Bytes that all WAL files together may have.",
 		func(*State) int64 { return e.cfg.WALMaxBytes })
+	gauge("docket_emitter_reserve", "By", "Room on the disk that is kept for when it is full; 0 while it is given up.",
+		func(s *State) int64 { return s.ReserveBytes })
+	counter("docket_emitter_shrunk", "{event}", "Events in which digests stand for payloads that the stream would not take.",
+		func(s *State) int64 { return s.Shrunk })
+	gauge("docket_emitter_aside", "{event}", "Events that are larger than what the server takes, and wait for one that does.",
+		func(s *State) int64 { return int64(s.Aside) })
 	gauge("docket_emitter_troubles", "{trouble}", "What does not work now; the log and docket status name each.",
 		func(s *State) int64 { return int64(len(s.Troubles)) })
 	if failed != nil {

@@ -31,6 +31,9 @@ func permitted(t *testing.T) (s *natstest.Server, as func(user string, opts ...n
 	if !conf.JetStream || !conf.SyncAlways {
 		t.Error("the example's server does not sync each write")
 	}
+	if conf.MaxPayload != 8<<20 {
+		t.Errorf("the example's server takes messages of %d bytes", conf.MaxPayload)
+	}
 	s = natstest.Run(t, func(o *server.Options) { o.Accounts, o.Users = conf.Accounts, conf.Users })
 	return s, func(user string, opts ...nats.Option) *nats.Conn {
 		return s.Conn(t, append(opts, nats.UserInfo(user, "secret"), nats.CustomInboxPrefix("_INBOX."+user))...)
@@ -73,7 +76,31 @@ func TestPermissionsExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "the end of trouble", func() bool { return len(e.State().Troubles) == 0 })
+	// It is asked by the collector, and may answer.
+	q, err := stream.Question{Ranges: []stream.Range{{Epoch: at.epoch, First: 1, Last: at.sequence}}}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := collector.Conn().Request(stream.HolesSubject("gateway-0"), q, time.Minute)
+	if err != nil || !strings.Contains(string(m.Data), stream.AnswerResent) {
+		t.Errorf("answer %v, %v", m, err)
+	}
 	e.close()
+
+	// The collector takes the lease of its store, and renews it.
+	leases, err := stream.LeaseBucket(t.Context(), collector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var revision uint64
+	for range 2 {
+		if revision, err = stream.PutLease(t.Context(), leases, "lake", stream.Lease{Holder: "collector", Term: "1"}, revision); err != nil {
+			t.Fatal(err)
+		}
+		if l, err := stream.GetLease(t.Context(), leases, "lake"); err != nil || l.Revision != revision {
+			t.Fatalf("the lease is %+v, %v", l, err)
+		}
+	}
 
 	// The collector reads the stream, the subscriber its tenant.
 	if err := stream.Check(t.Context(), collector); err != nil {
@@ -88,11 +115,11 @@ func TestPermissionsExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := c.Next(jetstream.FetchMaxWait(time.Minute))
+	msg, err := c.Next(jetstream.FetchMaxWait(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.DoubleAck(within(t)); err != nil {
+	if err := msg.DoubleAck(within(t)); err != nil {
 		t.Error(err)
 	}
 	for names := s.ConsumerNames(t.Context()); ; {
@@ -151,6 +178,7 @@ func TestPermissionsAreNarrow(t *testing.T) {
 		"an emitter with its name too early":  {"gateway-0", publish("docket.activity.acme.result.allow.s.gateway-0"), false},
 		"an emitter with its name in between": {"gateway-0", publish(subject("gateway-0") + ".gateway-1"), false},
 		"an emitter sets a watermark":         {"gateway-0", publish("$KV.docket_watermarks.lake.x"), false},
+		"an emitter takes a lease":            {"gateway-0", publish("$KV.docket_leases.lake"), false},
 		"an emitter purges the stream":        {"gateway-0", publish("$JS.API.STREAM.PURGE.DOCKET"), false},
 		"an emitter reads the stream":         {"gateway-0", publish("$JS.API.CONSUMER.CREATE.DOCKET.x"), false},
 		"an emitter reads subjects":           {"gateway-0", subscribe("docket.activity.>"), false},
@@ -159,6 +187,14 @@ func TestPermissionsAreNarrow(t *testing.T) {
 		"a collector deletes the stream":      {"collector", publish("$JS.API.STREAM.DELETE.DOCKET"), false},
 		"a collector weakens the stream":      {"collector", publish("$JS.API.STREAM.UPDATE.DOCKET"), false},
 		"a subscriber reads another tenant":   {"siem-acme", subscribe("docket.activity.*.>"), false},
+		"an emitter listens to its questions": {"gateway-0", subscribe("docket.control.gateway-0.holes"), true},
+		"an emitter listens to another's":     {"gateway-0", subscribe("docket.control.gateway-1.holes"), false},
+		"an emitter listens to all questions": {"gateway-0", subscribe("docket.control.>"), false},
+		"an emitter asks another":             {"gateway-0", publish("docket.control.gateway-1.holes"), false},
+		"an emitter answers unasked":          {"gateway-0", publish("_INBOX.collector.x"), false},
+		"a collector asks an emitter":         {"collector", publish("docket.control.gateway-0.holes"), true},
+		"a collector listens for an emitter":  {"collector", subscribe("docket.control.gateway-0.holes"), false},
+		"a subscriber asks an emitter":        {"siem-acme", publish("docket.control.gateway-0.holes"), false},
 		"a subscriber publishes":              {"siem-acme", publish(subject("siem-acme")), false},
 	} {
 		t.Run(name, func(t *testing.T) {

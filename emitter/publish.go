@@ -5,7 +5,6 @@ package emitter
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -22,12 +21,16 @@ import (
 // acknowledged. So an event is never on the stream before one of the same epoch
 // with a lower sequence; repetitions aside, for on any doubt the publisher goes
 // back to the first batch that is not acknowledged and sends again from there.
+// What a store asks for is sent beside it, by the answerer.
 type publisher struct {
 	e      *Emitter
 	nc     *nats.Conn
 	reader walReader
 	out    *batcher
 	limit  int // of messages in a batch; lower where the server says so
+	// second is the right to have a batch open beside another one, which the
+	// publisher shares with the answerer.
+	second slot
 
 	// lost is closed when the connection goes down; replaced when it is up.
 	lostMu sync.Mutex
@@ -48,10 +51,11 @@ func (e *Emitter) publish(ctx context.Context) {
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	p := &publisher{e: e, nc: e.cfg.Conn, reader: walReader{w: e.wal}, limit: batchMessages, lost: make(chan struct{}), doubt: true}
+	p := &publisher{e: e, nc: e.cfg.Conn, reader: walReader{w: e.wal}, limit: batchMessages, second: newSlot(), lost: make(chan struct{}), doubt: true}
 	defer p.reader.close()
 	wg.Go(func() { e.watchWatermarks(ctx, e.js) })
 	wg.Go(func() { p.watchStatus(ctx) })
+	wg.Go(func() { p.answer(ctx) })
 	wait := backoff{first: 50 * time.Millisecond, most: 5 * time.Second}
 	for ctx.Err() == nil {
 		err := p.ready(ctx)
@@ -140,12 +144,11 @@ func (p *publisher) ready(ctx context.Context) error {
 	if err := stream.Check(checking, p.e.js, stream.Replicas(p.e.cfg.Replicas)); err != nil {
 		return err
 	}
-	if most, need := p.nc.MaxPayload(), int64(p.e.cfg.MaxEventBytes)+messageOverhead; most < need {
-		return &stream.WeakerError{Stream: stream.Declared().Stream.Name, Differences: []stream.Difference{{
-			Field: "max_payload of the server", Found: fmt.Sprint(most), Wanted: fmt.Sprint(need),
-		}}}
-	}
 	p.e.trouble(troubleStream, nil)
+	p.e.serverTakes.Store(p.nc.MaxPayload())
+	if err := p.sendAside(ctx); err != nil {
+		return err
+	}
 	p.checked = true
 	return ctx.Err()
 }
@@ -165,12 +168,21 @@ func (p *publisher) pump(ctx context.Context, worked func()) error {
 	lost := p.lostSoon()
 	at := p.e.streamed.position()
 	var open *batch // committed, not acknowledged
-	defer func() { p.out.abandon(open) }()
+	second := false // whether another one may be staged beside it
+	defer func() {
+		p.out.abandon(open)
+		if second {
+			p.second.give()
+		}
+	}()
 	for ctx.Err() == nil {
 		more := p.e.spooled.changed.changed()
-		next, err := p.read(&at, open == nil)
-		if err != nil {
-			return err
+		var next *batch
+		if second = open != nil && p.second.try(); second || open == nil {
+			var err error
+			if next, err = p.read(&at, open == nil); err != nil {
+				return err
+			}
 		}
 		if next != nil {
 			p.e.cfg.reached("before-publish")
@@ -186,6 +198,10 @@ func (p *publisher) pump(ctx context.Context, worked func()) error {
 			}
 			open = nil
 			worked()
+		}
+		if second {
+			second = false
+			p.second.give()
 		}
 		switch {
 		case next != nil:
@@ -231,9 +247,14 @@ func (p *publisher) read(at *position, few bool) (*batch, error) {
 		*at = c.next
 		// What an earlier start sent is sent again, whoever says to have it: what
 		// was acknowledged then is not known, and a store takes no event twice.
-		if len(c.records) > 0 {
-			p.e.marks.sending(c.records)
-			return p.out.begin(c.records, c.next), nil
+		records, err := p.fit(c.records)
+		if err != nil {
+			*at = stood
+			return nil, err
+		}
+		if len(records) > 0 {
+			p.e.marks.sending(records)
+			return p.out.begin(records, c.next), nil
 		}
 		if c.next == stood {
 			return nil, nil
@@ -249,16 +270,18 @@ func (p *publisher) acknowledge(ctx context.Context, b *batch, lost <-chan struc
 	if err := p.out.settle(ctx, b, lost); err != nil {
 		return err
 	}
+	p.e.cfg.reached("before-ack")
 	p.doubt = false
 	p.e.trouble(troublePublish, nil)
-	p.e.cfg.reached("after-ack")
 	size := 0
 	for i := range b.records {
 		size += len(b.records[i].raw)
 	}
 	p.e.count.streamed.Add(int64(len(b.records)))
 	p.e.count.streamedBytes.Add(int64(size))
+	p.e.durations.streamed(b.next)
 	p.e.streamed.advance(b.next)
+	p.e.cfg.reached("after-ack")
 	p.e.trim()
 	return nil
 }

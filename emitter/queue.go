@@ -5,6 +5,7 @@ package emitter
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/ocsf"
@@ -15,7 +16,9 @@ import (
 type group struct {
 	emitter *Emitter
 	events  []ocsf.Event // the sequencer's once taken; emptied by it
-	weights []int64
+	charges []charge
+
+	since time.Time // when the first was offered
 
 	// settled is closed when the fate of every event is known; what follows is
 	// written by the sequencer before and by nobody after.
@@ -47,55 +50,87 @@ const groupEvents = 512
 // and counts what it had to refuse.
 type queue struct {
 	emitter *Emitter
-	limit   int64
 
-	mu      sync.Mutex // guards what follows
-	groups  []*group   // the last one may still grow
-	bytes   int64      // weight of all events that are not yet durable
-	gaps    gaps
-	reason  string // why the queue is full when it is
-	closed  bool
-	offered int64
-	refused int64
+	mu       sync.Mutex // guards what follows
+	groups   []*group   // the last one may still grow
+	open     []*group   // those and the ones that were taken and are not settled
+	ordinary pool
+	outcomes pool // an outcome's operation is past refusing: it has room of its own beside
+	gaps     gaps
+	reason   string // why the queue is full when it is
+	full     bool   // the disk is: nothing but outcomes is taken
+	closed   bool
+	offered  int64
+	refused  int64
 
 	wake chan struct{} // has an element when there is something to take
 }
 
+// outcomeShare says what part of a queue is for outcomes alone: one in so many.
+const outcomeShare = 4
+
 func newQueue(e *Emitter, limit int64) *queue {
-	return &queue{emitter: e, limit: limit, gaps: gaps{}, reason: reasonQueueFull, wake: make(chan struct{}, 1)}
+	return &queue{
+		emitter: e, ordinary: newPool(limit - limit/outcomeShare), outcomes: newPool(limit / outcomeShare),
+		gaps: gaps{}, reason: reasonQueueFull, wake: make(chan struct{}, 1),
+	}
 }
 
-// offer takes e if there is room.
+// offer takes e if there is room for whose it is.
 func (q *queue) offer(e ocsf.Event) Receipt {
 	w := weigh(e)
-	limit := q.limit
-	meta := &e.Common().Metadata
-	if meta.EventCode == profile.KindOutcome {
-		limit *= 2
-	}
+	b := e.Common()
+	key := accountOf(b)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
-		return Receipt{err: fmt.Errorf("emit event: %w", ErrClosed)}
+		return Receipt{err: errClosed}
 	}
 	q.offered++
-	if q.bytes+w > limit {
-		q.refuse(meta.TenantUID, q.reason)
-		q.signal()
-		return Receipt{err: fmt.Errorf("emit event: %w", ErrBackpressure)}
+	outcome := b.Metadata.EventCode == profile.KindOutcome
+	if q.full && !outcome {
+		q.refuse(key.tenant, reasonDiskFull) // stated when the sequencer comes round: one finding for many
+		return Receipt{err: errDisk}
 	}
-	q.bytes += w
+	c, refused := q.ordinary.admit(key, w)
+	if outcome && refused != admitted {
+		c, refused = q.outcomes.admit(key, w)
+	}
+	switch refused {
+	case refusedFull:
+		q.refuse(key.tenant, q.reason)
+		q.signal()
+		return Receipt{err: errFull}
+	case refusedShare:
+		reason := q.reason
+		if reason == reasonQueueFull {
+			reason = reasonFairShare // else what stops everybody is what to tell
+		}
+		q.refuse(key.tenant, reason)
+		q.signal()
+		return Receipt{err: errShare}
+	}
 	n := len(q.groups)
 	if n == 0 || len(q.groups[n-1].events) >= groupEvents {
-		q.groups = append(q.groups, &group{emitter: q.emitter, settled: make(chan struct{})})
+		g := &group{emitter: q.emitter, since: time.Now(), settled: make(chan struct{})}
+		q.groups, q.open = append(q.groups, g), append(q.open, g)
 		n++
 	}
 	g := q.groups[n-1]
 	g.events = append(g.events, e)
-	g.weights = append(g.weights, w)
+	g.charges = append(g.charges, c)
 	q.signal()
 	return Receipt{group: g, index: len(g.events) - 1}
 }
+
+// What refused events' receipts say. They are made once: an emitter that is
+// flooded has better things to do.
+var (
+	errClosed = fmt.Errorf("emit event: %w", ErrClosed)
+	errFull   = fmt.Errorf("emit event: %w", ErrBackpressure)
+	errDisk   = fmt.Errorf("emit event: %w: the disk is", ErrBackpressure)
+	errShare  = fmt.Errorf("emit event: %w: this principal's share of it is used up", ErrBackpressure)
+)
 
 // refuse counts an event that is not taken. mu is held.
 func (q *queue) refuse(tenant, reason string) {
@@ -106,11 +141,18 @@ func (q *queue) refuse(tenant, reason string) {
 	q.gaps.add(gapKey{tenant, reason}, q.emitter.cfg.Now().UnixMilli())
 }
 
-// refuseUnfit counts an event that was taken and turned out to be none.
-func (q *queue) refuseUnfit(tenant string) {
+// refuseTaken counts an event that was taken and turned out to be none.
+func (q *queue) refuseTaken(tenant, reason string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.refuse(tenant, reasonUnfit)
+	q.refuse(tenant, reason)
+}
+
+// refuseStated counts one that an event of its own states.
+func (q *queue) refuseStated() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.refused++
 }
 
 // signal wakes the sequencer. mu may be held: it never blocks.
@@ -132,11 +174,24 @@ func (q *queue) take() (groups []*group, stated gaps, closed bool) {
 	return groups, stated, q.closed
 }
 
-// release takes the weight of events off that are durable or gone.
-func (q *queue) release(weight int64) {
+// settle forgets groups whose fate is known: the oldest that are open. What they
+// took is given back first, for who is told may offer more.
+func (q *queue) settle(charges []charge, groups int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.bytes -= weight
+	for _, c := range charges {
+		c.release()
+	}
+	clear(q.open[:groups])
+	q.open = q.open[groups:]
+}
+
+// age returns how long the oldest event waits. mu is held.
+func (q *queue) age(now time.Time) time.Duration {
+	if len(q.open) == 0 {
+		return 0
+	}
+	return now.Sub(q.open[0].since)
 }
 
 // blame says why the queue is going to be full.
@@ -144,6 +199,13 @@ func (q *queue) blame(reason string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.reason = reason
+}
+
+// shut says whether nothing but outcomes is taken.
+func (q *queue) shut(full bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.full = full
 }
 
 func (q *queue) close() {
@@ -156,7 +218,7 @@ func (q *queue) close() {
 // weigh estimates what an event takes in memory, from its text, without
 // encoding it.
 func weigh(e ocsf.Event) int64 {
-	const fixed = 1024 // an event without payload, and its encoding
+	const fixed = 3 << 10 // an event without payload: its struct is half of it, and what that points to
 	b := e.Common()
 	n := int64(fixed + len(b.Message) + len(b.StatusDetail))
 	for k, v := range b.Unmapped {

@@ -147,37 +147,49 @@ func TestConservation(t *testing.T) {
 	}
 }
 
-// An outcome's operation is past refusing: it finds room where others do not.
-func TestOutcomesMayTakeTwice(t *testing.T) {
-	fs := new(faultFS)
-	gate := make(chan struct{})
-	e, err := New(Config{Dir: t.TempDir(), Name: "gateway-0", QueueBytes: 20 << 10, FS: fs})
-	if err != nil {
-		t.Fatal(err)
-	}
-	fs.set(func(op, _ string) (error, bool) {
-		if op == "sync" {
-			<-gate
+// An outcome's operation is past refusing: it finds room where others do not, and
+// no less of it where there are no others. All together keep within the limit.
+func TestRoomForOutcomes(t *testing.T) {
+	const limit = 200 << 10
+	for _, first := range []string{profile.KindResult, ""} {
+		fs := new(faultFS)
+		gate := make(chan struct{})
+		e, err := New(Config{Dir: t.TempDir(), Name: "gateway-0", QueueBytes: limit, FS: fs})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return nil, false
-	})
-	fill := func(kind string) (n int) {
-		for {
-			ev := event("acme", "")
-			ev.Metadata.EventCode = kind
-			if errors.Is(e.Emit(t.Context(), ev).err, ErrBackpressure) {
-				return n
+		fs.set(func(op, _ string) (error, bool) {
+			if op == "sync" {
+				<-gate
 			}
-			n++
+			return nil, false
+		})
+		fill := func(kind string) (n int) {
+			for refused := 0; refused < 20; { // each of another principal
+				ev := event("acme", "")
+				ev.Metadata.EventCode, ev.Actor.User.UID = kind, fmt.Sprint("user-", n%17, refused)
+				if errors.Is(e.Emit(t.Context(), ev).err, ErrBackpressure) {
+					refused++
+				} else {
+					n++
+				}
+			}
+			return n
 		}
-	}
-	results, outcomes := fill(profile.KindResult), fill(profile.KindOutcome)
-	if results == 0 || outcomes < results-1 || outcomes > results+1 {
-		t.Errorf("room for %d results and then %d outcomes", results, outcomes)
-	}
-	close(gate)
-	if err := e.Close(within(t)); err != nil {
-		t.Fatal(err)
+		results := 0
+		if first != "" {
+			results = fill(first)
+		}
+		outcomes := fill(profile.KindOutcome)
+		held := e.State().QueueBytes
+		each := weigh(event("acme", ""))
+		if all := int64(results + outcomes); held > limit || held < limit-4*each || results > 0 && (all/4-int64(outcomes) > 1 || int64(outcomes)-all/4 > 1) {
+			t.Errorf("room for %d results and then %d outcomes: %d bytes of %d", results, outcomes, held, limit)
+		}
+		close(gate)
+		if err := e.Close(within(t)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

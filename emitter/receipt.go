@@ -46,6 +46,9 @@ func (r Receipt) Streamed(ctx context.Context) error {
 	}
 	e, end := r.group.emitter, r.group.end
 	err := e.streamed.changed.wait(ctx, func() bool { return e.streamed.position().compare(end) >= 0 })
+	if at := r.group.places[r.index]; err == nil && e.aside.has(at) {
+		err = e.aside.changed.wait(ctx, func() bool { return !e.aside.has(at) })
+	}
 	if err != nil {
 		return fmt.Errorf("wait until streamed: %w", err)
 	}

@@ -29,6 +29,7 @@ func TestOwnEventsAreOCSF(t *testing.T) {
 			// A sequencer beside the emitter's own, whose events go nowhere.
 			s := newSequencer(e, nil)
 			p := &epoch{state: epochState{Epoch: newUID(), Tenant: "acme"}}
+			prev := int64(0)
 			crashed := []epochState{{Epoch: newUID(), Tenant: "acme", Sequence: 7, UID: newUID(), Fingerprint: KeyID(pub) + KeyID(pub)}}
 			for _, c := range []struct {
 				what string
@@ -55,6 +56,8 @@ func TestOwnEventsAreOCSF(t *testing.T) {
 					t.Fatal(err)
 				}
 				wantClean(t, c.what, version, r.raw)
+				wantPrevType(t, c.what, version, r.raw, prev)
+				prev = p.typeUID
 				if c.what == "head" || c.what == "stop" {
 					wantHead(t, pub, r.raw, head)
 				}
@@ -78,6 +81,26 @@ func wantClean(t *testing.T, what, version string, raw []byte) {
 	}
 	if got := d.Common().Metadata.Version; got != version {
 		t.Errorf("%s is of version %q", what, got)
+	}
+}
+
+// wantPrevType checks that an event names the type of the one before where its
+// version has a place for that.
+func wantPrevType(t *testing.T, what, version string, raw []byte, prev int64) {
+	t.Helper()
+	d, err := ocsf.Decode(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := int64(0)
+	if list := d.Common().AttestationList; len(list) == 1 && list[0].PrevEvent != nil {
+		got = int64(list[0].PrevEvent.TypeUID)
+	}
+	if version == ocsf.DefaultVersion {
+		prev = 0
+	}
+	if got != prev {
+		t.Errorf("%s names type %d before it, want %d", what, got, prev)
 	}
 }
 

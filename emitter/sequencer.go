@@ -3,7 +3,7 @@
 package emitter
 
 import (
-	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,31 +14,33 @@ import (
 )
 
 // A sequencer turns events into records: one goroutine, which alone knows where
-// the epochs stand and alone writes to the WAL. Everything that waits when it
-// comes round is one group: while it syncs, the next group gathers.
+// the epochs stand and alone writes to the WAL. What waits when it comes round goes
+// into one bundle: while that is synced, the next one is sealed.
 type sequencer struct {
 	e     *Emitter
 	keyID string
 
-	// crashed are the epochs of earlier starts that nobody closed yet, by tenant.
+	// crashed are the epochs of earlier starts that nobody closes yet, by tenant.
 	// They stay in every WAL header until the event that closes them is durable.
 	crashed map[string][]epochState
 	epochs  map[string]*epoch // by tenant
+	most    int               // of epochs
+	bundles int64             // written so far
 
-	// The group being built.
-	records []record
-	bytes   int64
-	opened  []string // tenants whose crashed epochs it closes
-	groups  []*group // of callers, whose last event is in it
-	weight  int64    // of the callers' events in it, to be released
-	dead    error    // the WAL was given up: nothing is written any more
+	next  *bundle    // that is being built
+	under *bundle    // that is being synced, nil when none is; the next one after it
+	spare *bundle    // neither
+	done  chan error // how the sync of under ended
+	dead  error      // the WAL was given up: nothing is written any more
+
+	refill *time.Ticker // while the reserve waits to be made
 }
 
-// writeBytes bounds a group: more would make its first event wait.
-const writeBytes = 4 << 20
-
 func newSequencer(e *Emitter, crashed []epochState) *sequencer {
-	s := &sequencer{e: e, crashed: map[string][]epochState{}, epochs: map[string]*epoch{}}
+	s := &sequencer{
+		e: e, crashed: map[string][]epochState{}, epochs: map[string]*epoch{}, most: maxEpochs,
+		next: new(bundle), spare: new(bundle), done: make(chan error, 1),
+	}
 	if e.cfg.Key != nil {
 		s.keyID = KeyID(publicKey(e.cfg.Key))
 	}
@@ -58,15 +60,19 @@ func (s *sequencer) run() {
 		}
 	}
 	s.notices()
-	s.flush()
+	s.begin()
 	tick := time.NewTicker(s.e.cfg.HeadInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-s.e.queue.wake:
 		case <-s.e.noticed:
+		case err := <-s.done:
+			s.synced(err)
 		case <-tick.C:
-			s.heads(1)
+			s.heads(slices.Collect(maps.Values(s.epochs)), 1)
+		case <-s.refilling():
+			s.restore()
 		}
 		groups, gaps, closed := s.e.queue.take()
 		for _, g := range groups {
@@ -75,13 +81,13 @@ func (s *sequencer) run() {
 		s.notices()
 		s.custody()
 		s.gaps(gaps)
-		s.heads(s.e.cfg.HeadEvery)
+		s.heads(slices.Clone(s.next.touched), s.e.cfg.HeadEvery)
 		if closed {
 			s.stop()
 			s.flush()
 			return
 		}
-		s.flush()
+		s.begin()
 	}
 }
 
@@ -90,38 +96,55 @@ func (s *sequencer) sequence(g *group) {
 	g.places = make([]place, len(g.events))
 	for i, e := range g.events {
 		g.events[i] = nil // its memory is free once it is encoded
-		s.weight += g.weights[i]
+		s.next.charges = append(s.next.charges, g.charges[i])
 		if s.dead != nil {
 			g.err = s.dead
 			continue
 		}
-		p, err := s.put(e, 0)
+		p, err := s.put(e, 0, s.e.cfg.Canaries)
 		if err != nil {
 			if g.unfit == nil {
 				g.unfit = map[int]error{}
 			}
 			g.unfit[i] = err
-			s.e.queue.refuseUnfit(e.Common().Metadata.TenantUID)
+			s.refuse(e, err)
 			continue
 		}
+		giveBack(e)
 		g.places[i] = place{p.state.Epoch, p.state.Sequence}
 		s.e.count.sequenced.Add(1)
-		if s.bytes >= writeBytes && i < len(g.events)-1 {
-			s.flush()
+		if s.next.bytes >= bundleBytes && i < len(g.events)-1 {
+			s.makeWay()
 		}
 	}
-	s.groups = append(s.groups, g)
-	if s.bytes >= writeBytes {
-		s.flush()
+	s.next.groups = append(s.next.groups, g)
+	if s.next.bytes >= bundleBytes {
+		s.makeWay()
 	}
 }
 
-// put makes e the next event of its tenant's epoch.
-func (s *sequencer) put(e ocsf.Event, flags byte) (*epoch, error) {
+// refuse states that an event which was taken is none.
+func (s *sequencer) refuse(e ocsf.Event, err error) {
+	reason := reasonUnfit
+	var canary *canaryError
+	if errors.As(err, &canary) {
+		if s.replace(e, canary) {
+			s.e.queue.refuseStated()
+			s.e.count.declared.Add(1)
+			return
+		}
+		reason = reasonCanary
+	}
+	s.e.queue.refuseTaken(e.Common().Metadata.TenantUID, reason)
+}
+
+// put makes e the next event of its tenant's epoch, unless one of canaries is in
+// it.
+func (s *sequencer) put(e ocsf.Event, flags byte, canaries []Canary) (*epoch, error) {
 	s.complete(e)
 	p, err := s.epoch(e.Common().Metadata.TenantUID)
 	if err == nil {
-		err = s.seal(p, e, flags)
+		err = s.seal(p, e, flags, canaries)
 	}
 	return p, err
 }
@@ -151,14 +174,24 @@ func (s *sequencer) complete(e ocsf.Event) {
 	}
 }
 
-func (s *sequencer) seal(p *epoch, e ocsf.Event, flags byte) error {
-	r, err := p.seal(e, &s.e.cfg)
+func (s *sequencer) seal(p *epoch, e ocsf.Event, flags byte, canaries []Canary) error {
+	within := bounds{canaries, s.e.longest()}
+	room := s.next.room()
+	r, err := p.sealWithin(within, room, e, &s.e.cfg)
+	var long *tooLongError
+	if errors.As(err, &long) && shrink(e, long.why()) {
+		s.e.count.shrunk.Add(1)
+		r, err = p.sealWithin(within, room, e, &s.e.cfg)
+	}
 	if err != nil {
 		return err
 	}
 	r.flags = flags
-	s.records = append(s.records, r)
-	s.bytes += r.size()
+	if p.used = s.bundles; !p.touched {
+		p.touched = true
+		s.next.touched = append(s.next.touched, p)
+	}
+	s.next.add(r)
 	return nil
 }
 
@@ -168,7 +201,7 @@ func (s *sequencer) own(e ocsf.Event, flags byte) bool {
 	if s.dead != nil {
 		return false
 	}
-	if _, err := s.put(e, flags); err != nil {
+	if _, err := s.put(e, flags, nil); err != nil {
 		s.e.cfg.Logger.Error("an event of the emitter itself is unfit", "error", err)
 		return false
 	}
@@ -182,125 +215,31 @@ func (s *sequencer) epoch(tenant string) (*epoch, error) {
 	if p := s.epochs[tenant]; p != nil {
 		return p, nil
 	}
+	if len(s.e.cfg.Canaries) > 0 { // or the start event would be the first to tell
+		if name, err := ocsf.EncodeValue(tenant); err != nil {
+			return nil, fmt.Errorf("open epoch: %w: %w", ErrUnfit, err)
+		} else if canary := sighted(s.e.cfg.Canaries, name); canary != nil {
+			return nil, canary
+		}
+	}
 	p := &epoch{state: epochState{Epoch: s.e.cfg.NewUID(), Tenant: tenant}}
 	start := s.startEvent(tenant, s.crashed[tenant])
 	s.complete(start)
-	if err := s.seal(p, start, flagOpens); err != nil {
+	if err := s.seal(p, start, flagOpens, nil); err != nil {
 		return nil, fmt.Errorf("open epoch: %w", err)
 	}
 	s.e.count.own.Add(1)
+	s.retire()
 	s.epochs[tenant] = p
-	s.opened = append(s.opened, tenant)
+	s.next.closed = append(s.next.closed, s.crashed[tenant]...)
+	delete(s.crashed, tenant)
 	return p, nil
-}
-
-// states is what the header of a new WAL file says of the open epochs.
-func (s *sequencer) states() []epochState {
-	var list []epochState
-	for _, crashed := range s.crashed {
-		list = append(list, crashed...)
-	}
-	for _, p := range s.epochs {
-		if p.durable.Sequence > 0 {
-			list = append(list, p.durable)
-		}
-	}
-	slices.SortFunc(list, func(a, b epochState) int { return cmp.Compare(a.Epoch, b.Epoch) })
-	return list
-}
-
-// flush makes the group durable and tells those who wait for it.
-func (s *sequencer) flush() {
-	if len(s.records) > 0 && s.dead == nil {
-		s.room()
-		if len(s.records) > 0 { // making room may have written them
-			s.write()
-		}
-	}
-	s.e.queue.release(s.weight) // first: who is told may offer more
-	for _, g := range s.groups {
-		if g.err == nil {
-			g.err = s.dead
-		}
-		g.end = s.e.spooled.position()
-		close(g.settled)
-	}
-	clear(s.groups)
-	s.groups, s.weight = s.groups[:0], 0
-}
-
-// write appends the group until it is on stable storage, or the emitter's time
-// is up.
-func (s *sequencer) write() {
-	s.e.cfg.reached("before-append")
-	wait := backoff{first: 20 * time.Millisecond, most: 2 * time.Second}
-	for {
-		end, err := s.e.wal.append(s.records, s.states)
-		if err == nil {
-			s.e.trouble(troubleWAL, nil)
-			s.written(end)
-			return
-		}
-		// The records wait here, their receipts stay open, and callers decide by
-		// their contexts how long that is bearable.
-		s.e.trouble(troubleWAL, err)
-		s.e.queue.blame(reasonWALError)
-		select {
-		case <-time.After(wait.next()):
-		case <-s.e.giveUp:
-			s.dead = fmt.Errorf("%w: %w", ErrClosed, err)
-			return
-		}
-	}
-}
-
-func (s *sequencer) written(end position) {
-	s.e.queue.blame(reasonQueueFull)
-	for i := range s.records {
-		s.e.count.spooledBytes.Add(int64(len(s.records[i].raw)))
-	}
-	s.e.count.spooled.Add(int64(len(s.records)))
-	for _, p := range s.epochs {
-		p.durable = p.state
-		s.e.epochs.set(p.state.Epoch, p.state.Sequence)
-	}
-	for _, tenant := range s.opened {
-		delete(s.crashed, tenant)
-	}
-	clear(s.records)
-	s.records, s.opened, s.bytes = s.records[:0], s.opened[:0], 0
-	s.e.cfg.reached("after-sync")
-	s.e.spooled.advance(end)
 }
 
 // notices states what the other goroutines found out.
 func (s *sequencer) notices() {
 	for _, n := range s.e.takeNotices() {
 		s.own(s.damageEvent(n), 0)
-	}
-}
-
-// room waits until the WAL may grow by the group. A closing emitter writes what
-// it has taken.
-func (s *sequencer) room() {
-	for {
-		changed := s.e.trimmed.changed()
-		bytes, files := s.e.wal.size()
-		if bytes+s.bytes <= s.e.cfg.WALMaxBytes || files == 1 || s.e.closing() {
-			s.e.trouble(troubleFull, nil)
-			return
-		}
-		s.e.queue.blame(reasonWALFull)
-		s.e.trouble(troubleFull, fmt.Errorf("the WAL has %d bytes in %d files, and the limit is %d", bytes, files, s.e.cfg.WALMaxBytes))
-		if s.giveUpFiles() {
-			continue
-		}
-		select {
-		case <-changed:
-		case <-s.e.streamed.changed.changed():
-		case <-s.e.stopping:
-		case <-time.After(time.Second):
-		}
 	}
 }
 
@@ -316,14 +255,14 @@ func (s *sequencer) gaps(g gaps) {
 	}
 }
 
-// heads states the signed head of each epoch that has grown by least events.
-func (s *sequencer) heads(least int64) {
+// heads states the signed head of each of epochs that has grown by least events.
+func (s *sequencer) heads(epochs []*epoch, least int64) {
 	if s.e.cfg.Key == nil || s.dead != nil {
 		return
 	}
-	for _, tenant := range slices.Sorted(maps.Keys(s.epochs)) {
-		p := s.epochs[tenant]
-		if p.state.Sequence-p.headed < least {
+	slices.SortFunc(epochs, byTenant)
+	for _, p := range epochs {
+		if p.state.Sequence-p.headed < least || s.epochs[p.state.Tenant] != p {
 			continue
 		}
 		if s.own(s.headEvent(p), 0) {

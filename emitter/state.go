@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A State is how an emitter does, for people and for health checks.
@@ -14,13 +15,19 @@ type State struct {
 	Dir       string `json:"dir"`
 	Connected bool   `json:"connected"` // to NATS
 	// Troubles are what does not work now, by what it is about: wal, full,
-	// stream, publish, watermarks, trim, ahead. Each ends in "; hint: ..." where there
+	// reserve, stream, publish, aside, watermarks, trim, ahead. Each ends in "; hint: ..." where there
 	// is one.
 	Troubles map[string]string `json:"troubles,omitempty"`
 
 	QueueBytes int64 `json:"queue_bytes"`
-	WALBytes   int64 `json:"wal_bytes"`
-	WALFiles   int   `json:"wal_files"`
+	// QueueAge is how long the oldest event has waited that is not yet on stable
+	// storage.
+	QueueAge time.Duration `json:"queue_age_ns"`
+	WALBytes int64         `json:"wal_bytes"`
+	WALFiles int           `json:"wal_files"`
+	// ReserveBytes is the room that is kept for a full disk; 0 when it was given
+	// up because the disk is.
+	ReserveBytes int64 `json:"reserve_bytes"`
 	// Behind is how many WAL bytes JetStream has not acknowledged.
 	Behind int64 `json:"behind_bytes"`
 	// Recovered is how many events of earlier starts were found.
@@ -34,6 +41,11 @@ type State struct {
 	Spooled   int64 `json:"spooled"`
 	Streamed  int64 `json:"streamed"` // repetitions included
 	Retries   int64 `json:"retries"`
+	Resent    int64 `json:"resent"` // of the streamed, those that a collector asked for
+	// Shrunk are those in which digests stand for payloads that the stream would
+	// not take; Aside are those that wait for a server that takes them.
+	Shrunk int64 `json:"shrunk"`
+	Aside  int   `json:"aside"`
 
 	// Epochs are those of this start, each with its last sequence on stable
 	// storage: what a store has to come to.
@@ -44,8 +56,10 @@ type State struct {
 const (
 	troubleWAL        = "wal"
 	troubleFull       = "full"
+	troubleReserve    = "reserve"
 	troubleStream     = "stream"
 	troublePublish    = "publish"
+	troubleAside      = "aside"
 	troubleWatermarks = "watermarks"
 	troubleTrim       = "trim"
 	troubleAhead      = "ahead" // a watermark is
@@ -55,6 +69,7 @@ const (
 type counters struct {
 	sequenced, declared, own    atomic.Int64
 	spooled, streamed, retries  atomic.Int64
+	shrunk, resent              atomic.Int64
 	spooledBytes, streamedBytes atomic.Int64
 }
 
@@ -94,11 +109,12 @@ func (e *Emitter) State() State {
 		Name: e.cfg.Name, Dir: e.cfg.Dir, Recovered: e.recovered, Troubles: map[string]string{},
 		Connected: e.cfg.Conn != nil && e.cfg.Conn.IsConnected(),
 		Sequenced: e.count.sequenced.Load(), Declared: e.count.declared.Load(), Own: e.count.own.Load(),
-		Spooled: e.count.spooled.Load(), Streamed: e.count.streamed.Load(), Retries: e.count.retries.Load(),
+		Spooled: e.count.spooled.Load(), Streamed: e.count.streamed.Load(), Retries: e.count.retries.Load(), Resent: e.count.resent.Load(),
 		Epochs: e.epochs.all(),
 	}
 	e.queue.mu.Lock()
-	s.Offered, s.Refused, s.QueueBytes = e.queue.offered, e.queue.refused, e.queue.bytes
+	s.Offered, s.Refused, s.QueueBytes = e.queue.offered, e.queue.refused, e.queue.ordinary.bytes+e.queue.outcomes.bytes
+	s.QueueAge = e.queue.age(time.Now())
 	e.queue.mu.Unlock()
 	e.troubles.mu.Lock()
 	for about, what := range e.troubles.by {
@@ -106,6 +122,9 @@ func (e *Emitter) State() State {
 	}
 	e.troubles.mu.Unlock()
 	s.WALBytes, s.WALFiles = e.wal.size()
+	s.Shrunk = e.count.shrunk.Load()
+	s.Aside, _ = e.aside.count()
+	s.ReserveBytes = e.reserve.held.Load()
 	s.Behind = e.wal.distance(e.streamed.position())
 	return s
 }

@@ -218,15 +218,6 @@ func TestSmallerBatches(t *testing.T) {
 	}
 }
 
-func TestServerThatTakesTooLittle(t *testing.T) {
-	s := natstest.Run(t, func(o *server.Options) { o.MaxPayload = 64 << 10 })
-	if err := stream.Apply(t.Context(), s.JetStream(t)); err != nil {
-		t.Fatal(err)
-	}
-	e := start(t, t.TempDir(), s.Conn(t))
-	until(t, "trouble", func() bool { return strings.Contains(e.State().Troubles[troubleStream], "max_payload") })
-}
-
 // Watermarks resolve Stored and delete WAL files. What lies in the others is
 // sent again by the next start, which takes nobody's word for what is on the
 // stream.

@@ -186,6 +186,7 @@ func (e *Emitter) drop(files []*walFile) {
 	}
 	e.cfg.reached("before-trim")
 	err := e.wal.remove(files)
+	e.cfg.reached("after-trim")
 	e.trouble(troubleTrim, err)
 	e.trimmed.notify()
 }
@@ -193,7 +194,10 @@ func (e *Emitter) drop(files []*walFile) {
 // custody gives files up when the WAL is nearly full.
 func (s *sequencer) custody() {
 	bytes, _ := s.e.wal.size()
-	if bytes+s.bytes > s.e.cfg.WALMaxBytes/4*3 {
+	if s.under != nil {
+		bytes += s.under.bytes
+	}
+	if bytes+s.next.bytes > s.e.cfg.WALMaxBytes/4*3 {
 		s.giveUpFiles()
 	}
 }
@@ -221,13 +225,14 @@ func (s *sequencer) giveUpFiles() bool {
 			s.own(s.custodyEvent(s.tenantOf(epoch), epoch, last[epoch]), 0)
 		}
 	}
-	// What was gathered goes with them and may pass the limit by one group: it is
+	// What was gathered goes with them and may pass the limit by one bundle: it is
 	// what makes room.
-	if len(s.records) > 0 {
-		s.write()
-		if s.dead != nil {
-			return false
-		}
+	s.await()
+	if len(s.next.records) > 0 && s.dead == nil {
+		s.append(s.next)
+	}
+	if s.dead != nil {
+		return false
 	}
 	e.trimming.Lock()
 	defer e.trimming.Unlock()

@@ -15,9 +15,11 @@ import (
 // The WAL on disk. All integers are little-endian, all checksums CRC-32C.
 //
 // A directory holds files NUMBER.wal, twelve decimal digits, counting up from 1
-// for ever. A file is a header and then records, nothing between and nothing
-// padded. It is written under a temporary name, synced and renamed, so that a
-// file of that name has a whole header unless the disk lost it.
+// for ever; beside them lie lock, reserve (see reserve.go), damaged/ with copies
+// of what could not be read, and aside/ with events that no server took yet, each
+// a file of one record. A WAL file is a header and then records, nothing between
+// and nothing padded. It is written under a temporary name, synced and renamed, so
+// that a file of that name has a whole header unless the disk lost it.
 //
 //	header
 //	  0  8  "DOCKETW1"
@@ -42,7 +44,8 @@ import (
 // Records that were written and synced together are a group. A group is begun
 // only when the one before it is on stable storage. That tells a torn tail from
 // damage: a bad place with a group that begins behind it held acknowledged
-// events, the rest of a file behind a bad place without one did not.
+// events. One without is in the last group: it is torn when it looks as a write
+// that was cut off leaves it (see torn), and then the end; else damage, too.
 //
 // After a write or a sync that failed nobody knows what is on the disk. The
 // file is given up: a new one, whose header says how much of the old one counts

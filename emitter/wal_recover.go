@@ -3,6 +3,7 @@
 package emitter
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -55,6 +56,9 @@ func recoverWAL(dir string) (*recovery, error) {
 	return rec, nil
 }
 
+// maxNumber bounds the number of a file: a new one each millisecond for 30,000 years.
+const maxNumber = 1_000_000_000_000_000
+
 func (rec *recovery) list(dir string) ([]*found, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -71,8 +75,11 @@ func (rec *recovery) list(dir string) ([]*found, error) {
 			continue
 		}
 		number, err := strconv.ParseUint(name, 10, 64)
-		if err != nil || number == 0 {
+		if err != nil || number == 0 || fmt.Sprintf("%012d", number) != name {
 			continue // not ours
+		}
+		if number > maxNumber { // those after it would not be found again
+			return nil, fmt.Errorf("%s was not written by an emitter: no WAL comes to that number", entry.Name())
 		}
 		f := &found{number: number, path: path, limit: -1}
 		if err := f.readHeader(); err != nil {
@@ -81,7 +88,7 @@ func (rec *recovery) list(dir string) ([]*found, error) {
 		all = append(all, f)
 		rec.highest = max(rec.highest, number)
 	}
-	slices.SortFunc(all, func(a, b *found) int { return int(a.number) - int(b.number) }) //nolint:gosec // small numbers
+	slices.SortFunc(all, func(a, b *found) int { return cmp.Compare(a.number, b.number) })
 	return all, nil
 }
 
@@ -167,7 +174,7 @@ func (rec *recovery) read(f *found, open *openEpochs) error {
 
 // scanFile finds how far the file b counts and what is bad within. limit is how
 // much of it counts, -1 when nobody told: then a bad place without a group that
-// begins behind it is a torn tail, and the end.
+// begins behind it is the end, if it is what a torn write leaves.
 func scanFile(b []byte, start, limit int64) (end int64, bad []damage) {
 	short := int64(-1)
 	if limit >= 0 {
@@ -180,12 +187,18 @@ func scanFile(b []byte, start, limit int64) (end int64, bad []damage) {
 	end = int64(len(b))
 	// lastGroup[i] is the last group begun behind the i-th bad place.
 	var lastGroup []int64
+	in := grouping{begun: start, last: map[string]int64{}}
 	for at := start; at < int64(len(b)); {
 		r, n, err := decodeRecord(b[at:])
-		if err != nil {
+		if err != nil || !in.fits(&r, at) {
+			in.lost = true
 			to := nextRecord(b, at+1)
-			bad = append(bad, damage{from: at, to: to, reason: "records unreadable"})
-			lastGroup = append(lastGroup, -1)
+			if n := len(bad); n > 0 && bad[n-1].to == at {
+				bad[n-1].to = to
+			} else {
+				bad = append(bad, damage{from: at, to: to, reason: "records unreadable"})
+				lastGroup = append(lastGroup, -1)
+			}
 			at = to
 			continue
 		}
@@ -196,7 +209,7 @@ func scanFile(b []byte, start, limit int64) (end int64, bad []damage) {
 	}
 	if limit < 0 {
 		for i, d := range bad {
-			if lastGroup[i] <= d.from {
+			if lastGroup[i] <= d.from && torn(b, d) {
 				return d.from, bad[:i]
 			}
 		}
@@ -211,6 +224,27 @@ func scanFile(b []byte, start, limit int64) (end int64, bad []damage) {
 		end = min(end, short)
 	}
 	return end, bad
+}
+
+// A grouping tells a record that is where it was written from a sound one that
+// came there otherwise: a sector of another time, a write that went astray.
+type grouping struct {
+	begun int64            // the group of the record before
+	lost  bool             // what is between was unreadable
+	last  map[string]int64 // the sequence that each epoch came to in the file
+}
+
+// fits says whether r may stand at an offset, and moves on if so.
+func (g *grouping) fits(r *record, at int64) bool {
+	group := int64(r.group)
+	if group != at && group != g.begun && (!g.lost || group < g.begun || group > at) {
+		return false
+	}
+	if last, known := g.last[r.epoch]; known && r.sequence != last+1 && (!g.lost || r.sequence <= last) {
+		return false
+	}
+	g.begun, g.lost, g.last[r.epoch] = group, false, r.sequence
+	return true
 }
 
 // openEpochs folds headers and records into the epochs that are still open.

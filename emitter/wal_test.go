@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -360,6 +361,46 @@ func TestFileTooShort(t *testing.T) {
 	}
 	if len(rec.damage) != 1 || rec.damage[0].to != cut.size || rec.damage[0].from != cut.size-all[2].size() {
 		t.Errorf("damage %+v", rec.damage)
+	}
+}
+
+// Files of other names are not the emitter's, and one of a number that none comes
+// to would make those after it invisible.
+func TestStrayFiles(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"7.wal", "+00000000001.wal", "0000000000009.wal", "notes.wal", "18446744073709551616.wal"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("what somebody put there"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		e, err := New(Config{Dir: dir, Name: "gateway-0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Emit(t.Context(), event("acme", "a")).Spooled(within(t)); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Close(within(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rec, err := recoverWAL(dir)
+	if err != nil || rec.highest != 2 || len(rec.damage) != 0 {
+		t.Errorf("the highest file is %d, damages %v: %v", rec.highest, rec.damage, err)
+	}
+	for _, name := range []string{"18446744073709551615.wal", "1000000000000001.wal"} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var bad *DirError
+		if _, err := New(Config{Dir: dir, Name: "gateway-0"}); !errors.As(err, &bad) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

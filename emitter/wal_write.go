@@ -26,6 +26,7 @@ type wal struct {
 	newest *walFile // what is known of it; read without mu by its only writer
 	number uint64   // the highest ever used
 	buf    []byte
+	synced time.Duration // how long the last sync took; written by who syncs
 
 	mu    sync.Mutex // guards files, and size, records and last of each
 	files []*walFile // oldest first; the last one is being written
@@ -66,10 +67,12 @@ func openWAL(cfg *Config, rec *recovery) (*wal, error) {
 	if err := w.rotate(rec.epochs); err != nil {
 		return nil, err
 	}
+	w.reached("before-leftovers")
 	for _, path := range rec.useless {
 		// A left-over is void wherever it stays; the next start tries again.
 		_ = w.fs.Remove(path)
 	}
+	w.reached("after-leftovers")
 	return w, nil
 }
 
@@ -78,25 +81,52 @@ func openWAL(cfg *Config, rec *recovery) (*wal, error) {
 // and the caller appends the same records again, to a new one. states tells
 // where the open epochs stand without these records.
 func (w *wal) append(records []record, states func() []epochState) (position, error) {
+	f, err := w.write(records, states)
+	if err != nil {
+		return position{}, err
+	}
+	if err := w.sync(f); err != nil {
+		w.giveUp()
+		return position{}, err
+	}
+	return w.wrote(records), nil
+}
+
+// write writes records as one group. It is to be synced, and then told to wrote or
+// giveUp, before anything else is done.
+func (w *wal) write(records []record, states func() []epochState) (File, error) {
 	if w.out == nil || w.newest.size >= w.fileBytes {
 		if err := w.rotate(states()); err != nil {
-			return position{}, fmt.Errorf("begin WAL file: %w", err)
+			return nil, fmt.Errorf("begin WAL file: %w", err)
 		}
 	}
-	f := w.newest
 	w.buf = w.buf[:0]
 	for i := range records {
-		records[i].group = uint32(f.size) //nolint:gosec // Config bounds a file's size
+		records[i].group = uint32(w.newest.size) //nolint:gosec // Config bounds a file's size
 		w.buf = records[i].append(w.buf)
 	}
 	if _, err := w.out.Write(w.buf); err != nil {
 		w.giveUp()
-		return position{}, fmt.Errorf("write WAL: %w", err)
+		return nil, fmt.Errorf("write WAL: %w", err)
 	}
-	if err := w.out.Sync(); err != nil {
-		w.giveUp()
-		return position{}, fmt.Errorf("sync WAL: %w", err)
+	w.reached("before-sync")
+	return w.out, nil
+}
+
+// sync waits until what was written to f is on stable storage. Any goroutine may
+// call it, while no other method that is the sequencer's runs.
+func (w *wal) sync(f File) error {
+	begun := time.Now()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync WAL: %w", err)
 	}
+	w.synced = time.Since(begun)
+	return nil
+}
+
+// wrote takes in that records are on stable storage, and returns where they end.
+func (w *wal) wrote(records []record) position {
+	f := w.newest
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f.size += int64(len(w.buf))
@@ -105,7 +135,7 @@ func (w *wal) append(records []record, states func() []epochState) (position, er
 	for i := range records {
 		f.last[records[i].epoch] = records[i].sequence
 	}
-	return position{f.number, f.size}, nil
+	return position{f.number, f.size}
 }
 
 func (w *wal) giveUp() {
@@ -125,6 +155,7 @@ func (w *wal) rotate(states []epochState) error {
 		return err
 	}
 	path := filepath.Join(w.dir, fmt.Sprintf("%012d%s", w.number, walSuffix))
+	w.reached("before-rotate")
 	f, err := writeFile(w.fs, path, head)
 	if err != nil {
 		return err

@@ -10,10 +10,15 @@ import (
 	"github.com/docket-audit/docket/ocsf"
 )
 
-// weighValue estimates the text of a free-form JSON value. What lies deeper
-// than any honest payload counts little; its encoding will refuse it.
+// weighValue estimates the memory of a free-form JSON value, which is more than
+// its text. What lies deeper than any honest payload counts little; its encoding
+// will refuse it.
 func weighValue(v any, depth int) int64 {
-	const scalar, entry = 16, 8
+	const (
+		scalar   = 16  // an interface with a small value, a string's header
+		smallMap = 336 // room for eight entries, which a map has from the first on
+		entry    = 48  // of a map with more
+	)
 	if depth > 64 {
 		return scalar
 	}
@@ -31,21 +36,21 @@ func weighValue(v any, depth int) int64 {
 	case jsontext.Value:
 		return scalar + int64(len(v))
 	case map[string]any:
-		n := int64(scalar)
+		n := max(smallMap, entry*int64(len(v)))
 		for k, e := range v {
-			n += entry + int64(len(k)) + weighValue(e, depth+1)
+			n += int64(len(k)) + weighValue(e, depth+1)
 		}
 		return n
 	case []any:
 		n := int64(scalar)
 		for _, e := range v {
-			n += entry + weighValue(e, depth+1)
+			n += scalar + weighValue(e, depth+1)
 		}
 		return n
 	case []string:
 		n := int64(scalar)
 		for _, s := range v {
-			n += entry + int64(len(s))
+			n += scalar + int64(len(s))
 		}
 		return n
 	}
