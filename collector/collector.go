@@ -27,20 +27,34 @@ type Collector struct {
 
 	// The rest up to mu is owned by Run.
 
-	ledgered uint64             // number of the last statement that the ledger has
+	ledgered uint64             // number of the last statement that the ledger has; by who holds statements
 	marks    map[string]int64   // watermarks as they were put, by epoch
 	owners   map[string]*origin // whose an epoch is, by epoch; see forgetOwners
 	epochs   *followers         // what is open
+	holes    *holes             // has a lock of its own
 	kv       jetstream.KeyValue
 	accepted bool      // the stream passed its check once
 	purged   time.Time // when old messages were last looked for
+	seen     seenStream
+	fence    uint64 // goes with every commit
+	held     *Held  // the lease; nil without one, or while standing by
+	stream   jetstream.Stream
+	consumer jetstream.Consumer
+	read     uint64         // stream sequence of the last message that came, in this session
+	removed  []streamChange // what was missing between messages, not yet told
 
 	// hurry is closed by the first Drain: from then on a flush waits for
 	// nothing.
 	hurry     chan struct{}
 	hurryOnce sync.Once
 
+	tasks  chan task // what is done by the goroutine that lets events leave
+	toldTo uint64    // the last statement that tellLeft has read; its goroutine's
+
+	statements chan struct{} // has one while somebody is between a statement and its leaf
+
 	accounted atomic.Uint64 // stream sequence up to which every step is done
+	standing  atomic.Bool   // another collector fills the store
 
 	mu     sync.Mutex
 	status live // guarded by mu
@@ -52,6 +66,10 @@ type live struct {
 	caughtUp  bool
 	pending   uint64
 	err       error
+	// compaction is why the last one failed.
+	compaction error
+	// retention is why nothing expired when that was looked at last.
+	retention error
 	open      map[string]int // open operations by epoch
 }
 
@@ -65,10 +83,13 @@ func New(cfg Config) (*Collector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make collector metrics: %w", err)
 	}
-	return &Collector{
+	c := &Collector{
 		cfg: cfg, log: cfg.Logger.With("component", "collector"), metrics: m,
 		marks: make(map[string]int64), owners: make(map[string]*origin), hurry: make(chan struct{}),
-	}, nil
+		tasks: make(chan task), statements: make(chan struct{}, 1),
+	}
+	c.holes = newHoles(c)
+	return c, nil
 }
 
 // errEnd is what Run returns for [Config.reached]: as if the process were gone.
@@ -83,22 +104,23 @@ func (c *Collector) reached(place string) error {
 	return nil
 }
 
-// Run collects until ctx ends, and then returns nil. What it gathered and did
-// not store comes again at the next start.
-//
-// It returns an error when an operator must act: the stream is missing or
-// weaker than declared, or the ledger is not the one of this store. Everything
-// else it tries again.
-func (c *Collector) Run(ctx context.Context) (err error) {
+// collect collects until ctx ends, and then returns nil.
+func (c *Collector) collect(ctx context.Context) (err error) {
 	if err := c.recover(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
+	unwatch, err := c.watchBalance()
+	if err != nil {
+		return err
+	}
+	defer unwatch()
 	defer func() {
 		if !errors.As(err, new(errEnd)) {
 			c.epochs.save()
+			c.holes.saveNow(true)
 		}
 	}()
 	for wait := backoff(); ; {
@@ -123,7 +145,7 @@ func (c *Collector) final(err error) bool {
 	var missing *stream.MissingError
 	var weaker *stream.WeakerError
 	switch {
-	case errors.As(err, &end), errors.Is(err, nats.ErrConnectionClosed):
+	case errors.As(err, &end), errors.Is(err, nats.ErrConnectionClosed), overtaken(err):
 		return true
 	case errors.As(err, &missing), errors.As(err, &weaker):
 		return !c.accepted
@@ -156,6 +178,16 @@ func (c *Collector) session(ctx context.Context, working func()) error {
 		return err
 	}
 	c.accounted.Store(begin)
+	var beside sync.WaitGroup
+	for _, run := range []func(context.Context) error{c.holes.run, c.compact, c.retain} {
+		beside.Go(func() {
+			if err := run(ctx); err != nil {
+				end(err)
+			}
+		})
+	}
+	defer beside.Wait()
+	defer end(nil)
 	for {
 		b, err := c.gather(ctx, messages)
 		if err != nil {
@@ -224,6 +256,9 @@ const prefetch = 2000
 // begin is the stream sequence behind which messages come.
 func (c *Collector) subscribe(ctx context.Context) (messages jetstream.MessagesContext, begin uint64, err error) {
 	js := c.cfg.JetStream
+	if c.held != nil && c.held.Lost() {
+		return nil, 0, ErrLeaseLost // it would take the consumer from the one who has it now
+	}
 	if err := stream.Check(ctx, js, stream.Replicas(c.cfg.Replicas)); err != nil {
 		return nil, 0, err
 	}
@@ -239,12 +274,14 @@ func (c *Collector) subscribe(ctx context.Context) (messages jetstream.MessagesC
 	if err != nil {
 		return nil, 0, fmt.Errorf("open stream %s: %w", name, err)
 	}
-	begin = c.cfg.Store.StreamSeq()
-	if last := s.CachedInfo().State.LastSeq; last < begin {
-		// What was stored before is a duplicate by its epoch and sequence.
-		c.log.Warn("the stream is shorter than what was stored of it; reading all of it", "last", last, "stored", begin)
-		begin = 0
+	c.stream = s
+	// What was stored before is a duplicate by its epoch and sequence.
+	begin, changes, err := c.begin(s.CachedInfo())
+	if err != nil {
+		return nil, 0, err
 	}
+	c.tellStream(ctx, changes)
+	c.read, c.removed = max(begin, max(s.CachedInfo().State.FirstSeq, 1)-1), nil
 	if err := s.DeleteConsumer(ctx, c.consumerName()); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return nil, 0, fmt.Errorf("remove consumer %s: %w", c.consumerName(), err)
 	}
@@ -256,6 +293,7 @@ func (c *Collector) subscribe(ctx context.Context) (messages jetstream.MessagesC
 	if err != nil {
 		return nil, 0, fmt.Errorf("make consumer %s: %w", c.consumerName(), err)
 	}
+	c.consumer = cons
 	pending := cons.CachedInfo().NumPending
 	c.set(func(l *live) { l.connected, l.err, l.pending, l.caughtUp = true, nil, pending, pending == 0 })
 	messages, err = cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(min(prefetch, c.cfg.FlushMessages), c.cfg.FlushBytes))
@@ -263,6 +301,13 @@ func (c *Collector) subscribe(ctx context.Context) (messages jetstream.MessagesC
 		return nil, 0, fmt.Errorf("read consumer %s: %w", c.consumerName(), err)
 	}
 	return messages, begin, nil
+}
+
+// caughtUp reports whether everything on the stream was stored at least once.
+func (c *Collector) caughtUp() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.status.caughtUp
 }
 
 func (c *Collector) set(change func(*live)) {
@@ -279,7 +324,8 @@ func (c *Collector) failed(step string, err error) {
 }
 
 // Drain returns when all that is on the stream now is stored, with everything
-// that follows from it. From the first call on, nothing waits for more.
+// that follows from it. From the first call on, nothing waits for more. A
+// collector that stands by has nothing to store.
 func (c *Collector) Drain(ctx context.Context) error {
 	c.hurryOnce.Do(func() { close(c.hurry) })
 	name := stream.Declared(stream.Replicas(c.cfg.Replicas)).Stream.Name
@@ -290,7 +336,7 @@ func (c *Collector) Drain(ctx context.Context) error {
 	last := s.CachedInfo().State.LastSeq
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for c.accounted.Load() < last {
+	for c.accounted.Load() < last && !c.standing.Load() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -5,7 +5,9 @@ package collector
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"strconv"
 	"sync"
 	"testing"
@@ -24,7 +26,16 @@ import (
 	"github.com/docket-audit/docket/ocsf"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(pausedNATS) != "" {
+		if err := pausedHolder(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // A rig is a NATS server with the stream, a directory, and what to do with them.
 type rig struct {
@@ -33,8 +44,11 @@ type rig struct {
 	js   jetstream.JetStream
 	dir  string
 
+	lakeOptions lake.Options
+
 	mu       sync.Mutex
 	findings []*ocsf.DetectionFinding
+	changes  []string // of the stream, as they were told
 }
 
 func newRig(t *testing.T) *rig {
@@ -65,7 +79,9 @@ func (r *rig) send(subject string, data []byte, headers map[string]string) {
 	for k, v := range headers {
 		msg.Header.Set(k, v)
 	}
-	if _, err := r.js.PublishMsg(r.t.Context(), msg); err != nil {
+	// A collector that is being stopped may still tell something: what it tells
+	// then need not arrive.
+	if _, err := r.js.PublishMsg(r.t.Context(), msg); err != nil && r.t.Context().Err() == nil {
 		r.t.Fatal(err)
 	}
 }
@@ -82,16 +98,27 @@ type running struct {
 // start runs a collector. change may alter its configuration.
 func (r *rig) start(change ...func(*Config)) *running {
 	r.t.Helper()
-	l, err := lake.Open(r.dir+"/lake", lake.Options{})
+	l, err := lake.Open(r.dir+"/lake", r.lakeOptions)
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	return r.startOver(l, change...)
+}
+
+// startOver starts a collector over a lake, which is closed with it.
+func (r *rig) startOver(l *lake.Lake, change ...func(*Config)) *running {
+	r.t.Helper()
 	cfg := Config{
 		JetStream: r.js, Store: l, DataDir: r.dir, FlushEvery: 20 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(r.t.Output(), nil)),
 		Emitter: "collector-0", Findings: func(_ context.Context, e ocsf.Event) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.findings = append(r.findings, e.(*ocsf.DetectionFinding))
+			if f, ok := e.(*ocsf.DetectionFinding); ok {
+				r.findings = append(r.findings, f)
+				return
+			}
+			said := e.Common().Unmapped[profile.Unmapped].(map[string]any)
+			r.changes = append(r.changes, fmt.Sprint(said["change"], " ", said["first"], "-", said["last"]))
 		},
 	}
 	for _, c := range change {

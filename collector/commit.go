@@ -27,6 +27,11 @@ func (c *Collector) commit(ctx context.Context, b *batch) (store.Committed, erro
 // that are to blame. It returns what was stored, as it was stored. After an
 // error some of it may be.
 func (c *Collector) commitParts(ctx context.Context, b store.Batch) (store.Batch, store.Committed, error) {
+	// The store looks at the fence; to look at the clock before costs nothing.
+	if c.held != nil && c.held.Lost() {
+		return b, store.Committed{}, ErrLeaseLost
+	}
+	b.Fence = c.fence
 	done, err := c.cfg.Store.Commit(ctx, b)
 	if !errors.Is(err, store.ErrUnfit) {
 		return b, done, err

@@ -3,6 +3,7 @@
 package collector
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -14,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
 
+	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/ocsf"
@@ -24,6 +26,9 @@ type Store interface {
 	store.Writer
 	store.Reader
 }
+
+// defaultName is the name of a store that has none.
+const defaultName = "lake"
 
 // A Ledger takes the statements of commits. A statement that was added twice
 // is harmless, one that was not added is not.
@@ -51,18 +56,33 @@ type Config struct {
 	// Name is the store's name in watermarks; one subject token. "" means lake.
 	Name   string
 	Ledger Ledger // nil: there is none
+	// Lease decides when this collector fills the store and when it stands by for
+	// another; nil: it always does, and there MUST be no other.
+	Lease *Lease
+	// Fence is the token of a lease that the caller holds while Run runs, as where
+	// the store can be opened under the lease only. 0 without one, or with Lease.
+	Fence uint64
 
 	// Findings takes what the collector finds, an event each, and sees to it
 	// that it comes back on the stream. What an emitter fills in is left open:
-	// the product, the version of OCSF. nil: findings are logged.
+	// the product, the version of OCSF. Any goroutine may call it, one at a time
+	// for each sort of finding. nil: findings are logged.
 	Findings func(context.Context, ocsf.Event)
 	// Emitter is the name of the emitter that Findings hands them to; required
 	// with it. A finding that comes back under another name is not believed to be
 	// the collector's own. After a change of the name, what is found in epochs
 	// that are still looked at is told once more.
 	Emitter string
-	// DataDir is where plans are kept, in plans/, and the snapshot of what is
-	// open, followers.json. "": nowhere.
+	// Retention says what expires, and remembers what is under a legal hold; nil:
+	// nothing leaves the store.
+	Retention *retention.Book
+	// Tell takes an event about what left and what is held, and returns when it is
+	// durable with an emitter. nil: nobody is told.
+	Tell func(context.Context, ocsf.Event) error
+
+	// DataDir is where plans are kept, in plans/, the snapshot of what is open,
+	// followers.json, what emitters are asked for, holes.json, and which stream the
+	// store is filled from, stream.json. "": nowhere.
 	DataDir string
 
 	// A flush takes what came in FlushEvery, or FlushMessages or FlushBytes if
@@ -86,6 +106,10 @@ type Config struct {
 	Logger        *slog.Logger
 	MeterProvider metric.MeterProvider
 
+	pollHoles      time.Duration // how often holes are looked at; a second when 0
+	pollRetention  time.Duration // how often it is looked what expires; an hour when 0
+	pollCompaction time.Duration // how often a compaction may be due; 5 seconds when 0
+
 	// reached is told the named places of the code as they are passed, and may
 	// return an error, with which Run ends as a killed process does: tests.
 	reached func(place string) error
@@ -98,6 +122,10 @@ func (c *Config) Validate() error {
 		return errors.New("configure collector: no JetStream")
 	case c.Store == nil:
 		return errors.New("configure collector: no store")
+	case c.Lease != nil && c.Fence != 0:
+		return errors.New("configure collector: a lease, and the fence of another")
+	case c.Lease != nil && c.Lease.cfg.Store != cmp.Or(c.Name, defaultName):
+		return errors.New("configure collector: the lease is about another store")
 	case c.Findings != nil && c.Emitter == "":
 		return errors.New("configure collector: findings go to an emitter without a name")
 	case c.Name != "" && profile.Token(c.Name) != c.Name:
@@ -118,11 +146,14 @@ func (c Config) withDefaults() Config {
 	or(&c.FlushEvery, time.Second)
 	or(&c.Horizon, 15*time.Minute)
 	or(&c.Keep, 24*time.Hour)
+	or(&c.pollHoles, pollHoles)
+	or(&c.pollCompaction, pollCompaction)
+	or(&c.pollRetention, pollRetention)
 	if c.Prefix == "" {
 		c.Prefix = profile.Prefix
 	}
 	if c.Name == "" {
-		c.Name = "lake"
+		c.Name = defaultName
 	}
 	if c.FlushMessages == 0 {
 		c.FlushMessages = 20_000

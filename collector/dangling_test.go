@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -160,9 +161,12 @@ func TestTooMuchBehindAHole(t *testing.T) {
 // own.
 func echo(r *rig) func(*Config) {
 	e := storetest.NewEpoch(r.t, "acme", "collector-0")
+	var mu sync.Mutex // an emitter takes events from any goroutine
 	return func(c *Config) {
 		tell := c.Findings
 		c.Findings = func(ctx context.Context, event ocsf.Event) {
+			mu.Lock()
+			defer mu.Unlock()
 			tell(ctx, event)
 			r.publish(e.Seal(event))
 		}

@@ -27,19 +27,35 @@
 // chains that break, two events of one sequence, and dangling intents: an
 // evaluation without result or failure, an operation without outcome. Those are
 // judged by the epoch's own progress, never by wall clock and never behind a
-// hole: when the epoch is over (its stop event, or the start event that follows
+// hole that may still be filled: when the epoch is over (its stop event, or the start event that follows
 // a crash), or when its events went on without the operation for a quarter of
 // an hour of their own time. A late answer takes the finding back.
+//
+// A hole, sequences of an epoch that are not stored although later ones are, is
+// asked for after 5 s: its emitter sends it again from the WAL, or says that it is
+// gone. What is gone is missing, and so is what did not come within a day of the
+// first question. That is a finding, with epoch, ranges and answer; a late arrival
+// takes it back. The watermark goes over what is gone, and not over what is missing
+// for another reason: the emitter may have it. See holes.
 //
 // Findings are events: they go to the emitter, and come back by the stream.
 // Their uids follow from what was found, so that a crash does not tell it twice.
 // What the followers know is made of what is stored; a snapshot of it spares a
 // restart to read all of it again.
 //
+// # Compaction
+//
+// A store that is a [store.Compactor] is asked every few seconds whether
+// something is due. That goes on beside the flushes, which wait for the one
+// statement in which it ends; it never keeps an event from being stored.
+//
 // # What it is not
 //
-// One collector per store and stream runs at a time; the lock of the store's
-// directory sees to that. There is no lease yet by which a second one on
-// another machine would stand by. A hole is shown, not asked for: emitters send
-// what was not acknowledged by themselves.
+// It does not share the work. Of several collectors of one store on one stream,
+// one fills it and the others stand by, which a [Lease] decides; more throughput
+// takes more streams. Where the store is a directory, its lock keeps two writers
+// apart as well, so that a standby that shares the disk opens it under the lease
+// only. One with a disk of its own goes on from where its own store has come to: it
+// has everything while the stream keeps what it lacks, for [Config].Keep, and asks
+// emitters for the rest.
 package collector

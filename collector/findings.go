@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/ocsf"
 )
@@ -55,6 +56,9 @@ func dangling(f *follower, op *operation) finding {
 	if f.complete() {
 		why = fmt.Sprintf("its epoch ended with sequence %d", f.last)
 	}
+	if f.reached() > op.firstSeq && f.skipped.Overlaps(store.Interval{First: op.firstSeq, Last: f.reached()}) {
+		why += "; events of the epoch are missing, its end may be among them"
+	}
 	evaluations := slices.Sorted(maps.Keys(op.evaluations))
 	return finding{
 		uid: "dangling:" + op.uid, kind: findingDangling, tenant: f.owner.tenant, operation: op.uid,
@@ -67,12 +71,12 @@ func dangling(f *follower, op *operation) finding {
 	}
 }
 
-func noLongerDangling(f *follower, op *operation, by eventRef) finding {
+func noLongerDangling(f *follower, op *operation, by ...eventRef) finding {
 	return finding{
 		uid: op.finding, kind: findingDangling, tenant: f.owner.tenant, operation: op.uid, closed: true,
 		title:   "Dangling intent",
 		message: fmt.Sprintf("operation %s is complete after all", op.uid),
-		related: append(slices.Clone(op.begun), by),
+		related: slices.Concat(op.begun, by),
 		data:    map[string]any{"epoch": f.epoch, "first_sequence": op.firstSeq},
 	}
 }
@@ -126,6 +130,39 @@ func (f *finding) event(uid string, now int64) ocsf.Event {
 		},
 		Evidences: []ocsf.Evidences{{Data: f.data}},
 	}
+}
+
+// A toldDangling is what a stored finding about a dangling intent says.
+type toldDangling struct {
+	uid, operation, epoch string
+	firstSeq              int64
+	closed                bool
+}
+
+// readDangling reads a finding about a dangling intent, if raw is one.
+func readDangling(raw []byte) (toldDangling, bool) {
+	if !bytes.Contains(raw, []byte(`"uid":"dangling:`)) {
+		return toldDangling{}, false
+	}
+	var e struct {
+		ActivityID  ocsf.DetectionFindingActivityID `json:"activity_id"`
+		FindingInfo struct {
+			UID string `json:"uid"`
+		} `json:"finding_info"`
+		Evidences []struct {
+			Data struct {
+				Epoch string `json:"epoch"`
+				First int64  `json:"first_sequence"`
+			} `json:"data"`
+		} `json:"evidences"`
+	}
+	err := json.Unmarshal(raw, &e)
+	operation, ok := strings.CutPrefix(e.FindingInfo.UID, "dangling:")
+	if err != nil || !ok || len(e.Evidences) != 1 {
+		return toldDangling{}, false
+	}
+	d := &e.Evidences[0].Data
+	return toldDangling{e.FindingInfo.UID, operation, d.Epoch, d.First, e.ActivityID == ocsf.DetectionFindingClose}, true
 }
 
 // findingUID returns the uid of a stored finding if it is one that a collector

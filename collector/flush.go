@@ -26,8 +26,8 @@ import (
 //  3. the ledger, which recovery completes
 //  4. the watermarks, by which emitters trim their WALs; restored at each start
 //  5. the acknowledgement; what is not acknowledged comes again as duplicates
-//  6. what the events show: dangling intents, broken hash chains, conflicts;
-//     judged again at each start
+//  6. what the events show: dangling intents, broken hash chains, conflicts, and
+//     findings that came back; judged again at each start
 //
 // A step that fails is tried until it succeeds or ctx ends. Where ctx ends it,
 // the next session makes up for the steps that are missing.
@@ -43,15 +43,19 @@ func (c *Collector) flush(ctx context.Context, b *batch) (err error) {
 	}
 	var done store.Committed
 	tries := 0
+	if err := c.holdStatements(ctx); err != nil {
+		return err
+	}
 	err = c.insist(ctx, "commit", func() (err error) {
 		tries++
 		done, err = c.commit(ctx, b)
 		return err
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = c.insist(ctx, "ledger", func() error { return c.addStatements(ctx) })
 	}
-	if err := c.insist(ctx, "ledger", func() error { return c.addStatements(ctx) }); err != nil {
+	c.releaseStatements()
+	if err != nil {
 		return err
 	}
 	if err := c.insist(ctx, "watermarks", func() error { return c.putMarks(ctx, epochsOf(&b.Batch)) }); err != nil {
@@ -70,6 +74,8 @@ func (c *Collector) flush(ctx context.Context, b *batch) (err error) {
 	if err := c.insist(ctx, "follow", func() error { return c.follow(ctx, done, epochsOf(&b.Batch)) }); err != nil {
 		return err
 	}
+	c.tellStream(ctx, c.removed)
+	c.removed = nil
 	c.accounted.Store(b.StreamSeq)
 	c.forgetOwners()
 	return nil
@@ -86,7 +92,7 @@ func (c *Collector) insist(ctx context.Context, step string, do func() error) er
 		if err == nil {
 			return c.reached("after " + step)
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || overtaken(err) {
 			return fmt.Errorf("%s: %w", step, err)
 		}
 		c.failed(step, err)
@@ -127,6 +133,11 @@ func (c *Collector) recover(ctx context.Context) error {
 		}
 	}
 	c.epochs = newFollowers(c)
+	clear(c.owners)
+	c.holes.reset()
+	if err := c.holes.restore(ctx); err != nil {
+		return err
+	}
 	return c.epochs.restore(ctx)
 }
 
@@ -168,7 +179,7 @@ func (c *Collector) putMarks(ctx context.Context, epochs map[string]bool) error 
 		if e == nil {
 			continue
 		}
-		mark := e.Watermark()
+		mark := c.holes.watermark(epoch, e)
 		if mark <= c.marks[epoch] {
 			continue
 		}

@@ -34,6 +34,9 @@ type follower struct {
 	again bool
 	// passed are the sequences that were gone over as quarantined.
 	passed map[int64]bool
+	// missing are the holes that were found to be missing, skipped those of them
+	// that were gone over.
+	missing, skipped store.Intervals
 
 	link  string // fingerprint of the event before next; "" when that is unknown
 	first int64  // event time of the first event
@@ -76,12 +79,13 @@ func newFollower(epoch string, o owner) *follower {
 // add takes an event as it was stored, in any order.
 func (f *follower) add(e profile.Header) {
 	f.highest = max(f.highest, e.Sequence)
+	f.skip()
 	_, waits := f.ahead[e.Sequence]
 	switch {
 	case f.again:
 		return
-	case f.passed[e.Sequence]:
-		f.again = true // the claim was false: here is the event
+	case f.passed[e.Sequence], f.skipped.Contains(e.Sequence):
+		f.again = true // the claim was false, or it came after all: here is the event
 		return
 	case e.Sequence < f.next || waits:
 		// Stores keep one event per sequence, and besides only what is in
@@ -110,14 +114,36 @@ func (f *follower) advance() {
 	}
 }
 
-// pass goes over sequences of which there is a quarantined message only. It
-// stays behind the last that the epoch itself has got to: whoever claims to be
-// an event that is still to come is not waited for, and not believed.
+// pass goes over sequences of which there is a quarantined message only, and over
+// those that are missing. It stays behind the last that the epoch itself has got
+// to: whoever claims to be an event that is still to come is not waited for, and
+// not believed.
 func (f *follower) pass(quarantined store.Intervals) {
-	for f.next <= max(f.highest, f.last) && !f.lost && !f.again && quarantined.Contains(f.next) {
+	for f.skip(); f.next <= f.reached() && !f.lost && !f.again && quarantined.Contains(f.next); f.skip() {
 		f.passed[f.next] = true
 		f.link = ""
 		f.next++
+		f.advance()
+	}
+}
+
+func (f *follower) reached() int64 { return max(f.highest, f.last) }
+
+// skip goes over what is missing at the place where f stands.
+func (f *follower) skip() {
+	for len(f.missing) > 0 && f.next <= f.reached() && !f.again {
+		i, found := f.missing.Find(f.next)
+		if !found {
+			return
+		}
+		if f.lost {
+			f.again = true // what came behind it was not kept
+			return
+		}
+		to := min(f.missing[i].Last, f.reached())
+		f.skipped = store.Union(f.skipped, store.Intervals{{First: f.next, Last: to}})
+		f.link = ""
+		f.next = to + 1
 		f.advance()
 	}
 }

@@ -27,6 +27,15 @@ type followers struct {
 	// once stored. They keep a finding from being told twice.
 	findings map[string]bool
 
+	found []finding // about missing events, not yet told
+	// dangling are the findings about dangling intents that were read in the
+	// store and not taken back there, for the epochs that are being read again.
+	dangling map[string]toldDangling
+
+	// left are the sequences whose events left the store before a follower read
+	// them there, by epoch: they are gone over.
+	left map[string]store.Intervals
+
 	commit uint64    // number of the last commit that was followed
 	saved  time.Time // when the last snapshot was made
 }
@@ -34,6 +43,7 @@ type followers struct {
 func newFollowers(c *Collector) *followers {
 	return &followers{
 		c: c, epochs: make(map[string]*follower), judged: make(map[string]bool), findings: make(map[string]bool),
+		left:  make(map[string]store.Intervals),
 		saved: c.cfg.Now(),
 	}
 }
@@ -42,10 +52,16 @@ func newFollowers(c *Collector) *followers {
 // not in it are read from their beginning.
 func (s *followers) restore(ctx context.Context) error {
 	s.load()
+	for uid, f := range s.epochs {
+		if err := s.lookLeft(ctx, uid, f); err != nil {
+			return err
+		}
+	}
 	if err := s.readSince(ctx); err != nil {
 		return err
 	}
 	since := int64(math.MaxInt64)
+	var anew []*follower
 	for _, uid := range s.c.cfg.Store.Epochs() {
 		if s.judged[uid] {
 			continue
@@ -57,6 +73,7 @@ func (s *followers) restore(ctx context.Context) error {
 				return err
 			}
 			s.epochs[uid] = f
+			anew = append(anew, f)
 			if f.first > 0 {
 				since = min(since, f.first)
 			}
@@ -66,7 +83,14 @@ func (s *followers) restore(ctx context.Context) error {
 	if since == math.MaxInt64 {
 		return nil
 	}
-	return s.readFindings(ctx, since)
+	if err := s.readFindings(ctx, since); err != nil {
+		return err
+	}
+	for _, f := range anew {
+		s.reconcile(f)
+	}
+	s.dangling = nil
+	return nil
 }
 
 // readSince feeds the followers of the snapshot what was stored after it.
@@ -96,16 +120,60 @@ func (s *followers) refresh() {
 	}
 }
 
-// look looks up where an epoch ended, and what was quarantined of it.
+// look looks up where an epoch ended, and what was quarantined or is missing of
+// it.
 func (s *followers) look(uid string) {
 	f, state := s.epochs[uid], s.c.cfg.Store.Epoch(uid)
-	if f == nil || state == nil {
+	if state == nil {
 		return
 	}
+	s.c.holes.touch(uid, state)
+	s.found = append(s.found, s.c.holes.arrived(uid, state)...)
+	if f == nil {
+		return
+	}
+	f.missing = s.missing(uid, state)
 	if state.Closed != nil {
 		f.last = state.Closed.LastSequence
 	}
 	f.pass(state.Quarantined)
+}
+
+// leaver is a store that events leave.
+type leaver interface {
+	Left(ctx context.Context, epoch string) (store.Intervals, error)
+}
+
+// lookLeft looks up which events of an epoch left the store, so that f does not
+// wait for them.
+func (s *followers) lookLeft(ctx context.Context, uid string, f *follower) error {
+	from, ok := s.c.cfg.Store.(leaver)
+	if !ok {
+		return nil
+	}
+	left, err := from.Left(ctx, uid)
+	if err != nil {
+		return fmt.Errorf("read what left of epoch %s: %w", uid, err)
+	}
+	if len(left) > 0 {
+		s.left[uid] = left
+		f.missing = store.Union(f.missing, left)
+		f.highest = max(f.highest, left[len(left)-1].Last)
+	}
+	return nil
+}
+
+// missing returns the holes of an epoch that were found to be missing: they are
+// gone over, as nobody waits for them any more.
+func (s *followers) missing(uid string, state *store.Epoch) store.Intervals {
+	missing, _ := s.c.holes.known(uid)
+	if len(missing) > 0 {
+		missing = missing.Without(state.Accounted())
+	}
+	if left := s.left[uid]; len(left) > 0 {
+		return store.Union(missing, left)
+	}
+	return missing
 }
 
 // clockSkew is how far the clock of an emitter may be ahead of that of the
@@ -115,13 +183,39 @@ const clockSkew = int64(time.Hour / time.Millisecond)
 // readFindings notes the findings that are stored, from since (ms) on.
 func (s *followers) readFindings(ctx context.Context, since int64) error {
 	since = max(since-clockSkew, 0)
+	s.dangling = make(map[string]toldDangling)
 	for e, err := range s.c.cfg.Store.Scan(ctx, store.Query{Kinds: []string{profile.KindFinding}, Since: since}) {
 		if err != nil {
 			return fmt.Errorf("read stored findings: %w", err)
 		}
 		s.stored(&e)
+		if t, ok := readDangling(e.Raw); ok && e.Header.Emitter == s.c.cfg.Emitter {
+			if t.closed {
+				delete(s.dangling, t.uid)
+			} else {
+				s.dangling[t.uid] = t
+			}
+		}
 	}
 	return nil
+}
+
+// reconcile compares a follower that was read from the store with the findings
+// that were read there: an operation that was said to dangle and does not is
+// complete after all.
+func (s *followers) reconcile(f *follower) {
+	for _, uid := range slices.Sorted(maps.Keys(s.dangling)) {
+		t := s.dangling[uid]
+		if t.epoch != f.epoch || f.next <= t.firstSeq {
+			continue
+		}
+		if op := f.open[t.operation]; op != nil {
+			op.finding = uid
+			continue
+		}
+		op := &operation{uid: t.operation, firstSeq: t.firstSeq, finding: uid}
+		f.found = append(f.found, noLongerDangling(f, op))
+	}
 }
 
 // stored notes a finding that came back. Whoever sends events can send one that
@@ -134,6 +228,18 @@ func (s *followers) stored(e *store.Entry) {
 	}
 	if uid, ours := findingUID(e.Raw); ours {
 		s.findings[uid] = true
+		return
+	}
+	s.storedLoss(e)
+}
+
+// storedLoss notes a finding of the collector's own about missing events.
+func (s *followers) storedLoss(e *store.Entry) {
+	if e.Header.Emitter != s.c.cfg.Emitter {
+		return
+	}
+	if t, ok := readLoss(e.Raw); ok {
+		s.c.holes.stored(&t)
 	}
 }
 
@@ -145,6 +251,10 @@ func (s *followers) read(ctx context.Context, uid string) (*follower, error) {
 		return f, nil
 	}
 	f.owner = owner{state.Tenant, state.Emitter}
+	f.missing = s.missing(uid, state)
+	if err := s.lookLeft(ctx, uid, f); err != nil {
+		return nil, err
+	}
 	if state.Closed != nil {
 		f.last = state.Closed.LastSequence
 	}
@@ -186,15 +296,18 @@ func (s *followers) get(uid string) *follower {
 func (c *Collector) follow(ctx context.Context, done store.Committed, touched map[string]bool) error {
 	s := c.epochs
 	s.take(done, touched)
+	if err := c.lose(ctx); err != nil {
+		return err
+	}
 	if err := s.catchUp(ctx); err != nil {
 		return err
 	}
 	s.commit = max(s.commit, done.Number)
-	c.mu.Lock()
-	caughtUp := c.status.caughtUp
-	c.mu.Unlock()
+	c.holes.followed(done.Number)
+	c.holes.tell(ctx, s.found)
+	s.found = nil
 	// While there is more on the stream, an answer may be in it.
-	if caughtUp {
+	if c.caughtUp() {
 		s.judge(ctx)
 	}
 	open := make(map[string]int)
@@ -204,6 +317,25 @@ func (c *Collector) follow(ctx context.Context, done store.Committed, touched ma
 		}
 	}
 	c.set(func(l *live) { l.open = open })
+	return nil
+}
+
+// lose goes over what is missing, as far as that is stored by now.
+func (c *Collector) lose(ctx context.Context) error {
+	changed := c.holes.takeChanged()
+	if len(changed) == 0 {
+		return nil
+	}
+	for uid := range changed {
+		c.epochs.look(uid)
+	}
+	if c.kv == nil {
+		return nil // watermarks are put by the session that is to come
+	}
+	if err := c.putMarks(ctx, changed); err != nil {
+		c.holes.change(changed)
+		return err
+	}
 	return nil
 }
 
@@ -249,6 +381,8 @@ func (s *followers) catchUp(ctx context.Context) error {
 			if err := s.readFindings(ctx, again.first); err != nil {
 				return err
 			}
+			s.reconcile(again)
+			s.dangling = nil
 		}
 		for op, was := range f.open {
 			if now := again.open[op]; now != nil {

@@ -29,11 +29,11 @@ const drainEvery = 10 * time.Millisecond
 // gather waits for a message, and then for more until a flush is due.
 func (c *Collector) gather(ctx context.Context, messages jetstream.MessagesContext) (*batch, error) {
 	b := new(batch)
-	msg, err := messages.Next(jetstream.NextContext(ctx))
+	msg, err := c.first(ctx, messages)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.take(b, msg); err != nil {
+	if err := c.take(ctx, b, msg); err != nil {
 		return nil, err
 	}
 	due, done := c.due(ctx)
@@ -46,7 +46,7 @@ func (c *Collector) gather(ctx context.Context, messages jetstream.MessagesConte
 			}
 			return nil, err
 		}
-		if err := c.take(b, msg); err != nil {
+		if err := c.take(ctx, b, msg); err != nil {
 			return nil, err
 		}
 	}
@@ -77,12 +77,15 @@ func (c *Collector) due(ctx context.Context) (context.Context, func()) {
 }
 
 // take judges a message and puts it where it belongs.
-func (c *Collector) take(b *batch, msg jetstream.Msg) error {
+func (c *Collector) take(ctx context.Context, b *batch, msg jetstream.Msg) error {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return fmt.Errorf("read message: %w", err)
 	}
 	seq := meta.Sequence.Stream
+	if err := c.follows(ctx, seq); err != nil {
+		return err
+	}
 	b.last, b.pending, b.bytes = msg, meta.NumPending, b.bytes+len(msg.Data())
 	// A message that comes again lies before what is accounted for.
 	b.StreamSeq = max(b.StreamSeq, c.accounted.Load(), seq)

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/docket-audit/docket/collector/store"
 )
 
 // snapshotEvery is how much of the past a restart may have to read again.
@@ -39,6 +41,7 @@ type epochSnapshot struct {
 	First   int64               `json:"first"`
 	Time    int64               `json:"time"`
 	Passed  []int64             `json:"passed"`
+	Skipped store.Intervals     `json:"skipped"`
 	Told    []string            `json:"told"` // all of them stored
 	Open    []operationSnapshot `json:"open"`
 }
@@ -73,7 +76,7 @@ func (s *followers) save() {
 		}
 		e := epochSnapshot{
 			Epoch: uid, Tenant: f.owner.tenant, Emitter: f.owner.emitter, Next: f.next, Link: f.link, First: f.first, Time: f.time,
-			Passed: slices.Sorted(maps.Keys(f.passed)), Told: f.told,
+			Passed: slices.Sorted(maps.Keys(f.passed)), Skipped: f.skipped, Told: f.told,
 		}
 		for _, op := range slices.Sorted(maps.Keys(f.open)) {
 			o := f.open[op]
@@ -119,6 +122,7 @@ func (s *followers) load() {
 		e := &shot.Epochs[i]
 		f := newFollower(e.Epoch, owner{e.Tenant, e.Emitter})
 		f.next, f.highest, f.link, f.first, f.time, f.told = e.Next, e.Next-1, e.Link, e.First, e.Time, e.Told
+		f.skipped = e.Skipped
 		for _, n := range e.Passed {
 			f.passed[n] = true
 		}

@@ -73,7 +73,7 @@ func TestSnapshots(t *testing.T) {
 			if c.metrics, err = newMetrics(c.cfg.MeterProvider); err != nil {
 				r.Fatalf("make metrics: %v", err)
 			}
-			c.epochs = newFollowers(c)
+			c.epochs, c.holes = newFollowers(c), newHoles(c)
 			if err := c.epochs.restore(t.Context()); err != nil {
 				r.Fatalf("restore: %v", err)
 			}

@@ -70,3 +70,36 @@ func BenchmarkScan(b *testing.B) {
 		})
 	}
 }
+
+// A compaction of 100,000 events of two tenants.
+func BenchmarkCompact(b *testing.B) {
+	const commits, each = 10, 10_002
+	for b.Loop() {
+		b.StopTimer()
+		l, err := lake.Open(b.TempDir(), lake.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		epochs := []*storetest.Epoch{storetest.NewEpoch(b, "acme", "gateway-0"), storetest.NewEpoch(b, "other", "gateway-0")}
+		for i := range commits {
+			var batch store.Batch
+			for len(batch.Entries) < each {
+				batch.Entries = append(batch.Entries, epochs[i%2].Operation()...)
+			}
+			if _, err := l.Commit(b.Context(), batch); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.StartTimer()
+		done, err := l.Compact(b.Context(), true, func(put func(uint64) error) error { return put(0) })
+		if err != nil || done.Rows != commits*each {
+			b.Fatal(done, err)
+		}
+		b.StopTimer()
+		if err := l.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(commits*each*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}

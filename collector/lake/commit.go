@@ -25,14 +25,8 @@ import (
 func (l *Lake) Commit(ctx context.Context, b store.Batch) (store.Committed, error) {
 	l.commit.Lock()
 	defer l.commit.Unlock()
-	if l.closed {
-		return store.Committed{}, failed("commit to lake", l.dir, ErrClosed)
-	}
-	if l.dirty {
-		if err := l.start(); err != nil {
-			return store.Committed{}, failed("recover lake", l.dir, err)
-		}
-		l.dirty = false
+	if err := l.ready(b.Fence); err != nil {
+		return store.Committed{}, failed("commit to lake", l.dir, err)
 	}
 	sifted, err := l.sift(ctx, b)
 	if err != nil {
@@ -45,7 +39,7 @@ func (l *Lake) Commit(ctx context.Context, b store.Batch) (store.Committed, erro
 		l.mu.Unlock()
 		return out, nil
 	}
-	m, err := l.write(sifted, b.StreamSeq)
+	m, err := l.write(sifted, b)
 	if err != nil {
 		l.dirty = !errors.Is(err, store.ErrUnfit) // which wrote nothing
 		return store.Committed{}, failed("commit to lake", l.dir, err)
@@ -59,39 +53,70 @@ func (l *Lake) Commit(ctx context.Context, b store.Batch) (store.Committed, erro
 	return out, nil
 }
 
-// write makes a commit of what is new.
-func (l *Lake) write(s *sifted, streamSeq uint64) (*Manifest, error) {
+// ready says whether a statement may follow, after whatever befell the one
+// before it. The caller holds commit.
+func (l *Lake) ready(fence uint64) error {
+	if l.closed {
+		return ErrClosed
+	}
+	if l.dirty {
+		if err := l.start(); err != nil {
+			return fmt.Errorf("recover: %w", err)
+		}
+		l.dirty = false
+	}
+	if last := l.Manifest(); fence < last.Fence {
+		return fmt.Errorf("%w: with fence %d, this one has %d", store.ErrFenced, last.Fence, fence)
+	}
+	return nil
+}
+
+// next begins the statement that follows the last one.
+func (l *Lake) next() *Statement {
 	last := l.Manifest()
-	st := &Statement{
-		Number: last.Number + 1, Prev: last.Statement, StreamSeq: streamSeq,
+	return &Statement{
+		Number: last.Number + 1, Prev: last.Statement, StreamSeq: last.StreamSeq, Fence: last.Fence,
 		// A clock that was set back must not make commits older than their
 		// predecessors.
 		Time:  max(l.opts.Now().UnixMilli(), last.Time),
-		Added: []File{}, Removed: []Removed{}, Counts: []Count{}, Quarantined: []Quarantine{},
+		Added: []File{}, Removed: []Removed{}, Counts: []Count{}, Epochs: map[string]Progress{}, Quarantined: []Quarantine{},
 	}
+}
+
+// write makes a commit of what is new.
+func (l *Lake) write(s *sifted, b store.Batch) (*Manifest, error) {
+	st := l.next()
+	st.StreamSeq, st.Fence = b.StreamSeq, b.Fence
 	for i := range s.entries {
 		e := &s.entries[i]
 		e.Commit, e.Pos, e.StoredTime = st.Number, uint32(i), time.UnixMilli(st.Time).UTC()
 	}
-	p, err := l.prepare(st, s, last)
+	p, err := l.prepare(st, s)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", store.ErrUnfit, err)
-	}
-	next := last.snapshot()
-	if err := next.apply(st, Digest(p.statement)); err != nil {
-		return nil, err
 	}
 	for _, f := range p.files {
 		if err := l.put(f); err != nil {
 			return nil, err
 		}
 	}
-	if err := l.put(output{StatementPath(st.Number), "statement", p.statement}); err != nil {
+	return l.state(st, p.statement, b.StreamSeq)
+}
+
+// state puts a statement, whose files are durable, and what it makes of the
+// manifest. After an error it is in force or not: the lake is dirty.
+func (l *Lake) state(st *Statement, raw []byte, streamSeq uint64) (*Manifest, error) {
+	next := l.Manifest().snapshot()
+	if err := next.apply(st, Digest(raw)); err != nil {
+		return nil, err
+	}
+	if err := l.put(output{StatementPath(st.Number), "statement", raw}); err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
 	l.manifest, l.streamSeq = next, streamSeq
 	l.mu.Unlock()
+	l.indexes.later(st.Added)
 	// Written each time the manifest would cost more than the rest of a commit
 	// once there are many files; readers make up for up to a 64th of them.
 	if next.Number-l.written > uint64(len(next.Files)/64) {
@@ -124,8 +149,8 @@ func (l *Lake) put(f output) error {
 }
 
 // prepare makes the files of a commit, and the statement that names them.
-func (l *Lake) prepare(st *Statement, s *sifted, last *Manifest) (*prepared, error) {
-	if err := l.account(st, s, last); err != nil {
+func (l *Lake) prepare(st *Statement, s *sifted) (*prepared, error) {
+	if err := l.account(st, s, l.Manifest()); err != nil {
 		return nil, err
 	}
 	p := new(prepared)
@@ -161,7 +186,6 @@ func (l *Lake) prepare(st *Statement, s *sifted, last *Manifest) (*prepared, err
 
 // account fills in what the statement says of rows and epochs.
 func (l *Lake) account(st *Statement, s *sifted, last *Manifest) error {
-	st.Epochs = make(map[string]Progress)
 	var t Tally
 	for i := range s.entries {
 		e := &s.entries[i]

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"syscall"
+
+	"github.com/docket-audit/docket/collector/store"
 )
 
 var (
@@ -42,6 +44,8 @@ func hintFor(err error) string {
 		return "stop the other docket first; reading needs no stop: the reading commands ask the running one"
 	case errors.Is(err, ErrCorrupt):
 		return "docket verify tells what is wrong with it; put the named file back from a copy"
+	case errors.Is(err, store.ErrFenced):
+		return "another collector holds the lease on this stream; this one must not write any more"
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return "the directory must be writable to store events; a directory that is not can still be read by query, show, replay and verify"
 	case errors.Is(err, syscall.ENOSPC):

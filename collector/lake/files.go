@@ -4,12 +4,9 @@ package lake
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"syscall"
 )
 
@@ -74,44 +71,4 @@ func acquire(dir string) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
-}
-
-// ours are the names that a writer gives to files.
-var ours = regexp.MustCompile(`^([0-9a-f-]{36}\.(parquet|ndjson)|[0-9]{12}\.json|_manifest\.json)(\.tmp)?$`)
-
-// sweep removes what an interrupted commit left: files of ours that no
-// statement names. named is asked only for the few that keep does not know, as
-// it reads every statement.
-func sweep(dir string, keep map[string]bool, named func() (map[string]bool, error)) error {
-	var all map[string]bool
-	for _, sub := range []string{".", HotDir, QuarantineDir, CommitsDir} {
-		list, err := os.ReadDir(filepath.Join(dir, sub))
-		if err != nil {
-			return err
-		}
-		for _, d := range list {
-			path := filepath.ToSlash(filepath.Join(sub, d.Name()))
-			partial := filepath.Ext(path) == aside
-			if !ours.MatchString(d.Name()) || !d.Type().IsRegular() || keep[path] {
-				continue
-			}
-			if !partial {
-				if sub == "." || sub == CommitsDir {
-					continue
-				}
-				if all == nil {
-					if all, err = named(); err != nil {
-						return err
-					}
-				}
-				if all[path] {
-					continue
-				}
-			}
-			if err := os.Remove(filepath.Join(dir, path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("remove what a commit left: %w", err)
-			}
-		}
-	}
-	return nil
 }

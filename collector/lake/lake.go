@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,20 +28,67 @@ type Options struct {
 	Now    func() time.Time
 	// NewUID names files; UUIDv7 by default.
 	NewUID func() string
-	// Fault is asked at each point of a commit at which a crash would leave
-	// something else behind: "segment begin", "segment written", "segment
-	// renamed", and the same of quarantine, statement and manifest. An error
-	// ends the commit there and then, as a crash does. For tests.
+
+	// Region is that of the public files; "" means [DefaultRegion].
+	Region string
+	// CompactBytes is how many bytes of hot segments make a compaction due, and
+	// about how many one takes; 0 means 128 MiB. CompactAfter is how long a hot
+	// segment waits for one at most; 0 means 5 minutes.
+	CompactBytes int64
+	CompactAfter time.Duration
+	// SplitBytes is how long a public file gets before the next one is begun;
+	// 0 means 128 MiB.
+	SplitBytes int64
+	// Upgrade is called before the first statement of a sort that older
+	// programs do not know, and each one after it; nil does nothing.
+	Upgrade func() error
+
+	// Fault is asked at each point of a commit or a compaction at which a crash
+	// would leave something else behind: "segment begin", "segment written",
+	// "segment renamed", the same of quarantine, public, stubs, statement and
+	// manifest, and "remove begin" before each file that is deleted. An error ends what is
+	// done there and then, as a crash does. For tests.
 	Fault func(point string) error
 }
 
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.NewUID == nil {
+		o.NewUID = func() string { return uuid.Must(uuid.NewV7()).String() }
+	}
+	if o.Region == "" {
+		o.Region = DefaultRegion
+	}
+	if o.CompactBytes == 0 {
+		o.CompactBytes = 128 << 20
+	}
+	if o.CompactAfter == 0 {
+		o.CompactAfter = 5 * time.Minute
+	}
+	if o.SplitBytes == 0 {
+		o.SplitBytes = 128 << 20
+	}
+	if o.Fault == nil {
+		o.Fault = func(string) error { return nil }
+	}
+	return o
+}
+
 // A Lake is the one writer of a directory, and a reader of it. Its methods may
-// be called concurrently, Commit by one goroutine at a time.
+// be called concurrently, Commit by one goroutine at a time and beside it Compact
+// by another.
 type Lake struct {
 	dir  string
 	opts Options
 	log  *slog.Logger
 	lock *os.File
+
+	indexes *indexes
 
 	// commit is held for the whole of a commit, and by Close.
 	commit sync.Mutex
@@ -52,14 +100,29 @@ type Lake struct {
 	written uint64
 	damaged error // of the manifest file at Open
 
+	// compacting is held for the whole of a compaction, and by Close. It is
+	// taken before commit.
+	compacting sync.Mutex
+	oldest     struct { // the last answer of committed; guarded by compacting
+		number uint64
+		time   time.Time
+	}
+	leftovers atomic.Bool     // a compaction failed and left files
+	heldFiles map[string]bool // all of whose rows are held; see heldKey; guarded by compacting
+
+	pins pins
+
 	mu        sync.RWMutex
-	manifest  *Manifest // guarded by mu; replaced, never changed
-	streamSeq uint64    // guarded by mu
+	manifest  *Manifest       // guarded by mu; replaced, never changed
+	streamSeq uint64          // guarded by mu
+	writing   map[string]bool // files of a compaction under way; guarded by mu
+	removed   []gone          // files to be deleted when nobody reads them; guarded by mu
 }
 
 var (
-	_ store.Writer = (*Lake)(nil)
-	_ store.Reader = (*Lake)(nil)
+	_ store.Writer    = (*Lake)(nil)
+	_ store.Reader    = (*Lake)(nil)
+	_ store.Compactor = (*Lake)(nil)
 )
 
 // Open opens the lake in dir for writing, and makes it if there is none. It
@@ -69,19 +132,8 @@ var (
 // A manifest that is damaged is made again from the statements; a statement
 // that is damaged or missing is an error, as a commit on top would hide it.
 func Open(dir string, opts Options) (*Lake, error) {
-	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.DiscardHandler)
-	}
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
-	if opts.NewUID == nil {
-		opts.NewUID = func() string { return uuid.Must(uuid.NewV7()).String() }
-	}
-	if opts.Fault == nil {
-		opts.Fault = func(string) error { return nil }
-	}
-	for _, sub := range []string{HotDir, CommitsDir, QuarantineDir} {
+	opts = opts.withDefaults()
+	for _, sub := range []string{HotDir, CommitsDir, QuarantineDir, PinsDir, StubsDir} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return nil, failed("open lake", dir, err)
 		}
@@ -90,9 +142,16 @@ func Open(dir string, opts Options) (*Lake, error) {
 	if err != nil {
 		return nil, failed("open lake", dir, err)
 	}
-	l := &Lake{dir: dir, opts: opts, log: opts.Logger.With("component", "lake"), lock: lock, manifest: new(Manifest)}
+	l := &Lake{
+		dir: dir, opts: opts, log: opts.Logger.With("component", "lake"), lock: lock,
+		manifest: new(Manifest), writing: make(map[string]bool), heldFiles: make(map[string]bool),
+	}
+	l.indexes = newIndexes(dir, l.log)
 	if err := l.start(); err != nil {
 		return nil, failed("open lake", dir, errors.Join(err, lock.Close()))
+	}
+	if err := l.reap(); err != nil {
+		l.log.Warn("files that are no longer part of the lake stay for now", "error", err)
 	}
 	return l, nil
 }
@@ -116,17 +175,10 @@ func (l *Lake) start() error {
 			l.written = onDisk.Number
 		}
 	}
-	keep := make(map[string]bool, len(m.Files)+len(m.Quarantined)+1)
-	keep[ManifestPath] = true
-	for i := range m.Files {
-		keep[m.Files[i].Path] = true
-	}
-	for i := range m.Quarantined {
-		keep[m.Quarantined[i].Path] = true
-	}
-	if err := sweep(l.dir, keep, l.named); err != nil {
+	if err := l.sweep(m); err != nil {
 		return err
 	}
+	l.indexes.sweep(m.Files)
 	l.mu.Lock()
 	l.manifest, l.streamSeq = m, m.StreamSeq
 	l.mu.Unlock()
@@ -161,27 +213,6 @@ func (l *Lake) continuous(m *Manifest, damaged error) error {
 	return nil
 }
 
-// named returns every path that a statement ever named.
-func (l *Lake) named() (map[string]bool, error) {
-	paths := make(map[string]bool)
-	for b, err := range Statements(l.dir, 1) {
-		if err != nil {
-			return nil, err
-		}
-		s, err := ParseStatement(b)
-		if err != nil {
-			return nil, err
-		}
-		for i := range s.Added {
-			paths[s.Added[i].Path] = true
-		}
-		for i := range s.Quarantined {
-			paths[s.Quarantined[i].Path] = true
-		}
-	}
-	return paths, nil
-}
-
 // writeManifest replaces the manifest file.
 func (l *Lake) writeManifest(m *Manifest) error {
 	whole := *m
@@ -200,17 +231,28 @@ func (l *Lake) writeManifest(m *Manifest) error {
 	return nil
 }
 
-// Close writes the manifest if it is behind, and gives the lock back.
+// Close writes the manifest if it is behind, and gives the lock back. It waits
+// for a compaction that is under way.
 func (l *Lake) Close() error {
+	l.compacting.Lock()
+	defer l.compacting.Unlock()
 	l.commit.Lock()
 	defer l.commit.Unlock()
 	if l.closed {
 		return nil
 	}
 	l.closed = true
+	l.indexes.close()
 	var err error
 	if m := l.Manifest(); !l.dirty && m.Number > l.written {
 		err = l.writeManifest(m)
+	}
+	if !l.dirty && l.leftovers.Swap(false) {
+		err = errors.Join(err, l.sweep(l.Manifest()))
+	}
+	if !l.dirty {
+		err = errors.Join(err, l.reap())
+		l.indexes.sweep(l.Manifest().Files) // one may have been made of a segment that was removed
 	}
 	return errors.Join(err, l.lock.Close())
 }
@@ -230,9 +272,18 @@ func (l *Lake) Manifest() *Manifest {
 	return l.manifest
 }
 
-// Files returns the segments in commit order, for those who read Parquet by
-// themselves. The list MUST NOT be changed; paths are relative to Dir.
+// Files returns the segments of the manifest. A compaction may delete them when
+// nobody has called Pin.
 func (l *Lake) Files() []File { return l.Manifest().Files }
+
+// Pin returns the manifest, and keeps its files where they are until release is
+// called: for those who read Parquet by themselves. The manifest MUST NOT be
+// changed; the paths in it are relative to Dir.
+func (l *Lake) Pin() (m *Manifest, release func()) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.manifest, l.pins.hold(l.manifest.Number)
+}
 
 // Epoch implements [store.Writer].
 func (l *Lake) Epoch(uid string) *store.Epoch {
@@ -268,5 +319,9 @@ func (l *Lake) Statements(number uint64) iter.Seq2[[]byte, error] { return State
 
 // Scan implements [store.Reader].
 func (l *Lake) Scan(ctx context.Context, q store.Query) iter.Seq2[store.Entry, error] {
-	return scan(ctx, l.dir, l.Files(), q)
+	return func(yield func(store.Entry, error) bool) {
+		m, release := l.Pin()
+		defer release()
+		search(ctx, l.dir, m.Files, q, l.indexes)(yield)
+	}
 }

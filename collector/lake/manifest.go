@@ -17,11 +17,14 @@ type Manifest struct {
 	Statement string `json:"statement"` // its digest
 	Time      int64  `json:"time"`
 	StreamSeq uint64 `json:"stream_seq"`
+	Fence     uint64 `json:"fence,omitempty"` // see [Statement]
 
-	// Files are the segments in the order of their commits.
+	// Files are the segments, by FirstCommit and then by path; see [Runs].
 	Files       []File           `json:"files"`
 	Quarantined []Quarantine     `json:"quarantined"`
 	Epochs      map[string]Epoch `json:"epochs"`
+	// Stubs stand for the rows that left, by FirstCommit and then by path.
+	Stubs []StubFile `json:"stubs,omitempty"`
 
 	// Check is the digest of the manifest with an empty Check. It tells damage
 	// from truth; against someone who can count there is verify, which makes
@@ -76,19 +79,18 @@ func (m *Manifest) apply(s *Statement, digest string) error {
 	if s.Prev != m.Statement {
 		return fail("it follows statement %q, the one before it is %q", s.Prev, m.Statement)
 	}
-	removed := make(map[string]bool, len(s.Removed))
-	for _, r := range s.Removed {
-		i := slices.IndexFunc(m.Files, func(f File) bool { return f.Path == r.Path && f.SHA256 == r.SHA256 })
-		if i < 0 {
-			return fail("it removes %s, which is not there", r.Path)
-		}
-		removed[r.Path] = true
+	if s.Fence < m.Fence {
+		return fail("it has fence %d, the one before it has %d", s.Fence, m.Fence)
 	}
-	if len(removed) > 0 {
-		// A new array: readers still hold the old one.
-		m.Files = slices.DeleteFunc(slices.Clone(m.Files), func(f File) bool { return removed[f.Path] })
+	files, err := without(m.Files, s.Removed)
+	if err != nil {
+		return fail("%v", err)
 	}
-	m.Files = append(m.Files, s.Added...)
+	if err := checkStubs(s); err != nil {
+		return fail("%v", err)
+	}
+	m.Files = with(files, s.Added)
+	m.Stubs = withStubs(m.Stubs, s.Stubs)
 	m.Quarantined = append(m.Quarantined, s.Quarantined...)
 	if m.Epochs == nil {
 		m.Epochs = make(map[string]Epoch)
@@ -96,8 +98,49 @@ func (m *Manifest) apply(s *Statement, digest string) error {
 	for uid, p := range s.Epochs {
 		m.Epochs[uid] = m.Epochs[uid].after(p)
 	}
-	m.Number, m.Statement, m.Time, m.StreamSeq, m.Check = s.Number, digest, s.Time, s.StreamSeq, ""
+	m.Number, m.Statement, m.Time, m.StreamSeq, m.Fence, m.Check = s.Number, digest, s.Time, s.StreamSeq, s.Fence, ""
 	return nil
+}
+
+// without returns files less those that were removed. The list is a new one if
+// it is another: readers still hold the old one.
+func without(files []File, removed []Removed) ([]File, error) {
+	if len(removed) == 0 {
+		return files, nil
+	}
+	digests := make(map[string]string, len(removed))
+	for _, r := range removed {
+		if r.Reason != ReasonCompaction && r.Reason != ReasonRetention && r.Reason != ReasonErasure {
+			return nil, fmt.Errorf("it removes %s for a reason that is none: %.40q", r.Path, r.Reason)
+		}
+		digests[r.Path] = r.SHA256
+	}
+	left := make([]File, 0, len(files))
+	for i := range files {
+		if digest, ok := digests[files[i].Path]; ok && digest == files[i].SHA256 {
+			delete(digests, files[i].Path)
+			continue
+		}
+		left = append(left, files[i])
+	}
+	for path := range digests {
+		return nil, fmt.Errorf("it removes %s, which is not there", path)
+	}
+	return left, nil
+}
+
+// with returns files and added, in order. What is behind the last file is
+// appended to the same list, else the list is a new one.
+func with(files, added []File) []File {
+	for i := range added {
+		if n := len(files); n > 0 && byCommit(files[n-1], added[i]) > 0 {
+			files = slices.Concat(files, added[i:])
+			slices.SortFunc(files, byCommit)
+			return files
+		}
+		files = append(files, added[i])
+	}
+	return files
 }
 
 // after returns e with p added. Its sets are new.

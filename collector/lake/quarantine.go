@@ -5,12 +5,7 @@ package lake
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/docket-audit/docket/collector/store"
 )
@@ -44,26 +39,12 @@ func encodeQuarantine(messages []store.Quarantined, ms int64) ([]byte, error) {
 
 // ReadQuarantine returns the messages of one quarantine file of the lake in dir.
 func ReadQuarantine(dir, path string) ([]store.Quarantined, error) {
-	f, err := os.Open(filepath.Join(dir, filepath.FromSlash(path)))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w: the quarantine file is missing", path, ErrCorrupt)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open quarantine: %w", err)
-	}
-	defer func() { _ = f.Close() }() // was only read
 	var out []store.Quarantined
-	for dec := json.NewDecoder(f); ; {
-		var q quarantineLine
-		switch err := dec.Decode(&q); {
-		case errors.Is(err, io.EOF):
-			return out, nil
-		case err != nil:
-			return nil, fmt.Errorf("%s: %w: %w", path, ErrCorrupt, err)
+	for h, err := range readHeld(dir, path) {
+		if err != nil {
+			return nil, err
 		}
-		out = append(out, store.Quarantined{
-			Subject: q.Subject, Headers: q.Headers, Data: q.Data, StreamSeq: q.StreamSeq,
-			Reason: q.Reason, Epoch: q.Epoch, Sequence: q.Sequence,
-		})
+		out = append(out, h.Quarantined)
 	}
+	return out, nil
 }

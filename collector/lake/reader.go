@@ -15,12 +15,14 @@ import (
 	"github.com/docket-audit/docket/collector/store"
 )
 
-// A Reader reads a lake as of the last Refresh, without a lock: beside a writer
-// or alone, also from a directory that it may not write to. Its methods may be
-// called concurrently.
+// A Reader reads a lake as of the last Refresh: beside a writer, which it asks
+// by a [Pin] to leave the files, or alone, also from a directory that it may not
+// write to. Its methods may be called concurrently.
 type Reader struct {
 	dir     string
 	damaged error // of the manifest file; nil when it was as it should be
+	pin     *Pin
+	pins    pins
 
 	mu       sync.RWMutex
 	manifest *Manifest // guarded by mu; replaced, never changed
@@ -30,17 +32,29 @@ var _ store.Reader = (*Reader)(nil)
 
 // OpenReader opens the lake in dir for reading. A manifest that is missing,
 // behind or damaged is made again in memory from the statements; see
-// [Reader.Damaged]. A directory that is no lake is an error.
+// [Reader.Damaged]. A directory that is no lake is an error. The caller MUST
+// Close it.
 func OpenReader(dir string) (*Reader, error) {
 	if _, err := os.Stat(filepath.Join(dir, CommitsDir)); err != nil {
 		return nil, failed("open lake", dir, err)
 	}
-	m, damaged, err := load(dir)
+	pin, err := NewPin(dir)
 	if err != nil {
 		return nil, failed("open lake", dir, err)
 	}
-	return &Reader{dir: dir, damaged: damaged, manifest: m}, nil
+	m, damaged, err := load(dir)
+	if err == nil {
+		err = pin.At(m.Number)
+	}
+	if err != nil {
+		pin.Release()
+		return nil, failed("open lake", dir, err)
+	}
+	return &Reader{dir: dir, damaged: damaged, pin: pin, manifest: m}, nil
 }
+
+// Close lets the writer delete what it removed.
+func (r *Reader) Close() { r.pin.Release() }
 
 // load reads the manifest and applies the statements behind it. damaged tells
 // what is wrong with the manifest file when it could not be used.
@@ -102,7 +116,8 @@ func (r *Reader) Refresh() error {
 	if next.Number > r.manifest.Number {
 		r.manifest = next
 	}
-	return nil
+	// Scans that are under way read by an older one.
+	return r.pin.At(r.pins.oldest(r.manifest.Number))
 }
 
 // Damaged tells what was wrong with the manifest file when the lake was opened;
@@ -120,11 +135,24 @@ func (r *Reader) Manifest() *Manifest {
 	return r.manifest
 }
 
-// Files returns the segments in commit order, for those who read Parquet by
-// themselves. The list MUST NOT be changed; paths are relative to Dir.
+// Files returns the segments of the manifest. A compaction may delete them when
+// nobody has called Pin.
 func (r *Reader) Files() []File { return r.Manifest().Files }
+
+// Pin returns the manifest, and keeps its files where they are until release is
+// called: for those who read Parquet by themselves. The manifest MUST NOT be
+// changed; the paths in it are relative to Dir.
+func (r *Reader) Pin() (m *Manifest, release func()) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.manifest, r.pins.hold(r.manifest.Number)
+}
 
 // Scan implements [store.Reader].
 func (r *Reader) Scan(ctx context.Context, q store.Query) iter.Seq2[store.Entry, error] {
-	return scan(ctx, r.dir, r.Files(), q)
+	return func(yield func(store.Entry, error) bool) {
+		m, release := r.Pin()
+		defer release()
+		search(ctx, r.dir, m.Files, q, nil)(yield)
+	}
 }

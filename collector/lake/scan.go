@@ -5,7 +5,6 @@ package lake
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"slices"
 
@@ -13,14 +12,14 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 
 	"github.com/docket-audit/docket/collector/store"
-	"github.com/docket-audit/docket/internal/profile"
 )
 
 // errStop ends a scan whose consumer has enough.
 var errStop = errors.New("stop")
 
-// scan gives what q selects of files, which are in commit order. It verifies
-// nothing; it passes over what a file's own description rules out.
+// scan gives what q selects of files, which are those of a manifest. It verifies
+// nothing; it passes over what a file's own description rules out. It goes run
+// by run, as the files of one run overlap in commits.
 func scan(ctx context.Context, dir string, files []File, q store.Query) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
 		given := 0
@@ -34,15 +33,12 @@ func scan(ctx context.Context, dir string, files []File, q store.Query) iter.Seq
 			return nil
 		}
 		s := scanner{dir: dir, query: q, filters: filters(q)}
-		next := slices.All(files)
+		list := slices.Collect(Runs(files))
 		if q.Descending {
-			next = slices.Backward(files)
+			slices.Reverse(list)
 		}
-		for _, f := range next {
-			if !possible(&f, q) {
-				continue
-			}
-			if err := s.file(ctx, &f, give); err != nil {
+		for _, run := range list {
+			if err := s.run(ctx, run, give); err != nil {
 				if !errors.Is(err, errStop) {
 					yield(store.Entry{}, failed("read lake", dir, err))
 				}
@@ -59,6 +55,8 @@ func possible(f *File, q store.Query) bool {
 	case q.Since != 0 && f.MaxTime < q.Since, q.Until != 0 && f.MinTime >= q.Until:
 		return false
 	case !within(q.Event, f.MinEvent, f.MaxEvent), !within(q.Operation, f.MinOperation, f.MaxOperation):
+		return false
+	case q.AsOf != 0 && f.FirstCommit > q.AsOf:
 		return false
 	case q.After != (store.Cursor{}) && !q.Descending && f.LastCommit < q.After.Commit:
 		return false
@@ -89,6 +87,7 @@ func filters(q store.Query) []filter {
 	// The most selective first.
 	equal("metadata_uid", q.Event)
 	equal("operation_uid", q.Operation)
+	equal("trace_uid", q.Trace)
 	equal("epoch", q.Epoch)
 	equal("tenant", q.Tenant)
 	if len(q.Kinds) > 0 {
@@ -103,81 +102,100 @@ func filters(q store.Query) []filter {
 	return fs
 }
 
+// A scanner goes through a lake for one query.
 type scanner struct {
 	dir     string
 	query   store.Query
 	filters []filter
 }
 
-// placeColumns say where and when an entry was put.
-var placeColumns = []string{ColumnStoredTime, ColumnStreamSeq, ColumnCommit, ColumnPos}
-
-func (s *scanner) file(ctx context.Context, f *File, give func(store.Entry) error) error {
-	seg, err := openSegment(s.dir, f.Path)
-	if err != nil {
-		return err
-	}
-	defer seg.close()
-	names := append([]string{ColumnRaw}, placeColumns...)
-	if s.query.WithoutRaw {
-		names, _ = Columns()
-		names = slices.DeleteFunc(names, func(n string) bool { return n == ColumnRaw })
-	}
-	for i := range seg.groups() {
-		if s.query.Descending {
-			i = seg.groups() - 1 - i
-		}
-		if err := s.group(ctx, seg, i, names, give); err != nil {
-			return err
-		}
-	}
-	return nil
+// A match is a row that a query selects: where it is, and where it was put.
+type match struct {
+	commit    uint64
+	streamSeq uint64
+	stored    int64
+	pos       uint32
+	file      int32 // of the run
+	group     int32
+	row       int32 // of the group
 }
 
-func (s *scanner) group(ctx context.Context, seg *segment, group int, names []string, give func(store.Entry) error) error {
-	keep, err := s.matches(ctx, seg, group)
-	if err != nil || keep != nil && !slices.Contains(keep, true) {
-		return err
-	}
-	entries, err := seg.entries(ctx, group, names, keep)
-	if err != nil {
-		return err
-	}
-	if s.query.Descending {
-		slices.Reverse(entries)
-	}
-	for i := range entries {
-		e := &entries[i]
-		if !s.behind(e) {
+// placeColumns say where and when an entry was put.
+var placeColumns = []string{ColumnCommit, ColumnPos, ColumnStoredTime, ColumnStreamSeq}
+
+// run gives what the query selects of one run: it finds the rows by their light
+// columns, and fetches the rest of them in commit order, a window at a time.
+func (s *scanner) run(ctx context.Context, run []File, give func(store.Entry) error) error {
+	var rows []match
+	for i := range run {
+		if !possible(&run[i], s.query) {
 			continue
 		}
-		if !s.query.WithoutRaw {
-			if e.Header, err = profile.Parse(e.Raw); err != nil {
-				return fmt.Errorf("%s: %w: row %d of commit %d: %w", seg.path, ErrCorrupt, e.Pos, e.Commit, err)
-			}
+		var err error
+		if rows, err = s.matches(ctx, run[i].Path, int32(i), rows); err != nil {
+			return err
 		}
-		if err := give(*e); err != nil {
+	}
+	order := func(a, b match) int {
+		return store.Cursor{Commit: a.commit, Pos: a.pos}.Compare(store.Cursor{Commit: b.commit, Pos: b.pos})
+	}
+	if s.query.Descending {
+		slices.SortFunc(rows, func(a, b match) int { return order(b, a) })
+	} else if !slices.IsSortedFunc(rows, order) {
+		slices.SortFunc(rows, order)
+	}
+	if limit := s.query.Limit; limit > 0 && len(rows) > limit {
+		rows = rows[:limit]
+	}
+	f := newFetcher(s.dir, run, rows, s.query.WithoutRaw)
+	defer f.close()
+	for entry, err := range f.entries(ctx) {
+		if err != nil {
+			return err
+		}
+		if err := give(entry); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// behind reports whether e comes after the cursor in the query's direction.
-func (s *scanner) behind(e *store.Entry) bool {
-	after := s.query.After
-	if after == (store.Cursor{}) {
-		return true
+// matches appends the rows of a file that the query selects.
+func (s *scanner) matches(ctx context.Context, path string, file int32, rows []match) ([]match, error) {
+	seg, err := openSegment(s.dir, path)
+	if err != nil {
+		return nil, err
 	}
-	c := store.Cursor{Commit: e.Commit, Pos: e.Pos}.Compare(after)
-	if s.query.Descending {
-		return c < 0
+	defer seg.close()
+	for g := range seg.groups() {
+		keep, err := s.keep(ctx, seg, g)
+		if err != nil {
+			return nil, err
+		}
+		if keep != nil && !slices.Contains(keep, true) {
+			continue
+		}
+		row := int32(0)
+		err = seg.read(ctx, g, placeColumns, func(c []arrow.Array) error {
+			commits, positions, stored, streamSeqs := c[0].(*array.Int64), c[1].(*array.Int32), c[2].(*array.Int64), c[3].(*array.Int64)
+			for i := range commits.Len() {
+				at := store.Cursor{Commit: uint64(commits.Value(i)), Pos: uint32(positions.Value(i))}
+				if (keep == nil || keep[row]) && behind(s.query, at) {
+					rows = append(rows, match{at.Commit, uint64(streamSeqs.Value(i)), stored.Value(i), at.Pos, file, int32(g), row})
+				}
+				row++
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
-	return c > 0
+	return rows, nil
 }
 
-// matches says which rows of a group pass the filters; nil is all of them.
-func (s *scanner) matches(ctx context.Context, seg *segment, group int) ([]bool, error) {
+// keep says which rows of a group pass the filters; nil is all of them.
+func (s *scanner) keep(ctx context.Context, seg *segment, group int) ([]bool, error) {
 	var keep []bool
 	for n, f := range s.filters {
 		row := 0

@@ -28,9 +28,21 @@ const (
 	recordRows = 4096
 )
 
-var writerProperties = func() *parquet.WriterProperties {
+var writerProperties = parquet.NewWriterProperties(baseProperties()...)
+
+// publicProperties are those of public files. Of the nested columns, in which
+// payloads are, there are no minima either.
+var publicProperties = func() *parquet.WriterProperties {
+	props := append(baseProperties(), parquet.WithStats(false))
+	for _, f := range schema.Fields() {
+		props = append(props, parquet.WithStatsFor(f.Name, f.Name != ColumnRaw && f.Name != "message"))
+	}
+	return parquet.NewWriterProperties(append(props, parquet.WithStatsFor(ColumnTimeDT, true))...)
+}()
+
+func baseProperties() []parquet.WriterProperty {
 	props := []parquet.WriterProperty{
-		parquet.WithCompression(compress.Codecs.Zstd), parquet.WithCompressionLevel(1),
+		parquet.WithCompression(compress.Codecs.Zstd), parquet.WithCompressionLevel(segmentLevel),
 		parquet.WithMaxRowGroupLength(rowGroupRows),
 		parquet.WithDictionaryDefault(false),
 		parquet.WithCreatedBy("docket"),
@@ -42,8 +54,8 @@ var writerProperties = func() *parquet.WriterProperties {
 	for name := range repeating {
 		props = append(props, parquet.WithDictionaryFor(name, true))
 	}
-	return parquet.NewWriterProperties(props...)
-}()
+	return props
+}
 
 // encodeSegment returns entries as one Parquet file and what it can tell of it;
 // the path is the caller's to set. The file is made in memory, since this Arrow
@@ -95,24 +107,30 @@ func writeParquet(w io.Writer, entries []store.Entry) (err error) {
 
 // describe tells of a segment with entries what lets a reader pass over it.
 func describe(entries []store.Entry) File {
-	f := File{Rows: int64(len(entries)), Epochs: make(map[string]store.Interval)}
+	f := File{Epochs: make(map[string]store.Interval)}
 	for i := range entries {
-		e := &entries[i]
-		h := &e.Header
-		if i == 0 {
-			f.FirstCommit, f.LastCommit, f.MinTime, f.MaxTime = e.Commit, e.Commit, h.Time, h.Time
-		}
-		f.FirstCommit, f.LastCommit = min(f.FirstCommit, e.Commit), max(f.LastCommit, e.Commit)
-		f.MinTime, f.MaxTime = min(f.MinTime, h.Time), max(f.MaxTime, h.Time)
-		widen(&f.MinEvent, &f.MaxEvent, h.MetadataUID)
-		widen(&f.MinOperation, &f.MaxOperation, h.OperationUID)
-		iv, ok := f.Epochs[h.Epoch]
-		if !ok {
-			iv = store.Interval{First: h.Sequence, Last: h.Sequence}
-		}
-		f.Epochs[h.Epoch] = store.Interval{First: min(iv.First, h.Sequence), Last: max(iv.Last, h.Sequence)}
+		f.describe(&entries[i])
 	}
 	return f
+}
+
+// describe adds a row to what f tells of its rows.
+func (f *File) describe(e *store.Entry) {
+	h := &e.Header
+	if f.Rows == 0 {
+		f.FirstCommit, f.LastCommit, f.MinTime, f.MaxTime = e.Commit, e.Commit, h.Time, h.Time
+		f.Epochs = make(map[string]store.Interval)
+	}
+	f.Rows++
+	f.FirstCommit, f.LastCommit = min(f.FirstCommit, e.Commit), max(f.LastCommit, e.Commit)
+	f.MinTime, f.MaxTime = min(f.MinTime, h.Time), max(f.MaxTime, h.Time)
+	widen(&f.MinEvent, &f.MaxEvent, h.MetadataUID)
+	widen(&f.MinOperation, &f.MaxOperation, h.OperationUID)
+	iv, ok := f.Epochs[h.Epoch]
+	if !ok {
+		iv = store.Interval{First: h.Sequence, Last: h.Sequence}
+	}
+	f.Epochs[h.Epoch] = store.Interval{First: min(iv.First, h.Sequence), Last: max(iv.Last, h.Sequence)}
 }
 
 func widen(lo, hi *string, v string) {

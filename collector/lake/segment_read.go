@@ -62,7 +62,7 @@ func checkSchema(rows *pqarrow.FileReader) error {
 	if err != nil {
 		return err
 	}
-	if got.NumFields() != schema.NumFields() {
+	if got.NumFields() < schema.NumFields() {
 		return fmt.Errorf("%d columns instead of %d", got.NumFields(), schema.NumFields())
 	}
 	for i, want := range schema.Fields() {
@@ -88,17 +88,16 @@ func (s *segment) groups() int { return s.rows.ParquetReader().NumRowGroups() }
 // per name. The arrays are gone when each returns.
 func (s *segment) read(ctx context.Context, group int, names []string, each func(columns []arrow.Array) error) (err error) {
 	defer guard(s.path, &err)
-	readers := make([]*pqarrow.ColumnReader, len(names))
-	for i, name := range names {
-		leaf := columnIndex[name]
-		r, err := s.rows.GetFieldReader(ctx, leaf, map[int]bool{leaf: true}, []int{group})
-		if err != nil {
-			return fmt.Errorf("%s: %w: column %s: %w", s.path, ErrCorrupt, name, err)
-		}
-		defer r.Release()
-		readers[i] = r
+	readers, err := s.readers(ctx, group, names)
+	if err != nil {
+		return err
 	}
-	for left := s.rows.ParquetReader().MetaData().RowGroup(group).NumRows(); left > 0; {
+	defer func() {
+		for _, r := range readers {
+			r.Release()
+		}
+	}()
+	for left := s.groupRows(group); left > 0; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -109,6 +108,64 @@ func (s *segment) read(ctx context.Context, group int, names []string, each func
 		}
 	}
 	return nil
+}
+
+func (s *segment) groupRows(group int) int64 {
+	return s.rows.ParquetReader().MetaData().RowGroup(group).NumRows()
+}
+
+// rawBytes returns how many bytes the event of a row of a group has on average,
+// as the file says of itself.
+func (s *segment) rawBytes(group int) int64 {
+	meta := s.rows.ParquetReader().MetaData().RowGroup(group)
+	c, err := meta.ColumnChunk(columnIndex[ColumnRaw])
+	if err != nil || meta.NumRows() <= 0 || c.TotalUncompressedSize() <= 0 {
+		return 1
+	}
+	return c.TotalUncompressedSize()/meta.NumRows() + 1
+}
+
+// readers returns a reader for each of the columns names of a row group. The
+// caller MUST release them.
+func (s *segment) readers(ctx context.Context, group int, names []string) (readers []*pqarrow.ColumnReader, err error) {
+	defer guard(s.path, &err)
+	for _, name := range names {
+		field, leaves := s.column(name)
+		r, err := s.rows.GetFieldReader(ctx, field, leaves, []int{group})
+		if err != nil {
+			for _, r := range readers {
+				r.Release()
+			}
+			return nil, fmt.Errorf("%s: %w: column %s: %w", s.path, ErrCorrupt, name, err)
+		}
+		readers = append(readers, r)
+	}
+	return readers, nil
+}
+
+// column returns where a column is, and the leaves that it has in the file. Of
+// the columns of every segment there is one leaf to each, and they come first.
+func (s *segment) column(name string) (field int, leaves map[int]bool) {
+	if i, ok := columnIndex[name]; ok {
+		return i, map[int]bool{i: true}
+	}
+	var add func(f *pqarrow.SchemaField)
+	add = func(f *pqarrow.SchemaField) {
+		if f.IsLeaf() {
+			leaves[f.ColIndex] = true
+		}
+		for i := range f.Children {
+			add(&f.Children[i])
+		}
+	}
+	leaves = make(map[int]bool)
+	for i := range s.rows.Manifest.Fields {
+		if f := &s.rows.Manifest.Fields[i]; f.Field.Name == name {
+			field = i
+			add(f)
+		}
+	}
+	return field, leaves
 }
 
 func (s *segment) batch(readers []*pqarrow.ColumnReader, names []string, n int64, each func([]arrow.Array) error) error {

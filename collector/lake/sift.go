@@ -46,6 +46,9 @@ func (l *Lake) sift(ctx context.Context, b store.Batch) (*sifted, error) {
 		if err := l.fingerprints(ctx, m.Files, asked, known); err != nil {
 			return nil, err
 		}
+		if err := l.leftPrints(ctx, m.Stubs, b.Entries, asked, known); err != nil {
+			return nil, err
+		}
 	}
 	s := &sifted{entries: make([]store.Entry, 0, len(b.Entries)), conflict: make([]bool, 0, len(b.Entries))}
 	for i := range b.Entries {
@@ -97,6 +100,36 @@ func (l *Lake) fingerprints(ctx context.Context, files []File, asked map[string]
 	return nil
 }
 
+// leftPrints adds the fingerprints of those of asked that left the lake, where
+// that may make a difference to an entry: what left does not come back.
+func (l *Lake) leftPrints(ctx context.Context, files []StubFile, entries []store.Entry, asked map[string]store.Intervals, known map[identity][]string) error {
+	open := make(map[string]store.Intervals)
+	for i := range entries {
+		h := &entries[i].Header
+		if set := asked[h.Epoch]; set.Contains(h.Sequence) && !slices.Contains(known[identity{h.Epoch, h.Sequence}], h.Fingerprint) {
+			wanted := open[h.Epoch]
+			wanted.Add(h.Sequence)
+			open[h.Epoch] = wanted
+		}
+	}
+	for i := range files {
+		if !overlaps(files[i].Epochs, open) {
+			continue
+		}
+		stubs, err := ReadStubs(ctx, l.dir, files[i].Path)
+		if err != nil {
+			return err
+		}
+		for _, s := range stubs {
+			if set := open[s.Epoch]; set.Contains(s.Sequence) {
+				id := identity{s.Epoch, s.Sequence}
+				known[id] = append(known[id], s.Fingerprint)
+			}
+		}
+	}
+	return nil
+}
+
 func overlaps(has map[string]store.Interval, asked map[string]store.Intervals) bool {
 	for epoch, set := range asked {
 		if iv, ok := has[epoch]; ok && set.Overlaps(iv) {
@@ -107,7 +140,7 @@ func overlaps(has map[string]store.Interval, asked map[string]store.Intervals) b
 }
 
 // siftQuarantined takes out the messages that were quarantined already: same
-// place on the stream, same bytes. The place alone would not do, as a stream
+// place on the stream, same bytes, or one that was there and came again. The place alone would not do, as a stream
 // that was made anew counts from 1 again.
 func (l *Lake) siftQuarantined(m *Manifest, messages []store.Quarantined, s *sifted) error {
 	files := make(map[string][]store.Quarantined) // read once each
@@ -133,11 +166,33 @@ func (l *Lake) siftQuarantined(m *Manifest, messages []store.Quarantined, s *sif
 			}
 			held = slices.ContainsFunc(files[f.Path], same(q))
 		}
-		if held {
+		again, err := l.again(m, q)
+		if err != nil {
+			return err
+		}
+		if held || again {
 			s.duplicates++
 			continue
 		}
 		s.quarantined = append(s.quarantined, *q)
 	}
 	return nil
+}
+
+// again reports whether q was in quarantine, was put on the stream again, and is
+// refused for the same reason.
+func (l *Lake) again(m *Manifest, q *store.Quarantined) (bool, error) {
+	ids := q.Headers[store.HeaderRequeued]
+	if len(ids) != 1 || !slices.ContainsFunc(m.Quarantined, func(f Quarantine) bool { return f.Path == heldFile(ids[0]) }) {
+		return false, nil
+	}
+	for h, err := range readHeld(l.dir, heldFile(ids[0])) {
+		if err != nil {
+			return false, err
+		}
+		if h.ID == ids[0] {
+			return h.Again(q), nil
+		}
+	}
+	return false, nil
 }

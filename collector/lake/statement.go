@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/ocsf"
 )
@@ -24,6 +25,8 @@ const (
 	HotDir        = "_hot"
 	CommitsDir    = "_commits"
 	QuarantineDir = "_quarantine"
+	PinsDir       = "_pins"
+	StubsDir      = "_stubs"
 	ManifestPath  = "_manifest.json"
 	LockPath      = "_lock"
 )
@@ -32,7 +35,8 @@ const (
 // missing. The text names the file.
 var ErrCorrupt = errors.New("the lake is damaged")
 
-// A Statement is one commit: what it added and what it took away. Its bytes are
+// A Statement is one commit: what it added and what it took away. One without
+// counts brought no events: it says that rows went from files into others. Its bytes are
 // canonical JSON and never change; each names the SHA-256 of the one before it,
 // and the ledger has the SHA-256 of each.
 type Statement struct {
@@ -49,6 +53,18 @@ type Statement struct {
 	// StreamSeq is that of the last message that this and all earlier commits
 	// account for.
 	StreamSeq uint64 `json:"stream_seq"`
+	// Fence is the token of the lease under which the commit was made, and never
+	// lower than that of the one before; 0 without a lease.
+	Fence uint64 `json:"fence,omitempty"`
+
+	// Stubs are the files that stand for the rows that left the lake by this
+	// statement; only such as remove by [ReasonRetention] or [ReasonErasure] have
+	// any.
+	Stubs []StubFile `json:"stubs,omitempty"`
+	// Reference is what the operator who had something erased calls the reason,
+	// such as the number of a ticket, and By who that was.
+	Reference string `json:"reference,omitempty"`
+	By        string `json:"by,omitempty"`
 }
 
 // A File is one segment. What it says beside the digest follows from its rows
@@ -71,6 +87,16 @@ type File struct {
 	// Epochs is the lowest and the highest sequence of each epoch in the file.
 	Epochs map[string]store.Interval `json:"epochs"`
 }
+
+// Why a segment was removed.
+const (
+	ReasonCompaction = "compaction" // its rows are in the files that the statement adds
+
+	// ReasonRetention and ReasonErasure: its rows are in the files that the statement
+	// adds, or left the lake, where stubs stand for them.
+	ReasonRetention = retention.Expired // their time was over
+	ReasonErasure   = retention.Erased  // somebody asked for it
+)
 
 // A Removed names a segment that is no longer part of the lake, and why.
 type Removed struct {

@@ -6,6 +6,8 @@
 //	GET  /v1/tail?last=&follow=&filter=              ndjson: what is there, then what comes
 //	POST /v1/query    {"sql": "SELECT ..."}          ndjson: one object per row
 //	GET  /v1/status                                  what the owner knows of itself
+//	POST /v1/chain/reload                            the chain is read anew; what changed
+//	POST /v1/quarantine/requeue                      ndjson: what became of each message
 //
 // The same [Server] stands behind the socket in the data directory, behind the
 // listener api, and behind the command line when it reads a directory whose

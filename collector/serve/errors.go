@@ -19,6 +19,7 @@ var (
 	ErrUnsupported     = errors.New("not supported by this binary")
 	ErrTooMuch         = errors.New("the request needs more than it may have")
 	ErrBusy            = errors.New("too many requests at a time")
+	ErrRefused         = errors.New("refused")
 )
 
 // A RemoteError is an error that a server answered, as a client sees it.
@@ -42,6 +43,8 @@ func classify(err error) (httpStatus int, code string) {
 		return http.StatusUnauthorized, "unauthenticated"
 	case errors.Is(err, store.ErrNotFound):
 		return http.StatusNotFound, "not_found"
+	case errors.Is(err, ErrRefused):
+		return http.StatusConflict, "failed_precondition" // of an error behind it: it is what was refused for
 	case errors.Is(err, ErrUnsupported):
 		return http.StatusNotImplemented, "unimplemented"
 	case errors.Is(err, ErrTooMuch):

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/docket-audit/docket/collector/filter"
 	"github.com/docket-audit/docket/collector/store"
 )
 
@@ -36,7 +37,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
-	filter, err := ParseFilter(v.Get("filter"))
+	f, err := parseFilter(v.Get("filter"))
 	if err != nil {
 		writeError(w, err)
 		return
@@ -52,7 +53,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	answer := page{Events: []json.RawMessage{}}
 	var last store.Cursor
 	bytes := 0
-	err = s.scan(r.Context(), store.Query{After: after}, filter, func(e *store.Entry) error {
+	err = s.scan(r.Context(), store.Query{After: after}, f, func(e *store.Entry) error {
 		bytes += len(e.Raw)
 		if n := len(answer.Events); n == size || n > 0 && bytes > maxPageBytes {
 			answer.NextPageToken = token(last)
@@ -69,19 +70,34 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, answer)
 }
 
+// parseFilter reads what a caller selects by.
+func parseFilter(expression string) (*filter.Filter, error) {
+	f, err := filter.Parse(expression)
+	return f, faulty(err)
+}
+
+// faulty marks an error of a filter as one of the request.
+func faulty(err error) error {
+	var wrong *filter.Error
+	if errors.As(err, &wrong) {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return err
+}
+
 // errEnough ends a scan that has what it wanted.
 var errEnough = errors.New("enough")
 
 // scan calls do for each entry that q and the filter select.
-func (s *Server) scan(ctx context.Context, q store.Query, filter *Filter, do func(*store.Entry) error) error {
-	filter.Narrow(&q)
+func (s *Server) scan(ctx context.Context, q store.Query, f *filter.Filter, do func(*store.Entry) error) error {
+	f.Narrow(&q)
 	for e, err := range s.cfg.Store.Scan(ctx, q) {
 		if err != nil {
 			return err
 		}
-		ok, err := filter.Matches(&e.Header)
+		ok, err := f.Matches(&e.Header)
 		if err != nil {
-			return err
+			return faulty(err)
 		}
 		if !ok {
 			continue
@@ -135,38 +151,38 @@ func (s *Server) tail(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	filter, err := ParseFilter(v.Get("filter"))
+	f, err := parseFilter(v.Get("filter"))
 	if err != nil {
 		writeError(w, err)
 		return
 	}
 	var after store.Cursor
 	if !all {
-		if after, err = s.before(r.Context(), last, filter); err != nil {
+		if after, err = s.before(r.Context(), last, f); err != nil {
 			writeError(w, err)
 			return
 		}
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Trailer", ErrorTrailer)
-	err = s.follow(r.Context(), after, v.Get("follow") == "true", filter, w)
+	err = s.follow(r.Context(), after, v.Get("follow") == "true", f, w)
 	if err != nil && r.Context().Err() == nil {
 		s.cfg.Log.WarnContext(r.Context(), "tail ended", "error", err)
 		fail(w, err)
 	}
 }
 
-// before returns the cursor behind which the last n events are that filter
+// before returns the cursor behind which the last n events are that f
 // selects by now. It counts them and keeps none: they are sent as they are read
 // again, and may be more than memory can hold.
-func (s *Server) before(ctx context.Context, n int, filter *Filter) (store.Cursor, error) {
+func (s *Server) before(ctx context.Context, n int, f *filter.Filter) (store.Cursor, error) {
 	head := s.cfg.Commits()
 	if n == 0 || head == 0 {
 		return store.Cursor{Commit: head, Pos: math.MaxUint32}, nil
 	}
 	var after store.Cursor
 	q := store.Query{After: store.Cursor{Commit: head + 1}, Descending: true, WithoutRaw: true}
-	err := s.scan(ctx, q, filter, func(e *store.Entry) error {
+	err := s.scan(ctx, q, f, func(e *store.Entry) error {
 		if n--; n > 0 {
 			return nil
 		}
@@ -180,14 +196,14 @@ func (s *Server) before(ctx context.Context, n int, filter *Filter) (store.Curso
 }
 
 // follow sends what is behind after and then, if more shall come, each commit.
-func (s *Server) follow(ctx context.Context, after store.Cursor, more bool, filter *Filter, w http.ResponseWriter) error {
+func (s *Server) follow(ctx context.Context, after store.Cursor, more bool, f *filter.Filter, w http.ResponseWriter) error {
 	tick := time.NewTicker(s.cfg.Poll)
 	defer tick.Stop()
 	out := http.NewResponseController(w)
 	for last := !more; ; {
 		now := s.cfg.Commits()
 		if end := (store.Cursor{Commit: now, Pos: math.MaxUint32}); after.Compare(end) < 0 {
-			err := s.scan(ctx, store.Query{After: after}, filter, func(e *store.Entry) error {
+			err := s.scan(ctx, store.Query{After: after}, f, func(e *store.Entry) error {
 				if e.Commit > now {
 					return errEnough
 				}

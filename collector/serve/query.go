@@ -20,6 +20,19 @@ const (
 	maxColumns = 48 << 10  // bytes of ColumnsHeader; clients refuse headers that are much longer
 )
 
+// A Question is one SELECT, and over what.
+type Question struct {
+	SQL string `json:"sql"`
+	// Tenants, if there are any, are those whose events are seen.
+	Tenants []string `json:"tenants,omitempty"`
+	// Filter is CEL over columns: the events that are seen are those that it
+	// selects, in all views.
+	Filter string `json:"filter,omitempty"`
+	// At is the number of a commit: what is seen is the store as it was then, less
+	// what has been deleted since; 0 is now.
+	At uint64 `json:"at,omitempty"`
+}
+
 func (s *Server) query(w http.ResponseWriter, r *http.Request) {
 	if s.cfg.Query == nil {
 		err := s.cfg.Unsupported
@@ -29,13 +42,13 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) {
 		writeError(w, fmt.Errorf("%w: %w", ErrUnsupported, err))
 		return
 	}
-	text, err := readQuery(http.MaxBytesReader(w, r.Body, maxBody))
+	q, err := readQuery(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		writeError(w, err)
 		return
 	}
 	rows := &rowWriter{w: w, out: http.NewResponseController(w), stall: s.cfg.Stall}
-	err = s.cfg.Query(r.Context(), text, func(columns []string) error {
+	err = s.cfg.Query(r.Context(), q, func(columns []string) error {
 		list, err := json.Marshal(columns)
 		if err != nil {
 			return err
@@ -61,11 +74,9 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readQuery reads {"sql": "..."} and nothing else.
-func readQuery(body io.Reader) (string, error) {
-	var q struct {
-		SQL string `json:"sql"`
-	}
+// readQuery reads a question and nothing else.
+func readQuery(body io.Reader) (Question, error) {
+	var q Question
 	dec := json.NewDecoder(body)
 	dec.DisallowUnknownFields()
 	err := dec.Decode(&q)
@@ -80,9 +91,9 @@ func readQuery(body io.Reader) (string, error) {
 		}
 	}
 	if err != nil {
-		return "", fmt.Errorf("%w: the body is not {\"sql\": \"...\"}: %w", ErrInvalid, err)
+		return q, fmt.Errorf("%w: the body is not {\"sql\": \"...\"}: %w", ErrInvalid, err)
 	}
-	return q.SQL, nil
+	return q, nil
 }
 
 // A rowWriter sends rows, and fails when they are not taken for too long: the

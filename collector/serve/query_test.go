@@ -16,7 +16,7 @@ import (
 	"github.com/docket-audit/docket/collector/sql"
 )
 
-type answerFunc = func(ctx context.Context, text string, columns func([]string) error, rows io.Writer) error
+type answerFunc = func(ctx context.Context, q serve.Question, columns func([]string) error, rows io.Writer) error
 
 // An answered query is what came back, read to its end.
 type answered struct {
@@ -54,15 +54,15 @@ func TestQuery(t *testing.T) {
 		_, err := io.WriteString(rows, "{\"a\":1}\n")
 		return err
 	}
-	got := post(t, func(_ context.Context, text string, columns func([]string) error, rows io.Writer) error {
-		return row(text, columns, rows)
+	got := post(t, func(_ context.Context, q serve.Question, columns func([]string) error, rows io.Writer) error {
+		return row(q.SQL, columns, rows)
 	}, ` {"sql":"SELECT 1"} `+"\n")
 	if got.status != http.StatusOK || got.body != "{\"a\":1}\n" || got.header.Get(serve.ColumnsHeader) != `["a","é\n"]` || got.trailer.Get(serve.ErrorTrailer) != "" {
 		t.Errorf("%+v", got)
 	}
 	// What was sent before an error is not taken for the whole.
-	got = post(t, func(_ context.Context, text string, columns func([]string) error, rows io.Writer) error {
-		return errors.Join(row(text, columns, rows), errors.New("told late"))
+	got = post(t, func(_ context.Context, q serve.Question, columns func([]string) error, rows io.Writer) error {
+		return errors.Join(row(q.SQL, columns, rows), errors.New("told late"))
 	}, `{"sql":"SELECT 1"}`)
 	var late serve.RemoteError
 	if err := json.Unmarshal([]byte(got.trailer.Get(serve.ErrorTrailer)), &late); err != nil || late.Message != "told late" || got.body != "{\"a\":1}\n" {
@@ -72,16 +72,16 @@ func TestQuery(t *testing.T) {
 
 func TestQueryRefused(t *testing.T) {
 	fails := func(err error) answerFunc {
-		return func(_ context.Context, _ string, columns func([]string) error, _ io.Writer) error {
+		return func(_ context.Context, _ serve.Question, columns func([]string) error, _ io.Writer) error {
 			return errors.Join(columns([]string{"a"}), err)
 		}
 	}
 	names := func(list ...string) answerFunc {
-		return func(_ context.Context, _ string, columns func([]string) error, _ io.Writer) error {
+		return func(_ context.Context, _ serve.Question, columns func([]string) error, _ io.Writer) error {
 			return columns(list)
 		}
 	}
-	engine := serve.SQL(sql.NewProcesses("/nonexistent", []string{"docket"}, sql.Limits{}), func() (sql.Scope, error) { return sql.Scope{Dir: "."}, nil })
+	engine := serve.SQL(sql.NewProcesses("/nonexistent", []string{"docket"}, sql.Limits{}), func(serve.Question) (sql.Scope, func(), error) { return sql.Scope{Dir: "."}, func() {}, nil })
 	const fine = `{"sql":"SELECT 1"}`
 	for _, test := range []struct {
 		name   string

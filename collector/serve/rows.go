@@ -12,14 +12,16 @@ import (
 
 // SQL returns the Query of a [Config]. For each query it asks scope what may be
 // seen at that moment, so that an answer is of one state of the store and grants
-// of one query are never those of another.
-func SQL(processes *sql.Processes, scope func() (sql.Scope, error)) func(context.Context, string, func([]string) error, io.Writer) error {
-	return func(ctx context.Context, text string, columns func([]string) error, rows io.Writer) error {
-		s, err := scope()
+// of one query are never those of another. done is called when the query has ended:
+// until then the files of the scope must stay.
+func SQL(processes *sql.Processes, scope func(Question) (s sql.Scope, done func(), err error)) func(context.Context, Question, func([]string) error, io.Writer) error {
+	return func(ctx context.Context, q Question, columns func([]string) error, rows io.Writer) error {
+		s, done, err := scope(q)
 		if err != nil {
 			return err
 		}
-		return queryError(processes.Query(ctx, s, text, columns, rows))
+		defer done()
+		return queryError(processes.Query(ctx, s, q.SQL, columns, rows))
 	}
 }
 
@@ -41,7 +43,7 @@ func queryError(err error) error {
 	case errors.Is(err, sql.ErrUnavailable):
 		return &marked{err, ErrUnsupported}
 	}
-	return err
+	return faulty(err)
 }
 
 // marked is an error that is one of another too, in its own words.

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -294,82 +295,80 @@ func TestTailMissesNothingAndRepeatsNothing(t *testing.T) {
 }
 
 func TestWhoMayAsk(t *testing.T) {
-	s := serve.New(serve.Config{Store: &memory{}, Commits: func() uint64 { return 0 }})
+	reloads := 0
+	s := serve.New(serve.Config{
+		Store: &memory{}, Commits: func() uint64 { return 0 },
+		Reload: func(context.Context) (any, error) { reloads++; return struct{}{}, nil },
+	})
+	const read, change = "GET /v1/events", "POST /v1/chain/reload"
+	net, local, none := s.API("secret"), s.Local("secret"), s.API("")
 	for _, tc := range []struct {
-		name, token, authorization, host, origin string
-		want                                     int
+		name                        string
+		door                        http.Handler
+		authorization, host, origin string
+		reads, changes              int
 	}{
-		{"right token", "secret", "Bearer secret", "docket.example", "", 200},
-		{"no token", "secret", "", "127.0.0.1:8080", "", 401},
-		{"wrong token", "secret", "Bearer secrex", "127.0.0.1:8080", "", 401},
-		{"basic", "secret", "Basic secret", "127.0.0.1:8080", "", 401},
-		{"open to this machine", "", "", "127.0.0.1:8080", "", 200},
-		{"by name", "", "", "localhost:8080", "", 200},
-		{"by IPv6", "", "", "[::1]:8080", "", 200},
-		{"a name that someone made resolve to loopback", "", "", "evil.example:8080", "", 401},
-		{"a page of someone else", "", "", "127.0.0.1:8080", "https://evil.example", 401},
+		{"right token", net, "Bearer secret", "docket.example", "", 200, 200},
+		{"no token", net, "", "127.0.0.1:8080", "", 401, 401},
+		{"wrong token", net, "Bearer secrex", "127.0.0.1:8080", "", 401, 401},
+		{"basic", net, "Basic secret", "127.0.0.1:8080", "", 401, 401},
+		{"a door without a token", none, "Bearer ", "127.0.0.1:8080", "", 401, 401},
+		{"open to this machine", local, "", "127.0.0.1:8080", "", 200, 401},
+		{"by name", local, "", "localhost:8080", "", 200, 401},
+		{"by IPv6", local, "", "[::1]:8080", "", 200, 401},
+		{"with the token too", local, "Bearer secret", "127.0.0.1:8080", "", 200, 200},
+		{"a name that someone made resolve to loopback", local, "", "evil.example:8080", "", 401, 401},
+		{"a page of someone else", local, "", "127.0.0.1:8080", "https://evil.example", 401, 401},
+		{"the socket", s.Handler(), "", "docket", "", 200, 200},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := httptest.NewRequest(http.MethodGet, "/v1/events", nil)
-			r.Host = tc.host
-			if tc.authorization != "" {
-				r.Header.Set("Authorization", tc.authorization)
-			}
-			if tc.origin != "" {
-				r.Header.Set("Origin", tc.origin)
-			}
-			w := httptest.NewRecorder()
-			s.API(tc.token).ServeHTTP(w, r)
-			if w.Code != tc.want {
-				t.Errorf("%d, want %d: %s", w.Code, tc.want, w.Body)
+			for what, want := range map[string]int{read: tc.reads, change: tc.changes} {
+				method, path, _ := strings.Cut(what, " ")
+				r := httptest.NewRequest(method, path, nil)
+				r.Host = tc.host
+				if tc.authorization != "" {
+					r.Header.Set("Authorization", tc.authorization)
+				}
+				if tc.origin != "" {
+					r.Header.Set("Origin", tc.origin)
+				}
+				w, before := httptest.NewRecorder(), reloads
+				tc.door.ServeHTTP(w, r)
+				if w.Code != want {
+					t.Errorf("%s: %d, want %d: %s", what, w.Code, want, w.Body)
+				}
+				if called := reloads > before; called != (what == change && want == 200) {
+					t.Errorf("%s: reloaded is %t", what, called)
+				}
 			}
 		})
 	}
 }
 
-// A filter selects the same with the store's help and without.
-func TestFilters(t *testing.T) {
-	m := &memory{}
-	m.add(t, "acme", "globex", "acme", "docket")
-	for expression, want := range map[string][]string{
-		``:                                       {"event-1", "event-2", "event-3", "event-4"},
-		`tenant == "acme"`:                       {"event-1", "event-3"},
-		`"acme" == tenant && time > 1`:           {"event-3"},
-		`tenant == "acme" || tenant == "docket"`: {"event-1", "event-3", "event-4"},
-		`!(tenant == "acme")`:                    {"event-2", "event-4"},
-		`tenant.startsWith("g") && !ran`:         {"event-2"},
-		`decision == "deny" && time in [1,3]`:    {"event-1", "event-3"},
-		`metadata_uid == "event-4"`:              {"event-4"},
-		`tenant == ""`:                           nil,
-	} {
-		f, err := serve.ParseFilter(expression)
-		if err != nil {
-			t.Errorf("%s: %v", expression, err)
-			continue
-		}
-		var q store.Query
-		f.Narrow(&q)
-		var got []string
-		for e := range m.Scan(context.Background(), q) {
-			ok, err := f.Matches(&e.Header)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if ok {
-				got = append(got, e.Header.MetadataUID)
-			}
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", expression, diff)
-		}
+// Why a reload is refused is told with its advice; where there is no chain there
+// is nothing to reload, and to look is not to do.
+func TestReload(t *testing.T) {
+	ask := func(s *serve.Server, method string) (int, string) {
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, httptest.NewRequest(method, "/v1/chain/reload", nil))
+		return w.Code, w.Body.String()
 	}
-	// An expression that would run for hours is stopped.
-	long := `[1,2,3,4,5,6,7,8,9,10]`
-	f, err := serve.ParseFilter(long + `.all(a, ` + long + `.all(b, ` + long + `.all(c, ` + long + `.all(d, ` + long + `.all(e, a + b + c + d + e + sequence >= 0)))))`)
-	if err == nil {
-		_, err = f.Matches(&profile.Header{})
+	cfg := serve.Config{Store: &memory{}, Commits: func() uint64 { return 0 }}
+	if code, body := ask(serve.New(cfg), http.MethodPost); code != http.StatusNotImplemented {
+		t.Errorf("without a chain: %d %s", code, body)
 	}
-	if err == nil {
-		t.Error("a filter of 100,000 steps is not stopped")
+	cfg.Reload = func(context.Context) (any, error) {
+		return nil, fmt.Errorf("%w: %w", serve.ErrRefused, advised{errors.New("docket.toml:7: unknown key")})
+	}
+	code, body := ask(serve.New(cfg), http.MethodPost)
+	if code != http.StatusConflict || !strings.Contains(body, `{"code":"failed_precondition","message":"refused: docket.toml:7: unknown key","hint":"did you mean it"}`) {
+		t.Errorf("refused: %d %s", code, body)
+	}
+	if code, body := ask(serve.New(cfg), http.MethodGet); code != http.StatusNotFound {
+		t.Errorf("GET: %d %s", code, body)
 	}
 }
+
+type advised struct{ error }
+
+func (advised) Hint() string { return "did you mean it" }

@@ -23,24 +23,43 @@ type DB struct {
 // place until Close.
 func Open(ctx context.Context, scope Scope) (*DB, error) {
 	scope = scope.withDefaults()
-	paths, err := scope.paths()
-	if err != nil {
+	m := made{scope: scope}
+	var err error
+	if m.paths, err = scope.paths(scope.Files); err != nil {
+		return nil, err
+	}
+	if m.shared, err = scope.paths(scope.Shared); err != nil {
+		return nil, err
+	}
+	if len(scope.Shared) > 0 && len(scope.Tenants) == 0 {
+		return nil, fmt.Errorf("open SQL over %s: shared files, and no tenants", scope.Dir)
+	}
+	if m.conditions, err = scope.conditions(); err != nil {
 		return nil, err
 	}
 	d := new(DB)
 	if duckdb.Open("", &d.db) == duckdb.StateError {
 		return nil, errors.New("open DuckDB")
 	}
-	if err := d.setUp(ctx, scope, paths); err != nil {
+	if err := d.setUp(ctx, m); err != nil {
 		duckdb.Close(&d.db)
 		return nil, fmt.Errorf("open SQL over %s: %w", scope.Dir, errors.Join(ctx.Err(), err))
 	}
 	return d, nil
 }
 
+// made is what a database is made of.
+type made struct {
+	scope         Scope
+	paths, shared []string
+	conditions    []string
+}
+
 // setUp locks the engine down, and then makes the views, so that these too are
-// made by one that can read nothing but the files.
-func (d *DB) setUp(ctx context.Context, scope Scope, paths []string) error {
+// made by one that can read nothing but the files. What is copied from files
+// that it shall not read is copied before.
+func (d *DB) setUp(ctx context.Context, m made) error {
+	scope := m.scope
 	statements := []string{
 		"SET memory_limit = " + literal(strconv.FormatInt(scope.MemoryLimit, 10)+"B"),
 		"SET threads = " + strconv.Itoa(scope.Threads),
@@ -51,10 +70,13 @@ func (d *DB) setUp(ctx context.Context, scope Scope, paths []string) error {
 		"SET allow_community_extensions = false",
 		"SET allow_unsigned_extensions = false",
 		"SET allow_persistent_secrets = false",
-		"SET allowed_paths = " + listLiteral(paths),
-		"SET enable_external_access = false",
 	}
-	statements = append(statements, viewStatements(paths)...)
+	if copied := sharedStatement(m.shared, scope.ofTenants()); copied != "" {
+		// Nothing of a file may stay behind where a query could come upon it.
+		statements = append(statements, "SET enable_external_file_cache = false", copied)
+	}
+	statements = append(statements, "SET allowed_paths = "+listLiteral(m.paths), "SET enable_external_access = false")
+	statements = append(statements, viewStatements(m.paths, len(m.shared) > 0, m.conditions)...)
 	statements = append(statements, "SET lock_configuration = true")
 	c, err := connect(d.db)
 	if err != nil {

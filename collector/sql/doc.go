@@ -14,9 +14,14 @@
 //
 // The view events has a row per event and every column of a segment; its
 // columns _raw (the exact bytes) and metadata_uid are a fixed contract.
-// operations has a row per outcome, evaluations one per evaluation with the
-// result or the failure that answered it, and each OCSF class that Docket
-// writes has a view of its name, such as api_activity.
+// operations has a row per operation that came to its outcome: tenant, who
+// (principal), what (service, method), decision, the binding that decided, reason,
+// latency (duration_ms) and status. evaluations has one per evaluation with the
+// result or the failure that answered it, if one did. Each class of OCSF has a
+// view of its name, such as api_activity.
+//
+// A [Scope] may see less: the events of some tenants, and those that a filter
+// selects.
 //
 // # What cannot be done
 //
@@ -26,7 +31,10 @@
 // first of three walls. The second is the engine's own: no extension is loaded,
 // no file may be opened but the segments of the scope, and none of these
 // settings can be changed afterwards. The third is that segments are only ever
-// named, never searched for: a file that is not in the scope is in no view.
+// named, never searched for: a file that is not in the scope is in no view. Of a
+// file that holds events of tenants that the scope does not see, those that it
+// sees are copied into memory, before the first query, and the file is closed to
+// all.
 //
 // A query may still be expensive. An answer is handed on while it is made, so
 // that its length costs no memory, and nothing is spilled to disk unless the

@@ -93,4 +93,18 @@ func TestLake(t *testing.T) {
 	if diff := cmp.Diff(raws, got); diff != "" {
 		t.Errorf("bytes (-stored +answered):\n%s", diff)
 	}
+	// As of the first commit there is nothing of the second, in any view.
+	s.AsOf = 1
+	for _, view := range []string{"events", "detection_finding"} {
+		rows, err := open(t, s).Query(t.Context(), "SELECT count(*) AS n, max(_commit) AS newest FROM "+view)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !rows.Next() || rows.Values()[0].(int64) != 3 || rows.Values()[1].(int64) != 1 {
+			t.Errorf("%s as of commit 1: %v (%v)", view, rows.Values(), rows.Err())
+		}
+		if err := rows.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

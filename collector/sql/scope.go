@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"strings"
+
+	"github.com/docket-audit/docket/collector/filter"
 )
 
 // A Scope is what one database may see: exactly these files. Authorization
@@ -14,6 +17,22 @@ import (
 type Scope struct {
 	Dir   string   // the lake's directory
 	Files []string // segments, relative to Dir, with slashes; there may be none
+
+	// Tenants, if there are any, are those whose events are seen. Files must then
+	// hold events of no others. Shared are segments that do: of them the rows of
+	// Tenants are copied into memory before the first query, and the files are
+	// closed to all queries.
+	Tenants []string
+	Shared  []string
+
+	// Filter is a CEL expression over the columns of an event's header: the views
+	// hold only events that it selects. It is for those who ask, not against them:
+	// what keeps somebody out is Tenants.
+	Filter string
+
+	// AsOf is the number of a commit: the views hold the events of it and of those
+	// before it; 0 is all.
+	AsOf uint64
 
 	MemoryLimit int64  // bytes; 0 is 1 GiB
 	Threads     int    // 0 is one per processor
@@ -32,14 +51,14 @@ func (s Scope) withDefaults() Scope {
 	return s
 }
 
-// paths returns the absolute paths of the files.
-func (s Scope) paths() ([]string, error) {
+// paths returns the absolute paths of files.
+func (s Scope) paths(files []string) ([]string, error) {
 	dir, err := filepath.Abs(s.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open SQL over %s: %w", s.Dir, err)
 	}
-	paths := make([]string, len(s.Files))
-	for i, f := range s.Files {
+	paths := make([]string, len(files))
+	for i, f := range files {
 		local := filepath.FromSlash(f)
 		if !filepath.IsLocal(local) {
 			return nil, fmt.Errorf("open SQL over %s: file %q lies outside", s.Dir, f)
@@ -47,6 +66,43 @@ func (s Scope) paths() ([]string, error) {
 		paths[i] = filepath.Join(dir, local)
 	}
 	return paths, nil
+}
+
+const filterFailed = "filter: it has no value for an event, as a division by 0 has none"
+
+// conditions returns what must be true of the events that are seen.
+func (s Scope) conditions() ([]string, error) {
+	var all []string
+	if len(s.Tenants) > 0 {
+		all = append(all, s.ofTenants())
+	}
+	if s.AsOf != 0 {
+		all = append(all, fmt.Sprintf("_commit <= %d", s.AsOf))
+	}
+	if s.Filter != "" {
+		f, err := filter.Parse(s.Filter)
+		if err != nil {
+			return nil, err
+		}
+		where, err := f.SQL(filter.DuckDB)
+		if err != nil {
+			return nil, err
+		}
+		text := where.Text
+		if where.Partial { // and then fails here as it does in Go
+			text = "CASE " + text + " WHEN true THEN true WHEN false THEN false ELSE CAST(error(" + literal(filterFailed) + ") AS BOOLEAN) END"
+		}
+		all = append(all, "("+text+")")
+	}
+	return all, nil
+}
+
+func (s Scope) ofTenants() string {
+	list := make([]string, len(s.Tenants))
+	for i, t := range s.Tenants {
+		list[i] = filter.DuckDB.Text(t)
+	}
+	return "tenant IN (" + strings.Join(list, ", ") + ")"
 }
 
 // ErrUnavailable says that this program was built without DuckDB.

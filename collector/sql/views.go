@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/docket-audit/docket/internal/profile"
-	"github.com/docket-audit/docket/ocsf"
 )
 
 // columns are those of a segment: the header's, then what storing adds.
@@ -24,18 +23,6 @@ var columns = func() []Column {
 		Column{"_raw", "VARCHAR"}, Column{"_stored_time", "BIGINT"}, Column{"_stream_seq", "BIGINT"},
 		Column{"_commit", "BIGINT"}, Column{"_pos", "INTEGER"})
 }()
-
-// classes are the OCSF classes that Docket writes, by the names of their views.
-var classes = []struct {
-	name string
-	uid  ocsf.ClassUID
-}{
-	{"api_activity", ocsf.ClassAPIActivity},
-	{"application_error", ocsf.ClassApplicationError},
-	{"application_lifecycle", ocsf.ClassApplicationLifecycle},
-	{"detection_finding", ocsf.ClassDetectionFinding},
-	{"entity_management", ocsf.ClassEntityManagement},
-}
 
 // An operation has one outcome. Should a forged second one be kept as a
 // conflict, both are shown: a view does not judge.
@@ -57,22 +44,59 @@ LEFT JOIN events a ON a.evaluation_uid = e.evaluation_uid AND a.operation_uid = 
 	AND a.kind IN ('result', 'failure')
 WHERE e.kind = 'evaluation'`
 
-// viewStatements returns what makes the views over the files at paths.
-func viewStatements(paths []string) []string {
+// sharedTable holds the rows of shared files that a scope of some tenants sees.
+const sharedTable = "_shared"
+
+// sharedStatement returns what copies rows out of files that hold those of
+// others too, before anything else is asked; "" when there are none.
+func sharedStatement(shared []string, where string) string {
+	if len(shared) == 0 {
+		return ""
+	}
+	return "CREATE TABLE " + sharedTable + " AS " + selectColumns(fromFiles(shared)) + " WHERE " + where
+}
+
+// viewStatements returns what makes the views over the rows at paths and, if
+// there is one, in the table of shared rows, for which all conditions hold.
+func viewStatements(paths []string, shared bool, conditions []string) []string {
+	var from []string
+	if len(paths) > 0 {
+		from = append(from, selectColumns(fromFiles(paths)))
+	}
+	if shared {
+		from = append(from, "SELECT * FROM "+sharedTable)
+	}
+	if len(from) == 0 {
+		from = append(from, selectColumns("")+" WHERE false")
+	}
+	events := strings.Join(from, " UNION ALL ")
+	if len(conditions) > 0 {
+		events = "SELECT * FROM (" + events + ") WHERE " + strings.Join(conditions, " AND ")
+	}
+	// A view is bound when it is made, and again when it is used. There are many,
+	// so they are made over an empty table, which then gives its place up.
 	statements := []string{
-		"CREATE VIEW events AS " + eventsView(paths),
+		"CREATE TABLE events (" + columnDefinitions() + ")",
 		"CREATE VIEW operations AS " + operationsView,
 		"CREATE VIEW evaluations AS " + evaluationsView,
 	}
 	for _, c := range classes {
-		statements = append(statements, fmt.Sprintf("CREATE VIEW %s AS SELECT * FROM events WHERE class_uid = %d", c.name, c.uid))
+		statements = append(statements, fmt.Sprintf(`CREATE VIEW "%s" AS SELECT * FROM events WHERE class_uid = %d`, c.name, c.uid))
 	}
-	return statements
+	return append(statements, "DROP TABLE events", "CREATE VIEW events AS "+events)
 }
 
-// eventsView names each file. It casts each column, which costs nothing where
-// the type is right, so that the contract does not hang on who wrote the file.
-func eventsView(paths []string) string {
+func columnDefinitions() string {
+	definitions := make([]string, len(columns))
+	for i, c := range columns {
+		definitions[i] = c.Name + " " + c.Type
+	}
+	return strings.Join(definitions, ", ")
+}
+
+// selectColumns casts each column, which costs nothing where the type is right,
+// so that the contract does not hang on who wrote the file.
+func selectColumns(from string) string {
 	var b strings.Builder
 	b.WriteString("SELECT ")
 	for i, c := range columns {
@@ -80,20 +104,18 @@ func eventsView(paths []string) string {
 			b.WriteString(", ")
 		}
 		value := c.Name
-		if len(paths) == 0 {
+		if from == "" {
 			value = "NULL"
 		}
 		fmt.Fprintf(&b, "CAST(%s AS %s) AS %s", value, c.Type, c.Name)
 	}
-	if len(paths) == 0 {
-		b.WriteString(" WHERE false")
-		return b.String()
-	}
-	b.WriteString(" FROM read_parquet(")
-	b.WriteString(listLiteral(paths))
+	return b.String() + from
+}
+
+// fromFiles names each file.
+func fromFiles(paths []string) string {
 	// A name=value directory in a path would become a column otherwise.
-	b.WriteString(", hive_partitioning = false)")
-	return b.String()
+	return " FROM read_parquet(" + listLiteral(paths) + ", hive_partitioning = false)"
 }
 
 // literal quotes a string for SQL.

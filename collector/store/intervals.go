@@ -45,6 +45,9 @@ func (s Intervals) Contains(n int64) bool {
 	return in
 }
 
+// Find returns the index of the interval that holds n, if there is one.
+func (s Intervals) Find(n int64) (index int, found bool) { return s.search(n) }
+
 // search returns the index of the interval that holds n, or where one that
 // begins with n would go.
 func (s Intervals) search(n int64) (int, bool) {
@@ -119,3 +122,28 @@ func Union(a, b Intervals) Intervals {
 	}
 	return out
 }
+
+// Without returns what is in s and not in other, as a set of its own.
+func (s Intervals) Without(other Intervals) Intervals {
+	var out Intervals
+	i := 0
+	for _, iv := range s {
+		for i < len(other) && other[i].Last < iv.First {
+			i++
+		}
+		first := iv.First
+		for j := i; j < len(other) && other[j].First <= iv.Last; j++ {
+			if other[j].First > first {
+				out = append(out, Interval{first, other[j].First - 1})
+			}
+			first = max(first, other[j].Last+1)
+		}
+		if first <= iv.Last {
+			out = append(out, Interval{first, iv.Last})
+		}
+	}
+	return out
+}
+
+// Within returns what is in both s and other, as a set of its own.
+func (s Intervals) Within(other Intervals) Intervals { return s.Without(s.Without(other)) }

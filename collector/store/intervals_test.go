@@ -59,6 +59,20 @@ func TestIntervals(t *testing.T) {
 		if s.Watermark() != watermark || s.Count() != int64(len(model)) {
 			r.Errorf("watermark %d, count %d, of %v", s.Watermark(), s.Count(), s)
 		}
+		without, within := make(map[int64]bool), make(map[int64]bool)
+		for n := range model {
+			if other[n] {
+				within[n] = true
+			} else {
+				without[n] = true
+			}
+		}
+		if d := cmp.Diff(intervals(r, without), s.Without(o), cmpopts.EquateEmpty()); d != "" {
+			r.Errorf("without (-want +got):\n%s", d)
+		}
+		if d := cmp.Diff(intervals(r, within), s.Within(o), cmpopts.EquateEmpty()); d != "" {
+			r.Errorf("within (-want +got):\n%s", d)
+		}
 		last := rapid.Int64Range(0, most).Draw(r, "last")
 		holes := s.Holes(last)
 		for n := int64(1); n < most; n++ {

@@ -26,6 +26,11 @@ var ErrNotFound = errors.New("not found")
 // batch fails again, however often it is tried. Nothing of it was committed.
 var ErrUnfit = errors.New("the batch cannot be stored")
 
+// ErrFenced says that a batch comes from a writer whose time is over: a commit
+// with a higher fence was made. Nothing of the batch was committed, and nothing
+// of that writer will be.
+var ErrFenced = errors.New("a later writer has committed")
+
 // An Entry is an event as stored: its exact bytes and where and when they were
 // put. Header is always that of Raw, parsed from the bytes.
 type Entry struct {
@@ -55,6 +60,9 @@ type Batch struct {
 	Entries     []Entry
 	Quarantined []Quarantined
 	StreamSeq   uint64 // of the last message that the batch accounts for
+	// Fence is the token of the lease under which the batch was made; 0 without
+	// one. A later holder has a higher one.
+	Fence uint64
 }
 
 // A Committed tells what became of a batch.
@@ -97,8 +105,9 @@ func (e *Epoch) Watermark() int64 {
 // A Writer takes batches. Commit is durable when it returns, and idempotent:
 // what is stored already is a duplicate. A quarantined message never keeps an
 // event out: its claim may be forged. A batch that can never be committed fails
-// with [ErrUnfit], unlike one that a disk is in the way of. One goroutine at a
-// time may call Commit.
+// with [ErrUnfit], unlike one that a disk is in the way of. A batch whose Fence is
+// lower than that of the last commit fails with [ErrFenced], even if nothing of
+// it is new. One goroutine at a time may call Commit.
 type Writer interface {
 	Commit(ctx context.Context, b Batch) (Committed, error)
 	// Epoch returns what is known of an epoch; nil when nothing is. The result
@@ -117,6 +126,29 @@ type Writer interface {
 	StreamSeq() uint64
 }
 
+// A Compactor is a store that, beside its commits, puts what it took in haste
+// into the form in which it is kept. What it gives to readers does not change.
+type Compactor interface {
+	// Compact does the next part of that work if there is one that is due; force
+	// makes everything due. It may run beside Commit, one Compact at a time. When
+	// the new form is written, commit is called with the function that puts it in
+	// place, which adds one statement; commit MUST call that function once, or
+	// return an error. A fence lower than that of the last commit is [ErrFenced].
+	//
+	// After an error nothing is lost: the next Compact begins again.
+	Compact(ctx context.Context, force bool, commit func(put func(fence uint64) error) error) (Compacted, error)
+}
+
+// A Compacted tells what one Compact did; the zero value is nothing.
+type Compacted struct {
+	Number uint64 // of the statement
+	Rows   int64
+	// Before and After count the files that were taken and made, BytesBefore and
+	// BytesAfter their bytes.
+	Before, After           int
+	BytesBefore, BytesAfter int64
+}
+
 // A Query selects entries; zero fields select everything.
 type Query struct {
 	Since, Until int64 // ms, Since <= time < Until; 0 is open
@@ -124,10 +156,14 @@ type Query struct {
 	Kinds        []string
 	Event        string // metadata_uid
 	Operation    string // operation_uid
+	Trace        string // trace_uid
 	Epoch        string
-	After        Cursor // only entries behind it in commit order
-	Descending   bool   // newest commit first; After then means before
-	Limit        int
+	// AsOf is the number of a commit: only entries of it and of those before it,
+	// as the store was then; 0 is all.
+	AsOf       uint64
+	After      Cursor // only entries behind it in commit order
+	Descending bool   // newest commit first; After then means before
+	Limit      int
 	// WithoutRaw leaves Raw nil, for those who need headers only. The headers
 	// are then what the store keeps beside the bytes.
 	WithoutRaw bool

@@ -15,54 +15,100 @@ import (
 
 // rows is what all rows say together. One goroutine uses it.
 type rows struct {
-	v *verifier
-	// commits are the rows of those commits of which not all have been seen.
-	commits map[uint64][]event
-	epochs  map[string]*epoch
-	latest  *epoch // the one that was asked for last
+	v      *verifier
+	run    []*segment // files whose commits overlap; see [lake.Runs]
+	last   uint64     // their last commit
+	epochs map[string]*epoch
+	latest *epoch // the one that was asked for last
 	// lost says that rows are missing because of a problem that was told.
 	lost  bool
 	plans plans
-	done  map[uint64]bool // commits whose counts were compared
+	seen  map[uint64]int64 // rows by commit, where they are not as many as counted
+	done  map[uint64]bool  // commits whose counts were compared
 }
 
 func newRows(v *verifier) *rows {
-	return &rows{v: v, commits: map[uint64][]event{}, epochs: map[string]*epoch{}, done: map[uint64]bool{}}
+	r := &rows{v: v, epochs: map[string]*epoch{}, seen: map[uint64]int64{}, done: map[uint64]bool{}}
+	v.scope.begin(r)
+	return r
 }
 
-// add takes in the rows of the next file.
+// add takes in the rows of the next file. They are kept until the files are
+// there that have others of the same commits.
 func (r *rows) add(s *segment) {
-	r.v.report.Events += int64(len(s.events))
+	if len(r.run) > 0 && s.FirstCommit > r.last {
+		r.judge()
+	}
+	r.run, r.last = append(r.run, s), max(r.last, s.LastCommit)
+	if s.stubs == nil {
+		r.v.report.Events += int64(len(s.events))
+	}
 	r.lost = r.lost || s.damaged
-	for i := range s.events {
-		e := &s.events[i]
-		r.epoch(e.epoch).add(r, s, e)
-	}
-	switch {
-	case s.compared:
-		r.done[s.FirstCommit] = true
-	case !s.damaged && !r.v.broken:
-		r.gather(s)
-	}
 	r.plans.add(&s.plans)
 	s.plans = plans{}
-	s.events = nil // segments are kept for the few of their events that are told
 }
 
-// gather keeps the rows of a file that has some of several commits, or not all
-// of one, until all of a commit are there.
-func (r *rows) gather(s *segment) {
-	touched := map[uint64]bool{}
-	for i := range s.events {
-		e := s.events[i]
-		e.raw = nil
-		r.commits[e.commit] = append(r.commits[e.commit], e)
-		touched[e.commit] = true
+// A rowOf is an event of a file.
+type rowOf struct {
+	segment *segment
+	*event
+}
+
+// judge goes through the rows of a run in the order in which they were stored,
+// and compares the counts of each commit.
+func (r *rows) judge() {
+	var all []rowOf
+	whole := true
+	for _, s := range r.run {
+		whole = whole && !s.damaged
+		for i := range s.events {
+			if e := &s.events[i]; r.v.scope.row(e) {
+				all = append(all, rowOf{s, e})
+			}
+		}
 	}
-	for commit := range touched {
-		if st := r.v.statement(commit); st != nil && int64(len(r.commits[commit])) >= counted(st.parsed) {
-			r.v.compare(st, r.commits[commit])
-			delete(r.commits, commit)
+	order := func(a, b rowOf) int { return cmp.Or(cmp.Compare(a.commit, b.commit), cmp.Compare(a.pos, b.pos)) }
+	if len(r.run) > 1 || len(all) > 0 && (lake.Public(r.run[0].Path) || r.run[0].stubs != nil) {
+		slices.SortStableFunc(all, order)
+	}
+	for _, e := range all {
+		if e.stub {
+			r.v.countStub(e.segment)
+		}
+		r.epoch(e.epoch).add(r, e.segment, e.event)
+	}
+	if len(r.run) == 1 && r.run[0].compared {
+		r.done[r.run[0].FirstCommit] = true
+	} else if whole && !r.v.broken {
+		r.count(all)
+	}
+	for _, s := range r.run {
+		s.events = nil // segments are kept for the few of their events that are told
+	}
+	r.run, r.last = nil, 0
+}
+
+// count compares the rows of each commit of a run with what its statement counts.
+func (r *rows) count(all []rowOf) {
+	for len(all) > 0 {
+		commit := all[0].commit
+		n := 0
+		events := []event{}
+		for ; n < len(all) && all[n].commit == commit; n++ {
+			e := *all[n].event
+			e.raw = nil
+			if r.v.scope.tenant(e.tenant) {
+				events = append(events, e)
+			}
+		}
+		all = all[n:]
+		st := r.v.statement(commit)
+		switch {
+		case st == nil: // told
+		case int64(len(events)) < r.v.scope.counted(st.parsed):
+			r.seen[commit] = int64(len(events))
+		default:
+			r.v.compare(st, events)
 			r.done[commit] = true
 		}
 	}
@@ -84,10 +130,37 @@ func (v *verifier) checkRows(s *segment) {
 			v.problem(Damage, s.at(e, lake.ColumnStoredTime), "the cell says %d, the statement %d", e.stored, st.parsed.Time)
 		}
 	}
+	if lake.Public(s.Path) {
+		v.checkPartition(s)
+	}
 	// A file as a flush makes it has all of one commit.
-	if st := v.statement(s.FirstCommit); !s.damaged && s.FirstCommit == s.LastCommit && st != nil && int64(len(s.events)) >= counted(st.parsed) {
+	if st := v.statement(s.FirstCommit); !s.damaged && !v.scope.partial() && s.FirstCommit == s.LastCommit && st != nil && int64(len(s.events)) >= counted(st.parsed) {
 		v.compare(st, s.events)
 		s.compared = true
+	}
+}
+
+// checkPartition compares the directory of a public file with its rows, and
+// their order: others read the lake by the names of its directories.
+func (v *verifier) checkPartition(s *segment) {
+	var held lake.Partition // the one of the row before
+	var day int64
+	for i := range s.events {
+		e := &s.events[i]
+		if held.Day == "" || held.ClassUID != e.class || held.Tenant != e.tenant || day != e.time/dayMS {
+			held, day = lake.Partition{ClassUID: e.class, Tenant: e.tenant, Day: lake.Day(e.time)}, e.time/dayMS
+			if !held.Holds(s.Path) {
+				v.problem(Damage, s.at(e, ""), "it is of class %d, tenant %q, day %s, and lies in another directory", e.class, e.tenant, held.Day)
+				return
+			}
+		}
+		if i == 0 {
+			continue
+		}
+		if p := &s.events[i-1]; cmp.Or(cmp.Compare(p.time, e.time), cmp.Compare(p.commit, e.commit), cmp.Compare(p.pos, e.pos)) > 0 {
+			v.problem(Damage, s.at(e, ""), "it does not follow the row before it in time")
+			return
+		}
 	}
 }
 
@@ -168,7 +241,7 @@ func (v *verifier) compare(st *statement, events []event) {
 	var tree *proof.Tree
 	for i := range events {
 		e := &events[i]
-		if e.pos != uint32(i) {
+		if v.scope.partial() && i > 0 && e.pos == events[i-1].pos || !v.scope.partial() && e.pos != uint32(i) {
 			v.problem(Damage, place, "the rows of the commit have no position %d, or two", i)
 			return
 		}
@@ -188,6 +261,9 @@ func (v *verifier) compare(st *statement, events []event) {
 		tree.Add(e.fingerprint[:])
 	}
 	for _, c := range st.parsed.Counts {
+		if !v.scope.tenant(c.Tenant) {
+			continue
+		}
 		v.compareCount(place, trees, c)
 	}
 	for key, tree := range trees {
@@ -214,29 +290,22 @@ func (v *verifier) compareCount(place Place, trees map[countKey]*proof.Tree, c l
 	}
 }
 
-// finish looks at the commits of which not all rows were found.
+// finish judges the last run, and looks at the commits of which not all rows
+// were found.
 func (r *rows) finish() {
-	removed := map[uint64]bool{} // commits that lost a file by a later statement
-	for i := range r.v.statements {
-		s := r.v.statements[i].parsed
-		if s == nil || len(s.Removed) == 0 {
-			continue
-		}
-		for j := range i {
-			if p := r.v.statements[j].parsed; p != nil && slices.ContainsFunc(p.Added, func(f lake.File) bool {
-				return slices.ContainsFunc(s.Removed, func(x lake.Removed) bool { return x.Path == f.Path })
-			}) {
-				removed[r.v.statements[j].number] = true
-			}
-		}
+	if len(r.run) > 0 {
+		r.judge()
+	}
+	if r.lost || r.v.broken {
+		return
 	}
 	for i := range r.v.statements {
 		st := &r.v.statements[i]
-		if st.parsed == nil || r.done[st.number] || removed[st.number] || r.lost || r.v.broken {
+		if st.parsed == nil || r.done[st.number] {
 			continue
 		}
-		if n := counted(st.parsed); n > 0 || len(r.commits[st.number]) > 0 {
-			r.v.problem(Missing, statementPlace(st.number), "it counts %d events, %d are there", n, len(r.commits[st.number]))
+		if n := r.v.scope.counted(st.parsed); n > 0 {
+			r.v.problem(Missing, statementPlace(st.number), "it counts %d events, %d are there", n, r.seen[st.number])
 		}
 	}
 }

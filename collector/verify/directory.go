@@ -3,6 +3,7 @@
 package verify
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -30,7 +31,7 @@ func (v *verifier) noteForeign() {
 	if v.state == ownerLives {
 		return
 	}
-	named := map[string]bool{}
+	named, left := map[string]bool{}, v.state == ownerGone && !v.broken
 	for i := range v.statements {
 		s := v.statements[i].parsed
 		if s == nil {
@@ -42,21 +43,27 @@ func (v *verifier) noteForeign() {
 		for j := range s.Quarantined {
 			named[s.Quarantined[j].Path] = true
 		}
+		for j := range s.Stubs {
+			named[s.Stubs[j].Path] = true
+		}
 	}
 	foreign, first := 0, ""
-	for _, dir := range []string{lake.HotDir, lake.QuarantineDir} {
-		list, err := os.ReadDir(filepath.Join(v.lakePath(), dir))
-		if err != nil {
-			continue // a missing file in it is told, and there are no others
-		}
-		for _, d := range list {
-			if path := dir + "/" + d.Name(); !named[path] {
-				if foreign++; first == "" {
-					first = path
-				}
+	// What cannot be read holds no file of the lake, or that is told.
+	_ = fs.WalkDir(os.DirFS(v.lakePath()), ".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil || named[path]:
+		case d.IsDir() && strings.HasPrefix(path, "_") && path != lake.HotDir && path != lake.QuarantineDir && path != lake.StubsDir:
+			return fs.SkipDir
+		case !d.IsDir() && left && strings.HasPrefix(path, lake.StubsDir+"/"):
+			// Who stops cleanly leaves none: it is to look as if a statement had it.
+			v.problem(Damage, v.unnamedStubs(path), "no statement names these stubs")
+		case !d.IsDir() && strings.Contains(path, "/"):
+			if foreign++; first == "" {
+				first = path
 			}
 		}
-	}
+		return nil
+	})
 	if foreign > 0 {
 		v.note("files that no statement names, and nobody reads: %d, such as %s", foreign, safe(inLake(first)))
 	}

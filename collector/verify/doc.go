@@ -16,6 +16,8 @@
 //   - the manifest, which must be the fold of the statements to the byte;
 //   - every segment and every quarantine file that a statement names: that it is
 //     there, its size, its SHA-256;
+//   - every file of stubs, which stand for the rows that left by retention or by
+//     an erasure, and count, hash and link where these were;
 //   - the counts and Merkle roots per tenant, class and day, the interval sets
 //     of the epochs and the descriptions of the files, from the rows;
 //   - the hash chain of each epoch, and where the epoch ends, from the events
@@ -25,7 +27,12 @@
 //
 // Deep goes on where that ends: it hashes every event again, derives every
 // column from the bytes beside it, and so finds a cell that someone changed
-// together with all of the digests.
+// together with all of the digests. It also compares the indexes that look-ups
+// go by with the segments.
+//
+// A run can be narrowed to what was stored since a time, and to one tenant, see
+// [Options]: the ledger, the statements and the manifest are judged whole, of the
+// rest only that; what was passed over is in the report.
 //
 // # What it proves
 //

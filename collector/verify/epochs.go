@@ -30,6 +30,15 @@ type epoch struct {
 	stops  []told
 	others []told // the newest of those that may state a head, oldest first
 	closed *ending
+
+	// known says that it began before what is judged, by the statements; touched
+	// that something of it is judged. See [scope].
+	known, touched bool
+
+	// Of stored, how many are stubs now, by why they left; ends says that one of
+	// them may have told where an epoch ends.
+	expired, erased int64
+	ends            bool
 }
 
 // A link is what an event says of the one before it.
@@ -61,6 +70,7 @@ type ending struct {
 	by          string // EndClosed or EndCrash
 	time        int64  // of the event that says so
 	place       Place
+	told        bool // by the statements: the event is a stub
 }
 
 func (r *rows) epoch(uid string) *epoch {
@@ -78,6 +88,10 @@ func (r *rows) epoch(uid string) *epoch {
 
 // add takes in an event of the epoch.
 func (p *epoch) add(r *rows, s *segment, e *event) {
+	p.touched = true
+	if e.stub {
+		e.emitter = r.v.emitterOf(p)
+	}
 	if p.emitter == "" {
 		p.tenant, p.emitter = e.tenant, e.emitter
 	}
@@ -90,6 +104,10 @@ func (p *epoch) add(r *rows, s *segment, e *event) {
 		return
 	}
 	p.chain(r, s, e)
+	if e.stub {
+		p.countStub(s, e)
+		return
+	}
 	if !e.lifecycle {
 		return
 	}
@@ -111,6 +129,11 @@ func (p *epoch) add(r *rows, s *segment, e *event) {
 func (p *epoch) chain(r *rows, s *segment, e *event) {
 	self := link{e.prev, s, e.row, e.commit}
 	switch {
+	case e.stub && p.last.sequence > 0 && e.sequence == p.last.sequence+1:
+		p.last = *e // what it named went with it
+		return
+	case e.stub:
+		delete(p.prints, e.sequence-1)
 	case e.sequence == 1:
 		if e.prev != ([32]byte{}) {
 			r.v.problem(Damage, s.at(e, ""), "the first event of the hash chain names one before it")
@@ -155,8 +178,11 @@ func (v *verifier) checkEpochs(ctx context.Context, r *rows) {
 	v.readTold(ctx, r)
 	v.closeEpochs(r)
 	for _, p := range r.epochs {
-		v.checkEpoch(p)
+		if !v.scope.passed(p) {
+			v.checkEpoch(p)
+		}
 	}
+	v.countPassed()
 	v.compareEpochs(r)
 }
 
@@ -166,18 +192,24 @@ func (v *verifier) checkEpoch(p *epoch) {
 		v.note("epoch %s is known from %d quarantined messages only", safe(p.uid), p.quarantined.Count())
 		return
 	}
-	out := Epoch{UID: p.uid, Tenant: p.tenant, Emitter: p.emitter, Last: p.last.sequence, Conflicts: p.conflicts, End: EndOpen}
+	out := Epoch{Expired: p.expired, Erased: p.erased, UID: p.uid, Tenant: p.tenant, Emitter: p.emitter, Last: p.last.sequence, Conflicts: p.conflicts, End: EndOpen}
 	if p.closed != nil {
 		out.Last, out.End = p.closed.last, p.closed.by
 		if out.End == EndCrash {
 			// What was lost was emitted behind the last event that is durable
 			// and before the start that found the epoch unfinished.
 			out.UnknownMS = max(p.closed.time-p.last.time, 0)
+			if p.closed.time == 0 || p.last.time == 0 {
+				out.UnknownMS = -1
+			}
 		}
 		v.checkEnding(p)
 	}
 	v.stateHead(p, &out)
 	out.Caveat = out.caveat()
+	if p.closed != nil && p.closed.told {
+		out.Caveat = "the event that said so has left, its end is the statements' word"
+	}
 	out.Open = p.closed == nil && v.owned(p)
 	accounted := store.Union(p.stored, p.quarantined)
 	out.Stored = out.Last - p.stored.Holes(out.Last).Count()

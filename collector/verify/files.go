@@ -3,12 +3,15 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/store"
@@ -17,11 +20,12 @@ import (
 // A named file is one that a statement added and none took away.
 type named struct {
 	lake.File
-	statement uint64 // that added it
+	statement uint64         // that added it
+	stubs     *lake.StubFile // of which File has what they have in common; nil for a segment
 }
 
-// segments returns the files that make up the lake now, in commit order. It
-// goes by the statements that can be read, so that a broken one hides no more
+// segments returns the files that make up the lake now, in the order of a
+// manifest. It goes by the statements that can be read, so that a broken one hides no more
 // than its own files.
 func (v *verifier) segments() []named {
 	var files []named
@@ -39,27 +43,37 @@ func (v *verifier) segments() []named {
 			}
 		}
 		for _, f := range s.Added {
-			files = append(files, named{f, v.statements[i].number})
+			files = append(files, named{File: f, statement: v.statements[i].number})
+		}
+		for _, f := range s.Stubs {
+			files = append(files, stubsAs(f, v.statements[i].number))
 		}
 	}
+	slices.SortStableFunc(files, func(a, b named) int {
+		return cmp.Or(cmp.Compare(a.FirstCommit, b.FirstCommit), cmp.Compare(a.Path, b.Path))
+	})
 	return files
 }
 
 // checkFiles reads every file that a statement names, some at a time, and
 // returns what the rows say.
 func (v *verifier) checkFiles(ctx context.Context) (*rows, error) {
-	segments := v.segments()
+	segments := v.inScope(v.segments())
 	for i := range segments {
 		v.total += segments[i].Bytes
 	}
 	for i := range v.statements {
-		if s := v.statements[i].parsed; s != nil {
+		if s := v.statements[i].parsed; s != nil && v.scope.statement(s.Number) {
 			for _, q := range s.Quarantined {
 				v.total += q.Bytes
 			}
 		}
 	}
-	v.report.Segments = len(segments)
+	for i := range segments {
+		if segments[i].stubs == nil {
+			v.report.Segments++
+		}
+	}
 	all := newRows(v)
 
 	// Results come in the order of the files, whichever is done first; so many
@@ -97,6 +111,10 @@ func (v *verifier) checkSegment(ctx context.Context, f *named) *segment {
 	if ctx.Err() != nil || !v.exists(f.Path) {
 		return s
 	}
+	if f.stubs != nil {
+		v.checkStubs(ctx, s)
+		return s
+	}
 	read := v.readColumns
 	if v.opts.Deep {
 		read = v.readEvents
@@ -108,8 +126,37 @@ func (v *verifier) checkSegment(ctx context.Context, f *named) *segment {
 	}
 	if !s.damaged && ctx.Err() == nil {
 		v.checkRows(s)
+		v.checkIndex(ctx, f)
+	}
+	if !s.damaged && v.opts.Deep && lake.Public(f.Path) {
+		v.checkNested(ctx, s)
 	}
 	return s
+}
+
+// checkNested makes the columns of attributes again, from the bytes of the events.
+func (v *verifier) checkNested(ctx context.Context, s *segment) {
+	err := lake.CheckNested(ctx, v.lakePath(), s.Path, func(row int, column string) {
+		e := event{row: row}
+		if row < len(s.events) {
+			e = s.events[row]
+		}
+		v.problem(Damage, s.at(&e, column), "the cell is not what the event's bytes say")
+	})
+	if err != nil && ctx.Err() == nil {
+		v.problem(Damage, s.place, "%v", err)
+	}
+}
+
+// checkIndex looks whether the index of a segment hides rows from look-ups. It
+// is no evidence, and one that look-ups do not believe is nobody's problem.
+func (v *verifier) checkIndex(ctx context.Context, f *named) {
+	if !v.opts.Deep {
+		return
+	}
+	if err := lake.CheckIndex(ctx, v.lakePath(), &f.File); errors.Is(err, lake.ErrCorrupt) {
+		v.problem(Damage, Place{File: inLake(lake.IndexPath(f.Path))}, "%v", err)
+	}
 }
 
 func (v *verifier) exists(path string) bool {
@@ -167,7 +214,7 @@ func (v *verifier) progress(n int64) {
 func (v *verifier) checkQuarantine(all *rows) {
 	for i := range v.statements {
 		s := v.statements[i].parsed
-		if s == nil {
+		if s == nil || !v.scope.statement(s.Number) {
 			continue
 		}
 		for _, q := range s.Quarantined {
@@ -186,8 +233,10 @@ func (v *verifier) checkQuarantine(all *rows) {
 			for j := range messages {
 				m := &messages[j]
 				seqs.Add(int64(m.StreamSeq))
-				if m.Epoch != "" && m.Sequence > 0 {
-					all.epoch(m.Epoch).quarantined.Add(m.Sequence)
+				if m.Epoch != "" && m.Sequence > 0 && v.scope.epoch(m.Epoch) {
+					p := all.epoch(m.Epoch)
+					p.touched = true
+					p.quarantined.Add(m.Sequence)
 				}
 			}
 			if int64(len(messages)) != q.Count || !equal(seqs, q.StreamSeqs) {

@@ -100,7 +100,7 @@ func (v *verifier) closeEpochs(r *rows) {
 	for _, p := range r.epochs {
 		for i := range p.stops {
 			t := &p.stops[i]
-			p.closed = &ending{t.sequence, t.fingerprint, EndClosed, t.time, t.segment.at(&t.event, "")}
+			p.closed = &ending{last: t.sequence, fingerprint: t.fingerprint, by: EndClosed, time: t.time, place: t.segment.at(&t.event, "")}
 		}
 	}
 	for _, uid := range slices.Sorted(maps.Keys(r.epochs)) { // it may grow
@@ -117,6 +117,32 @@ func (v *verifier) closeEpochs(r *rows) {
 			}
 		}
 	}
+	v.closeByStatements(r)
+}
+
+// closeByStatements takes the statements at their word about the ends of those
+// epochs of which events that may have told them have left.
+func (v *verifier) closeByStatements(r *rows) {
+	if v.fold == nil {
+		return
+	}
+	left := map[[2]string]bool{} // tenant and emitter
+	for _, p := range r.epochs {
+		if p.ends {
+			left[[2]string{p.tenant, p.emitter}] = true
+		}
+	}
+	for uid, p := range r.epochs {
+		c := v.fold.Epochs[uid].Closed
+		if p.closed != nil || c == nil || c.By == store.ClosedByStop && !p.ends || !left[[2]string{p.tenant, p.emitter}] {
+			continue
+		}
+		p.closed = &ending{last: c.LastSequence, by: EndClosed, place: Place{File: inLake(lake.ManifestPath)}, told: true}
+		if c.By != store.ClosedByStop {
+			p.closed.by = EndCrash
+		}
+		unhex(&p.closed.fingerprint, c.Fingerprint) // if not, it matches nothing
+	}
 }
 
 // closeEpoch takes a start event at its word about an earlier epoch.
@@ -125,6 +151,7 @@ func (v *verifier) closeEpoch(r *rows, t *told, place Place, c closes) {
 		return // nothing of it was ever durable
 	}
 	q := r.epoch(c.Epoch)
+	q.touched = true
 	if q.emitter == "" {
 		q.tenant, q.emitter = t.tenant, t.emitter // nothing of it is here
 	}
@@ -216,11 +243,14 @@ func (v *verifier) stateHead(p *epoch, out *Epoch) {
 
 // compareEpochs compares what the statements account for with the rows.
 func (v *verifier) compareEpochs(r *rows) {
-	if v.fold == nil || r.lost || slices.ContainsFunc(v.statements, func(s statement) bool { return s.parsed != nil && len(s.parsed.Removed) > 0 }) {
+	if v.fold == nil || r.lost {
 		return
 	}
 	place := func(uid string) Place { return Place{File: inLake(lake.ManifestPath), Epoch: uid} }
 	for uid, said := range v.fold.Epochs {
+		if !v.scope.epoch(uid) {
+			continue
+		}
 		p := r.epochs[uid]
 		if p == nil {
 			p = &epoch{uid: uid}

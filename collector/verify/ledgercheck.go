@@ -6,10 +6,13 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/docket-audit/docket/collector/ledger"
 	"github.com/docket-audit/docket/collector/ledger/proof"
@@ -41,6 +44,7 @@ func (v *verifier) checkLedger(ctx context.Context) error {
 	}
 	r.Origin, r.Size, r.Root, r.Verified = log.Checkpoint.Origin, log.Checkpoint.Size, hex.EncodeToString(log.Checkpoint.Root[:]), log.Trusted
 	v.catchUp(log)
+	v.checkSigned(log)
 	v.matchLeaves(log)
 	v.continues(log, vkey)
 	switch {
@@ -61,7 +65,14 @@ func (v *verifier) keyFromDirectory() string {
 		v.unread(Place{File: ledgerVKey}, err)
 		return ""
 	}
-	return strings.TrimSpace(string(raw))
+	vkey := strings.TrimSpace(string(raw))
+	switch key, err := note.NewVerifier(vkey); {
+	case err != nil:
+		v.problem(Damage, Place{File: ledgerVKey}, "%v", err)
+	case !strings.HasPrefix(vkey, fmt.Sprintf("%s+%08x+", key.Name(), key.KeyHash())):
+		v.problem(Damage, Place{File: ledgerVKey}, "it is not written as it was")
+	}
+	return vkey
 }
 
 func readShort(path string) ([]byte, error) {
@@ -86,6 +97,21 @@ func (v *verifier) catchUp(log *ledger.Log) {
 		}
 	}
 	v.report.Statements = uint64(len(v.statements))
+}
+
+// checkSigned looks that the checkpoint covers all leaves. One may be on its way,
+// as in [verifier.inFlight]; more of them would be a history that anybody can write
+// behind a checkpoint of some other day.
+func (v *verifier) checkSigned(log *ledger.Log) {
+	unsigned := len(log.Hashes) - int(log.Checkpoint.Size)
+	if !log.Trusted || unsigned <= 0 || v.state == ownerLives {
+		return
+	}
+	if v.state == ownerCrashed && unsigned <= maxInFlight {
+		v.note("the last leaf of the ledger is not signed yet: the owner of the directory crashed; its next start does it")
+		return
+	}
+	v.problem(Signature, Place{File: ledgerDir + "/checkpoint"}, "it covers %d leaves of %d: what comes behind them nobody has signed", log.Checkpoint.Size, len(log.Hashes))
 }
 
 // leafHashes maps the leaf that each statement must have in the ledger to its

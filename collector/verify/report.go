@@ -92,11 +92,16 @@ type Epoch struct {
 	Stored      int64           `json:"stored"`
 	Quarantined int64           `json:"quarantined,omitempty"`
 	Claimed     store.Intervals `json:"claimed,omitempty"` // which those are
-	Missing     store.Intervals `json:"missing,omitempty"`
-	Conflicts   store.Intervals `json:"conflicts,omitempty"`
-	End         string          `json:"end"`
+	// Expired and Erased are those of Stored whose bytes have left: a stub stands
+	// for each.
+	Expired   int64           `json:"expired,omitempty"`
+	Erased    int64           `json:"erased,omitempty"`
+	Missing   store.Intervals `json:"missing,omitempty"`
+	Conflicts store.Intervals `json:"conflicts,omitempty"`
+	End       string          `json:"end"`
 	// UnknownMS bounds, for an epoch that ended in a crash, the time in which
-	// best_effort events may have been lost before they were durable.
+	// best_effort events may have been lost before they were durable; -1 where the
+	// events that say so are not judged.
 	UnknownMS int64 `json:"unknown_ms,omitempty"`
 	// Open says that the owner of the directory is at it: it is the end of
 	// nothing.
@@ -130,9 +135,17 @@ func (e *Epoch) Line() string {
 	if e.Quarantined > 0 {
 		fmt.Fprintf(&b, " stored, %d quarantined (%s)", e.Quarantined, intervals(e.Claimed))
 	}
+	if e.Expired > 0 {
+		fmt.Fprintf(&b, ", %d expired by retention", e.Expired)
+	}
+	if e.Erased > 0 {
+		fmt.Fprintf(&b, ", %d erased", e.Erased)
+	}
 	switch {
 	case e.End == EndClosed:
 		b.WriteString(", closed")
+	case e.End == EndCrash && e.UnknownMS < 0:
+		b.WriteString(" to the crash; how much of best_effort is unknown was not judged")
 	case e.End == EndCrash:
 		fmt.Fprintf(&b, " to the crash; at most %d ms of best_effort unknown", e.UnknownMS)
 	case e.End == EndHead && e.SignatureChecked:
@@ -163,20 +176,31 @@ type Ledger struct {
 	Continues *bool `json:"continues,omitempty"`
 }
 
+// An Expired is what left by one rule of retention.
+type Expired struct {
+	Rule   string `json:"rule"`
+	Events int64  `json:"events"`
+}
+
 // A Report is a judgement. Its JSON form may grow.
 type Report struct {
-	Dir         string    `json:"dir"`
-	Deep        bool      `json:"deep"`
-	Exit        int       `json:"code"` // what Code returns
-	Ledger      Ledger    `json:"ledger"`
-	Statements  uint64    `json:"statements"`
-	Segments    int       `json:"segments"`
-	Quarantines int       `json:"quarantine_files"`
-	Events      int64     `json:"events"`
-	Bytes       int64     `json:"bytes"` // of the files that were hashed
-	Epochs      []Epoch   `json:"epochs"`
-	Notes       []string  `json:"notes"`
-	Problems    []Problem `json:"problems"`
+	Dir         string `json:"dir"`
+	Deep        bool   `json:"deep"`
+	Scope       *Scope `json:"scope,omitempty"` // nil: everything was judged
+	Exit        int    `json:"code"`            // what Code returns
+	Ledger      Ledger `json:"ledger"`
+	Statements  uint64 `json:"statements"`
+	Segments    int    `json:"segments"`
+	Quarantines int    `json:"quarantine_files"`
+	Events      int64  `json:"events"`
+	// Expired says how many events left by which rule of retention, Erased how
+	// many because somebody asked. A stub stands for each of them.
+	Expired  []Expired `json:"expired,omitempty"`
+	Erased   int64     `json:"erased,omitempty"`
+	Bytes    int64     `json:"bytes"` // of the files that were hashed
+	Epochs   []Epoch   `json:"epochs"`
+	Notes    []string  `json:"notes"`
+	Problems []Problem `json:"problems"`
 	// Omitted counts the problems beyond those that are listed.
 	Omitted int `json:"omitted,omitempty"`
 }
@@ -207,12 +231,21 @@ func (r *Report) WriteText(w io.Writer) error {
 	if r.Ledger.Continues != nil && *r.Ledger.Continues {
 		b.WriteString("the kept checkpoint is a prefix of this ledger\n")
 	}
+	if r.Scope != nil {
+		b.WriteString(r.Scope.lines())
+	}
 	how := "files, statements, sequences"
 	if r.Deep {
 		how = "files, statements, sequences, every event and every column"
 	}
 	fmt.Fprintf(&b, "checked %s: %d statements, %d segments, %d quarantine files, %d events, %d bytes\n",
 		how, r.Statements, r.Segments, r.Quarantines, r.Events, r.Bytes)
+	for _, e := range r.Expired {
+		fmt.Fprintf(&b, "%d expired by retention (%s); their stubs are here\n", e.Events, safe(e.Rule))
+	}
+	if r.Erased > 0 {
+		fmt.Fprintf(&b, "%d erased; their stubs are here\n", r.Erased)
+	}
 	for i := range r.Epochs {
 		e := &r.Epochs[i]
 		fmt.Fprintf(&b, "epoch %s of %s, tenant %s: %s\n", safe(e.UID), safe(e.Emitter), safe(e.Tenant), e.Line())
@@ -264,6 +297,7 @@ func (r *Report) sort() {
 		return cmp.Or(cmp.Compare(a.Where.File, b.Where.File), cmp.Compare(row(&a), row(&b)), cmp.Compare(a.Where.Statement, b.Where.Statement),
 			cmp.Compare(a.Where.Epoch, b.Where.Epoch), cmp.Compare(a.Where.Sequence, b.Where.Sequence), cmp.Compare(a.Where.Column, b.Where.Column))
 	})
+	slices.SortFunc(r.Expired, func(a, b Expired) int { return cmp.Compare(a.Rule, b.Rule) })
 	slices.SortFunc(r.Epochs, func(a, b Epoch) int { return cmp.Compare(a.UID, b.UID) })
 }
 

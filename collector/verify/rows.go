@@ -50,6 +50,8 @@ type event struct {
 	prev             [32]byte // all zero for the first
 	raw              []byte   // of lifecycle events, in a deep run
 	fingerprintValid bool
+	// stub says that the event left the store: what is not in a stub is zero.
+	stub bool
 }
 
 // fastColumns are what event is made of in a run that is not deep.

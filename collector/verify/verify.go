@@ -46,6 +46,10 @@ type Options struct {
 	Key string
 	// Against is a checkpoint that was kept; nil is none.
 	Against []byte
+	// Since judges in depth only what was stored from then on, Tenant only what is
+	// of one tenant; zero is everything. See [Scope].
+	Since  time.Time
+	Tenant string
 	// Progress is told how many bytes of how many have been read, from one
 	// goroutine at a time.
 	Progress func(done, total int64)
@@ -133,12 +137,20 @@ type verifier struct {
 	hashed     int64 // bytes; guarded by mu
 	total      int64
 	keys       map[string]ed25519.PublicKey // see emitterKeys
+	scope      *scope                       // nil is everything
 }
 
 func (v *verifier) run(ctx context.Context) error {
 	// The order matters beside a living owner, who writes in the opposite one:
 	// statement, manifest, ledger. So each is read before what follows from it
 	// can have overtaken it.
+	if v.state == ownerLives {
+		pin, err := lake.NewPin(v.lakePath())
+		if err != nil {
+			return err
+		}
+		defer pin.Release()
+	}
 	manifest := v.readManifest()
 	v.readStatements()
 	if err := v.checkLedger(ctx); err != nil {
@@ -146,6 +158,10 @@ func (v *verifier) run(ctx context.Context) error {
 	}
 	v.checkChain()
 	v.checkManifest(manifest)
+	if err := v.narrow(); err != nil {
+		return err
+	}
+	v.checkBalance()
 	rows, err := v.checkFiles(ctx)
 	if err != nil {
 		return err

@@ -45,9 +45,9 @@ func ParseCheckpoint(raw []byte) (Checkpoint, error) {
 // OpenCheckpoint reads a checkpoint and verifies that the owner of vkey, a
 // verifier key in the encoding of package note, signed it.
 func OpenCheckpoint(raw []byte, vkey string) (Checkpoint, error) {
-	v, err := note.NewVerifier(strings.TrimSpace(vkey))
+	v, err := verifier(vkey)
 	if err != nil {
-		return Checkpoint{}, fmt.Errorf("read verifier key: %w", err)
+		return Checkpoint{}, err
 	}
 	n, err := note.Open(raw, note.VerifierList(v))
 	var unknown *note.UnverifiedNoteError
@@ -70,6 +70,42 @@ func OpenCheckpoint(raw []byte, vkey string) (Checkpoint, error) {
 		return Checkpoint{}, fmt.Errorf("%w: it is of log %q, signed by %s", ErrUnknownKey, cp.Origin, keyID(v))
 	}
 	return cp, nil
+}
+
+func verifier(vkey string) (note.Verifier, error) {
+	v, err := note.NewVerifier(strings.TrimSpace(vkey))
+	if err != nil {
+		return nil, fmt.Errorf("read verifier key: %w", err)
+	}
+	return v, nil
+}
+
+// Alone returns a checkpoint with the signature by vkey as the only one, which
+// it verifies: what others cosigned says nothing to who has this key alone.
+func Alone(raw []byte, vkey string) ([]byte, error) {
+	if _, err := OpenCheckpoint(raw, vkey); err != nil {
+		return nil, err
+	}
+	v, err := verifier(vkey)
+	if err != nil {
+		return nil, err
+	}
+	n, err := note.Open(raw, note.VerifierList(v))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	// Base64 has several spellings of one signature. There is one such: note
+	// keeps no second by a key.
+	signature, err := base64.StdEncoding.DecodeString(n.Sigs[0].Base64)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return []byte(n.Text + "\n" + encodeSignature(v.Name(), signature)), nil
+}
+
+// encodeSignature is a line of a note as package note writes it.
+func encodeSignature(name string, signature []byte) string {
+	return "— " + name + " " + base64.StdEncoding.EncodeToString(signature) + "\n"
 }
 
 func keyID(v note.Verifier) string { return fmt.Sprintf("%s+%08x", v.Name(), v.KeyHash()) }

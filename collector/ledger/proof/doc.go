@@ -21,4 +21,12 @@
 //		t.Add(leaf[:])
 //	}
 //	rolledBack := t.Root() != old.Root
+//
+// An [EventProof] is the proof of a single event, in the form of a C2SP
+// tlog-proof. [Verify] needs nothing but its bytes and the key:
+//
+//	proven, err := proof.Verify(file, vkey)
+//
+// What it does not show: that there is no other event, and that what the event
+// says is true. docs/proofs.md describes the bytes.
 package proof

@@ -23,6 +23,7 @@ type Epoch struct {
 	UID, Tenant, Emitter string
 	Time                 int64  // of the next event, in ms; each event adds 1
 	Version              string // of OCSF; 1.8.0 when empty
+	Trace                string // trace.uid of API events; none when empty
 
 	t        testing.TB
 	sequence int64
@@ -85,6 +86,9 @@ func (e *Epoch) Fork() *Epoch {
 	return &fork
 }
 
+// Skip leaves n sequences out, as those of events that did not come.
+func (e *Epoch) Skip(n int64) { e.sequence += n }
+
 // Start makes a start event, which names the epochs that it closes.
 func (e *Epoch) Start(closes ...store.Closed) store.Entry {
 	event := lifecycle(ocsf.ApplicationLifecycleStart)
@@ -123,6 +127,10 @@ func (e *Epoch) API(kind, operation, evaluation string) store.Entry {
 			API:      &ocsf.API{Operation: "CreateSandbox", Service: &ocsf.Service{Name: "demo.v1.Sandboxes"}},
 		},
 		SrcEndpoint: &ocsf.NetworkEndpoint{IP: "192.0.2.7"},
+	}
+	if e.Trace != "" {
+		event.Metadata.Profiles = append(event.Metadata.Profiles, "trace")
+		event.Trace = &ocsf.Trace{UID: e.Trace}
 	}
 	event.Message = fmt.Sprintf("event %d", e.sequence+1)
 	if evaluation != "" {

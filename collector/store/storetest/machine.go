@@ -61,7 +61,7 @@ func (s Subject) kills(t *testing.T) {
 				w.check()
 			})
 			if !killed {
-				if n < 5 {
+				if n < s.leastPoints() {
 					t.Fatalf("a commit has %d points only: does the store call fault?", n)
 				}
 				break
@@ -86,7 +86,11 @@ func (s Subject) machine(t *testing.T) {
 		}
 		for range rapid.IntRange(1, 5).Draw(r, "steps") {
 			b := w.batch(r)
-			switch rapid.SampledFrom([]string{"commit", "commit", "reopen", "kill", "fail"}).Draw(r, "step") {
+			steps := []string{"commit", "commit", "reopen", "kill", "fail"}
+			if _, ok := w.store.(store.Compactor); ok {
+				steps = append(steps, "compact", "compact", "kill compaction", "fail compaction")
+			}
+			switch step := rapid.SampledFrom(steps).Draw(r, "step"); step {
 			case "commit":
 				w.commit(b)
 			case "reopen":
@@ -102,6 +106,14 @@ func (s Subject) machine(t *testing.T) {
 				w.attempt(b, false)
 				k.left = -1
 				w.maybeAgain(r, b)
+			case "compact":
+				w.commit(b)
+				w.compact(false)
+			case "kill compaction", "fail compaction":
+				w.commit(b)
+				k.left = rapid.IntRange(0, 30).Draw(r, "point")
+				w.compact(step == "kill compaction")
+				k.left = -1
 			}
 			w.check()
 		}
@@ -166,6 +178,9 @@ func (w *world) reopen() {
 		w.t.Fatalf("open: %v", err)
 	}
 	w.store = st
+	if w.subject.Volatile {
+		w.model, w.doubtful = model{}, nil
+	}
 }
 
 func (w *world) close() {

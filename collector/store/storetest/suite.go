@@ -3,6 +3,8 @@
 package storetest
 
 import (
+	"bytes"
+	"errors"
 	"slices"
 	"testing"
 
@@ -30,6 +32,20 @@ type Subject struct {
 	// Check looks at what lies in dir while no store has it open, by other means
 	// than the store's own. May be nil.
 	Check func(t TB, dir string)
+	// Volatile says that the store forgets everything when it is closed, as it must
+	// when it is killed. What others have to bring back after a restart, it has to
+	// have lost; and where others can be killed at every step on the way to a disk,
+	// a commit of it fails before it took effect or after.
+	Volatile bool
+}
+
+// leastPoints returns how many points a commit has at which it can end: without
+// that many, a store does not call fault.
+func (s Subject) leastPoints() int {
+	if s.Volatile {
+		return 2
+	}
+	return 5
 }
 
 // A TB is what the checks need of a test, be it one of testing or of rapid.
@@ -42,14 +58,20 @@ type TB interface {
 // Run checks the subject.
 func Run(t *testing.T, s Subject) {
 	t.Run("empty", s.empty)
-	t.Run("queries", s.queries)
+	t.Run("queries", func(t *testing.T) { s.queries(t, false) })
 	t.Run("duplicates", s.duplicates)
 	t.Run("conflicts", s.conflicts)
 	t.Run("quarantine", s.quarantine)
+	t.Run("held", s.held)
+	t.Run("unfit", s.unfit)
+	t.Run("readers", s.readers)
 	t.Run("epochs", s.epochs)
 	t.Run("statements", s.statements)
+	t.Run("fences", s.fences)
+	t.Run("restart", s.restart)
 	t.Run("kills", s.kills)
 	t.Run("machine", s.machine)
+	s.compaction(t)
 }
 
 func (s Subject) open(t testing.TB, dir string) Store {
@@ -90,9 +112,15 @@ func scan(t testing.TB, st store.Reader, q store.Query) []store.Entry {
 	return out
 }
 
+// alike compares bytes at once: one by one they take most of the time of a test.
+var alike = cmp.Options{
+	cmpopts.EquateEmpty(),
+	cmp.FilterValues(func(a, b []byte) bool { return len(a)+len(b) > 0 }, cmp.Comparer(bytes.Equal)),
+}
+
 func same(t testing.TB, what string, want, got any) {
 	t.Helper()
-	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+	if d := cmp.Diff(want, got, alike); d != "" {
 		t.Errorf("%s (-want +got):\n%s", what, d)
 	}
 }
@@ -110,15 +138,23 @@ func (s Subject) empty(t *testing.T) {
 	}
 }
 
-// queries compares every kind of query with the same done over all entries.
-func (s Subject) queries(t *testing.T) {
+// queries compares every kind of query with the same done over all entries. With
+// compacting these are in part where a compaction put them.
+func (s Subject) queries(t *testing.T, compacting bool) {
 	st := s.open(t, t.TempDir())
 	acme, other := NewEpoch(t, "acme", "gateway-0"), NewEpoch(t, "other", "gateway-0")
 	other.Version = "1.9.0" // which no query minds
 	var all []store.Entry
-	for range 4 {
+	for n := range 4 {
+		if compacting && n%2 == 1 {
+			compact(t, st)
+		}
 		var b store.Batch
-		for range 3 {
+		for i := range 3 {
+			if i == 1 { // so that a trace has events of both tenants and of two commits
+				acme.Trace = NewUID()
+				other.Trace = acme.Trace
+			}
 			b.Entries = append(b.Entries, acme.Operation()...)
 			b.Entries = append(b.Entries, other.Operation()...)
 		}
@@ -137,12 +173,23 @@ func (s Subject) queries(t *testing.T) {
 		"event":             {Event: mid.Header.MetadataUID},
 		"no event":          {Event: NewUID()},
 		"operation":         {Operation: mid.Header.OperationUID},
+		"no operation":      {Operation: NewUID()},
+		"trace":             {Trace: mid.Header.TraceUID},
+		"trace, descending": {Trace: mid.Header.TraceUID, Descending: true, Limit: 5},
+		"trace, after":      {Trace: mid.Header.TraceUID, After: cursor},
+		"trace and tenant":  {Trace: mid.Header.TraceUID, Tenant: "other", Kinds: []string{profile.KindOutcome}},
+		"all three":         {Trace: mid.Header.TraceUID, Event: mid.Header.MetadataUID, Operation: mid.Header.OperationUID},
+		"event of another":  {Event: mid.Header.MetadataUID, Tenant: "nobody"},
 		"epoch":             {Epoch: other.UID},
 		"after":             {After: cursor},
 		"before":            {After: cursor, Descending: true},
 		"descending":        {Descending: true},
 		"limit":             {Limit: 7},
 		"last":              {Limit: 5, Descending: true},
+		"as of":             {AsOf: mid.Commit},
+		"as of, descending": {AsOf: mid.Commit, Descending: true, Limit: 4, Tenant: "acme"},
+		"as of, operation":  {AsOf: mid.Commit - 1, Operation: mid.Header.OperationUID},
+		"as of, trace":      {AsOf: mid.Commit, Trace: mid.Header.TraceUID},
 		"after and tenant":  {After: cursor, Tenant: "other", Kinds: []string{profile.KindEvaluation}, Limit: 2},
 		"before and tenant": {After: cursor, Tenant: "other", Descending: true, Limit: 4},
 	} {
@@ -167,7 +214,9 @@ func apply(q store.Query, all []store.Entry) []store.Entry {
 		case q.Since != 0 && h.Time < q.Since, q.Until != 0 && h.Time >= q.Until,
 			q.Tenant != "" && h.Tenant != q.Tenant, q.Kinds != nil && !slices.Contains(q.Kinds, h.Kind),
 			q.Event != "" && h.MetadataUID != q.Event, q.Operation != "" && h.OperationUID != q.Operation,
+			q.Trace != "" && h.TraceUID != q.Trace,
 			q.Epoch != "" && h.Epoch != q.Epoch,
+			q.AsOf != 0 && e.Commit > q.AsOf,
 			q.After != store.Cursor{} && (q.Descending && c >= 0 || !q.Descending && c <= 0),
 			q.Limit > 0 && len(out) == q.Limit:
 			continue
@@ -306,5 +355,84 @@ func (s Subject) statements(t *testing.T) {
 		if n != want {
 			t.Errorf("%d statements from %d on, not %d", n, from, want)
 		}
+	}
+}
+
+// fences lets an old holder of a lease come back, also with nothing new and, where
+// that is possible, after a restart, and looks that it changed nothing.
+func (s Subject) fences(t *testing.T) {
+	dir := t.TempDir()
+	e := NewEpoch(t, "acme", "gateway-0")
+	first, second := e.Operation(), e.Operation()
+	st := s.open(t, dir)
+	commit(t, st, store.Batch{Entries: first, StreamSeq: 3})
+	commit(t, st, store.Batch{Entries: second, StreamSeq: 6, Fence: 2})
+	if !s.Volatile {
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
+		st = s.open(t, dir)
+	}
+	for name, b := range map[string]store.Batch{
+		"before the lease": {Entries: e.Fork().Operation(), StreamSeq: 9},
+		"old holder":       {Entries: e.Fork().Operation(), StreamSeq: 9, Fence: 1},
+		"nothing new":      {Entries: second, StreamSeq: 9, Fence: 1},
+		"quarantine":       {Quarantined: []store.Quarantined{{Data: []byte("x"), StreamSeq: 9}}, StreamSeq: 9, Fence: 1},
+	} {
+		if _, err := st.Commit(t.Context(), b); !errors.Is(err, store.ErrFenced) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := len(scan(t, st, store.Query{})); n != 6 || st.StreamSeq() != 6 {
+		t.Errorf("%d events stored, not 6; stream sequence %d, not 6", n, st.StreamSeq())
+	}
+	c := commit(t, st, store.Batch{Entries: e.Operation(), StreamSeq: 9, Fence: 2})
+	d := commit(t, st, store.Batch{Entries: e.Operation(), StreamSeq: 12, Fence: 7})
+	if c.Number != 3 || d.Number != 4 {
+		t.Errorf("the holder made commit %d, the next one %d", c.Number, d.Number)
+	}
+}
+
+// restart closes a store and opens it again: everything is there, or nothing.
+func (s Subject) restart(t *testing.T) {
+	dir := t.TempDir()
+	e := NewEpoch(t, "acme", "gateway-0")
+	b := store.Batch{
+		Entries: append([]store.Entry{e.Start()}, e.Operation()...), StreamSeq: 5,
+		Quarantined: []store.Quarantined{{Subject: "a", Data: []byte("x"), StreamSeq: 5, Epoch: e.UID, Sequence: 9}},
+	}
+	st := s.open(t, dir)
+	commit(t, st, b)
+	type state struct {
+		Entries    []store.Entry
+		Epoch      *store.Epoch
+		StreamSeq  uint64
+		Statements []string
+	}
+	look := func(st Store) state {
+		l := state{scan(t, st, store.Query{}), st.Epoch(e.UID), st.StreamSeq(), nil}
+		for b, err := range st.Statements(1) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Statements = append(l.Statements, string(b))
+		}
+		return l
+	}
+	want := look(st)
+	if len(want.Entries) != 4 || len(want.Statements) != 1 {
+		t.Errorf("%d events, %d statements", len(want.Entries), len(want.Statements))
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	st = s.open(t, dir)
+	if s.Volatile {
+		want = state{}
+	}
+	same(t, "after a restart", want, look(st))
+	c := commit(t, st, b)
+	if s.Volatile && (c.Number != 1 || c.Duplicates != 0) || !s.Volatile && (c.Number != 0 || c.Duplicates != 5) {
+		t.Errorf("the same batch after a restart: commit %d, %d duplicates", c.Number, c.Duplicates)
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package serve
+package filter
 
 import (
 	"fmt"
@@ -12,19 +12,16 @@ import (
 	"github.com/google/cel-go/common"
 )
 
-// A FilterError is what is wrong with a filter, in words for whoever wrote it.
-type FilterError struct {
+// An Error is what is wrong with a filter, in words for whoever wrote it.
+type Error struct {
 	Reason string
 	Advice string
 }
 
-func (e *FilterError) Error() string { return ErrInvalid.Error() + ": filter: " + e.Reason }
-
-// Unwrap says that the request is at fault.
-func (*FilterError) Unwrap() error { return ErrInvalid }
+func (e *Error) Error() string { return "filter: " + e.Reason }
 
 // Hint returns the advice, for the command line to print.
-func (e *FilterError) Hint() string {
+func (e *Error) Hint() string {
 	if e.Advice != "" {
 		return e.Advice
 	}
@@ -40,27 +37,35 @@ var (
 )
 
 // refused says what the first of the library's complaints means.
-func refused(complaints []*common.Error) *FilterError {
+func refused(complaints []*common.Error) *Error {
 	if len(complaints) == 0 {
-		return &FilterError{Reason: "it is no CEL expression"}
+		return &Error{Reason: "it is no CEL expression"}
 	}
 	first := complaints[0]
-	at := first.Location.Column() + 1
+	at := place(first.Location)
 	if m := celUnexpected.FindStringSubmatch(first.Message); m != nil {
 		if m[1] == "<EOF>" {
-			return &FilterError{Reason: "it ends too early"}
+			return &Error{Reason: "it ends too early"}
 		}
-		return &FilterError{Reason: fmt.Sprintf("%q at character %d was not expected there", strings.TrimSpace(m[1]), at)}
+		return &Error{Reason: fmt.Sprintf("%q at %s was not expected there", strings.TrimSpace(m[1]), at)}
 	}
 	if m := celUndeclared.FindStringSubmatch(first.Message); m != nil {
-		return &FilterError{
+		return &Error{
 			Reason: fmt.Sprintf("there is no column or function %q", m[1]),
 			Advice: "texts stand between quotation marks; the columns are " + strings.Join(slices.Sorted(maps.Keys(columns())), ", "),
 		}
 	}
 	if m := celOverload.FindStringSubmatch(first.Message); m != nil {
-		return &FilterError{Reason: fmt.Sprintf("%s at character %d does not go with (%s)", strings.Trim(m[1], "_@"), at, m[2])}
+		return &Error{Reason: fmt.Sprintf("%s at %s does not go with (%s)", strings.Trim(m[1], "_@"), at, m[2])}
 	}
 	message, _, _ := strings.Cut(first.Message, " expecting ")
-	return &FilterError{Reason: fmt.Sprintf("%s, at character %d", strings.TrimPrefix(message, "Syntax error: "), at)}
+	return &Error{Reason: fmt.Sprintf("%s, at %s", strings.TrimPrefix(message, "Syntax error: "), at)}
+}
+
+// place says where in an expression something stands.
+func place(l common.Location) string {
+	if l.Line() > 1 {
+		return fmt.Sprintf("character %d of line %d", l.Column()+1, l.Line())
+	}
+	return fmt.Sprintf("character %d", l.Column()+1)
 }

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lake
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+
+	"github.com/docket-audit/docket/collector/store"
+)
+
+// A spill holds the rows of some hot segments: in memory where each belongs, in
+// a file without a name the bytes of all. So a row costs a compaction a few
+// dozen bytes of memory, however long it is, and each segment is read once.
+type spill struct {
+	file  *os.File
+	rows  map[Partition][]spilled
+	roots map[Partition]*node // what occurs in them
+	end   int64
+	nest  nester
+	// leaves says which rows are not taken: of these there are stubs. nil: all are.
+	leaves func(store.Cursor) bool
+	stubs  []Stub
+}
+
+// A spilled row: what is not in its bytes, and where these are.
+type spilled struct {
+	time      int64
+	commit    uint64
+	stored    int64
+	streamSeq uint64
+	offset    int64
+	length    int32
+	pos       uint32
+}
+
+// spill reads segments. It fails with [ErrCorrupt] if one is not what its
+// statement says: what was changed must not get a new digest.
+func (l *Lake) spill(ctx context.Context, files []File, leaves func(store.Cursor) bool) (_ *spill, err error) {
+	// The name is one that a sweep removes, should the process end right here.
+	name := filepath.Join(l.dir, HotDir, l.opts.NewUID()+segmentSuffix+aside)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("spill rows: %w", err)
+	}
+	s := &spill{file: f, rows: make(map[Partition][]spilled), roots: make(map[Partition]*node), leaves: leaves}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if err := os.Remove(name); err != nil {
+		return nil, fmt.Errorf("spill rows: %w", err)
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	for i := range files {
+		if err := s.take(ctx, l.dir, &files[i], w); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return nil, fmt.Errorf("spill rows: %w", err)
+	}
+	for p := range s.rows {
+		s.roots[p].prune()
+		slices.SortFunc(s.rows[p], func(a, b spilled) int {
+			return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.commit, b.commit), cmp.Compare(a.pos, b.pos))
+		})
+	}
+	return s, nil
+}
+
+func (s *spill) close() { _ = s.file.Close() } // nobody reads it again
+
+// spillColumns are what take reads of a row.
+var spillColumns = []string{"tenant", "class_uid", "time", ColumnRaw, ColumnStoredTime, ColumnStreamSeq, ColumnCommit, ColumnPos}
+
+// take adds the rows of one segment.
+func (s *spill) take(ctx context.Context, dir string, f *File, w io.Writer) error {
+	if err := checkDigest(dir, f); err != nil {
+		return err
+	}
+	rows := int64(0)
+	columns := spillColumns
+	if s.leaves != nil {
+		columns = slices.Concat(spillColumns, stubColumns)
+	}
+	known := make(map[string]string)
+	err := ReadColumns(ctx, dir, f.Path, columns, func(c []arrow.Array) error {
+		tenants, classes, times, raws := c[0].(*array.String), c[1].(*array.Int32), c[2].(*array.Int64), c[3].(*array.String)
+		stored, streamSeqs, commits, positions := c[4].(*array.Int64), c[5].(*array.Int64), c[6].(*array.Int64), c[7].(*array.Int32)
+		var left map[int]bool
+		if s.leaves != nil {
+			left = s.leave(c[len(spillColumns):], known)
+		}
+		for i := range tenants.Len() {
+			if left[i] {
+				continue
+			}
+			raw := raws.Value(i)
+			p := Partition{classes.Value(i), tenants.Value(i), Day(times.Value(i))}
+			if s.rows[p] == nil {
+				p.Tenant = string([]byte(p.Tenant)) // the array's memory is reused
+				s.roots[p] = newRoot(p.ClassUID)
+			}
+			if err := s.nest.see(s.roots[p], []byte(raw)); err != nil {
+				return fmt.Errorf("%s: %w: row %d: %w", f.Path, ErrCorrupt, rows+int64(i), err)
+			}
+			s.rows[p] = append(s.rows[p], spilled{
+				time: times.Value(i), commit: uint64(commits.Value(i)), stored: stored.Value(i), streamSeq: uint64(streamSeqs.Value(i)),
+				offset: s.end, length: int32(len(raw)), pos: uint32(positions.Value(i)),
+			})
+			s.end += int64(len(raw))
+			if _, err := io.WriteString(w, raw); err != nil {
+				return fmt.Errorf("spill rows: %w", err)
+			}
+		}
+		rows += int64(tenants.Len())
+		return nil
+	})
+	if err == nil && rows != f.Rows {
+		err = fmt.Errorf("%s: %w: it has %d rows instead of %d", f.Path, ErrCorrupt, rows, f.Rows)
+	}
+	return err
+}
+
+// leave makes stubs of the rows that leave, of some that have the columns of
+// stubs, and says which these are.
+func (s *spill) leave(columns []arrow.Array, known map[string]string) map[int]bool {
+	left := make(map[int]bool)
+	i := 0
+	for stub := range stubsIn(columns) {
+		if s.leaves(store.Cursor{Commit: stub.Commit, Pos: stub.Pos}) {
+			left[i] = true
+			s.stubs = append(s.stubs, stub.own(known))
+		}
+		i++
+	}
+	return left
+}
+
+// checkDigest compares a file with what its statement says.
+func checkDigest(dir string, f *File) error {
+	file, err := os.Open(filepath.Join(dir, filepath.FromSlash(f.Path)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w: the segment is missing", f.Path, ErrCorrupt)
+	}
+	if err != nil {
+		return fmt.Errorf("open segment: %w", err)
+	}
+	defer func() { _ = file.Close() }() // was only read
+	h := sha256.New()
+	if _, err := io.Copy(h, file); err != nil {
+		return fmt.Errorf("%s: %w", f.Path, err)
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != f.SHA256 {
+		return fmt.Errorf("%s: %w: its SHA-256 is %.16s, the statement says %.16s", f.Path, ErrCorrupt, got, f.SHA256)
+	}
+	return nil
+}
+
+// raw returns the bytes of a row.
+func (s *spill) raw(r *spilled) ([]byte, error) {
+	b := make([]byte, r.length)
+	if _, err := s.file.ReadAt(b, r.offset); err != nil {
+		return nil, fmt.Errorf("read spilled rows: %w", err)
+	}
+	return b, nil
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/docket-audit/docket/collector/lake"
+	"github.com/docket-audit/docket/collector/retention"
+	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/ocsf"
+)
+
+// stubsAs makes of a file of stubs one that is read among the segments: its
+// stubs are counted, hashed and chained where the rows were that they stand for.
+func stubsAs(f lake.StubFile, statement uint64) named {
+	return named{
+		File:      lake.File{Path: f.Path, SHA256: f.SHA256, Bytes: f.Bytes, Rows: f.Count, FirstCommit: f.FirstCommit, LastCommit: f.LastCommit, Epochs: f.Epochs},
+		statement: statement, stubs: &f,
+	}
+}
+
+// checkStubs reads a file of stubs, and compares it with what its statement says.
+func (v *verifier) checkStubs(ctx context.Context, s *segment) {
+	stubs, err := lake.ReadStubs(ctx, v.lakePath(), s.Path)
+	if err != nil {
+		if ctx.Err() == nil && !s.damaged {
+			v.problem(Damage, s.place, "%v", err)
+		}
+		s.damaged = true
+		return
+	}
+	for i := range stubs {
+		stub := &stubs[i]
+		e := event{
+			row: i, commit: stub.Commit, pos: stub.Pos, tenant: stub.Tenant, epoch: stub.Epoch, class: stub.ClassUID,
+			time: stub.Time, sequence: stub.Sequence, stub: true,
+			lifecycle: stub.ClassUID == int32(ocsf.ClassApplicationLifecycle) && stub.Kind == profile.KindLifecycle,
+		}
+		v.prints(s, &e, stub.Fingerprint, "")
+		s.events = append(s.events, e)
+	}
+	if s.damaged {
+		return
+	}
+	v.checkLeft(s)
+	if !maps.Equal(lake.EpochsOf(stubs), s.Epochs) {
+		v.problem(Damage, s.place, "what the statement says of its epochs does not follow from the stubs")
+	}
+	if v.broken {
+		return
+	}
+	for i := range s.events {
+		if e := &s.events[i]; v.statement(e.commit) == nil || e.commit < s.FirstCommit || e.commit > s.LastCommit {
+			v.problem(Damage, s.at(e, lake.ColumnCommit), "the stubs are of commits %d to %d", s.FirstCommit, s.LastCommit)
+			s.damaged = true
+		}
+	}
+}
+
+// checkLeft compares a file of stubs with the statement by which the rows left:
+// how many they are, in which order, and whether their time was over.
+func (v *verifier) checkLeft(s *segment) {
+	if int64(len(s.events)) != s.Rows {
+		v.problem(Damage, s.place, "it has %d stubs, the statement says %d", len(s.events), s.Rows)
+	}
+	var keep int64 = -1 // ms
+	if s.stubs.Reason == lake.ReasonRetention {
+		p, err := retention.Kept(s.stubs.Rule)
+		if err != nil {
+			v.problem(Damage, s.place, "its rule of retention: %v", err)
+		} else {
+			keep = int64(p) / 1e6
+		}
+	}
+	by := v.statement(s.statement)
+	for i := range s.events {
+		e := &s.events[i]
+		if i > 0 {
+			if p := &s.events[i-1]; cmp.Or(cmp.Compare(p.commit, e.commit), cmp.Compare(p.pos, e.pos)) >= 0 {
+				v.problem(Damage, s.at(e, ""), "it does not follow the stub before it")
+				return
+			}
+		}
+		if by != nil && keep >= 0 && by.parsed.Time-e.time < keep {
+			v.problem(Damage, s.at(e, "time"), "the event left before its time by the rule %q was over", s.stubs.Rule)
+			return
+		}
+	}
+}
+
+// countStub counts a stub for the report.
+func (v *verifier) countStub(s *segment) {
+	if s.stubs.Reason == lake.ReasonErasure {
+		v.report.Erased++
+		return
+	}
+	i := slices.IndexFunc(v.report.Expired, func(e Expired) bool { return e.Rule == s.stubs.Rule })
+	if i < 0 {
+		i = len(v.report.Expired)
+		v.report.Expired = append(v.report.Expired, Expired{Rule: s.stubs.Rule})
+	}
+	v.report.Expired[i].Events++
+}
+
+// countStub counts one for the epoch.
+func (p *epoch) countStub(s *segment, e *event) {
+	if s.stubs.Reason == lake.ReasonErasure {
+		p.erased++
+	} else {
+		p.expired++
+	}
+	p.ends = p.ends || e.lifecycle
+}
+
+// emitterOf returns the emitter of an epoch, which its stubs do not tell.
+func (v *verifier) emitterOf(p *epoch) string {
+	if p.emitter != "" || v.fold == nil {
+		return p.emitter
+	}
+	return v.fold.Epochs[p.uid].Emitter
+}
+
+// checkBalance compares how many rows a statement took away with how many it put
+// in their place, as the statements count them.
+func (v *verifier) checkBalance() {
+	rows := map[string]int64{}
+	for i := range v.statements {
+		s := v.statements[i].parsed
+		if s == nil {
+			continue
+		}
+		var before, after, stubs int64
+		for j := range s.Removed {
+			before += rows[s.Removed[j].Path]
+			delete(rows, s.Removed[j].Path)
+		}
+		for j := range s.Added {
+			after += s.Added[j].Rows
+			rows[s.Added[j].Path] = s.Added[j].Rows
+		}
+		for j := range s.Stubs {
+			stubs += s.Stubs[j].Count
+		}
+		if len(s.Removed) > 0 && before != after+stubs && !v.broken {
+			v.problem(Damage, statementPlace(s.Number), "it removes files of %d events, and puts %d and stubs of %d in their place", before, after, stubs)
+		}
+	}
+}
+
+// unnamedStubs says where stubs are that no statement names: the first of them.
+func (v *verifier) unnamedStubs(path string) Place {
+	place := Place{File: inLake(path)}
+	if stubs, err := lake.ReadStubs(context.Background(), v.lakePath(), path); err == nil && len(stubs) > 0 {
+		place.Statement, place.Epoch, place.Sequence = stubs[0].Commit, stubs[0].Epoch, stubs[0].Sequence
+	}
+	return place
+}
