@@ -83,15 +83,30 @@ func TestUses(t *testing.T) {
 
 // Every metric that the product exports is looked at by somebody, or is here.
 var unwatched = []string{
+	"docket_emitter_aside", // is a trouble, and those are watched
+	"docket_emitter_shrunk_total",
+	"docket_emitter_resent_total",      // what did not come again is a finding
+	"docket_emitter_queue_age_seconds", // a disk that hangs is felt by callers first
+	"docket_emitter_reserve_bytes",     // 0 is a trouble
+	"docket_emitter_spool_duration_seconds",
+	"docket_emitter_stream_duration_seconds",
+	"docket_emitter_sync_duration_seconds",
 	"docket_chain_evaluations_total", // per binding; for questions that the overview does not ask
 	"docket_chain_patches_total",
-	"docket_chain_shadow_total",      // while a binding is tried out
-	"docket_chain_skipped_total",     // follows from denials and from selectors
-	"docket_collector_commits_total", // the ledger grows with it
-	"docket_emitter_declared_total",  // is refused, a little later
-	"docket_emitter_own_total",       // constant in practice
-	"docket_emitter_sequenced_total", // offered less refused
-	"docket_emitter_queue_bytes",     // refused says when it matters
+	"docket_chain_shadow_total",                                                                // while a binding is tried out
+	"docket_chain_skipped_total",                                                               // follows from denials and from selectors
+	"docket_chain_queue_wait_seconds",                                                          // refusals are failures, of kind limit
+	"docket_chain_redactions_total",                                                            // a constant of rules and traffic; who asks what was left out asks the events
+	"docket_collector_commits_total",                                                           // the ledger grows with it
+	"docket_collector_expired_total", "docket_collector_erased_total", "docket_collector_held", // what left as it was to: docket doctor says why nothing does
+	"docket_collector_compactions_total", "docket_collector_compacted_total", "docket_collector_compaction_seconds", // one that fails is an error, and those are watched
+	"docket_collector_active",                                                                                                   // one that stands by is as it should be; that nobody collects shows in what waits
+	"docket_collector_questions_total", "docket_collector_answered_total", "docket_collector_holes", "docket_collector_missing", // what comes of them is a finding, and those are watched
+	"docket_grpcproxy_upstream_duration_seconds", // whose time it was, once docket_chain_operation_duration says that it was long
+	"docket_emitter_declared_total",              // is refused, a little later
+	"docket_emitter_own_total",                   // constant in practice
+	"docket_emitter_sequenced_total",             // offered less refused
+	"docket_emitter_queue_bytes",                 // refused says when it matters
 	"docket_emitter_spooled_size_bytes_total",
 	"docket_emitter_streamed_size_bytes_total",
 }

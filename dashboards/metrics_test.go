@@ -98,6 +98,17 @@ func (n noting) Int64ObservableGauge(name string, o ...metric.Int64ObservableGau
 	return n.Meter.Int64ObservableGauge(name, o...)
 }
 
+func (n noting) Float64ObservableGauge(name string, o ...metric.Float64ObservableGaugeOption) (metric.Float64ObservableGauge, error) {
+	n.c.note(func(m metric.Meter) error {
+		_, err := m.Float64ObservableGauge(name, append(o, metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
+			o.Observe(1)
+			return nil
+		}))...)
+		return err
+	})
+	return n.Meter.Float64ObservableGauge(name, o...)
+}
+
 // exported are the names under which everything that c noted is exported.
 func (c *catalogue) exported(t *testing.T) map[string]bool {
 	t.Helper()

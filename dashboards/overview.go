@@ -51,6 +51,8 @@ func wholeness(p *page) {
 	p.row("Is the history whole?")
 	p.stat("Conflicts", "Events whose place in an epoch another stored event has, since the collector started. One of the two is forged or damaged; docket verify says where.", count, 1,
 		query{`sum(docket_collector_conflicts_total)`, ""})
+	p.stat("Missing", "Events that were sequenced, are not stored, and will not come: their emitters no longer have them. A finding names them.", count, 1,
+		query{`sum(docket_collector_balance{part="missing"})`, ""})
 	p.stat("Quarantined", "Messages on the stream that are no event that their sender may send. They are kept with the reason.", count, 1,
 		query{`sum(docket_collector_quarantined_total)`, ""})
 	p.stat("Refused events", "Events that an emitter refused because its queue was full. Each is counted and stated in a gap event.", count, 1,
@@ -110,6 +112,8 @@ func storage(p *page) {
 	p.series("Stored", "Events that were stored; duplicates came more than once and were recognized.", perSecond,
 		query{`sum(rate(docket_collector_events_total[$__rate_interval]))`, "stored"},
 		query{`sum(rate(docket_collector_duplicates_total[$__rate_interval]))`, "duplicates"})
+	p.series("Balance", "Sequenced events by where they are: stored, quarantined, missing, or in flight, which is with the emitter, on the stream or asked for. docket doctor has the account of each epoch.", count,
+		query{`sum by (part) (docket_collector_balance)`, "{{part}}"})
 	p.series("Waiting on the stream", "Messages on the stream that are not stored yet.", count,
 		query{`max(docket_collector_pending)`, "messages"})
 	p.series("Time of a flush", "From a full batch to its acknowledgement: files, commit, ledger, watermark.", seconds,

@@ -43,7 +43,8 @@ func root() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "docket-gateway",
 		Short: "Govern the calls of one service and send what happened to NATS",
-		Long: `Govern the calls of one service and send what happened to the NATS of [nats] url.
+		Long: `Govern the calls of one service and send what happened to the NATS of [nats] url,
+by default nats://127.0.0.1:4222.
 
 NATS may be down, also at the start: what cannot be sent waits in DIR/wal. A port
 that is taken makes its listener move to the next free one; DIR/run.json says
@@ -89,6 +90,7 @@ type gateway struct {
 	cfg     *config.Config
 	dir     *datadir.Dir
 	metrics *telemetry.Metrics
+	traces  *telemetry.Traces // nil when nothing is traced
 	conn    *nats.Conn
 	emitter *emitter.Emitter
 	request *requestpath.Path
@@ -101,10 +103,14 @@ type gateway struct {
 
 func run(ctx context.Context, o options) error {
 	g := &gateway{o: o, started: time.Now().UTC()}
+	// Before anything starts: the signal's own meaning is to die.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	failed := g.start(ctx)
 	if failed == nil {
 		g.banner()
-		failed = g.wait(ctx)
+		failed = g.wait(ctx, hup)
 	} else if ctx.Err() != nil {
 		failed = nil // stopped while it started
 	}
@@ -113,11 +119,8 @@ func run(ctx context.Context, o options) error {
 	return errors.Join(failed, g.stop(stopping))
 }
 
-// wait returns when ctx ends or a part failed. SIGHUP reloads the chain.
-func (g *gateway) wait(ctx context.Context) error {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+// wait returns when ctx ends or a part failed. Each hup reloads the chain.
+func (g *gateway) wait(ctx context.Context, hup <-chan os.Signal) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -125,7 +128,7 @@ func (g *gateway) wait(ctx context.Context) error {
 		case err := <-g.group.Failed():
 			return err
 		case <-hup:
-			_ = g.request.Reload(ctx) // it is logged and recorded: the old chain stays
+			_, _ = g.request.Reload(ctx) // an error is logged and recorded: the old chain stays
 		}
 	}
 }
@@ -140,33 +143,36 @@ func (g *gateway) start(ctx context.Context) (err error) {
 	if !g.cfg.HasGateway {
 		return &config.Error{File: g.cfg.File, Err: errors.New("no [gateway] in it"), Advice: "docket-gateway governs calls: write [gateway] with upstream and unmatched"}
 	}
-	if g.cfg.NATS.URL == "" {
-		return &config.Error{File: g.cfg.File, Err: errors.New("url is missing in [nats]"), Advice: "docket-gateway has no broker of its own: write [nats] url = \"nats://HOST:4222\", or run `docket up`"}
-	}
+	nameBroker(g.cfg, g.o.log)
 	if err := requestpath.Check(g.cfg); err != nil {
 		return err
 	}
 	if g.dir, err = datadir.Own(g.o.data); err != nil {
 		return err
 	}
-	if g.metrics, err = telemetry.NewMetrics(); err != nil {
+	if err := nameEmitter(g.cfg); err != nil {
+		return err
+	}
+	if g.metrics, err = telemetry.NewMetrics(ctx, "docket-gateway", g.cfg.Emitter.Name, g.o.log); err != nil {
 		return err
 	}
 	if g.conn, err = requestpath.Connect(g.cfg, "docket-gateway", g.o.log); err != nil {
-		return err
-	}
-	if err := nameEmitter(g.cfg); err != nil {
 		return err
 	}
 	if g.emitter, err = requestpath.OpenEmitter(g.cfg, g.dir, g.conn, g.o.log, g.metrics.Provider); err != nil {
 		return err
 	}
 	g.emitting = g.group.Go("emitter", g.emitter.Run)
-	if g.request, err = requestpath.Open(ctx, g.cfg, g.dir, g.emitter, g.o.log, g.metrics.Provider); err != nil {
+	if g.traces, err = telemetry.NewTraces(ctx, g.cfg.Telemetry.Traces, "docket-gateway", g.emitter.State().Name, g.o.log); err != nil {
+		return err
+	}
+	if g.request, err = requestpath.Open(ctx, g.cfg, g.dir, g.emitter, g.o.log, g.metrics.Provider, g.traces.Provider()); err != nil {
 		return err
 	}
 	g.proxying = g.group.Go("proxy", g.request.Serve)
-	if g.ops, err = ops.Listen(&g.group, g.cfg.Ops.Listen, g.ready, g.metrics.Handler, g.request.JWKS); err != nil {
+	if g.ops, err = ops.Listen(&g.group, g.cfg.Ops.Listen, ops.Watched{
+		Ready: g.ready, Metrics: g.metrics.Handler, Path: func() *requestpath.Path { return g.request },
+	}); err != nil {
 		return err
 	}
 	g.run = datadir.Run{
@@ -176,6 +182,16 @@ func (g *gateway) start(ctx context.Context) (err error) {
 	g.run.Note("proxy", g.request.TakenPort())
 	g.run.Note("ops", g.ops.TakenPort())
 	return g.dir.Announce(g.run)
+}
+
+// nameBroker fills in whose NATS gets the events where the file does not say:
+// calls can be governed before anybody collects, and what cannot be sent waits
+// in the WAL.
+func nameBroker(cfg *config.Config, log *slog.Logger) {
+	if cfg.NATS.URL == "" {
+		cfg.NATS.URL = nats.DefaultURL
+		log.Warn("no [nats] url: events are sent to the NATS of this machine", "url", nats.DefaultURL)
+	}
 }
 
 // nameEmitter names an emitter that its file does not: after the host, and not
@@ -229,6 +245,7 @@ func (g *gateway) stop(ctx context.Context) error {
 	if g.conn != nil {
 		g.conn.Close()
 	}
+	errs = append(errs, g.traces.Close(ctx))
 	if g.metrics != nil {
 		errs = append(errs, g.metrics.Close(ctx))
 	}

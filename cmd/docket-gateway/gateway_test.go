@@ -3,6 +3,7 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 	"testing"
 
@@ -20,6 +21,17 @@ func TestEmitterName(t *testing.T) {
 		cfg := &config.Config{Emitter: config.Emitter{Name: configured}}
 		if err := nameEmitter(cfg); err != nil || cfg.Emitter.Name != want {
 			t.Errorf("%q becomes %q, want %q; %v", configured, cfg.Emitter.Name, want, err)
+		}
+	}
+}
+
+// A file with a [gateway] and its interceptors is enough.
+func TestBrokerOfThisMachine(t *testing.T) {
+	for configured, want := range map[string]string{"": "nats://127.0.0.1:4222", "nats://broker:4333": "nats://broker:4333"} {
+		cfg := &config.Config{NATS: config.NATS{URL: configured}}
+		nameBroker(cfg, slog.New(slog.DiscardHandler))
+		if cfg.NATS.URL != want {
+			t.Errorf("%q becomes %q, want %q", configured, cfg.NATS.URL, want)
 		}
 	}
 }

@@ -13,15 +13,15 @@ import (
 	"github.com/docket-audit/docket/interceptor/chainfile"
 )
 
-func chainCommand() *cobra.Command {
+func chainCommand(s *settings) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "chain",
-		Short:   "Work with chain files",
-		Example: "  docket chain check docket.toml",
+		Short:   "Work with chain files and with the chain in force",
+		Example: "  docket chain check docket.toml\n  docket chain reload",
 		Args:    cli.Verbs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(chainCheckCommand())
+	c.AddCommand(chainCheckCommand(), chainReloadCommand(s))
 	return c
 }
 

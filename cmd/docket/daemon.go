@@ -11,16 +11,15 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/docket-audit/docket/cmd/internal/broker"
+	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/config"
 	"github.com/docket-audit/docket/cmd/internal/datadir"
 	"github.com/docket-audit/docket/cmd/internal/demo"
@@ -31,6 +30,7 @@ import (
 	"github.com/docket-audit/docket/cmd/internal/rungroup"
 	"github.com/docket-audit/docket/cmd/internal/telemetry"
 	"github.com/docket-audit/docket/cmd/internal/version"
+	"github.com/docket-audit/docket/collector"
 	"github.com/docket-audit/docket/collector/serve"
 	"github.com/docket-audit/docket/collector/sql"
 	"github.com/docket-audit/docket/emitter"
@@ -62,6 +62,7 @@ type daemon struct {
 	conn    *nats.Conn
 	emitter *emitter.Emitter
 	record  *recordpath.Path
+	traces  *telemetry.Traces // nil when nothing is traced
 	request *requestpath.Path // nil when nothing is governed
 	// governing is request, for those who may ask before it is there.
 	governing atomic.Pointer[requestpath.Path]
@@ -98,7 +99,7 @@ func start(ctx context.Context, o upOptions) (d *daemon, err error) {
 	if d.dir, err = datadir.Own(o.data); err != nil {
 		return d, err
 	}
-	if d.metrics, err = telemetry.NewMetrics(); err != nil {
+	if d.metrics, err = telemetry.NewMetrics(ctx, "docket", d.cfg.Emitter.Name, d.o.log); err != nil {
 		return d, err
 	}
 	for _, step := range []func(context.Context) error{d.startDemo, d.startBroker, d.startRecording, d.startServing, d.startGoverning, d.announce, d.startTraffic} {
@@ -164,7 +165,10 @@ func (d *daemon) startGoverning(ctx context.Context) (err error) {
 	if !d.cfg.HasGateway {
 		return nil
 	}
-	if d.request, err = requestpath.Open(ctx, d.cfg, d.dir, d.emitter, d.o.log, d.metrics.Provider); err != nil {
+	if d.traces, err = telemetry.NewTraces(ctx, d.cfg.Telemetry.Traces, "docket", d.emitter.State().Name, d.o.log); err != nil {
+		return err
+	}
+	if d.request, err = requestpath.Open(ctx, d.cfg, d.dir, d.emitter, d.o.log, d.metrics.Provider, d.traces.Provider()); err != nil {
 		return err
 	}
 	d.governing.Store(d.request)
@@ -172,11 +176,8 @@ func (d *daemon) startGoverning(ctx context.Context) (err error) {
 	return nil
 }
 
-// wait returns when ctx ends or a part failed. SIGHUP reloads the chain.
-func (d *daemon) wait(ctx context.Context) error {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+// wait returns when ctx ends or a part failed. Each hup reloads the chain.
+func (d *daemon) wait(ctx context.Context, hup <-chan os.Signal) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -185,17 +186,27 @@ func (d *daemon) wait(ctx context.Context) error {
 			return err
 		case <-hup:
 			if d.request != nil {
-				_ = d.request.Reload(ctx) // it is logged and recorded: the old chain stays
+				_, _ = d.request.Reload(ctx) // an error is logged and recorded: the old chain stays
 			}
 		}
 	}
 }
 
-func (d *daemon) jwks() []byte {
-	if p := d.governing.Load(); p != nil {
-		return p.JWKS()
+// reload is POST /v1/chain/reload.
+func (d *daemon) reload(ctx context.Context) (any, error) {
+	p := d.governing.Load()
+	switch {
+	case p != nil:
+	case d.cfg.HasGateway:
+		return nil, fmt.Errorf("%w: the chain is not in force yet", serve.ErrRefused)
+	default:
+		return nil, cli.Hint(fmt.Errorf("%w: this docket governs nothing", serve.ErrRefused), "write a [gateway] into its configuration, and restart it")
 	}
-	return nil
+	change, err := p.Reload(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", serve.ErrRefused, err)
+	}
+	return change, nil
 }
 
 // startServing opens the doors: the socket for this user, api for those with
@@ -206,6 +217,11 @@ func (d *daemon) startServing(context.Context) error {
 		Commits: func() uint64 { return d.record.Lake.Manifest().Number },
 		Query:   reading.SQL(d.record.Lake, sql.Limits{}),
 		Status:  d.status,
+		Reload:  d.reload,
+		Requeue: func(ctx context.Context, ids []string, tell func(any) error) error {
+			return d.record.Collector.Requeue(ctx, ids, func(r collector.Requeued) error { return tell(r) })
+		},
+		Actions: d.actions(),
 		Log:     d.o.log.With("component", "serve"),
 	})
 	token, err := d.dir.Token()
@@ -222,14 +238,15 @@ func (d *daemon) startServing(context.Context) error {
 		return err
 	}
 	loopback := api.Addr().(*net.TCPAddr).IP.IsLoopback()
+	handler := d.server.API(token)
 	if d.open = d.o.demo && loopback; d.open {
-		token = ""
+		handler = d.server.Local(token)
 	}
 	if !loopback {
 		d.o.log.Warn("api listens beyond this machine without TLS: put a TLS proxy in front of it", "address", api.Addr())
 	}
-	d.serve(&listener{name: "api", url: "http://" + api.HostPort(), taken: api.TakenPort}, api, d.server.API(token))
-	d.ops, err = ops.Listen(&d.group, d.cfg.Ops.Listen, d.ready, d.metrics.Handler, d.jwks)
+	d.serve(&listener{name: "api", url: "http://" + api.HostPort(), taken: api.TakenPort}, api, handler)
+	d.ops, err = ops.Listen(&d.group, d.cfg.Ops.Listen, ops.Watched{Ready: d.ready, Metrics: d.metrics.Handler, Path: d.governing.Load})
 	return err
 }
 

@@ -44,6 +44,7 @@ func (d *daemon) stop(ctx context.Context) error {
 	if d.demo != nil {
 		step("demo", d.demo.Stop())
 	}
+	step("traces", d.traces.Close(ctx))
 	if d.metrics != nil {
 		step("metrics", d.metrics.Close(ctx))
 	}

@@ -8,16 +8,17 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/cmd/internal/ops"
 	"github.com/docket-audit/docket/cmd/internal/reading"
 	"github.com/docket-audit/docket/collector"
 	"github.com/docket-audit/docket/collector/lake"
@@ -63,7 +64,7 @@ func doctorCommand(s *settings) *cobra.Command {
 		Use:   "doctor",
 		Short: "Say what is up, what is not, and whether the numbers add up",
 		Long: `Say what is up and what is not: the owner of the data directory and its listeners,
-emitter, stream and collector, the store, the keys; and whether every event that
+emitter, stream and collector, the store, the disk, the clocks, the keys; and whether every event that
 got a sequence number is accounted for. Nothing is changed. Of the directory of a
 docket-gateway it says what there is to see: its emitter, its WAL, its NATS.
 
@@ -130,14 +131,15 @@ func (d *diagnosis) look(ctx context.Context, dir string) error {
 }
 
 // owner says who has the directory, where it listens, and whether it is ready.
-func (d *diagnosis) owner(ctx context.Context, run *datadir.Run) {
+func (d *diagnosis) owner(ctx context.Context, run *datadir.Run) *ops.State {
 	d.say(stateOK, "owner", "", "%s %s, pid %d, since %s", run.Command, run.Version, run.PID, run.Started.Local().Format(time.DateTime))
 	for _, name := range slices.Sorted(maps.Keys(run.Addresses)) {
 		d.say(stateOK, name, "", "%s", run.Addresses[name])
 	}
 	if url := run.Addresses["ops"]; url != "" {
-		d.probe(ctx, url+"/readyz")
+		return d.ready(ctx, url+"/readyz")
 	}
+	return nil
 }
 
 // live asks the owner.
@@ -158,44 +160,43 @@ func (d *diagnosis) live(ctx context.Context, dir string, run datadir.Run) error
 	if err := json.Unmarshal(b, &r); err != nil {
 		return fmt.Errorf("read status: %w", err)
 	}
+	d.interceptors(r.Interceptors)
 	d.emitter(&r)
 	c := r.Collector
 	switch {
 	case c.Error != "":
 		d.say(stateProblem, "collector", "", "%s", c.Error)
+	case c.Connected && c.Lease != nil && c.Lease.State == collector.LeaseStandby:
+		d.say(stateOK, "collector", "", "stands by: %s fills its store under fence %d", or(c.Lease.Holder, "nobody yet"), c.Lease.Fence)
 	case !c.Connected:
 		d.say(stateProblem, "collector", "is NATS up at "+run.Addresses["nats"]+"?", "not connected to NATS")
 	default:
 		d.say(stateOK, "collector", "", "%d messages on the stream wait", c.Pending)
 	}
+	if c.Retention != "" {
+		d.say(stateWarning, "retention", "when the clock is right: docket expire --trust-clock; else it is tried again", "nothing expires: %s", c.Retention)
+	}
+	if c.Compaction != "" {
+		d.say(stateWarning, "compaction", "events are stored all the same; it is tried again", "%s", c.Compaction)
+	}
+	if l := c.Lease; l != nil && l.State == collector.LeaseActive {
+		state := stateOK
+		if l.Error != "" {
+			state = stateWarning
+		}
+		d.say(state, "lease", "", "active as %s under fence %d, since %s%s", l.Holder, l.Fence, time.UnixMilli(l.Since).Format(time.DateTime), strings.TrimSuffix("; "+l.Error, "; "))
+	}
 	d.say(stateOK, "store", "", "%d events in %d files, commit %d", r.Store.Events, r.Store.Files, r.Store.Commit)
+	if r.Stream.Name != "" { // an owner of another version does not tell
+		d.stream(&r.Stream)
+	}
+	d.room(dir, time.Now())
 	d.conserve(withEmitted(c.Epochs, r.Emitter.Name, r.Emitter.Epochs))
 	d.emitterKeys(ctx, client)
 	if r.KeysTogether {
 		d.keysTogether()
 	}
 	return nil
-}
-
-func (d *diagnosis) probe(ctx context.Context, url string) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		d.sayError(stateProblem, "ready", err)
-		return
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		d.sayError(stateProblem, "ready", err)
-		return
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		d.say(stateProblem, "ready", "curl "+url+" says why", "%s", resp.Status)
-		return
-	}
-	d.say(stateOK, "ready", "", "%s", url)
 }
 
 func (d *diagnosis) emitter(r *report) {
@@ -225,18 +226,24 @@ func (d *diagnosis) offline(ctx context.Context, dir string) {
 		d.sayError(stateProblem, "store", err)
 		return
 	}
+	defer r.Close()
 	if err := r.Damaged(); err != nil {
 		d.say(stateProblem, "store", "run `docket verify`", "%v", err)
 	}
 	m := r.Manifest()
 	d.say(stateOK, "store", "", "%d events in %d files, commit %d", m.Rows(), len(m.Files), m.Number)
+	d.room(dir, time.Now())
+	missing, err := collector.Missing(ctx, r)
+	if err != nil {
+		d.sayError(stateProblem, "store", err)
+	}
 	var epochs []collector.EpochStatus
 	for _, uid := range slices.Sorted(maps.Keys(m.Epochs)) {
 		e := m.Epochs[uid]
 		epochs = append(epochs, collector.Account(uid, &store.Epoch{
 			Tenant: e.Tenant, Emitter: e.Emitter, Stored: e.Stored, Quarantined: e.Quarantined, Conflicts: e.Conflicts,
 			HeadSequence: e.HeadSequence, HeadFingerprint: e.HeadFingerprint, Closed: e.Closed,
-		}, false))
+		}, missing[uid]))
 	}
 	d.conserve(epochs)
 	if client, err := reading.Open(ctx, dir); err != nil {
@@ -288,7 +295,12 @@ func (d *diagnosis) conserve(epochs []collector.EpochStatus) {
 		t.InFlight += e.InFlight
 		t.Conflicts += e.Conflicts
 		if e.Missing > 0 {
-			d.say(stateProblem, "epoch", "its emitter sends what the stream has not acknowledged when it next starts", "%s of %s: %d of %d events are missing", e.Epoch, e.Emitter, e.Missing, e.Sequenced)
+			d.say(stateProblem, "epoch", "a finding of type missing names them and what the emitter said; if they come after all, it is closed", "%s of %s: %d of %d events are missing", e.Epoch, e.Emitter, e.Missing, e.Sequenced)
+		}
+		if a := e.Asking; a != nil && e.InFlight > 0 {
+			d.say(stateWarning, "epoch", "its emitter has a day to send them; is it up, and may it listen to its questions?",
+				"%s of %s: %d of %d events are not here; it has been asked since %s, and answered: %s", e.Epoch, e.Emitter, e.InFlight, e.Sequenced,
+				a.Since.Local().Format(time.DateTime), strings.TrimSuffix(or(a.Answer, "nothing")+": "+a.Why, ": "))
 		}
 		if e.Conflicts > 0 {
 			d.say(stateProblem, "epoch", "`docket verify` names them", "%s of %s: %d events claim a place that another has", e.Epoch, e.Emitter, e.Conflicts)

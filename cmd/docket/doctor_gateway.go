@@ -57,7 +57,9 @@ func (d *diagnosis) gateway(ctx context.Context, dir string) {
 	case err != nil:
 		d.sayError(stateProblem, "owner", err)
 	default:
-		d.owner(ctx, &run)
+		if state := d.owner(ctx, &run); state != nil {
+			d.interceptors(state.Interceptors)
+		}
 		d.metered(ctx, &run)
 		d.broker(ctx, run.Addresses["nats"])
 	}

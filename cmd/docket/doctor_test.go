@@ -49,7 +49,13 @@ func TestDoctorKnowsAGateway(t *testing.T) {
 	}
 	troubles := 0
 	mux := http.NewServeMux()
-	mux.HandleFunc("/readyz", func(http.ResponseWriter, *http.Request) {})
+	ready := `{"ready":true,"interceptors":[]}`
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Accept") != "application/json" {
+			t.Errorf("readyz is asked for %q", r.Header.Get("Accept"))
+		}
+		fmt.Fprintln(w, ready)
+	})
 	mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "# TYPE docket_emitter_offered_total counter\ndocket_emitter_offered_total 12\ndocket_emitter_sequenced_total 12\n"+
 			"docket_emitter_wal_bytes 4096\ndocket_emitter_wal_behind_bytes 17\ndocket_emitter_troubles %d\nother{a=\"b\"} 1\n", troubles)
@@ -79,6 +85,14 @@ func TestDoctorKnowsAGateway(t *testing.T) {
 	announce(up)
 	emitter := "emitter: edge-7: 12 events offered, 12 sequenced, 0 refused of which 0 are stated in gap findings; 4096 bytes of WAL, 17 not yet on the stream"
 	wantDoctor(t, dir, cli.ExitOK, "ok: owner: docket-gateway", "ok: ready", "ok: "+emitter, "ok: broker: "+up+" is reachable", "ok: store: none here")
+	ready = `{"ready":true,"interceptors":[{"interceptor":"a","state":"serving","denies":true,"token":true},` +
+		`{"interceptor":"b","state":"unreachable","denies":false,"since":"2026-11-21T06:00:00Z"}]}`
+	wantDoctor(t, dir, cli.ExitOK, "ok: interceptor: interceptor a serves, and accepts the gateway's token",
+		"warning: interceptor: interceptor b is not reachable since 2026-11-21T06:00:00Z, and its bindings fail open")
+	ready = `{"ready":false,"reason":"the chain: interceptor c","interceptors":[{"interceptor":"c","state":"refuses","denies":true,"token":true,"since":"2026-11-21T06:00:00Z"}]}`
+	wantDoctor(t, dir, cli.ExitFound, "problem: ready: the chain: interceptor c", "problem: interceptor: interceptor c refuses who calls it since 2026-11-21T06:00:00Z, and what its bindings select is denied")
+	ready = "" // of a version that says nothing
+	wantDoctor(t, dir, cli.ExitOK, "ok: ready")
 	troubles = 1
 	wantDoctor(t, dir, cli.ExitFound, "problem: emitter: troubles: 1")
 	troubles = 0

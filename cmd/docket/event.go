@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
-	"github.com/docket-audit/docket/collector/serve"
+	"github.com/docket-audit/docket/collector/filter"
 	"github.com/docket-audit/docket/internal/profile"
 )
 
@@ -105,13 +105,7 @@ func (e *eventFilter) expression() (string, error) {
 		all = append(all, term)
 	}
 	if e.cel != "" {
-		// Here, and not only where it is run: a typo is wrong usage, and known
-		// before anything is opened.
-		if _, err := serve.ParseFilter(e.cel); err != nil {
-			var wrong *serve.FilterError
-			if errors.As(err, &wrong) {
-				return "", cli.Usage(cli.Hint(fmt.Errorf("--filter: %s", wrong.Reason), "%s", wrong.Hint()))
-			}
+		if err := checkFilter(e.cel); err != nil {
 			return "", err
 		}
 		if len(all) == 0 {
@@ -120,6 +114,17 @@ func (e *eventFilter) expression() (string, error) {
 		all = append(all, "("+e.cel+")")
 	}
 	return strings.Join(all, " && "), nil
+}
+
+// checkFilter reads a filter here, and not only where it is run: a typo is wrong
+// usage, and known before anything is opened.
+func checkFilter(expression string) error {
+	_, err := filter.Parse(expression)
+	var wrong *filter.Error
+	if errors.As(err, &wrong) {
+		return cli.Usage(cli.Hint(fmt.Errorf("--filter: %s", wrong.Reason), "%s", wrong.Hint()))
+	}
+	return err
 }
 
 // known refuses words that no event can have: an empty answer to a typo would

@@ -20,14 +20,17 @@ var fences = regexp.MustCompile("(?s)```(sh|json)\n(.*?)```")
 
 // examples runs the blocks of shell in a document of docs/, each after the
 // first, and compares what they print with the block of JSON behind them:
-// examples DOCUMENT. Its addresses are those of $API and $OPS.
+// examples DOCUMENT. Its addresses are those of $API and $OPS, its event is
+// $EVENT, its data directory $DOCKET_DATA.
 func examples(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: examples DOCUMENT")
 	}
 	text, err := os.ReadFile(filepath.Join(ts.Getenv("DOCS"), args[0]))
 	ts.Check(err)
-	addresses := strings.NewReplacer("http://127.0.0.1:8080", ts.Getenv("API"), "http://127.0.0.1:9090", ts.Getenv("OPS"))
+	const event = "0199c1f2-7b00-7d10-8a2b-1c2d3e4f5a6b"
+	addresses := strings.NewReplacer("http://127.0.0.1:8080", ts.Getenv("API"), "http://127.0.0.1:9090", ts.Getenv("OPS"),
+		event, or(ts.Getenv("EVENT"), event), "docket-data", or(ts.Getenv("DOCKET_DATA"), "docket-data"))
 	setUp, printed, ran := "", "", 0
 	for _, block := range fences.FindAllStringSubmatch(string(text), -1) {
 		switch {
@@ -36,7 +39,7 @@ func examples(ts *testscript.TestScript, neg bool, args []string) {
 		case setUp == "":
 			setUp = "set -e\n" + addresses.Replace(block[2])
 		default:
-			ts.Check(ts.Exec("sh", "-c", setUp+block[2]))
+			ts.Check(ts.Exec("sh", "-c", setUp+addresses.Replace(block[2])))
 			printed = ts.ReadFile("stdout")
 			ran++
 		}
@@ -87,7 +90,7 @@ func lacking(where string, want, got any) string {
 
 // docs/api.md names every column that a filter may use.
 func TestDocumentedColumns(t *testing.T) {
-	text, err := os.ReadFile("../../docs/api.md")
+	text, err := os.ReadFile("../../docs/filters.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +104,7 @@ func TestDocumentedColumns(t *testing.T) {
 	}
 	for name := range columns {
 		if !strings.Contains(string(text), "`"+name+"`") {
-			t.Errorf("docs/api.md does not name the column %s", name)
+			t.Errorf("docs/filters.md does not name the column %s", name)
 		}
 	}
 }

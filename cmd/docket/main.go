@@ -12,6 +12,7 @@
 //	docket show OPERATION                    what became of one operation, and why
 //	docket replay --chain candidate.toml     what a changed policy would have done
 //	docket verify --deep                     is the history whole and unchanged
+//	docket prove EVENT                       show one event to somebody, with the ledger's signature
 //	docket validate events.ndjson            are these, or anybody's, valid OCSF events
 //
 // The rules that all verbs keep (formats, exit codes, errors) are those of
@@ -51,8 +52,8 @@ func root() *cobra.Command {
 	}
 	c.PersistentFlags().StringVar(&s.data, "data", dataDefault(), "data directory (DOCKET_DATA)")
 	c.AddCommand(
-		upCommand(s), initCommand(), tailCommand(s), queryCommand(s), showCommand(s), replayCommand(s), verifyCommand(s),
-		chainCommand(), streamCommand(s), doctorCommand(s), validateCommand(), schemaCommand(), versionCommand(), demoCommand(), answerCommand(),
+		upCommand(s), initCommand(), tailCommand(s), queryCommand(s), showCommand(s), replayCommand(s), verifyCommand(s), proveCommand(s), verifyProofCommand(),
+		chainCommand(s), streamCommand(s), doctorCommand(s), statsCommand(s), quarantineCommand(s), ingestCommand(s), holdCommand(s), eraseCommand(s), expireCommand(s), compactCommand(s), migrateCommand(s), validateCommand(), schemaCommand(), versionCommand(), demoCommand(), answerCommand(),
 	)
 	cli.SetHelp(c)
 	c.SetVersionTemplate(cli.VersionTemplate)

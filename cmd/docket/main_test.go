@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
@@ -66,6 +68,10 @@ func TestScript(t *testing.T) {
 			"url":        url,
 			"examples":   examples,
 			"recording":  recording,
+			"publish":    publish,
+			"capture":    capture,
+			"fails":      fails,
+			"uid":        uid,
 		},
 	})
 }
@@ -106,6 +112,32 @@ func url(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	address, _, _ := strings.Cut(rest, `"`)
 	ts.Setenv(args[0], address)
+}
+
+// capture sets a variable to what a pattern found in the last output: capture
+// NAME PATTERN, of which the first group counts.
+func capture(ts *testscript.TestScript, neg bool, args []string) {
+	m := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if m == nil {
+		ts.Fatalf("no %s in the output", args[1])
+	}
+	ts.Setenv(args[0], m[1])
+}
+
+// publish sends a message on the stream: publish URL SUBJECT DATA, the data as a
+// Go string without its quotation marks.
+func publish(ts *testscript.TestScript, neg bool, args []string) {
+	data, err := strconv.Unquote(`"` + args[2] + `"`)
+	ts.Check(err)
+	conn, err := nats.Connect(args[0])
+	ts.Check(err)
+	defer conn.Close()
+	msg := nats.NewMsg(args[1])
+	msg.Data, msg.Header["X-Note"] = []byte(data), []string{"\x1b[31mred"}
+	js, err := jetstream.New(conn)
+	ts.Check(err)
+	_, err = js.PublishMsg(context.Background(), msg)
+	ts.Check(err)
 }
 
 // recording reads a file as the README's test does: recording FILE. Each of its

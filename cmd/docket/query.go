@@ -13,10 +13,14 @@ import (
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/reading"
+	"github.com/docket-audit/docket/collector/serve"
 )
 
 func queryCommand(s *settings) *cobra.Command {
-	var format string
+	var (
+		format string
+		q      serve.Question
+	)
 	c := &cobra.Command{
 		Use:   "query SQL",
 		Short: "Ask in SQL",
@@ -24,19 +28,30 @@ func queryCommand(s *settings) *cobra.Command {
 in the column _raw; operations has one row per operation, evaluations one per
 call of a binding with what it answered. Times are milliseconds since 1970:
 make_timestamp(time * 1000) makes them readable. There is no default limit of
-rows. SQL of "-" is read from standard input.`,
+rows. SQL of "-" is read from standard input.
+
+Each class of OCSF has a view of its name, such as detection_finding. --tenant and
+--filter say of which events there is anything to be seen, in all views: --filter
+in CEL, as of tail, as far as SQL has words for it (docs/filters.md).
+
+--at N asks the store as it was when commit N was the newest: the column _commit
+says which commit an event came with. What expired or was erased since is not there.`,
 		Example: `  docket query "SELECT decision, count(*) AS n FROM operations GROUP BY ALL"
   docket query "SELECT make_timestamp(time * 1000) AS at, principal, method, reason FROM operations WHERE decision = 'deny' ORDER BY time DESC LIMIT 10"
+  docket query --tenant acme --filter 'method.startsWith("Delete")' "SELECT principal, count(*) AS n FROM operations GROUP BY ALL"
   docket query -o csv - < report.sql`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			text := args[0]
-			if text == "-" {
+			if err := checkFilter(q.Filter); err != nil {
+				return err
+			}
+			q.SQL = args[0]
+			if q.SQL == "-" {
 				b, err := io.ReadAll(io.LimitReader(c.InOrStdin(), 1<<20))
 				if err != nil {
 					return fmt.Errorf("read SQL: %w", err)
 				}
-				text = string(b)
+				q.SQL = string(b)
 			}
 			client, err := reading.Open(c.Context(), s.data)
 			if err != nil {
@@ -45,7 +60,7 @@ rows. SQL of "-" is read from standard input.`,
 			defer client.Close()
 			warnDamaged(c, client)
 			var p *cli.Printer
-			err = client.Query(c.Context(), text, func(columns []string) (err error) {
+			err = client.Query(c.Context(), q, func(columns []string) (err error) {
 				p, err = cli.NewPrinter(c.OutOrStdout(), format, columns, false)
 				return err
 			}, func(object []byte) error {
@@ -61,7 +76,11 @@ rows. SQL of "-" is read from standard input.`,
 			return p.Close()
 		},
 	}
-	cli.OutputFlag(c.Flags(), &format)
+	f := c.Flags()
+	f.StringSliceVar(&q.Tenants, "tenant", nil, "only events of this tenant")
+	f.StringVar(&q.Filter, "filter", "", `only events that CEL over columns selects, such as 'duration_ms > 100'`)
+	f.Uint64Var(&q.At, "at", 0, "the store as it was at the commit of this number")
+	cli.OutputFlag(f, &format)
 	return c
 }
 

@@ -34,12 +34,14 @@ decided otherwise. Without --chain each runs through the plan that was in force
 for it, which shows whether its interceptors still judge as they did.
 
 Interceptors are called where the file, or the recorded plan, says that they are
-served. Of a candidate all must answer. Of a recorded plan those that do not are
-answered for from the record, with a warning; https is trusted by the system's
-authorities alone. The demo's interceptors, those with demo = "NAME" in their
-settings, are linked in process instead. Standard error says what was linked,
-what was dialled, and what did not answer. A recorded failure is always answered
-from the record; the report counts that apart. The service is never called.
+served. Those of a candidate are called as a gateway calls them, by the file's
+certificates and with tokens of the gateway's key, and all must answer. Of a
+recorded plan, which tells of neither, those that do not answer are answered for
+from the record, with a warning; https is trusted by the system's authorities
+alone. The demo's interceptors, those with demo = "NAME" in their settings, are
+linked in process instead. Standard error says what was linked, what was dialled,
+and what did not answer. A recorded failure is always answered from the record;
+the report counts that apart. The service is never called.
 
 The exit code is 3 when an operation flips, is patched otherwise, or meets an
 error that it did not meet then; else 4 when no evaluation was re-executed, which
@@ -107,7 +109,7 @@ func runReplay(ctx context.Context, dir, chain, filter string, stderr io.Writer)
 		return nil, err
 	}
 	defer client.Close()
-	on := newCast()
+	on := newCast(dir)
 	defer on.close()
 	var plan *interceptor.Plan
 	opts := []replay.Option{replay.Where(filter)}

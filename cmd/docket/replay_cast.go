@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
+	"github.com/docket-audit/docket/cmd/internal/datadir"
 	"github.com/docket-audit/docket/cmd/internal/demo"
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/interceptor/chainfile"
@@ -29,13 +32,15 @@ const answerWithin = 3 * time.Second
 // A cast is who plays the interceptors in a replay, over all of its plans. It is
 // used by one goroutine.
 type cast struct {
+	dir     string                    // the data directory, where the gateway's keys may be
+	signer  *remote.Signer            // of the candidate's tokens; nil until one is needed
 	linked  map[string]bool           // names
 	dialled map[string]*remote.Client // by "NAME at ENDPOINT"; nil where another closes it
 	absent  map[string]error          // why, by the same
 }
 
-func newCast() *cast {
-	return &cast{linked: map[string]bool{}, dialled: map[string]*remote.Client{}, absent: map[string]error{}}
+func newCast(dir string) *cast {
+	return &cast{dir: dir, linked: map[string]bool{}, dialled: map[string]*remote.Client{}, absent: map[string]error{}}
 }
 
 // link links the demo's interceptors.
@@ -43,16 +48,47 @@ func (c *cast) link() chainfile.Option {
 	return demo.Link(func(name string, _ interceptor.Interceptor) { c.linked[name] = true })
 }
 
-// dialer dials those of a chain file, which ends their connections itself.
+// dialer dials those of a chain file as a gateway would, with its certificates
+// and tokens. The file ends their connections itself.
 func (c *cast) dialer() chainfile.Option {
 	return chainfile.Dialer(func(ctx context.Context, e chainfile.Endpoint) (chainfile.Client, error) {
-		client, err := remote.Dial(ctx, e.URL, remote.CACert(e.CACertPath), remote.MaxResponseBytes(e.MaxResponseBytes))
+		opts := []remote.Option{remote.CACert(e.CACertPath), remote.ClientCert(e.ClientCert, e.ClientKey), remote.MaxResponseBytes(e.MaxResponseBytes)}
+		if e.Audience != "" {
+			s, err := c.sign(e.Tokens)
+			if err != nil {
+				return nil, err
+			}
+			opts = append(opts, remote.Token(s, e.Audience))
+		}
+		client, err := remote.Dial(ctx, e.URL, opts...)
 		if err != nil {
 			return nil, err // not a nil *remote.Client in a Client
 		}
 		c.dialled[who(e.Interceptor, e.URL)] = nil
 		return client, nil
 	})
+}
+
+// sign makes tokens with the key that the gateway has. None is made for a replay:
+// no interceptor would know it, and the gateway's own is for the gateway to make.
+func (c *cast) sign(t *chainfile.Tokens) (*remote.Signer, error) {
+	if c.signer != nil {
+		return c.signer, nil
+	}
+	path := t.Key
+	if path == "" {
+		path = filepath.Join(c.dir, "keys", "tokens.key")
+	}
+	if _, err := os.Stat(path); err != nil {
+		return nil, cli.Hint(fmt.Errorf("sign tokens as the gateway: %w", err),
+			"interceptors that expect tokens know the gateway's key alone: say where it is with key in [tokens]")
+	}
+	key, err := datadir.TokenKey(path)
+	if err != nil {
+		return nil, err
+	}
+	c.signer, err = remote.NewSigner(remote.SignerConfig{GatewayID: t.GatewayID, Key: key, TTL: t.TTL})
+	return c.signer, err
 }
 
 // dial gives those bindings of a recorded plan that are not linked what answers

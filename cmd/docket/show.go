@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
@@ -138,13 +139,10 @@ func newestOperation(ctx context.Context, client *reading.Client, filter string)
 func showRows(timeline []moment) []cli.Row {
 	rows := make([]cli.Row, len(timeline))
 	cells := [][]string{showColumns}
-	asked := map[string]string{} // by uid of the evaluation
+	c := settingOf(timeline)
 	for i, m := range timeline {
-		if h := m.header; h.Kind == profile.KindEvaluation {
-			asked[h.EvaluationUID] = whoJudges(h) + " was (" + h.Phase + ")"
-		}
 		rows[i] = showRow(m.header, m.raw, timeline[0].header.Time)
-		for _, line := range detailsOf(m.header, m.raw, asked) {
+		for _, line := range detailsOf(m.header, m.raw, c) {
 			rows[i].Below = append(rows[i].Below, "    "+line)
 		}
 		escaped := make([]string, len(rows[i].Cells))
@@ -160,6 +158,23 @@ func showRows(timeline []moment) []cli.Row {
 		}
 	}
 	return rows
+}
+
+// settingOf gathers what events of a timeline tell about others.
+func settingOf(timeline []moment) setting {
+	c := setting{asked: map[string]string{}}
+	for _, m := range timeline {
+		switch h := m.header; h.Kind {
+		case profile.KindEvaluation:
+			c.asked[h.EvaluationUID] = whoJudges(h) + " was (" + h.Phase + ")"
+		case profile.KindOutcome:
+			var d detail
+			if err := json.Unmarshal(m.raw, &d); err == nil { // else it is said where the outcome is
+				c.attributes = d.Unmapped.Docket.Attributes
+			}
+		}
+	}
+	return c
 }
 
 func showRow(h profile.Header, raw []byte, start int64) cli.Row {

@@ -45,11 +45,17 @@ type detail struct {
 			Replay struct {
 				Why string `json:"why"`
 			} `json:"replay"`
-			Metadata   jsontext.Value `json:"metadata"`
-			Redactions []redaction    `json:"redactions"`
-			More       int            `json:"redactions_more"`
-			Would      string         `json:"would"`
-			Broken     string         `json:"broken"`
+			Visible struct {
+				Attributes []string `json:"attributes"`
+				Namespaces []string `json:"namespaces"`
+			} `json:"visible"`
+			Attributes map[string]string `json:"attributes"` // of the operation, with its outcome
+			Metadata   jsontext.Value    `json:"metadata"`
+			Violations []string          `json:"violations"`
+			Redactions []redaction       `json:"redactions"`
+			More       int               `json:"redactions_more"`
+			Would      string            `json:"would"`
+			Broken     string            `json:"broken"`
 		} `json:"docket"`
 	} `json:"unmapped"`
 }
@@ -85,29 +91,62 @@ func (r redaction) String() string {
 	return s
 }
 
+// A setting is what the other events of a timeline tell about one of them.
+type setting struct {
+	asked      map[string]string // the binding of an evaluation, by its uid
+	attributes map[string]string // of the operation
+}
+
 // detailsOf returns lines about an event of a timeline: what a binding was
-// shown, what it changed, why it said what it said. asked names the binding of
-// an evaluation.
-func detailsOf(h profile.Header, raw []byte, asked map[string]string) []string {
+// shown, what it changed, why it said what it said.
+func detailsOf(h profile.Header, raw []byte, c setting) []string {
 	var d detail
 	if err := json.Unmarshal(raw, &d); err != nil {
 		// A timeline is read when something is wrong: what is strange in one
 		// event must not hide the others, and -o json has its bytes.
 		return []string{"(its details cannot be read: " + err.Error() + ")"}
 	}
-	return append(d.told(h, asked), d.leftOut()...)
+	return append(d.told(h, c), d.leftOut()...)
 }
 
-func (d *detail) told(h profile.Header, asked map[string]string) []string {
+func (d *detail) told(h profile.Header, c setting) []string {
 	switch h.Kind {
 	case profile.KindEvaluation:
-		return append(d.shown(h, asked), d.values("granted  ", d.Unmapped.Docket.Metadata, h)...)
+		return append(d.shown(h, c.asked), d.granted(h, c)...)
 	case profile.KindResult:
 		return append(append(d.would(), d.said()...), d.values("sets     ", d.API.Response.Data.Metadata, h)...)
 	case profile.KindFailure:
 		return append(d.would(), fmt.Sprintf("cause    %s (%s), under %s: %s", h.FailureKind, or(d.StatusCode, "no status"), h.FailurePolicy, or(d.StatusDetail, "no words for it")))
 	}
 	return nil
+}
+
+// granted says what the binding saw of the attributes and of the metadata.
+func (d *detail) granted(h profile.Header, c setting) []string {
+	var lines []string
+	for _, name := range d.Unmapped.Docket.Visible.Attributes {
+		line := "granted  attribute " + name
+		if v, ok := c.attributes[name]; ok {
+			quoted, _ := jsontext.AppendQuote(nil, v)
+			line += " " + string(quoted)
+		}
+		lines = append(lines, clip(line))
+	}
+	metadata := d.Unmapped.Docket.Metadata
+	var same struct {
+		As string `json:"same_as"`
+	}
+	switch {
+	case len(metadata) == 0:
+		for _, name := range d.Unmapped.Docket.Visible.Namespaces {
+			lines = append(lines, clip("granted  metadata "+name+", not recorded"))
+		}
+	case json.Unmarshal(metadata, &same) == nil && same.As != "":
+		lines = append(lines, "granted  metadata, the same as "+or(c.asked[same.As], "evaluation "+same.As))
+	default:
+		lines = append(lines, clipped("granted  metadata ", metadata, h.OperationUID)...)
+	}
+	return lines
 }
 
 func (d *detail) values(label string, v jsontext.Value, h profile.Header) []string {
@@ -175,6 +214,9 @@ func (d *detail) said() []string {
 	data := d.API.Response.Data
 	if d.StatusDetail != "" {
 		lines = append(lines, "reason   "+d.StatusDetail)
+	}
+	for _, v := range d.Unmapped.Docket.Violations {
+		lines = append(lines, clip("violates "+v))
 	}
 	for _, p := range data.Patches {
 		lines = append(lines, "change   "+clip(p.String()))

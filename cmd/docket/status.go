@@ -8,17 +8,21 @@ import (
 	"fmt"
 
 	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/cmd/internal/requestpath"
 	"github.com/docket-audit/docket/collector"
 	"github.com/docket-audit/docket/emitter"
 )
 
 // A report is what a running docket says of itself: GET /v1/status.
 type report struct {
-	Run       datadir.Run      `json:"run"`
-	Plan      string           `json:"plan,omitempty"` // digest of the plan in force
-	Emitter   emitter.State    `json:"emitter"`
-	Collector collector.Status `json:"collector"`
-	Store     storeStatus      `json:"store"`
+	Run  datadir.Run `json:"run"`
+	Plan string      `json:"plan,omitempty"` // digest of the plan in force
+	// Interceptors are those that the plan calls elsewhere, as of the last look.
+	Interceptors []requestpath.Health `json:"interceptors,omitempty"`
+	Emitter      emitter.State        `json:"emitter"`
+	Collector    collector.Status     `json:"collector"`
+	Store        storeStatus          `json:"store"`
+	Stream       streamStatus         `json:"stream"`
 	// KeysTogether says that emitter and ledger keys lie in one directory.
 	KeysTogether bool `json:"keys_together"`
 }
@@ -29,14 +33,15 @@ type storeStatus struct {
 	Events int64  `json:"events"`
 }
 
-func (d *daemon) status(context.Context) (any, error) {
+func (d *daemon) status(ctx context.Context) (any, error) {
 	m := d.record.Lake.Manifest()
 	r := report{
 		Run: d.run, Emitter: d.emitter.State(), Collector: d.record.Collector.Status(), KeysTogether: d.keysTogether(),
-		Store: storeStatus{Commit: m.Number, Files: len(m.Files), Events: m.Rows()},
+		Store:  storeStatus{Commit: m.Number, Files: len(m.Files), Events: m.Rows()},
+		Stream: d.streamOf(ctx),
 	}
-	if d.request != nil {
-		r.Plan = d.request.Plan().Digest()
+	if p := d.governing.Load(); p != nil {
+		r.Plan, r.Interceptors = p.Plan().Digest(), p.Health()
 	}
 	return r, nil
 }
@@ -49,7 +54,7 @@ func (d *daemon) ready() error {
 	for about, what := range d.emitter.State().Troubles {
 		return fmt.Errorf("the emitter: %s: %s", about, what)
 	}
-	if d.cfg.HasGateway && d.request == nil {
+	if d.cfg.HasGateway && d.governing.Load() == nil {
 		return errors.New("the proxy does not listen yet")
 	}
 	return nil

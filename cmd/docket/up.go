@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +29,7 @@ const upLong = `Run everything in one process over one data directory:
   collector  stores what is on the stream in DIR/lake, each commit in the ledger
              in DIR/ledger.
   api        answers questions over HTTP: /v1/events, /v1/tail, /v1/query,
-             /v1/status. Callers send the token in DIR/keys/api.token.
+             /v1/status, /v1/chain/reload. Callers send the token in DIR/keys/api.token.
   ops        /healthz, /readyz, /metrics.
 
 A port that is taken makes its listener move to the next free one. DIR/run.json
@@ -41,8 +43,8 @@ api then answers this machine without a token.
 SIGINT and SIGTERM stop docket cleanly: the proxy sees the calls under way to
 their end, and everything that was recorded is stored before docket ends. A kill
 loses nothing that a caller was answered for either; the next start stores what
-is still in the WAL. SIGHUP reads the chain of the configuration anew; one that is
-refused leaves the old one in force.`
+is still in the WAL. SIGHUP reads the chain of the configuration anew, as
+` + "`docket chain reload`" + ` does; one that is refused leaves the old one in force.`
 
 func upCommand(s *settings) *cobra.Command {
 	var o upOptions
@@ -82,6 +84,10 @@ func upCommand(s *settings) *cobra.Command {
 
 // up runs a daemon until ctx ends or a part of it fails.
 func up(ctx context.Context, o upOptions) error {
+	// Before anything starts: the signal's own meaning is to die.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	d, err := start(ctx, o)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -97,7 +103,7 @@ func up(ctx context.Context, o upOptions) error {
 	}
 	d.banner()
 	sentences := d.group.Go("sentences", d.sentences)
-	failed := d.wait(ctx)
+	failed := d.wait(ctx, hup)
 	fmt.Fprintln(o.stderr, "docket: stopping")
 	failed = errors.Join(failed, sentences.Stop())
 	// However long it takes to store what is there, it is bounded: what is not

@@ -55,7 +55,8 @@ is something to say about it.
 
 The exit code is 0 when all events are valid, 3 when some are not, 1 when
 something could not be read, and all the rest is judged all the same; 1 also when
-there is no event at all.`,
+there is no event at all, and after an interrupt, which ends with the totals of
+what was judged until then.`,
 		Example: `  docket validate events.ndjson
   docket validate --schema 1.9.0 --mode strict export/*.json.gz
   docket validate --schema auto -o ndjson - < events.json | jq 'select(.valid == false)'`,
@@ -117,7 +118,7 @@ func (o *validateOptions) run(ctx context.Context, files []string, stdin io.Read
 		out.seen = p.Format == cli.Table
 	}
 	err = s.run(ctx, out)
-	if err == nil {
+	if out.interrupted = errors.Is(err, context.Canceled); err == nil || out.interrupted {
 		s.bar.Done()
 		err = out.close()
 	}
@@ -126,6 +127,8 @@ func (o *validateOptions) run(ctx context.Context, files []string, stdin io.Read
 		return cmp.Or(out.verdict(), err) // what is known by now stays true
 	case err != nil:
 		return err
+	case out.interrupted:
+		return fmt.Errorf("interrupted: %s judged, the rest was not", number(out.events, "event"))
 	}
 	return cmp.Or(out.verdict(), out.nothing(files))
 }

@@ -31,6 +31,7 @@ type validateReport struct {
 	codes                               map[code]int
 	unlisted                            int
 	first                               error // of what could not be read or judged
+	interrupted                         bool  // there may be more that was not judged
 }
 
 type code struct{ severity, code string }
@@ -338,6 +339,9 @@ func (r *validateReport) top() []string {
 
 func (r *validateReport) totals() string {
 	s := number(r.events, "event")
+	if r.interrupted {
+		s = "interrupted after " + s
+	}
 	if r.files > 1 {
 		s += fmt.Sprintf(" in %d files", r.files)
 	}

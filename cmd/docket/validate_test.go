@@ -108,18 +108,36 @@ func TestValidateIsLive(t *testing.T) {
 	}
 }
 
-// One who is tired of waiting for input gets out.
+// One who is tired of waiting for input gets out, and what was found until then.
 func TestValidateInterrupted(t *testing.T) {
-	in, events := io.Pipe()
-	defer events.Close()
-	ctx, cancel := context.WithCancel(t.Context())
-	o := validateOptions{schema: "1.8.0", mode: "server", format: cli.NDJSON}
-	ended := make(chan error, 1)
-	go func() { ended <- o.run(ctx, []string{eventfile.Stdin}, in, io.Discard, io.Discard) }()
-	fmt.Fprintln(events, started)
-	cancel()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("interrupted: %v", err)
+	for format, want := range map[string]string{
+		cli.NDJSON: `"valid":false,`,
+		cli.Table:  "interrupted after 1 event: 1 invalid, ",
+	} {
+		in, events := io.Pipe()
+		defer events.Close()
+		rows, out := io.Pipe()
+		ctx, cancel := context.WithCancel(t.Context())
+		o := validateOptions{schema: "1.8.0", mode: "server", format: format, limit: 50}
+		ended := make(chan error, 1)
+		go func() {
+			ended <- o.run(ctx, []string{eventfile.Stdin}, in, out, io.Discard)
+			out.Close()
+		}()
+		fmt.Fprintln(events, `{"class_uid":7}`)
+		read := bufio.NewReader(rows)
+		first, err := read.ReadString('\n') // what it says of the event, so that it has been judged
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		rest, err := io.ReadAll(read)
+		if said := first + string(rest); err != nil || !strings.Contains(said, want) {
+			t.Errorf("%s: %v, it says %s", format, err, said)
+		}
+		if err := <-ended; err == nil || err.Error() != "interrupted: 1 event judged, the rest was not" {
+			t.Errorf("%s: %v", format, err)
+		}
 	}
 }
 

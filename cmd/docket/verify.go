@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +19,9 @@ import (
 func verifyCommand(s *settings) *cobra.Command {
 	var (
 		deep         bool
+		tenant       string
 		key, against string
+		since        string
 		format       string
 	)
 	c := &cobra.Command{
@@ -38,10 +41,16 @@ keys in DIR/keys/emitter.vkey and DIR/keys/emitters/*.vkey: copy there those of
 gateways elsewhere, from their DIR/keys/emitter.vkey. An epoch whose key is not
 there says so; a signature that is wrong is damage.
 
+--since judges in depth only what was stored from then on, --tenant only what is
+of one tenant. The ledger, the statements and the manifest are judged whole in
+any case; of the files that are passed over only names and sizes are looked at. The
+report says what was passed over.
+
 The exit code is 0 when all is well, 3 when there is damage, a conflict or
 something missing, 4 when a part could not be read.`,
 		Example: `  docket verify
   docket verify --deep --key ledger.vkey --against checkpoint-of-yesterday
+  docket verify --since 24h --tenant acme
   docket verify -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -53,6 +62,10 @@ something missing, 4 when a part could not be read.`,
 			}
 			o, err := verifyOptions(deep, key, against)
 			if err != nil {
+				return err
+			}
+			o.Tenant = tenant
+			if o.Since, err = parseSince(since, time.Now()); err != nil {
 				return err
 			}
 			bar := cli.NewProgress(c.ErrOrStderr(), "verifying", cli.UnitBytes)
@@ -79,6 +92,8 @@ something missing, 4 when a part could not be read.`,
 	f.BoolVar(&deep, "deep", false, "also hash every event again and derive every column from it")
 	f.StringVar(&key, "key", "", "file with the ledger's public key, kept elsewhere")
 	f.StringVar(&against, "against", "", "file with a ledger checkpoint that was kept")
+	f.StringVar(&since, "since", "", "judge in depth what was stored since: 2026-10-28, 2026-10-28T06:00:00Z, or 24h for that long ago")
+	f.StringVar(&tenant, "tenant", "", "judge in depth what is of this tenant")
 	f.StringVarP(&format, "output", "o", "", "format: table, json (default table)")
 	return c
 }

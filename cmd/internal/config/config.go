@@ -4,7 +4,11 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
+	"reflect"
+	"slices"
+	"time"
 
 	"github.com/knadh/koanf/v2"
 
@@ -23,9 +27,11 @@ type Config struct {
 	OCSF      OCSF      `koanf:"ocsf"`
 	Emitter   Emitter   `koanf:"emitter"`
 	Collector Collector `koanf:"collector"`
+	Lake      Lake      `koanf:"lake"`
 	API       API       `koanf:"api"`
 	Ops       Ops       `koanf:"ops"`
 	Ledger    Ledger    `koanf:"ledger"`
+	Telemetry Telemetry `koanf:"telemetry"`
 
 	// File is where it was read from; "" when there was no file.
 	File string `koanf:"-"`
@@ -34,6 +40,9 @@ type Config struct {
 	// overrides are the keys of [gateway] and [audit] that the environment or
 	// a flag gave: chainfile has read the file's.
 	overrides map[string]bool
+
+	environ, set []string       // what it was loaded with beside File
+	values       map[string]any // of all keys, "table.key", as they were given
 }
 
 // Gateway is [gateway]; chainfile checks it in the file.
@@ -88,11 +97,23 @@ type Emitter struct {
 	HeadEvery    int64    `koanf:"head_every"`
 	HeadInterval Duration `koanf:"head_interval"`
 	Key          string   `koanf:"key"` // default DIR/keys/emitter.key
+	Canaries     Canaries `koanf:"canaries"`
 }
 
 // Collector is what stores events.
 type Collector struct {
 	Flush Duration `koanf:"flush"`
+	Lease Duration `koanf:"lease"` // 0: none; without [nats] url there is none either
+}
+
+// Lake is how events are kept.
+type Lake struct {
+	Region       string   `koanf:"region"` // in the paths of public files; "" is lake.DefaultRegion
+	CompactAfter Duration `koanf:"compact_after"`
+	// How long events are kept, by default and by class and tenant; "" is what
+	// package retention does.
+	Retention      Keep  `koanf:"retention"`
+	RetentionRules Rules `koanf:"retention_rules"`
 }
 
 // API is the listener that answers questions.
@@ -103,6 +124,12 @@ type API struct {
 // Ops is the listener of health and metrics.
 type Ops struct {
 	Listen string `koanf:"listen"`
+}
+
+// Telemetry is how the process is watched, beside [ops]. Where traces go, and
+// which, is for the standard OTEL_ variables to say.
+type Telemetry struct {
+	Traces string `koanf:"traces"` // telemetry.TracesOTLP or telemetry.TracesNone
 }
 
 // Ledger is the log of commit statements.
@@ -118,6 +145,10 @@ func Defaults() Config {
 		NATS:    NATS{Listen: "127.0.0.1:4222", Replicas: 1},
 		API:     API{Listen: "127.0.0.1:8080"},
 		Ops:     Ops{Listen: "127.0.0.1:9090"},
+
+		Collector: Collector{Lease: Duration(15 * time.Second)},
+
+		Telemetry: Telemetry{Traces: "otlp"},
 	}
 }
 
@@ -172,7 +203,7 @@ func Load(file string, environ, set []string) (*Config, error) {
 			return nil, fmt.Errorf("read configuration: %w", err)
 		}
 	}
-	c := Config{File: file, HasGateway: governs, overrides: map[string]bool{}}
+	c := Config{File: file, HasGateway: governs, overrides: map[string]bool{}, environ: environ, set: set, values: ko.All()}
 	if err := ko.Unmarshal("", &c); err != nil {
 		// Each layer has checked its values, but for those that chainfile checks.
 		if file != "" {
@@ -193,6 +224,23 @@ func Load(file string, environ, set []string) (*Config, error) {
 
 // Overridden reports whether the environment or a flag gave key ("gateway.listen").
 func (c *Config) Overridden(key string) bool { return c.overrides[key] }
+
+// Again reads the file anew, with the same environment and flags.
+func (c *Config) Again() (*Config, error) { return Load(c.File, c.environ, c.set) }
+
+// Changed returns the keys that have another value in now, as "table.key",
+// sorted. Of the tables of package chainfile it knows [gateway] and [audit].
+func (c *Config) Changed(now *Config) []string {
+	keys := map[string]bool{}
+	for _, values := range []map[string]any{c.values, now.values} {
+		for key := range values {
+			if !reflect.DeepEqual(c.values[key], now.values[key]) {
+				keys[key] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(keys))
+}
 
 // resolve makes paths in the file relative to the file's directory, so that
 // the command does the same from wherever it is started.

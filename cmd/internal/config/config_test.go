@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func write(t *testing.T, content string) string {
@@ -137,5 +139,36 @@ func TestKeysHaveVariables(t *testing.T) {
 	keys := Keys()
 	if !slices.Contains(keys, "emitter.queue_max") || Variable("emitter.queue_max") != "DOCKET_EMITTER_QUEUE_MAX" {
 		t.Errorf("keys: %v", keys)
+	}
+}
+
+// What changed in a file is told by its keys, and what the command line says
+// over it has not changed.
+func TestChanged(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "docket.toml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("[gateway]\nupstream = \"http://127.0.0.1:1\"\nunmatched = \"allow\"\nattributes = [\"x-a\"]\n[tenant]\nfixed = \"acme\"\n[ops]\nlisten = \"127.0.0.1:1\"\n")
+	was, err := Load(name, nil, []string{"ops.listen=127.0.0.1:9"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	was.Emitter.Name = "named afterwards" // is no change of the file
+	write("[gateway]\nupstream = \"http://127.0.0.1:2\"\nunmatched = \"allow\"\nattributes = [\"x-b\"]\nmax_request_bytes = 5\n" +
+		"[principal]\nmetadata_key = \"x-user\"\n[ops]\nlisten = \"127.0.0.1:2\"\n[emitter]\nwal_max = \"1MiB\"\n")
+	now, err := was.Again()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"emitter.wal_max", "gateway.attributes", "gateway.max_request_bytes", "gateway.upstream", "principal.metadata_key", "tenant.fixed"}
+	if diff := cmp.Diff(want, was.Changed(now)); diff != "" {
+		t.Error(diff)
+	}
+	if got := now.Changed(now); len(got) > 0 {
+		t.Errorf("changed from itself: %v", got)
 	}
 }

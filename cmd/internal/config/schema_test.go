@@ -13,7 +13,7 @@ import (
 )
 
 // fileOnly are keys of [gateway] that chainfile alone reads.
-var fileOnly = []string{"gateway.max_request_bytes", "gateway.attributes", "gateway.secret_option"}
+var fileOnly = []string{"audit.methods", "gateway.max_request_bytes", "gateway.attributes", "gateway.secret_option"}
 
 // The published schema knows the keys that the commands know, and no others.
 func TestSchemaHasTheKeys(t *testing.T) {

@@ -72,6 +72,7 @@ var words = map[string][]string{
 	"emitter.wal_full":  {"custody", "deny"},
 	"emitter.trim_by":   {"stores", "stream"},
 	"ocsf.version":      profile.Versions(),
+	"telemetry.traces":  {"otlp", "none"},
 }
 
 // checkWord refuses a text that is none of its key's words.

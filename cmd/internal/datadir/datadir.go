@@ -15,8 +15,10 @@ import (
 	"time"
 )
 
-// Format is the number that this binary writes. It reads every older one.
-const Format = 1
+// Format is the number that this binary writes. It reads every older one: 1 has
+// hot segments only; since 2 the lake has public files, and statements that put
+// files in the place of others; since 3 rows leave it, and stubs stay.
+const Format = 3
 
 // Default is the directory of a command that is told none.
 const Default = "docket-data"
@@ -160,6 +162,33 @@ func flock(f *os.File) error {
 		time.Sleep(10 * time.Millisecond)
 	}
 	return err
+}
+
+// Format returns the number of the directory's format.
+func (d *Dir) Format() (int, error) {
+	b, err := os.ReadFile(d.Join("FORMAT"))
+	if err != nil {
+		return 0, &Error{d.Path, err, "the directory must be readable by this user"}
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0, &Error{d.Path, fmt.Errorf("FORMAT: %w", err), "restore FORMAT from a backup"}
+	}
+	return n, nil
+}
+
+// Upgrade marks the directory as one of this binary's format: from now on older
+// ones refuse it. It is called before anything is written that they would not
+// understand.
+func (d *Dir) Upgrade() error {
+	b := []byte(strconv.Itoa(Format) + "\n")
+	if now, err := os.ReadFile(d.Join("FORMAT")); err == nil && string(now) == string(b) {
+		return nil
+	}
+	if err := replaceFile(d.Join("FORMAT"), b, 0o644); err != nil {
+		return &Error{d.Path, fmt.Errorf("upgrade: %w", err), notWritable}
+	}
+	return nil
 }
 
 // Announce writes run.json.

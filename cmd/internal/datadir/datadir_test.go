@@ -66,13 +66,13 @@ func TestFormat(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Close()
-	if b, _ := os.ReadFile(filepath.Join(dir, "FORMAT")); string(b) != "1\n" {
+	if b, _ := os.ReadFile(filepath.Join(dir, "FORMAT")); string(b) != "3\n" {
 		t.Errorf("FORMAT holds %q", b)
 	}
 	if err := Check(dir); err != nil {
 		t.Errorf("Check: %v", err)
 	}
-	for content, want := range map[string]error{"2\n": ErrTooNew, "x": ErrNotADir, "0": ErrNotADir} {
+	for content, want := range map[string]error{"4\n": ErrTooNew, "x": ErrNotADir, "0": ErrNotADir} {
 		if err := os.WriteFile(filepath.Join(dir, "FORMAT"), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -80,6 +80,35 @@ func TestFormat(t *testing.T) {
 		if err := Check(dir); !errors.Is(err, want) || !errors.Is(owned, want) {
 			t.Errorf("FORMAT %q: Check %v, Own %v, want %v", content, err, owned, want)
 		}
+	}
+}
+
+// An older directory stays what it is until something new comes into it.
+func TestUpgrade(t *testing.T) {
+	dir := t.TempDir()
+	write := func(s string) {
+		if err := os.WriteFile(filepath.Join(dir, "FORMAT"), []byte(s), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	holds := func(want string) {
+		t.Helper()
+		if b, err := os.ReadFile(filepath.Join(dir, "FORMAT")); string(b) != want {
+			t.Errorf("FORMAT holds %q, not %q (%v)", b, want, err)
+		}
+	}
+	write("1\n")
+	d, err := Own(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	holds("1\n")
+	for range 2 {
+		if err := d.Upgrade(); err != nil {
+			t.Fatal(err)
+		}
+		holds("3\n")
 	}
 }
 

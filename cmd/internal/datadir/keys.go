@@ -45,17 +45,28 @@ func EmitterKey(path string) (ed25519.PrivateKey, error) {
 // algEd25519 is package note's number of the algorithm.
 const algEd25519 = 1
 
+// EmitterVKey returns the public half of an emitter's key as a file holds it, and
+// the id that heads name it by.
+func EmitterVKey(key ed25519.PrivateKey) (id string, vkey []byte, err error) {
+	pub, _ := key.Public().(ed25519.PublicKey) // always is
+	sum := sha256.Sum256(pub)
+	line, err := note.NewEd25519VerifierKey("docket-emitter/"+hex.EncodeToString(sum[:8]), pub)
+	if err != nil {
+		return "", nil, err
+	}
+	return hex.EncodeToString(sum[:16]), []byte(line + "\n"), nil
+}
+
 func newEmitterKey(path string) ([]byte, error) {
-	pub, priv, err := ed25519.GenerateKey(rand.Reader)
+	_, priv, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	id := sha256.Sum256(pub)
-	vkey, err := note.NewEd25519VerifierKey("docket-emitter/"+hex.EncodeToString(id[:8]), pub)
+	_, public, err := EmitterVKey(priv)
 	if err != nil {
 		return nil, err
 	}
-	name, rest, _ := strings.Cut(vkey, "+")
+	name, rest, _ := strings.Cut(string(public), "+")
 	hash, _, _ := strings.Cut(rest, "+")
 	skey := fmt.Appendf(nil, "PRIVATE+KEY+%s+%s+%s\n", name, hash, base64.StdEncoding.EncodeToString(append([]byte{algEd25519}, priv.Seed()...)))
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -63,7 +74,7 @@ func newEmitterKey(path string) ([]byte, error) {
 	}
 	// Public first: a private key whose public half is missing signs what
 	// nobody can check.
-	if err := replaceFile(strings.TrimSuffix(path, ".key")+".vkey", []byte(vkey+"\n"), 0o644); err != nil {
+	if err := replaceFile(strings.TrimSuffix(path, ".key")+".vkey", public, 0o644); err != nil {
 		return nil, err
 	}
 	return skey, replaceFile(path, skey, 0o600)

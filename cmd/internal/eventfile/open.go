@@ -78,7 +78,7 @@ func (in *Input) begin(from io.Reader) error {
 	}
 	z, err := gzip.NewReader(b)
 	if err != nil {
-		return err
+		return damaged(err)
 	}
 	in.r, in.gzip = z, true
 	return nil
@@ -98,12 +98,18 @@ var foreign = []struct{ magic, what, hint string }{
 func (in *Input) Read(p []byte) (int, error) {
 	n, err := in.r.Read(p)
 	if in.gzip && err != nil && !errors.Is(err, io.EOF) {
-		err = fmt.Errorf("decompress: %w", err)
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			err = cli.Hint(err, "the file is cut off: copy it again from where it is whole")
-		}
+		err = damaged(err)
 	}
 	return n, err
+}
+
+// damaged is the error of what gzip cannot read.
+func damaged(err error) error {
+	err = fmt.Errorf("decompress: %w", err)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return cli.Hint(err, "the file is cut off: copy it again from where it is whole")
+	}
+	return err
 }
 
 // Close closes the file; standard input stays open.

@@ -53,7 +53,9 @@ func TestOpenRefuses(t *testing.T) {
 		{write("utf16", "\xff\xfe{\x00}\x00"), "read utf16: it is UTF-16, which is not read here", "convert it to UTF-8: iconv -f UTF-16 -t UTF-8"},
 		{write("zst", "\x28\xb5\x2f\xfd..."), "read zst: it is compressed with zstd, which is not read here", "decompress it: zstd -dc FILE | docket validate -"},
 		{write("parquet", "PAR1..."), "read parquet: it is Parquet, which is not read here", "convert it to JSON, one event a line"},
-		{write("gz", "\x1f\x8bno"), "read gz: unexpected EOF", ""},
+		{write("gz", "\x1f\x8b\x08"), "read gz: decompress: unexpected EOF", "the file is cut off: copy it again from where it is whole"},
+		{write("gzname", "\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\x03event"), "read gzname: decompress: unexpected EOF", "the file is cut off: copy it again from where it is whole"},
+		{write("nogz", "\x1f\x8bno gzip at all"), "read nogz: decompress: gzip: invalid header", ""},
 	} {
 		_, err := Open(c.name, nil)
 		if err == nil {

@@ -74,6 +74,12 @@ func TestReader(t *testing.T) {
 			`0@1 {"a":1}`, "1@2 {}", `0@1 bundle {"count": 2, "events": [], "end_time": 7}`, "2@2 {}",
 		}},
 		{"bundles, one a line", "{\"events\":[]}\n{\"events\":[{}]}", []string{`0@1 bundle {"events":[]}`, "0@2 {}", `0@2 bundle {"events":[]}`}},
+		{"a bundle with escapes in its names", `{"\u0063ount":1,"\u0065\u0076\u0065\u006e\u0074\u0073":[{"a":1}]}{}`, []string{
+			`0@1 {"a":1}`, `0@1 bundle {"\u0063ount":1,"\u0065\u0076\u0065\u006e\u0074\u0073":[]}`, "1@1 {}",
+		}},
+		{"no bundles, by names with escapes", `{"class\u005fuid":1,"events":[{}]}{"\u0045vents":[{}]}{"events\\":[{}]}`, []string{
+			`0@1 {"class\u005fuid":1,"events":[{}]}`, `1@1 {"\u0045vents":[{}]}`, `2@1 {"events\\":[{}]}`,
+		}},
 		{"no bundles", `{"events":{"events":[]}}{"x":"events","y":[]}{"x":{"events":[]}}{"class_uid":1,"events":[{}]}{"events":null}`, []string{
 			`0@1 {"events":{"events":[]}}`, `1@1 {"x":"events","y":[]}`, `2@1 {"x":{"events":[]}}`, `3@1 {"class_uid":1,"events":[{}]}`, `4@1 {"events":null}`,
 		}},

@@ -4,8 +4,10 @@ package eventfile
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // maxDepth bounds how deep an event may nest: no decoder of JSON in Go goes
@@ -144,9 +146,13 @@ func (m *marks) named(b []byte, p int) {
 	if m.key < 0 {
 		return
 	}
-	name := b[m.key+1 : p]
-	m.events = string(name) == "events"
-	m.plain = string(name) == "class_uid" // then it is an event, whatever else it has
+	name := string(b[m.key+1 : p])
+	const most = len(`\u0000`) * len("class_uid") // bytes of a name that matters
+	if len(name) <= most && strings.Contains(name, `\`) && json.Unmarshal(b[m.key:p+1], &name) != nil {
+		name = "" // no name; who reads the event says so
+	}
+	m.events = name == "events"
+	m.plain = name == "class_uid" // then it is an event, whatever else it has
 }
 
 // begins says why no bracket can begin here, if it cannot.

@@ -99,6 +99,7 @@ func offline(dir string) (*Client, error) {
 		srv.Close()
 		<-done
 		t.CloseIdleConnections()
+		r.Close()
 	}}, nil
 }
 
@@ -134,8 +135,8 @@ func (c *Client) Tail(ctx context.Context, n int, follow bool, filter string) it
 
 // Query asks in SQL and calls columns once and then row for each row, with one
 // JSON object whose members are in the order of the columns.
-func (c *Client) Query(ctx context.Context, text string, columns func([]string) error, row func([]byte) error) error {
-	body, err := json.Marshal(map[string]string{"sql": text})
+func (c *Client) Query(ctx context.Context, q serve.Question, columns func([]string) error, row func([]byte) error) error {
+	body, err := json.Marshal(q)
 	if err != nil {
 		return err
 	}
@@ -164,7 +165,63 @@ func (c *Client) Query(ctx context.Context, text string, columns func([]string) 
 
 // Status returns what the owner says of itself.
 func (c *Client) Status(ctx context.Context) (json.RawMessage, error) {
-	resp, err := c.do(ctx, http.MethodGet, "/v1/status", nil)
+	return c.answer(ctx, http.MethodGet, "/v1/status")
+}
+
+// Reload has the owner read its chain anew, and returns what changed.
+func (c *Client) Reload(ctx context.Context) (json.RawMessage, error) {
+	return c.answer(ctx, http.MethodPost, "/v1/chain/reload")
+}
+
+// Requeue has the owner put messages of the quarantine on the stream once more,
+// those with the given IDs or, with none, all. It yields what became of each, as
+// an object; its bytes are valid until the next.
+func (c *Client) Requeue(ctx context.Context, ids []string) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		question := map[string]any{"ids": ids}
+		if len(ids) == 0 {
+			question = map[string]any{"all": true}
+		}
+		body, err := json.Marshal(question)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		c.post(ctx, "/v1/quarantine/requeue", body)(yield)
+	}
+}
+
+// Act has the owner do what one of its actions is for, such as "erase". It
+// yields what the owner tells, as objects; the bytes are valid until the next.
+func (c *Client) Act(ctx context.Context, action string, order any) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		body, err := json.Marshal(order)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		c.post(ctx, "/v1/"+action, body)(yield)
+	}
+}
+
+func (c *Client) post(ctx context.Context, path string, body []byte) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		resp, err := c.do(ctx, http.MethodPost, path, body)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer resp.Body.Close()
+		for line, err := range lines(resp) {
+			if !yield(line, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (c *Client) answer(ctx context.Context, method, path string) (json.RawMessage, error) {
+	resp, err := c.do(ctx, method, path, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -4,9 +4,11 @@ package reading
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"runtime"
+	"slices"
 
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/serve"
@@ -20,20 +22,46 @@ const AnswerVerb = "answer"
 // A Lake says what of it there is to be read.
 type Lake interface {
 	Dir() string
-	Files() []lake.File
+	Pin() (m *lake.Manifest, release func())
 }
 
 // SQL returns what answers queries over a lake: the files of its manifest, as
-// it is when the query begins.
-func SQL(l Lake, limits sql.Limits) func(ctx context.Context, text string, columns func([]string) error, rows io.Writer) error {
-	return serve.SQL(sql.NewProcesses(program(), []string{"docket", AnswerVerb}, limits), func() (sql.Scope, error) {
-		files := l.Files()
-		s := sql.Scope{Dir: l.Dir(), Files: make([]string, len(files))}
-		for i, f := range files {
-			s.Files[i] = f.Path
+// it is when the query begins, which stay until it has ended.
+func SQL(l Lake, limits sql.Limits) func(ctx context.Context, q serve.Question, columns func([]string) error, rows io.Writer) error {
+	return serve.SQL(sql.NewProcesses(program(), []string{"docket", AnswerVerb}, limits), func(q serve.Question) (sql.Scope, func(), error) {
+		m, release := l.Pin()
+		if q.At > m.Number {
+			release()
+			return sql.Scope{}, nil, fmt.Errorf("%w: there is no commit %d yet, the newest is %d", serve.ErrInvalid, q.At, m.Number)
 		}
-		return s, nil
+		return scope(l.Dir(), m, q), release, nil
 	})
+}
+
+// scope is what a question may see. A file with events of several tenants is
+// shared where some of them are asked for and some are not.
+func scope(dir string, m *lake.Manifest, q serve.Question) sql.Scope {
+	s := sql.Scope{Dir: dir, Tenants: q.Tenants, Filter: q.Filter, AsOf: q.At}
+	for i := range m.Files {
+		f := &m.Files[i]
+		if q.At != 0 && f.FirstCommit > q.At {
+			continue
+		}
+		some, all := len(q.Tenants) == 0, true
+		if !some {
+			for epoch := range f.Epochs {
+				asked := slices.Contains(q.Tenants, m.Epochs[epoch].Tenant)
+				some, all = some || asked, all && asked
+			}
+		}
+		switch {
+		case some && all:
+			s.Files = append(s.Files, f.Path)
+		case some:
+			s.Shared = append(s.Shared, f.Path)
+		}
+	}
+	return s
 }
 
 // program returns the path of this program; on Linux of the very file that runs,

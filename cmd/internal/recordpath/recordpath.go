@@ -22,6 +22,7 @@ import (
 	"github.com/docket-audit/docket/collector"
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/ledger"
+	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/emitter"
 	"github.com/docket-audit/docket/internal/stream"
 	"github.com/docket-audit/docket/ocsf"
@@ -31,6 +32,7 @@ import (
 type Path struct {
 	Lake      *lake.Lake
 	Collector *collector.Collector
+	Retention *retention.Book
 
 	ledger   *ledger.Ledger
 	js       jetstream.JetStream
@@ -70,15 +72,23 @@ func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.
 	if a := p.ledger.Adopted(); a != nil {
 		em.Emit(ctx, adopted(a, time.Now()))
 	}
-	if p.Lake, err = lake.Open(dir.Join("lake"), lake.Options{Logger: log}); err != nil {
+	if p.Lake, err = openLake(cfg, dir, log); err != nil {
+		return nil, err
+	}
+	if p.Retention, err = openBook(cfg, dir, p.Lake); err != nil {
 		return nil, err
 	}
 	if p.js, err = jetstream.New(conn); err != nil {
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
+	lease, err := newLease(cfg, dir, p.js, em.State().Name, log)
+	if err != nil {
+		return nil, err
+	}
 	if p.Collector, err = collector.New(collector.Config{
-		JetStream: p.js, Replicas: p.replicas, Store: p.Lake, Ledger: p.ledger,
+		JetStream: p.js, Replicas: p.replicas, Store: p.Lake, Ledger: p.ledger, Lease: lease,
 		Findings: func(ctx context.Context, e ocsf.Event) { em.Emit(ctx, e) }, Emitter: em.State().Name,
+		Retention: p.Retention, Tell: func(ctx context.Context, e ocsf.Event) error { return em.Emit(ctx, e).Spooled(ctx) },
 		DataDir: dir.Path, FlushEvery: time.Duration(cfg.Collector.Flush), Logger: log, MeterProvider: meter,
 	}); err != nil {
 		return nil, err

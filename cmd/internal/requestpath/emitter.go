@@ -39,11 +39,24 @@ func OpenEmitter(cfg *config.Config, dir *datadir.Dir, conn *nats.Conn, log *slo
 	if err != nil {
 		return nil, err
 	}
+	// Under its id too, so that what it signed can still be verified when another
+	// key has taken its place.
+	id, vkey, err := datadir.EmitterVKey(key)
+	if err != nil {
+		return nil, err
+	}
+	if err := dir.Keep(vkey, "keys", "emitters", id+".vkey"); err != nil {
+		return nil, err
+	}
 	name := cfg.Emitter.Name
 	if name == "" {
 		if name, err = os.Hostname(); err != nil {
 			return nil, fmt.Errorf("name the emitter: %w", err)
 		}
+	}
+	var canaries []emitter.Canary
+	for _, c := range cfg.Emitter.Canaries.List {
+		canaries = append(canaries, emitter.Canary(c))
 	}
 	return emitter.New(emitter.Config{
 		Dir:           dir.Join("wal"),
@@ -57,6 +70,7 @@ func OpenEmitter(cfg *config.Config, dir *datadir.Dir, conn *nats.Conn, log *slo
 		WALFull:       emitter.WALFull(cfg.Emitter.WALFull),
 		TrimBy:        emitter.TrimBy(cfg.Emitter.TrimBy),
 		Key:           key,
+		Canaries:      canaries,
 		HeadEvery:     cfg.Emitter.HeadEvery,
 		HeadInterval:  time.Duration(cfg.Emitter.HeadInterval),
 		Logger:        log,

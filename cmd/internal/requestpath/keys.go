@@ -14,7 +14,19 @@ import (
 // signer makes the tokens of a gateway: one for its life, whatever is reloaded.
 type signer struct {
 	mu sync.Mutex
-	s  *remote.Signer // guarded by mu; nil until an interceptor gets a token
+	s  *remote.Signer   // guarded by mu; nil until an interceptor gets a token
+	of chainfile.Tokens // guarded by mu; what s was made of
+}
+
+// made returns what the tokens are made of; nil when none is.
+func (g *signer) made() *chainfile.Tokens {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.s == nil {
+		return nil
+	}
+	of := g.of
+	return &of
 }
 
 func (g *signer) open(dir *datadir.Dir, t *chainfile.Tokens) (*remote.Signer, error) {
@@ -38,19 +50,19 @@ func (g *signer) open(dir *datadir.Dir, t *chainfile.Tokens) (*remote.Signer, er
 	if err := dir.Replace(s.JWKS(), "keys", "tokens.jwks.json"); err != nil {
 		return nil, err
 	}
-	g.s = s
+	g.s, g.of = s, *t
 	return s, nil
 }
 
-// JWKS is the key set by which interceptors check the gateway's tokens, or nil
-// when none of them gets any.
-func (p *Path) JWKS() []byte {
+// Tokens says who the tokens of the gateway say has made them, and the key set
+// by which interceptors check them; "" and nil when none of them gets any.
+func (p *Path) Tokens() (issuer string, jwks []byte) {
 	p.signer.mu.Lock()
 	defer p.signer.mu.Unlock()
 	if p.signer.s == nil {
-		return nil
+		return "", nil
 	}
-	return p.signer.s.JWKS()
+	return p.signer.s.Issuer(), p.signer.s.JWKS()
 }
 
 // withheld is what the record leaves out, by the file.

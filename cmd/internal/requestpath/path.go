@@ -12,14 +12,19 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/docket-audit/docket/cmd/internal/config"
 	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/cmd/internal/telemetry"
 	"github.com/docket-audit/docket/cmd/internal/version"
 	"github.com/docket-audit/docket/emitter"
 	"github.com/docket-audit/docket/interceptor"
@@ -27,6 +32,7 @@ import (
 	"github.com/docket-audit/docket/interceptor/chainfile"
 	"github.com/docket-audit/docket/interceptor/grpcproxy"
 	"github.com/docket-audit/docket/interceptor/metered"
+	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/ocsf"
 )
 
@@ -41,15 +47,23 @@ type Path struct {
 	lis      *datadir.Listener
 	form     []activity.Option // of events
 	log      *slog.Logger
+	traces   trace.TracerProvider // nil when nothing is traced
+	plans    metric.Int64Counter  // that were activated or rejected
 
 	// emit records an event of ours.
 	emit func(context.Context, ocsf.Event) activity.Ack
 
-	// reloading is held by who changes what is in force; file is what it was
-	// read from, guarded by it.
+	now func() time.Time
+
+	// reloading is held by who changes what is in force, or states it. file is
+	// what the plan in force was read from, began what the path began with: what
+	// is not reloaded is as it says. closed is closed when the path stops.
 	reloading sync.Mutex
-	file      *chainfile.File
+	file      atomic.Pointer[loaded]
+	began     *chainfile.File
 	closing   sync.WaitGroup // of files whose plan is no longer in force
+	closed    chan struct{}
+	closeOnce sync.Once
 
 	// stated is what is recorded about ungoverned calls; pending is a statement
 	// of which nobody knows yet whether it is, and what it would make true. Both
@@ -61,41 +75,53 @@ type Path struct {
 }
 
 // Open reads the chain of cfg, connects to its interceptors and the service,
-// and listens. It takes no calls before [Path.Serve].
-func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, em *emitter.Emitter, log *slog.Logger, meter metric.MeterProvider) (_ *Path, err error) {
-	p := &Path{cfg: cfg, dir: dir, log: log.With("component", "requestpath"), stated: map[string]int64{}}
+// and listens. It takes no calls before [Path.Serve]. Traces may be nil: then
+// nothing is traced.
+func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, em *emitter.Emitter, log *slog.Logger, meter metric.MeterProvider, traces trace.TracerProvider) (_ *Path, err error) {
+	p := &Path{cfg: cfg, dir: dir, log: log.With("component", "requestpath"), traces: traces, now: time.Now, closed: make(chan struct{}), stated: map[string]int64{}}
 	p.emit = func(ctx context.Context, e ocsf.Event) activity.Ack { return em.Emit(ctx, e) }
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.release())
 		}
 	}()
-	if p.file, err = p.load(ctx); err != nil {
+	if p.plans, err = planCounter(meter); err != nil {
 		return nil, err
 	}
-	g := p.file.Gateway
+	l, err := p.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.file.Store(l)
+	p.began = l.File
+	g := l.Gateway
 	if g.Upstream == "" {
 		return nil, noUpstream(cfg)
 	}
 	p.form = []activity.Option{activity.WithVersion(version.Number), activity.WithSchema(cfg.OCSF.Version)}
-	withheld, err := p.withheld(p.file)
+	withheld, err := p.withheld(l.File)
 	if err != nil {
 		return nil, err
 	}
-	rec := activity.NewRecorder(p.emit, append(withheld, p.form...)...)
+	rec := activity.NewRecorder(func(ctx context.Context, e ocsf.Event) activity.Ack { return p.emit(ctx, e) }, append(withheld, p.form...)...)
 	counted, err := metered.New(rec, meter)
 	if err != nil {
 		return nil, err
 	}
-	if p.chain, err = interceptor.New(p.file.Plan, counted); err != nil {
+	if p.chain, err = interceptor.New(l.Plan, counted); err != nil {
 		return nil, err
 	}
-	if p.upstream, err = grpcproxy.Dial(g.Upstream); err != nil {
+	l.denies = denying(p.chain.Plan())
+	if traces != nil {
+		p.chain.Tracer = traces.Tracer("github.com/docket-audit/docket/interceptor", trace.WithInstrumentationVersion(version.Number))
+	}
+	if p.upstream, err = grpcproxy.Dial(g.Upstream, telemetry.DialOptions(traces)...); err != nil {
 		return nil, err
 	}
 	pc := grpcproxy.Config{
 		Chain: p.chain, Upstream: p.upstream, Logger: log, Meter: meter,
 		Tenant: tenant(cfg.Tenant), MaxRequestBytes: g.MaxRequestBytes, Attributes: g.Attributes,
+		ServerOptions: telemetry.ServerOptions(traces),
 	}
 	if cfg.Principal.MetadataKey != "" {
 		pc.Principal = grpcproxy.PrincipalFrom(cfg.Principal.MetadataKey)
@@ -106,6 +132,9 @@ func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, em *emitter
 		}
 	}
 	if p.proxy, err = grpcproxy.New(pc); err != nil {
+		if g.Descriptors != "" {
+			err = fmt.Errorf("%s: %w", g.Descriptors, err)
+		}
 		return nil, err
 	}
 	p.passed = p.proxy.Ungoverned
@@ -131,6 +160,9 @@ func Check(cfg *config.Config) error {
 	}
 	if cfg.Gateway.Upstream == "" {
 		return noUpstream(cfg)
+	}
+	if cfg.Tenant.Fixed == profile.TenantDocket {
+		return &config.Error{File: cfg.File, Err: fmt.Errorf("the tenant %q is reserved", cfg.Tenant.Fixed), Advice: "it has what belongs to no tenant: give [tenant] fixed another name"}
 	}
 	if file := cfg.Gateway.Descriptors; file != "" {
 		if !filepath.IsAbs(file) && !cfg.Overridden("gateway.descriptors") {
@@ -182,12 +214,19 @@ func override(cfg *config.Config, f *chainfile.File) {
 	}
 }
 
-func tenant(t config.Tenant) func(metadata.MD) string {
+func tenant(t config.Tenant) func(metadata.MD) (string, error) {
 	switch {
 	case t.Fixed != "":
-		return func(metadata.MD) string { return t.Fixed }
+		return func(metadata.MD) (string, error) { return t.Fixed, nil }
 	case t.MetadataKey != "":
-		return grpcproxy.TenantFrom(t.MetadataKey, "")
+		named := grpcproxy.TenantFrom(t.MetadataKey, "")
+		return func(md metadata.MD) (string, error) {
+			tenant, err := named(md)
+			if err == nil && tenant == profile.TenantDocket {
+				err = status.Errorf(codes.InvalidArgument, "the tenant %q is reserved", tenant)
+			}
+			return tenant, err
+		}
 	}
 	return nil
 }
@@ -212,25 +251,37 @@ func (p *Path) Plan() *interceptor.Plan { return p.chain.Plan() }
 // Serve states which plan is in force and answers calls until ctx ends; those
 // under way are seen to their end.
 func (p *Path) Serve(ctx context.Context) error {
-	if err := p.activate(ctx, p.chain.Plan()); err != nil {
+	if err := p.begin(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
-	done := make(chan struct{})
-	stating, stop := context.WithCancel(ctx)
-	go func() {
-		defer close(done)
-		p.stateUngoverned(stating)
-	}()
-	defer func() { stop(); <-done }()
-	return p.proxy.Serve(ctx, p.lis)
+	var beside sync.WaitGroup
+	watching, stop := context.WithCancel(ctx)
+	beside.Go(func() { p.stateUngoverned(watching) })
+	beside.Go(func() { p.watch(watching) })
+	defer func() { stop(); beside.Wait() }()
+	err := p.proxy.Serve(ctx, p.lis)
+	if ctx.Err() != nil && errors.Is(err, grpc.ErrServerStopped) {
+		return nil // stopped before it served
+	}
+	return err
+}
+
+// begin states the plan in force. A reload may have been before it.
+func (p *Path) begin(ctx context.Context) error {
+	p.reloading.Lock()
+	defer p.reloading.Unlock()
+	return p.activate(ctx, p.chain.Plan())
 }
 
 // Close waits for what the chain still does, after [Path.Serve] returned, and
 // gives the connections up. The emitter is the caller's to close, afterwards.
 func (p *Path) Close(ctx context.Context) error {
+	p.closeOnce.Do(func() { close(p.closed) })
+	p.reloading.Lock()
+	defer p.reloading.Unlock()
 	p.state(ctx)
 	err := p.chain.Close(ctx)
 	p.closing.Wait() // a chain that is closed has retired all its plans
@@ -247,8 +298,8 @@ func (p *Path) release() error {
 	if p.upstream != nil {
 		errs = append(errs, p.upstream.Close())
 	}
-	if p.file != nil {
-		errs = append(errs, p.file.Close())
+	if l := p.file.Load(); l != nil {
+		errs = append(errs, l.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -4,140 +4,137 @@ package requestpath
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
-	"strings"
+	"sync"
+	"time"
 
 	"github.com/docket-audit/docket/interceptor"
-	"github.com/docket-audit/docket/interceptor/activity"
-	"github.com/docket-audit/docket/interceptor/chainfile"
-	"github.com/docket-audit/docket/interceptor/remote"
-	"github.com/docket-audit/docket/ocsf"
 )
 
-// load reads the file anew and asks its interceptors for their manifests.
-func (p *Path) load(ctx context.Context) (*chainfile.File, error) {
-	f, err := chainfile.Load(ctx, p.cfg.File, chainfile.Dialer(p.dial))
+// statingLimit bounds how long a reload waits until its plan is stated.
+const statingLimit = 10 * time.Second
+
+// errClosing refuses a reload of what stops.
+var errClosing = errors.New("docket is stopping")
+
+// A statedError is why a plan is not in force that may already be recorded as
+// being so.
+type statedError struct{ error }
+
+func (e statedError) Unwrap() error { return e.error }
+
+// Reload reads the configuration anew and puts its chain in force for the calls
+// that come from now on, with new connections to its interceptors. On an error
+// what is in force stays, and an event says why.
+//
+// What reloads is the plan; what else changed in the file is named in the
+// [Change] and in the log, and waits for the next start.
+func (p *Path) Reload(ctx context.Context) (*Change, error) {
+	p.reloading.Lock()
+	defer p.reloading.Unlock()
+	ctx, cancel := p.untilClosed(ctx)
+	defer cancel()
+	select {
+	case <-p.closed:
+		return nil, fmt.Errorf("reload chain: %w", errClosing)
+	default:
+	}
+	change, err := p.reload(ctx)
+	if err != nil {
+		err = fmt.Errorf("reload chain: %w", err)
+		p.refuse(context.WithoutCancel(ctx), err)
+		return nil, err
+	}
+	return change, nil
+}
+
+// untilClosed ends ctx when the path is closed, so that nobody who stops docket
+// waits for an interceptor that does not answer.
+func (p *Path) untilClosed(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		select {
+		case <-p.closed:
+			cancel(errClosing)
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() { cancel(nil); waiting.Wait() }
+}
+
+// refuse records that a plan was refused. Where it may be on record that the
+// plan was in force, it is then said again which one is.
+func (p *Path) refuse(ctx context.Context, err error) {
+	inForce := p.chain.Plan()
+	p.log.Error("the chain is as it was", "error", err)
+	p.rejected(ctx, err, inForce)
+	if errors.As(err, new(statedError)) {
+		p.activated(ctx, inForce)
+	}
+}
+
+func (p *Path) reload(ctx context.Context) (*Change, error) {
+	now, err := p.cfg.Again()
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range f.Warnings {
-		p.log.Warn(w)
-	}
-	override(p.cfg, f)
-	for i := range f.Plan.Bindings {
-		if b := &f.Plan.Bindings[i]; b.Capture == "" && f.Capture.Mode != interceptor.CaptureFull {
-			b.Capture = f.Capture.Mode
-		}
-	}
-	return f, nil
-}
-
-// dial connects to an interceptor, with a token where it gets one.
-func (p *Path) dial(ctx context.Context, e chainfile.Endpoint) (chainfile.Client, error) {
-	opts := []remote.Option{remote.CACert(e.CACertPath), remote.ClientCert(e.ClientCert, e.ClientKey), remote.MaxResponseBytes(e.MaxResponseBytes)}
-	if e.Audience != "" {
-		s, err := p.signer.open(p.dir, e.Tokens)
-		if err != nil {
-			return nil, err
-		}
-		opts = append(opts, remote.Token(s, e.Audience))
-	}
-	c, err := remote.Dial(ctx, e.URL, opts...)
+	l, err := p.load(ctx)
 	if err != nil {
-		return nil, err // not a nil *remote.Client in a Client
+		return nil, err
 	}
-	return c, nil
-}
-
-// activate keeps the plan and states that it is in force. It returns when both
-// are on stable storage: the plan is what makes sense of the operations behind
-// it.
-func (p *Path) activate(ctx context.Context, plan *interceptor.Plan) error {
-	if err := p.keep(plan); err != nil {
-		return fmt.Errorf("keep the plan in force: %w", err)
-	}
-	if err := p.emit(ctx, activity.PlanActivated(plan, p.form...)).Spooled(ctx); err != nil {
-		return fmt.Errorf("state the plan in force: %w", err)
-	}
-	return nil
-}
-
-// keep writes the plan to DIR/plans under its digest, as collectors do.
-func (p *Path) keep(plan *interceptor.Plan) error {
-	raw, err := json.Marshal(plan)
-	if err == nil {
-		raw, err = ocsf.Canonicalize(raw)
-	}
+	change, err := p.swap(ctx, l)
 	if err != nil {
-		return err
+		return nil, errors.Join(err, l.Close())
 	}
-	return p.dir.Keep(raw, "plans", strings.TrimPrefix(plan.Digest(), "sha256:")+".json")
-}
-
-// Reload reads the chain anew and puts it in force for the calls that come from
-// now on. On an error what is in force stays, and an event says why.
-func (p *Path) Reload(ctx context.Context) error {
-	p.reloading.Lock()
-	defer p.reloading.Unlock()
-	f, err := p.load(ctx)
-	if err == nil {
-		err = p.swap(ctx, f)
-		if err != nil {
-			err = errors.Join(err, f.Close())
-		}
+	change.Warnings = append(change.Warnings, l.Warnings...)
+	change.Restart = p.untaken(now, l.File)
+	if len(change.Restart) > 0 {
+		p.log.Warn("what changed in these keys takes effect after a restart only", "keys", change.Restart)
 	}
-	if err != nil {
-		err = fmt.Errorf("reload chain: %w", err)
-		p.log.Error("the chain is as it was", "error", err)
-		p.emit(context.WithoutCancel(ctx), activity.PlanRejected(err, p.cfg.File, p.chain.Plan(), p.form...))
-	}
-	return err
+	p.log.Warn("the chain is reloaded", "plan", change.After, "changed", change.Plan())
+	return change, nil
 }
 
 // swap puts a file's plan in the place of the one in force, and closes the old
-// file when its last call is over.
-func (p *Path) swap(ctx context.Context, f *chainfile.File) error {
-	for table, changed := range map[string]bool{
-		"gateway": !reflect.DeepEqual(p.file.Gateway, f.Gateway), "redact": !reflect.DeepEqual(p.file.Redactions, f.Redactions),
-		"capture": p.file.Capture != f.Capture, "tokens": !reflect.DeepEqual(p.file.Tokens, f.Tokens),
-	} {
-		if changed {
-			p.log.Warn("what changed in this table takes effect after a restart only, but for unmatched and capture's mode", "table", table)
-		}
-	}
+// file when its last call is over. A plan that says what the old one said is
+// put in force all the same: its connections are new, and so are the
+// certificates and tokens that they were made with.
+func (p *Path) swap(ctx context.Context, l *loaded) (*Change, error) {
 	// What cannot run must not be stated to be in force. The plan of a chain has
 	// its defaults written out, which its digest is of.
-	next, err := interceptor.New(f.Plan, interceptor.Discard)
+	next, err := interceptor.New(l.File.Plan, interceptor.Discard)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	plan := next.Plan()
-	if plan.Digest() == p.chain.Plan().Digest() {
-		p.log.Warn("the chain is reloaded, and says what it said")
-		return f.Close()
-	}
+	plan, old := next.Plan(), p.chain.Plan()
 	if err := p.check(ctx, plan); err != nil {
-		return err
+		return nil, err
 	}
-	if err := p.activate(ctx, plan); err != nil {
-		return err
-	}
-	retired, err := p.chain.Swap(f.Plan)
+	change, err := compare(old, plan)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	old := p.file
-	f.Gateway, f.Redactions, f.Capture, f.Tokens = old.Gateway, old.Redactions, old.Capture, old.Tokens // as they are in force
-	p.file = f
+	if change.Plan() {
+		// From here on it is not for the one who asked to give up.
+		stating, cancel := context.WithTimeout(context.WithoutCancel(ctx), statingLimit)
+		defer cancel()
+		if err := p.activate(stating, plan); err != nil {
+			return nil, statedError{err}
+		}
+	}
+	retired, err := p.chain.Swap(l.File.Plan)
+	if err != nil {
+		return nil, statedError{err}
+	}
+	l.denies = denying(plan)
+	was := p.file.Swap(l)
 	p.closing.Go(func() {
 		<-retired
-		if err := old.Close(); err != nil {
+		if err := was.Close(); err != nil {
 			p.log.Warn("close the interceptors of the old chain", "error", err)
 		}
 	})
-	p.log.Warn("the chain is reloaded", "plan", plan.Digest())
-	return nil
+	return change, nil
 }

@@ -4,143 +4,210 @@ package requestpath
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/google/go-cmp/cmp"
 
-	"github.com/docket-audit/docket/cmd/internal/config"
-	"github.com/docket-audit/docket/cmd/internal/datadir"
 	"github.com/docket-audit/docket/interceptor"
-	"github.com/docket-audit/docket/interceptor/activity"
-	"github.com/docket-audit/docket/interceptor/remote"
-	"github.com/docket-audit/docket/ocsf"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// journal takes events; the first ones fail as often as it says.
-type journal struct {
-	mu     sync.Mutex
-	events []string // guarded by mu
-	refuse int      // guarded by mu
-}
-
-type ack struct{ err error }
-
-func (a ack) Spooled(context.Context) error { return a.err }
-
-func (j *journal) emit(_ context.Context, e ocsf.Event) activity.Ack {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.refuse > 0 {
-		j.refuse--
-		return ack{errors.New("emitter queue is full")}
-	}
-	raw, err := json.Marshal(e)
-	j.events = append(j.events, string(raw))
-	return ack{err}
-}
-
-func (j *journal) last() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if len(j.events) == 0 {
-		return ""
-	}
-	return j.events[len(j.events)-1]
-}
-
-type permissive struct{}
-
-func (permissive) Describe(context.Context) (*interceptor.Manifest, error) {
-	return &interceptor.Manifest{Name: "p", Bindings: []interceptor.Binding{{ID: "b", RPCs: []string{"s.S/M"}, Phases: []interceptor.Phase{interceptor.Validate}}}}, nil
-}
-
-func (permissive) Evaluate(context.Context, *interceptor.Evaluation) (*interceptor.Result, error) {
-	return &interceptor.Result{Decision: interceptor.Allow}, nil
-}
-
-// open opens a path whose chain file is the text, and returns how to change that.
-func open(t *testing.T, j *journal, text string) (*Path, *datadir.Dir, func(text string)) {
-	t.Helper()
-	dir, err := datadir.Own(filepath.Join(t.TempDir(), "data"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = dir.Close() })
-	file := filepath.Join(t.TempDir(), "docket.toml")
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(text)
-	cfg, err := config.Load(file, nil, []string{"gateway.listen=127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := Open(t.Context(), cfg, dir, nil, slog.New(slog.DiscardHandler), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.emit = j.emit
-	t.Cleanup(func() {
-		if err := p.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return p, dir, write
-}
-
-// A chain that is reloaded is in force, kept and stated; one that is refused
-// leaves the old one, and an event.
+// A chain that is reloaded is in force, kept and stated, and what changed is told.
 func TestReload(t *testing.T) {
-	socket := filepath.Join(t.TempDir(), "i.sock")
-	lis, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- remote.Serve(ctx, lis, permissive{}) }()
-	t.Cleanup(func() { cancel(); <-served })
-
-	text := "[gateway]\nupstream = \"http://127.0.0.1:1\"\nunmatched = \"allow\"\n[tokens]\ngateway_id = \"g\"\n" +
-		"[[interceptors]]\nname = \"p\"\nbinding_policy = \"dynamic\"\ngrpc_endpoint = \"unix://" + socket + "\"\nfailure_policy = \"fail_closed\"\n"
+	socket, _ := served(t, judge{[]string{"b", "c"}})
+	text := chain(socket)
 	j := &journal{}
 	p, dir, write := open(t, j, text)
-	if !strings.Contains(string(p.JWKS()), "Ed25519") {
-		t.Errorf("the key set is %s", p.JWKS())
+	if issuer, keys := p.Tokens(); issuer != "openshell-gateway:g" || !strings.Contains(string(keys), "Ed25519") {
+		t.Errorf("issuer %s, key set %s", issuer, keys)
 	}
 	first := p.Plan().Digest()
-	if err := p.Reload(t.Context()); err != nil || p.Plan().Digest() != first || j.last() != "" {
-		t.Errorf("reloaded as it was: %v, %s", err, j.last())
+	same, err := p.Reload(t.Context())
+	if err != nil || same.Plan() || p.Plan().Digest() != first || j.last() != "" {
+		t.Errorf("reloaded as it was: %v, %v, %s", err, same, j.last())
 	}
 
-	write(strings.Replace(text, "allow", "deny", 1))
-	if err := p.Reload(t.Context()); err != nil {
+	write(strings.Replace(text, "allow", "deny", 1) + "timeout = \"2s\"\n[[interceptors.bindings]]\nid = \"c\"\ndisabled = true\n")
+	change, err := p.Reload(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
 	second := p.Plan().Digest()
 	if second == first || !strings.Contains(j.last(), second) {
 		t.Errorf("plan %s after %s; stated %s", second, first, j.last())
 	}
+	want := &Change{
+		Before: first, After: second, Added: []string{}, Removed: []string{"p/c"},
+		Changed:  []ChangedBindings{{Binding: "p/b", Keys: []string{"timeout_ns"}}},
+		Settings: []string{"unmatched"}, Restart: []string{}, Warnings: []string{},
+	}
+	if diff := cmp.Diff(want, change); diff != "" {
+		t.Error(diff)
+	}
 	if _, err := os.Stat(dir.Join("plans", strings.TrimPrefix(second, "sha256:")+".json")); err != nil {
 		t.Error(err)
 	}
+	write(text)
+	back, err := p.Reload(t.Context())
+	if err != nil || p.Plan().Digest() != first || !slices.Equal(back.Added, []string{"p/c"}) {
+		t.Errorf("there and back: %v, %+v", err, back)
+	}
+}
 
-	write("[gateway")
-	if err := p.Reload(t.Context()); err == nil || p.Plan().Digest() != second || !strings.Contains(j.last(), "reload chain") {
-		t.Errorf("a bad file: %v, plan %s, event %s", err, p.Plan().Digest(), j.last())
+const rejection = "a plan was rejected; the one in force stays"
+
+// What is refused leaves the plan in force, and an event with the reason.
+func TestReloadRefused(t *testing.T) {
+	socket, _ := served(t, judge{[]string{"b"}})
+	text := chain(socket)
+	j := &journal{}
+	p, _, write := open(t, j, text)
+	first := p.Plan()
+	for name, tc := range map[string]struct{ text, want string }{
+		"syntax":             {"[gateway", "docket.toml:1"},
+		"unknown key":        {text + "timeuot = \"1s\"\n", `did you mean \"timeout\"`},
+		"another's table":    {text + "[nats]\nreplicas = \"three\"\n", "replicas"},
+		"nobody there":       {strings.Replace(text, socket, socket+".gone", 1), "does not answer"},
+		"unmatched override": {text + "[[interceptors.bindings]]\nid = \"nobody's\"\ndisabled = true\n", "nobody's"},
+		"plan":               {strings.Replace(text, "fail_closed", "fail_maybe", 1), "fail_maybe"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			write(tc.text)
+			change, err := p.Reload(t.Context())
+			if err == nil {
+				t.Fatalf("was taken: %+v", change)
+			}
+			if p.Plan() != first {
+				t.Errorf("plan %s is in force", p.Plan().Digest())
+			}
+			var hinted interface{ Hint() string }
+			told := err.Error()
+			if errors.As(err, &hinted) {
+				told += " " + hinted.Hint()
+			}
+			if !strings.Contains(strings.ReplaceAll(told, `"`, `\"`), tc.want) {
+				t.Errorf("the error is %s; want %s in it", told, tc.want)
+			}
+			if e := j.last(); !strings.Contains(e, rejection) || !strings.Contains(e, first.Digest()) || !strings.Contains(e, `"error":"reload chain: `) {
+				t.Errorf("recorded %s", e)
+			}
+		})
+	}
+}
+
+// What is not reloaded is named, each time, key by key.
+func TestReloadNamesWhatItLeaves(t *testing.T) {
+	socket, _ := served(t, judge{[]string{"b"}})
+	text := chain(socket)
+	j := &journal{}
+	p, _, write := open(t, j, text)
+	changed := strings.Replace(text, `gateway_id = "g"`, `gateway_id = "h"`, 1)
+	changed = strings.Replace(changed, `upstream = "http://127.0.0.1:1"`, "upstream = \"http://127.0.0.1:2\"\nmax_request_bytes = 7\nattributes = [\"x-a\"]", 1)
+	changed += "[audit]\nmode = \"durable\"\nmethods = { \"a.b.C/D\" = \"best_effort\" }\n[tenant]\nfixed = \"acme\"\n[principal]\nmetadata_key = \"x-user\"\n[nats]\nurl = \"nats://127.0.0.1:1\"\n" +
+		"[capture]\nmode = \"digest\"\nmax = 9\n[[redact]]\nname = \"r\"\nregex = \"x+\"\ndo = \"mask\"\n"
+	want := []string{
+		"capture.max", "gateway.attributes", "gateway.max_request_bytes", "gateway.upstream", "nats.url", "principal.metadata_key",
+		"redact", "tenant.fixed", "tokens",
+	}
+	for range 2 {
+		write(changed)
+		change, err := p.Reload(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, change.Restart); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if said := j.log.String(); strings.Count(said, "after a restart only") != 2 || !strings.Contains(said, "tenant.fixed") {
+		t.Errorf("the log says %s", said)
+	}
+	if got := p.Plan(); got.Audit != interceptor.AuditDurable || got.Bindings[0].Capture != interceptor.CaptureDigest {
+		t.Errorf("the plan has audit %s, capture %s", got.Audit, got.Bindings[0].Capture)
+	}
+	write(text)
+	change, err := p.Reload(t.Context())
+	if err != nil || len(change.Restart) > 0 {
+		t.Errorf("as at the start: %v, %v", change, err)
+	}
+}
+
+// The last word of the record about which plan is in force is true, also when
+// the statement that a new one is could not be made, or could and then the new
+// one was not taken.
+func TestReloadedRecordIsTrue(t *testing.T) {
+	socket, _ := served(t, judge{[]string{"b"}})
+	text := chain(socket)
+	j := &journal{}
+	p, _, write := open(t, j, text)
+	first := p.Plan().Digest()
+	write(strings.Replace(text, "allow", "deny", 1))
+	wantRestated := func(n int) {
+		t.Helper()
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		if len(j.events) != n {
+			t.Fatalf("%d events, want %d: %s", len(j.events), n, j.events)
+		}
+		rejected, stated := j.events[n-2], j.events[n-1]
+		if !strings.Contains(rejected, rejection) || !strings.Contains(stated, "plan "+first+" is in force") {
+			t.Errorf("recorded %s and %s", rejected, stated)
+		}
+	}
+
+	// Nobody knows whether a statement that was not acknowledged is recorded.
+	j.refuse = 1
+	if _, err := p.Reload(t.Context()); err == nil || p.Plan().Digest() != first {
+		t.Errorf("an unrecorded plan is in force: %v", err)
+	}
+	wantRestated(2)
+
+	// The statement was made, and then the chain did not take the plan.
+	if err := p.chain.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("a closed chain took a plan: %v", err)
+	}
+	wantRestated(5) // the new plan's statement, and the two
+}
+
+// A reload that waits for an interceptor does not keep a path from closing, and
+// none begins after it.
+func TestReloadWhileStopping(t *testing.T) {
+	socket, _ := served(t, judge{[]string{"b"}})
+	text := chain(socket)
+	j := &journal{}
+	p, _, write := open(t, j, text)
+	mute, err := net.Listen("unix", filepath.Join(t.TempDir(), "mute.sock")) // takes connections, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	write(strings.Replace(text, socket, mute.Addr().String(), 1) + "timeout = \"30s\"\n")
+	refused := make(chan error, 1)
+	go func() {
+		_, err := p.Reload(context.Background())
+		refused <- err
+	}()
+	conn, err := mute.Accept() // the reload is under way
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := p.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-refused; err == nil {
+		t.Error("was taken")
+	}
+	if _, err := p.Reload(t.Context()); !errors.Is(err, errClosing) {
+		t.Errorf("after the end: %v", err)
 	}
 }
 

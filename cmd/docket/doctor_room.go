@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/cmd/internal/recordpath"
+	"github.com/docket-audit/docket/collector/lake"
+	"github.com/docket-audit/docket/collector/retention"
+	"github.com/docket-audit/docket/internal/stream"
+)
+
+// A streamStatus is the stream as its server tells of it.
+type streamStatus struct {
+	Name     string `json:"name"`
+	Messages uint64 `json:"messages"`
+	Bytes    uint64 `json:"bytes"`
+	MaxBytes int64  `json:"max_bytes"` // -1 is without a limit
+	Replicas int    `json:"replicas"`
+	// ClockMS is how far the server's clock is ahead of ours, in milliseconds; the
+	// time of an answer is part of it.
+	ClockMS int64  `json:"clock_ms"`
+	Error   string `json:"error,omitempty"` // what is wrong with it, or with asking
+	Hint    string `json:"hint,omitempty"`
+}
+
+// streamOf asks for the stream, and whether it is as strong as declared.
+func (d *daemon) streamOf(ctx context.Context) streamStatus {
+	options := stream.Replicas(d.cfg.NATS.Replicas)
+	s := streamStatus{Name: stream.Declared(options).Stream.Name}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	fail := func(err error) streamStatus {
+		s.Error, s.Hint = err.Error(), hintOf(err)
+		return s
+	}
+	if !d.conn.IsConnected() { // who asks for the status is told at once, not when patience is over
+		return fail(fmt.Errorf("ask for stream %s: %w", s.Name, nats.ErrDisconnected))
+	}
+	js, err := jetstream.New(d.conn)
+	if err != nil {
+		return fail(fmt.Errorf("open JetStream: %w", err))
+	}
+	found, err := js.Stream(ctx, s.Name)
+	if err != nil {
+		return fail(fmt.Errorf("ask for stream %s: %w", s.Name, err))
+	}
+	info := found.CachedInfo()
+	s.Messages, s.Bytes, s.MaxBytes, s.Replicas = info.State.Msgs, info.State.Bytes, info.Config.MaxBytes, info.Config.Replicas
+	if !info.TimeStamp.IsZero() {
+		s.ClockMS = time.Until(info.TimeStamp).Milliseconds()
+	}
+	if err := stream.Check(ctx, js, options); err != nil {
+		return fail(err)
+	}
+	return s
+}
+
+// What doctor warns of.
+const (
+	clockTolerance = 5 * time.Second // two machines that are kept on time differ by milliseconds
+	fullDays       = 14
+)
+
+// stream says how the stream is.
+func (d *diagnosis) stream(s *streamStatus) {
+	if s.Error != "" {
+		d.say(stateProblem, "stream", s.Hint, "%s: %s", s.Name, s.Error)
+		return
+	}
+	state, hint, limit := stateOK, "", "without a limit"
+	if s.MaxBytes > 0 {
+		limit = "of " + size(s.MaxBytes)
+		if s.Bytes > uint64(s.MaxBytes)/10*9 {
+			state, hint = stateWarning, "it refuses when it is full; does every store that has a consumer collect?"
+		}
+	}
+	d.say(state, "stream", hint, "%s is as declared; %d messages, %s %s, %d copies", s.Name, s.Messages, size(int64(s.Bytes)), limit, s.Replicas)
+	d.clock("the server of NATS is ahead by", time.Duration(s.ClockMS)*time.Millisecond)
+}
+
+// clock says by how much another clock differs from ours.
+func (d *diagnosis) clock(whose string, ahead time.Duration) {
+	state, hint := stateOK, ""
+	if ahead.Abs() > clockTolerance {
+		state, hint = stateWarning, "set the clocks: events are told apart by place, but times and time ranges are only as good as these"
+	}
+	d.say(state, "clock", hint, "%s %s", whose, ahead.Round(time.Millisecond))
+}
+
+// room says how much of it there is on disk, and for how long, and whether the
+// clock has come behind what was stored.
+func (d *diagnosis) room(dir string, now time.Time) {
+	disk, err := datadir.DiskOf(dir)
+	if err != nil {
+		d.sayError(stateWarning, "disk", err)
+		return
+	}
+	r, err := lake.OpenReader(filepath.Join(dir, "lake"))
+	if err != nil {
+		d.disk(&costReport{Disk: disk}) // what is wrong with the lake is said elsewhere
+		return
+	}
+	defer r.Close()
+	m := r.Manifest()
+	if last := time.UnixMilli(m.Time); m.Number > 0 && last.Sub(now) > 0 {
+		d.clock("the newest commit is ahead of this clock by", last.Sub(now))
+	}
+	d.left(dir, m)
+	costs, err := readCosts(dir, m, now)
+	if err != nil {
+		d.disk(&costReport{Disk: disk})
+		return
+	}
+	d.disk(costs)
+}
+
+// left says what left the store, and what is under a hold.
+func (d *diagnosis) left(dir string, m *lake.Manifest) {
+	holds, err := retention.ReadHolds(filepath.Join(dir, recordpath.BookPath))
+	if err != nil {
+		d.sayError(stateProblem, "retention", err)
+		return
+	}
+	if expired, erased := m.Left(); expired+erased > 0 || len(holds) > 0 {
+		d.say(stateOK, "retention", "", "%d events expired, %d were erased; %d legal holds", expired, erased, len(holds))
+	}
+}
+
+func (d *diagnosis) disk(r *costReport) {
+	const hint = "make room, or take a larger disk: what is not stored waits on the stream and in WALs, until they are full, too"
+	switch free := r.Disk.Free; {
+	case free < 256<<20:
+		d.say(stateProblem, "disk", hint, "%s", r.outlook())
+	case free < 2<<30, r.Disk.Total > 0 && free < r.Disk.Total/20, r.DaysUntilFull != nil && *r.DaysUntilFull < fullDays:
+		d.say(stateWarning, "disk", hint+"; docket stats --cost says whose events take it", "%s", r.outlook())
+	default:
+		d.say(stateOK, "disk", "", "%s", r.outlook())
+	}
+}
