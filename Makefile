@@ -48,17 +48,17 @@ test: ## what a newcomer runs: every package once, at most 4 minutes on 2 cores
 	@if [ "$$(go env CGO_ENABLED)" = 0 ]; then \
 	  echo "left out: SQL, for want of a C compiler (apt install gcc)"; fi
 	@echo "left out: race detector, crash and outage tests, fuzzing, lint, generated files," \
-	  "examples/replaytest, builds without cgo and from a clean copy; make test-all runs them"
+	  "examples/replaytest, public files read by pyarrow, builds without cgo and from a clean copy; make test-all runs them"
 
 .PHONY: test-all
 test-all: test test-rest ## everything but torture, at most 25 minutes on 2 cores
 
 .PHONY: test-rest
-test-rest: need-tools lint generate-check nocgo replaytest race e2e fuzz ## what test-all adds to test
+test-rest: need-tools lint generate-check nocgo replaytest pyarrow race e2e fuzz ## what test-all adds to test
 
 .PHONY: need-tools
 need-tools:
-	@for tool in git gcc; do command -v $$tool >/dev/null || { echo "make: $$tool is missing" >&2; exit 1; }; done
+	@for tool in git gcc python3; do command -v $$tool >/dev/null || { echo "make: $$tool is missing" >&2; exit 1; }; done
 	@[ "$$(go env CGO_ENABLED)" = 1 ] || { echo "make: cgo is off" >&2; exit 1; }
 
 .PHONY: race
@@ -72,13 +72,13 @@ e2e: ## crashes, outages, the demo and its journals, the image's build
 	go test -tags e2e -count=1 -p 1 -timeout 20m $(GOTESTFLAGS) $(call packages_with,^//go:build e2e)
 
 .PHONY: torture
-torture: ## the crash campaigns, FOR=1h each, and the fuzz tests of ocsf, with a report under docs/torture
+torture: ## power cuts and damage at every byte, faults, kills (FOR=1h, at least 500), the whole system for as long, the fuzz tests of ocsf; a report under docs/torture
 	@mkdir -p docs/torture
 	{ echo "make torture FOR=$(FOR)"; \
 	  echo "commit  $(VERSION)"; \
 	  echo "machine $$(uname -srm), $$(nproc) cores, $$(awk '/^MemTotal/ {print int($$2/1048576+0.5)}' /proc/meminfo) GiB, $$(go version)"; \
 	  echo "began   $$(date -u +%FT%TZ)"; \
-	  go test -tags e2e,torture -count=1 -timeout 0 -v -run '^TestTorture$$' ./emitter ./internal/e2e -torture.for=$(FOR); \
+	  go test -tags e2e,torture -count=1 -timeout 0 -v -run '^TestTorture$$' ./emitter ./internal/e2e ./collector/verify -torture.for=$(FOR); \
 	  for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' ocsf/*_test.go | cut -c6-); do \
 	    echo "fuzz    $$name for $(TORTUREFUZZTIME)"; \
 	    go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(TORTUREFUZZTIME) -fuzzminimizetime 20x ./ocsf | tail -3; done; \
@@ -96,6 +96,15 @@ fuzz: ## each fuzz test for FUZZTIME, those of ocsf for OCSFFUZZTIME
 replaytest: ## examples/replaytest, a module of its own as a user's would be
 	cd examples/replaytest && go test -count=1 ./...
 
+# pyarrow is fetched into .tmp/python, for this test only.
+.PHONY: pyarrow
+pyarrow: .tmp/python/.done ## the public files of a lake as another reader of Parquet has them
+	PYTHONPATH=$(CURDIR)/.tmp/python go test -tags pyarrow -count=1 $(GOTESTFLAGS) -run ByPyarrow ./collector/lake
+
+.tmp/python/.done: collector/lake/testdata/requirements.txt
+	python3 -m pip install --quiet --root-user-action ignore --upgrade --target .tmp/python -r $<
+	@touch $@
+
 .PHONY: nocgo
 nocgo: ## both commands build and know what is missing without a C compiler
 	@mkdir -p .tmp
@@ -103,8 +112,8 @@ nocgo: ## both commands build and know what is missing without a C compiler
 	CGO_ENABLED=0 go test $(GOTESTFLAGS) ./collector/sql/...
 
 .PHONY: bench
-bench: ## every benchmark, with allocations
-	go test -run '^$$' -bench . -benchmem $(GOTESTFLAGS) $(call packages_with,^func Benchmark)
+bench: ## every benchmark, with allocations, but for those of bench-store, which take their time
+	go test -run '^$$' -bench . -benchmem $(GOTESTFLAGS) $(filter-out ./internal/storebench,$(call packages_with,^func Benchmark))
 
 # Ratios are of medians, in one run.
 .PHONY: bench-chain
@@ -114,6 +123,25 @@ bench-chain: ## three bindings in process, and a remote one beside a bare gRPC c
 	sort -k3 -n | awk '/BenchmarkRemote\/(bare|local|binding)/ {sub(/-[0-9]+$$/, "", $$1); sub(/.*\//, "", $$1); t[$$1, ++n[$$1]] = $$3} \
 	function median(k) {return t[k, int((n[k]+1)/2)]} \
 	END {printf "a remote binding adds %.2f of a bare call\n", (median("binding")-median("local"))/median("bare")}'
+
+# Each beside the least that could do the same work, in turns within the same run:
+# "ratio" is the median of theirs, and only ratios mean something on a busy machine.
+# "backlog" is what was not acknowledged by JetStream when the last event was offered.
+.PHONY: bench-emitter
+bench-emitter: ## the emitter beside bare writers and publishers, with the backlog (COUNT=1)
+	@go test -run '^$$' -bench '^Benchmark(Emit|Seal)$$' -benchmem ./emitter
+	@go test -run '^$$' -bench '^Benchmark(Durable|WALToStream|EmitToStream|SendAgain)$$' -benchtime 1x -count $(or $(COUNT),1) ./emitter
+
+# The lake that is asked is made once and kept in the directory for temporary
+# files. Each round runs all of it, so that what else the machine does meets all
+# alike; what is printed at the end are medians.
+.PHONY: bench-store
+bench-store: ## ingest, size, SQL, look-ups, verify, backlog, each beside the least that could do it (EVENTS=1000000 COUNT=3)
+	@set -e; for round in $$(seq $(or $(COUNT),3)); do \
+	  go test -timeout 0 -run '^$$' -bench 'Ingest|Stored|Backlog' -benchtime 1x ./internal/storebench -events $(or $(EVENTS),1000000); \
+	  go test -timeout 0 -run '^$$' -bench 'Query|LookUp' -benchtime 20x ./internal/storebench -events $(or $(EVENTS),1000000); \
+	  go test -run '^$$' -bench '^BenchmarkVerify$$' -benchtime 3x ./collector/verify; \
+	done | tee /dev/stderr | awk -f internal/storebench/summary.awk
 
 # The peers are in a module of their own. The ratios at the end are of medians. Each
 # round runs all of them once: so what else the machine does meets all alike, and
@@ -149,7 +177,7 @@ generate-check: ## generated files are what their sources make
 lint: $(BIN)/gofumpt $(BIN)/golangci-lint $(BIN)/buf $(BIN)/promlint ## format, vet, golangci-lint, buf, PromQL
 	@out=$$($(BIN)/gofumpt -l $$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$' | while read -r f; do [ -f "$$f" ] && echo "$$f"; done)); \
 	  [ -z "$$out" ] || { echo "not gofumpt-ed:"; echo "$$out"; exit 1; }
-	go vet -tags e2e,torture ./...
+	go vet -tags e2e,torture,pyarrow ./...
 	$(BIN)/golangci-lint run ./...
 	cd schemas/proto && $(BIN)/buf lint
 	$(BIN)/promlint dashboards

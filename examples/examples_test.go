@@ -79,14 +79,19 @@ func linked() []chainfile.Option {
 	}
 }
 
-// run takes an operation through a plan.
+// run takes an operation of nobody through a plan.
 func run(t *testing.T, plan *interceptor.Plan, method string, request proto.Message) *interceptor.Outcome {
+	t.Helper()
+	return runAs(t, plan, nil, method, request)
+}
+
+func runAs(t *testing.T, plan *interceptor.Plan, principal map[string]string, method string, request proto.Message) *interceptor.Outcome {
 	t.Helper()
 	chain, err := interceptor.New(plan, interceptor.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	op := &interceptor.Operation{Service: strings.TrimSuffix(sandboxes, "/"), Method: method, Request: request}
+	op := &interceptor.Operation{Service: strings.TrimSuffix(sandboxes, "/"), Method: method, Principal: principal, Request: request}
 	outcome := chain.Run(t.Context(), op, func(_ context.Context, request proto.Message) (proto.Message, error) { return request, nil })
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
