@@ -28,8 +28,10 @@ func verifyCommand(s *settings) *cobra.Command {
 		Use:   "verify",
 		Short: "Check that the history is whole and unchanged",
 		Long: `Check that the history is whole and unchanged: every file's digest, the commit
-statements, the sequences of every epoch, and the ledger. --deep also hashes
-every event again and derives every column from it.
+statements, the sequences of every epoch, and the ledger. That finds whatever was
+changed behind the back of the ledger's owner. --deep does not believe the owner
+either: it hashes every event again, follows the hash chains, and derives every
+column and every count of the statements from the events.
 
 Without --key the ledger's public key is taken from the data directory, which
 shows that the directory agrees with itself, not who made it. Give the key that

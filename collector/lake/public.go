@@ -49,6 +49,13 @@ func Public(path string) bool {
 	return !strings.HasPrefix(path, "_") && strings.Contains(path, "/")
 }
 
+// MayHold reports whether a file with this path may have rows of a class, as far
+// as the path says.
+func MayHold(path string, class int32) bool {
+	dir, _, _ := strings.Cut(path, "/")
+	return !Public(path) || dir == className(class) || dir == classNumber(class)
+}
+
 // classNames are those of the newest version of OCSF that has the class.
 var classNames = sync.OnceValue(func() map[int32]string {
 	names := make(map[int32]string)

@@ -22,6 +22,7 @@ func BenchmarkVerify(b *testing.B) {
 	const commits, each = 10, 10_000
 	for range commits {
 		h.outcomes(c, each)
+		h.state(c) // as an emitter does, each minute at least
 		h.commit()
 	}
 	h.close()

@@ -25,6 +25,8 @@ type rows struct {
 	plans plans
 	seen  map[uint64]int64 // rows by commit, where they are not as many as counted
 	done  map[uint64]bool  // commits whose counts were compared
+	// believed are the files whose rows were not read; see [verifier.believes].
+	believed []named
 }
 
 func newRows(v *verifier) *rows {

@@ -18,17 +18,22 @@
 //     there, its size, its SHA-256;
 //   - every file of stubs, which stand for the rows that left by retention or by
 //     an erasure, and count, hash and link where these were;
-//   - the counts and Merkle roots per tenant, class and day, the interval sets
-//     of the epochs and the descriptions of the files, from the rows;
-//   - the hash chain of each epoch, and where the epoch ends, from the events
+//   - what the statements count, against the files and sequences that they name;
+//   - where each epoch ends, and how far its heads are signed, from the events
 //     that say so;
 //   - the ledger: the signature, the tree from its leaves up, and a leaf for
 //     each statement.
 //
-// Deep goes on where that ends: it hashes every event again, derives every
+// That finds whatever was changed behind the back of the ledger's owner. Deep
+// does not believe the owner either: it derives the counts and Merkle roots per
+// tenant, class and day, the interval sets of the epochs, the descriptions of the
+// files and the hash chains from the rows, hashes every event again, derives every
 // column from the bytes beside it, and so finds a cell that someone changed
 // together with all of the digests. It also compares the indexes that look-ups
 // go by with the segments.
+//
+// Where anything is wrong with a file or a statement, the rows are read without
+// Deep, too, to say which events it comes to.
 //
 // A run can be narrowed to what was stored since a time, and to one tenant, see
 // [Options]: the ledger, the statements and the manifest are judged whole, of the

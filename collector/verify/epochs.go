@@ -95,9 +95,7 @@ func (p *epoch) add(r *rows, s *segment, e *event) {
 	if p.emitter == "" {
 		p.tenant, p.emitter = e.tenant, e.emitter
 	}
-	if p.tenant != e.tenant || p.emitter != e.emitter {
-		r.v.problem(Conflict, s.at(e, ""), "it is of tenant %q and emitter %q, the epoch is of %q and %q", e.tenant, e.emitter, p.tenant, p.emitter)
-	}
+	p.own(r.v, s, e)
 	if !p.stored.Add(e.sequence) {
 		p.conflicts.Add(e.sequence)
 		r.v.problem(Conflict, s.at(e, ""), "another row has this place in the hash chain")
@@ -111,6 +109,11 @@ func (p *epoch) add(r *rows, s *segment, e *event) {
 	if !e.lifecycle {
 		return
 	}
+	p.tell(s, e)
+}
+
+// tell takes in what an emitter says of itself.
+func (p *epoch) tell(s *segment, e *event) {
 	switch t := (told{*e, s}); e.activity {
 	case int32(ocsf.ApplicationLifecycleStart):
 		p.starts = append(p.starts, t)
@@ -122,6 +125,13 @@ func (p *epoch) add(r *rows, s *segment, e *event) {
 		if len(p.others) > maxOthers {
 			p.others = slices.Delete(p.others, 0, 1)
 		}
+	}
+}
+
+// own checks whose an event of the epoch is.
+func (p *epoch) own(v *verifier, s *segment, e *event) {
+	if p.tenant != e.tenant || p.emitter != e.emitter {
+		v.problem(Conflict, s.at(e, ""), "it is of tenant %q and emitter %q, the epoch is of %q and %q", e.tenant, e.emitter, p.tenant, p.emitter)
 	}
 }
 
@@ -175,8 +185,11 @@ func (p *epoch) match(r *rows, l *link, sequence int64, fingerprint [32]byte) {
 
 // checkEpochs says of each epoch how much of it is there.
 func (v *verifier) checkEpochs(ctx context.Context, r *rows) {
-	v.readTold(ctx, r)
+	v.fetchTold(ctx, r)
 	v.closeEpochs(r)
+	if r.believed != nil {
+		r.readLast(ctx, r.believed)
+	}
 	for _, p := range r.epochs {
 		if !v.scope.passed(p) {
 			v.checkEpoch(p)

@@ -74,10 +74,26 @@ func (v *verifier) checkFiles(ctx context.Context) (*rows, error) {
 			v.report.Segments++
 		}
 	}
+	if v.believes() {
+		if all := v.checkTold(ctx, segments); all != nil {
+			v.checkQuarantine(all)
+			return all, ctx.Err()
+		}
+	}
 	all := newRows(v)
+	v.eachSegment(ctx, segments, v.checkSegment, all.add)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	v.checkQuarantine(all)
+	all.finish()
+	return all, ctx.Err()
+}
 
-	// Results come in the order of the files, whichever is done first; so many
-	// are waited for at a time as there are workers.
+// eachSegment calls check for files, some at a time, and add with what comes of
+// it. That is in the order of the files, whichever is done first; so many are
+// waited for as there are workers.
+func (v *verifier) eachSegment(ctx context.Context, segments []named, check func(context.Context, *named) *segment, add func(*segment)) {
 	type pending chan *segment
 	queue := make(chan pending, v.opts.Workers)
 	go func() {
@@ -85,20 +101,14 @@ func (v *verifier) checkFiles(ctx context.Context) (*rows, error) {
 		for i := range segments {
 			p := make(pending, 1)
 			queue <- p
-			go func() { p <- v.checkSegment(ctx, &segments[i]) }()
+			go func() { p <- check(ctx, &segments[i]) }()
 		}
 	}()
 	for p := range queue {
 		if s := <-p; ctx.Err() == nil {
-			all.add(s)
+			add(s)
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	v.checkQuarantine(all)
-	all.finish()
-	return all, ctx.Err()
 }
 
 // checkSegment looks at one file: its bytes, and then its rows.

@@ -52,14 +52,14 @@ func (h *head) message() []byte {
 	return fmt.Appendf(nil, "docket-head\n%s\n%d\n%s\n", h.Epoch, h.Sequence, h.Fingerprint)
 }
 
-// readTold fetches the bytes of the events that speak of ends, which a run that
-// is not deep has not read. There are few of them: of each file the few rows.
-func (v *verifier) readTold(ctx context.Context, r *rows) {
-	if v.opts.Deep {
-		return
-	}
+// fetchTold fetches the bytes of the events that speak of ends, which have not
+// been read with the columns. There are few of them: of each file the few rows.
+func (v *verifier) fetchTold(ctx context.Context, r *rows) {
 	wanted := map[*segment]map[int][]*event{}
 	want := func(t *told) {
+		if t.raw != nil {
+			return
+		}
 		if wanted[t.segment] == nil {
 			wanted[t.segment] = map[int][]*event{}
 		}

@@ -353,6 +353,21 @@ func (h *house) expect(opts Options, phrases ...string) {
 	}
 }
 
+// expectDeep wants of a verification of all rows what expect wants, and of one
+// that believes the statements, which are signed, that it finds nothing.
+func (h *house) expectDeep(opts Options, phrases ...string) {
+	h.t.Helper()
+	if r := h.run(opts); r.Code() != CodeFine {
+		h.t.Errorf("not deep: %v; see expect", r.Problems)
+	}
+	opts.Deep = true
+	r := h.run(opts)
+	if r.Code() != CodeFound {
+		h.t.Errorf("code %d, problems %v", r.Code(), r.Problems)
+	}
+	h.find(r, phrases...)
+}
+
 // find wants a problem with all of the phrases.
 func (h *house) find(r *Report, phrases ...string) {
 	h.t.Helper()

@@ -133,10 +133,8 @@ func (v *verifier) readEvents(ctx context.Context, s *segment) error {
 		header := v.checkEntry(s, &entry)
 		e := event{
 			row: len(s.events), commit: entry.Commit, pos: entry.Pos, stored: entry.StoredTime.UnixMilli(), streamSeq: entry.StreamSeq,
-			tenant: header.Tenant, emitter: header.Emitter, epoch: header.Epoch, class: header.ClassUID, activity: header.ActivityID,
-			time: header.Time, sequence: header.Sequence,
-			lifecycle: header.ClassUID == int32(ocsf.ClassApplicationLifecycle) && header.Kind == profile.KindLifecycle,
 		}
+		e.derive(&header)
 		if e.lifecycle {
 			e.raw = entry.Raw
 		}

@@ -175,7 +175,7 @@ func TestScopeGoesOnFromBefore(t *testing.T) {
 	h.outcomes(&fork, 2) // names another event as its predecessor
 	h.commit()
 	h.now += 1000
-	h.find(h.run(Options{Since: since}), "the hash chain breaks", "sequence 5")
+	h.find(h.run(Options{Since: since, Deep: true}), "the hash chain breaks", "sequence 5")
 	fork.sequence += 2
 	h.outcomes(&fork, 1)
 	h.commit()

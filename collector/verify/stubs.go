@@ -124,8 +124,8 @@ func (v *verifier) emitterOf(p *epoch) string {
 	return v.fold.Epochs[p.uid].Emitter
 }
 
-// checkBalance compares how many rows a statement took away with how many it put
-// in their place, as the statements count them.
+// checkBalance compares how many rows a statement added or took away with how many
+// it counts, and how many it put in their place, as the statements say.
 func (v *verifier) checkBalance() {
 	rows := map[string]int64{}
 	for i := range v.statements {
@@ -145,10 +145,29 @@ func (v *verifier) checkBalance() {
 		for j := range s.Stubs {
 			stubs += s.Stubs[j].Count
 		}
-		if len(s.Removed) > 0 && before != after+stubs && !v.broken {
+		if v.broken {
+			continue
+		}
+		if n := stored(s); len(s.Removed) == 0 && (after != counted(s) || n >= 0 && after != n) {
+			v.problem(Damage, statementPlace(s.Number), "it counts %d events and accounts for %d sequences, its files have %d rows", counted(s), n, after)
+		}
+		if len(s.Removed) > 0 && before != after+stubs {
 			v.problem(Damage, statementPlace(s.Number), "it removes files of %d events, and puts %d and stubs of %d in their place", before, after, stubs)
 		}
 	}
+}
+
+// stored returns how many sequences a commit accounts for as stored, or -1 where
+// some are in conflict, which may be more rows than sequences.
+func stored(s *lake.Statement) int64 {
+	var n int64
+	for _, p := range s.Epochs {
+		if len(p.Conflicts) > 0 {
+			return -1
+		}
+		n += p.Stored.Count()
+	}
+	return n
 }
 
 // unnamedStubs says where stubs are that no statement names: the first of them.

@@ -294,7 +294,7 @@ func TestHoleAndConflict(t *testing.T) {
 	c.fingerprint = strings.Repeat("ab", 32)
 	h.outcomes(c, 1)
 	h.commit()
-	h.expect(Options{}, "the hash chain breaks", "sequence 3")
+	h.expectDeep(Options{}, "the hash chain breaks", "sequence 3")
 
 	// A head that is signed by nobody.
 	h = newHouse(t)

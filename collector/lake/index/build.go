@@ -62,20 +62,32 @@ type builder struct {
 	pages   [len(Columns)][]page
 }
 
-// read collects what the index says of the segment.
-func (b *builder) read(ctx context.Context) (err error) {
-	// Arrow's reader panics on what it cannot read.
-	defer func() {
-		if p := recover(); p != nil {
-			err = damaged("%v", p)
-		}
-	}()
+// open reads the footer of the segment.
+func (b *builder) open() (*file.Reader, error) {
 	r, err := file.NewParquetReader(io.NewSectionReader(b.segment, 0, b.of.Bytes))
 	if err != nil {
-		return damaged("%v", err)
+		return nil, damaged("%v", err)
 	}
 	if r.NumRows() != b.of.Rows {
-		return damaged("%d rows instead of %d", r.NumRows(), b.of.Rows)
+		return nil, damaged("%d rows instead of %d", r.NumRows(), b.of.Rows)
+	}
+	return r, nil
+}
+
+// guard makes an error of a panic: Arrow's reader has them for what it cannot
+// read.
+func guard(err *error) {
+	if p := recover(); p != nil {
+		*err = damaged("%v", p)
+	}
+}
+
+// read collects what the index says of the segment.
+func (b *builder) read(ctx context.Context) (err error) {
+	defer guard(&err)
+	r, err := b.open()
+	if err != nil {
+		return err
 	}
 	row := int64(0)
 	for g := range r.NumRowGroups() {
@@ -104,6 +116,20 @@ func (b *builder) read(ctx context.Context) (err error) {
 		row += group.NumRows()
 	}
 	return nil
+}
+
+// readPages collects where the pages of [Raw] are.
+func (b *builder) readPages() (err error) {
+	defer guard(&err)
+	r, err := b.open()
+	if err != nil {
+		return err
+	}
+	raw, err := leaf(r, Columns[Raw])
+	for g := 0; g < r.NumRowGroups() && err == nil; g++ {
+		err = b.walk(r.RowGroup(g), Raw, raw)
+	}
+	return err
 }
 
 // leaf returns the place of a column, which must be there in each row.

@@ -31,6 +31,25 @@ type held struct {
 // Rows returns a reader of rows of the segment of x.
 func (x *Index) Rows(segment io.ReaderAt) *Rows { return &Rows{x: x, segment: segment} }
 
+// OpenRows returns a reader of rows of a segment that has no index, which goes
+// through the headers of its pages. Of [Columns] it reads [Raw] only. It fails
+// with [ErrSegment] when the segment is not what it should be, and with
+// [ErrLayout] when it is written in another way.
+func OpenRows(segment io.ReaderAt, of Segment) (*Rows, error) {
+	b := &builder{of: of, segment: segment}
+	if err := b.readPages(); err != nil {
+		return nil, err
+	}
+	x := &Index{of: of}
+	first := int64(0)
+	for _, p := range b.pages[Raw] {
+		p.first = first
+		first += int64(p.rows)
+		x.pages[Raw] = append(x.pages[Raw], p)
+	}
+	return x.Rows(segment), nil
+}
+
 // Int returns the value of a row in a column of numbers. It fails with
 // [ErrSegment] when the segment does not hold what it should.
 func (r *Rows) Int(c Column, row int64) (int64, error) {
