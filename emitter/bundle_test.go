@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -144,4 +146,64 @@ func TestClosesWhatIsNotDurable(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whoever closes an emitter that is being closed has it closed when that returns:
+// the directory is free.
+func TestCloseTogether(t *testing.T) {
+	late := &lateFS{FS: osFS{}, closing: make(chan struct{}), may: make(chan struct{})}
+	cfg := Config{Dir: t.TempDir(), Name: "gw-0", FS: late}
+	e, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late.armed.Store(true)
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() { first <- e.Close(within(t)) }()
+	<-late.closing
+	go func() { second <- e.Close(within(t)) }()
+	select {
+	case err := <-second:
+		t.Error("closed, and the WAL is still open")
+		second <- err
+	case <-time.After(50 * time.Millisecond): // it waits, or is slow, which proves nothing
+	}
+	close(late.may)
+	if err := errors.Join(<-first, <-second); err != nil {
+		t.Fatal(err)
+	}
+	cfg.FS = nil
+	again, err := New(cfg)
+	if err == nil {
+		err = again.Close(within(t))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A lateFS tells, once armed, when one of its files is being closed, and waits.
+type lateFS struct {
+	FS
+	armed        atomic.Bool
+	closing, may chan struct{}
+	once         sync.Once
+}
+
+func (f *lateFS) Create(path string) (File, error) {
+	file, err := f.FS.Create(path)
+	return lateFile{file, f}, err
+}
+
+type lateFile struct {
+	File
+	fs *lateFS
+}
+
+func (f lateFile) Close() error {
+	if f.fs.armed.Load() {
+		f.fs.once.Do(func() { close(f.fs.closing) })
+		<-f.fs.may
+	}
+	return f.File.Close()
 }

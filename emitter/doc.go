@@ -3,10 +3,10 @@
 // Package emitter makes events durable and sends them to the stream.
 //
 //	em, err := emitter.New(emitter.Config{Dir: "wal", Name: "gateway-0", Conn: nc})
-//	go em.Run(ctx)                    // publishes until ctx is done
+//	go em.Run(context.Background())   // publishes until em is closed
 //	receipt := em.Emit(ctx, event)    // returns at once
 //	err = receipt.Spooled(ctx)        // waits until it is on stable storage
-//	err = em.Close(ctx)               // states what is left, flushes
+//	err = em.Close(ctx)               // states what is left, flushes, while ctx lasts
 //
 // # Life of an event here
 //

@@ -47,7 +47,8 @@ type Emitter struct {
 	stopping  chan struct{} // closed when Close begins
 	giveUp    chan struct{} // closed when Close's time is up
 	sequenced chan struct{} // closed when the sequencer is done
-	stopped   chan struct{} // closed when Close is done
+	stopped   chan struct{} // closed when Close has nothing to publish any more
+	done      chan struct{} // closed when Close is done
 
 	mu      sync.Mutex
 	running chan struct{} // closed when Run or Close stops publishing; guarded by mu
@@ -80,7 +81,7 @@ func New(cfg Config) (*Emitter, error) {
 		cfg: cfg, lock: held,
 		noticed:  make(chan struct{}, 1),
 		stopping: make(chan struct{}), giveUp: make(chan struct{}),
-		sequenced: make(chan struct{}), stopped: make(chan struct{}),
+		sequenced: make(chan struct{}), stopped: make(chan struct{}), done: make(chan struct{}),
 	}
 	e.queue = newQueue(e, cfg.QueueBytes)
 	e.troubles.by = map[string]string{}
@@ -215,16 +216,17 @@ func (e *Emitter) Run(ctx context.Context) error {
 //
 // When ctx ends first, Close returns its error. What is in the WAL then is
 // published by the next start; only if the WAL itself could not be written, the
-// receipts concerned say so.
+// receipts concerned say so. A second call waits for the first one.
 func (e *Emitter) Close(ctx context.Context) error {
 	e.mu.Lock()
 	if e.closed {
 		e.mu.Unlock()
-		<-e.stopped
+		<-e.done
 		return nil
 	}
 	e.closed = true
 	e.mu.Unlock()
+	defer close(e.done)
 	close(e.stopping)
 	e.queue.close()
 
