@@ -128,7 +128,13 @@ func (s *spill) write(ctx context.Context, to io.Writer, f *File, p Partition, r
 
 // record puts the first of rows into b. It returns how many, and their bytes.
 func (s *spill) record(b *array.RecordBuilder, f *File, p Partition, rows []spilled) (taken, bytes int, err error) {
-	for taken < min(len(rows), recordRows) && bytes < recordBytes {
+	n := 0
+	for n < min(len(rows), recordRows) && bytes < recordBytes {
+		bytes += int(rows[n].length)
+		n++
+	}
+	reserve(b, bytes)
+	for taken < n {
 		r := &rows[taken]
 		raw, err := s.raw(r)
 		if err != nil {
@@ -150,7 +156,7 @@ func (s *spill) record(b *array.RecordBuilder, f *File, p Partition, rows []spil
 			return 0, 0, err
 		}
 		f.describe(&e)
-		taken, bytes = taken+1, bytes+len(raw)
+		taken++
 	}
 	return taken, bytes, nil
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/memory"
@@ -84,12 +85,16 @@ func writeParquet(w io.Writer, entries []store.Entry) (err error) {
 	}
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer b.Release()
-	for i := range entries {
-		if err := appendRow(b, &entries[i]); err != nil {
-			return err
+	for batch := range slices.Chunk(entries, recordRows) {
+		bytes := 0
+		for i := range batch {
+			bytes += len(batch[i].Raw)
 		}
-		if (i+1)%recordRows != 0 && i+1 < len(entries) {
-			continue
+		reserve(b, bytes)
+		for i := range batch {
+			if err := appendRow(b, &batch[i]); err != nil {
+				return err
+			}
 		}
 		rec := b.NewRecord()
 		// Unbuffered writes of this Arrow do not end the row group they are in.

@@ -31,6 +31,7 @@ type spill struct {
 	roots map[Partition]*node // what occurs in them
 	end   int64
 	nest  nester
+	read  []byte // what raw returned
 	// leaves says which rows are not taken: of these there are stubs. nil: all are.
 	leaves func(store.Cursor) bool
 	stubs  []Stub
@@ -106,17 +107,19 @@ func (s *spill) take(ctx context.Context, dir string, f *File, w io.Writer) erro
 		if s.leaves != nil {
 			left = s.leave(c[len(spillColumns):], known)
 		}
+		events := raws.ValueBytes()
 		for i := range tenants.Len() {
 			if left[i] {
 				continue
 			}
-			raw := raws.Value(i)
+			at := raws.ValueOffset(i) - raws.ValueOffset(0)
+			raw := events[at : at+len(raws.Value(i))]
 			p := Partition{classes.Value(i), tenants.Value(i), Day(times.Value(i))}
 			if s.rows[p] == nil {
 				p.Tenant = string([]byte(p.Tenant)) // the array's memory is reused
 				s.roots[p] = newRoot(p.ClassUID)
 			}
-			if err := s.nest.see(s.roots[p], []byte(raw)); err != nil {
+			if err := s.nest.see(s.roots[p], raw); err != nil {
 				return fmt.Errorf("%s: %w: row %d: %w", f.Path, ErrCorrupt, rows+int64(i), err)
 			}
 			s.rows[p] = append(s.rows[p], spilled{
@@ -124,7 +127,7 @@ func (s *spill) take(ctx context.Context, dir string, f *File, w io.Writer) erro
 				offset: s.end, length: int32(len(raw)), pos: uint32(positions.Value(i)),
 			})
 			s.end += int64(len(raw))
-			if _, err := io.WriteString(w, raw); err != nil {
+			if _, err := w.Write(raw); err != nil {
 				return fmt.Errorf("spill rows: %w", err)
 			}
 		}
@@ -172,9 +175,12 @@ func checkDigest(dir string, f *File) error {
 	return nil
 }
 
-// raw returns the bytes of a row.
+// raw returns the bytes of a row, which are gone with the next call.
 func (s *spill) raw(r *spilled) ([]byte, error) {
-	b := make([]byte, r.length)
+	if cap(s.read) < int(r.length) {
+		s.read = make([]byte, r.length, max(int(r.length), 2*cap(s.read)))
+	}
+	b := s.read[:r.length]
 	if _, err := s.file.ReadAt(b, r.offset); err != nil {
 		return nil, fmt.Errorf("read spilled rows: %w", err)
 	}
