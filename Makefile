@@ -25,6 +25,9 @@ LDFLAGS := -X github.com/docket-audit/docket/cmd/internal/version.revision=$(VER
 # Packages that declare a thing at the left margin of a file of theirs.
 packages_with = $(shell grep -rlE --include='*_test.go' --exclude-dir=.tmp --exclude-dir=tools --exclude-dir=replaytest '$(1)' . | xargs -r -n1 dirname | sort -u)
 
+# The names of the tests in files that declare such a thing, as a pattern for -run.
+tests_with = ^($(shell grep -rlE --include='*_test.go' --exclude-dir=.tmp '$(1)' . | xargs -r grep -hoE '^func Test[A-Za-z0-9_]+' | cut -c6- | sort -u | paste -sd '|'))$$
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,7 +72,7 @@ race: ## every package under the race detector
 # copy. -p 1: they mind their neighbours.
 .PHONY: e2e
 e2e: ## crashes, outages, the demo and its journals, the image's build
-	go test -tags e2e -count=1 -p 1 -timeout 20m $(GOTESTFLAGS) $(call packages_with,^//go:build e2e)
+	go test -tags e2e -count=1 -p 1 -timeout 20m $(GOTESTFLAGS) -run '$(call tests_with,^//go:build e2e)' $(call packages_with,^//go:build e2e)
 
 .PHONY: torture
 torture: ## power cuts and damage at every byte, faults, kills (FOR=1h, at least 500), the whole system for as long, the fuzz tests of ocsf; a report under docs/torture
