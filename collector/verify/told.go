@@ -41,7 +41,13 @@ func (v *verifier) believes() bool {
 // others say then what is missing.
 func (v *verifier) checkTold(ctx context.Context, segments []named) *rows {
 	all := newRows(v)
-	v.eachSegment(ctx, segments, v.readTold, func(s *segment) { all.addTold(s) })
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	v.eachSegment(reading, segments, v.readTold, func(s *segment) {
+		if all.addTold(s); all.lost {
+			stop()
+		}
+	})
 	if ctx.Err() != nil {
 		return all
 	}
