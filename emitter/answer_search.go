@@ -112,13 +112,13 @@ func (s *search) readFile(ctx context.Context, f *stretch) error {
 		if err := ctx.Err(); err != nil {
 			return errEnough
 		}
-		limit, path := s.a.reader.limit(f.number)
+		limit, path, _ := s.a.reader.limit(f.number)
 		if limit == 0 {
 			s.gone[f.number] = true
 			return nil
 		}
 		c, err := s.a.reader.readFile(path, at, min(limit, end), batchMessages, batchBytes)
-		if errors.Is(err, os.ErrNotExist) {
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, errNoFile) {
 			s.gone[f.number] = true
 			return nil
 		}

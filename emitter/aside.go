@@ -84,7 +84,7 @@ func (a *aside) files() (names []string, err error) {
 // is told in each start: its event is nowhere else.
 func (e *Emitter) readAside(name string) (record, bool) {
 	d := damage{file: filepath.Join(asideDir, name), reason: "event set aside is unreadable"}
-	b, err := os.ReadFile(filepath.Join(e.aside.dir, name))
+	b, err := readFile(filepath.Join(e.aside.dir, name))
 	if err != nil {
 		d.reason += ": " + err.Error()
 	} else {

@@ -4,7 +4,9 @@ package emitter
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 )
@@ -142,8 +144,12 @@ func (s *sequencer) append(b *bundle) {
 func (s *sequencer) again(b *bundle, err error) {
 	wait := backoff{first: 20 * time.Millisecond, most: 2 * time.Second}
 	for err != nil {
-		s.e.trouble(troubleWAL, err)
-		s.e.queue.blame(reasonWALError)
+		s.e.trouble(troubleWAL, withoutPath(err))
+		reason := reasonWALError
+		if diskFull(err) {
+			reason = reasonDiskFull
+		}
+		s.e.queue.blame(reason)
 		if !s.spend(err) {
 			select {
 			case <-time.After(wait.next()):
@@ -158,6 +164,16 @@ func (s *sequencer) again(b *bundle, err error) {
 			s.wrote(b, end)
 		}
 	}
+}
+
+// withoutPath leaves out of an error the file's name, which is another one at each
+// try: what goes on is told once.
+func withoutPath(err error) error {
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return fmt.Errorf("write WAL: %s: %w", path.Op, path.Err)
+	}
+	return err
 }
 
 // wrote is told that b is on stable storage, up to end.

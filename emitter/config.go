@@ -83,7 +83,9 @@ type Config struct {
 	MaxEventBytes int
 	// WALFileBytes is the length at which a new WAL file is begun. 0 means 16 MiB.
 	WALFileBytes int64
-	// WALMaxBytes bounds all WAL files together. 0 means 1 GiB.
+	// WALMaxBytes bounds all WAL files together. Beyond it go only what states that
+	// files are given up, and what [Emitter.Close] finds taken, with the end of each
+	// epoch. 0 means 1 GiB.
 	WALMaxBytes int64
 	// ReserveBytes is room on the disk of the WAL that is kept free of others by a
 	// file, and given up when the disk is full, so that what was taken before can

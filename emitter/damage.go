@@ -75,7 +75,7 @@ func keepDamaged(fs FS, dir string, d damage) (copied string, err error) {
 	if err := makeDir(fs, filepath.Dir(path)); err != nil {
 		return "", err
 	}
-	b, err := os.ReadFile(filepath.Join(dir, d.file))
+	b, err := readFile(filepath.Join(dir, d.file))
 	if err != nil {
 		return "", err
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"sync"
 	"sync/atomic"
 
@@ -53,6 +54,7 @@ type Emitter struct {
 	mu      sync.Mutex
 	running chan struct{} // closed when Run or Close stops publishing; guarded by mu
 	closed  bool          // guarded by mu
+	end     error         // what Close returned; for who waits for done
 
 	unmeasure func() error
 }
@@ -163,8 +165,8 @@ func (e *Emitter) open() error {
 // ctx is not waited for and its end takes nothing back; it is there for what
 // wraps an emitter.
 func (e *Emitter) Emit(_ context.Context, ev ocsf.Event) Receipt {
-	if ev == nil {
-		return Receipt{err: fmt.Errorf("emit event: %w: nil", ErrUnfit)}
+	if v := reflect.ValueOf(ev); ev == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+		return e.queue.refuseNone()
 	}
 	return e.queue.offer(ev)
 }
@@ -216,17 +218,23 @@ func (e *Emitter) Run(ctx context.Context) error {
 //
 // When ctx ends first, Close returns its error. What is in the WAL then is
 // published by the next start; only if the WAL itself could not be written, the
-// receipts concerned say so. A second call waits for the first one.
+// receipts concerned say so. A write or sync that hangs in the kernel is waited
+// for. A second call waits for the first one, and returns what that does.
 func (e *Emitter) Close(ctx context.Context) error {
 	e.mu.Lock()
 	if e.closed {
 		e.mu.Unlock()
 		<-e.done
-		return nil
+		return e.end
 	}
 	e.closed = true
 	e.mu.Unlock()
 	defer close(e.done)
+	e.end = e.close(ctx)
+	return e.end
+}
+
+func (e *Emitter) close(ctx context.Context) error {
 	close(e.stopping)
 	e.queue.close()
 
@@ -283,7 +291,8 @@ func (e *Emitter) drain(ctx context.Context) error {
 		return fmt.Errorf("close emitter: %d events wait for a server that takes them: %s", events, e.State().Troubles[troubleAside])
 	}
 	if err != nil {
-		return fmt.Errorf("close emitter: %d bytes wait in the WAL and are published by the next start: %w", e.wal.distance(e.streamed.position()), err)
+		return fmt.Errorf("close emitter: %d bytes wait in the WAL and are published by the next start: %w%s",
+			e.wal.distance(e.streamed.position()), err, e.standing(troubleConnection, troubleStream, troublePublish))
 	}
 	return nil
 }

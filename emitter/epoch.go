@@ -5,6 +5,7 @@ package emitter
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 
 	"github.com/docket-audit/docket/internal/profile"
@@ -39,6 +40,18 @@ func (p *epoch) seal(e ocsf.Event, cfg *Config) (record, error) {
 type bounds struct {
 	canaries []Canary
 	most     int // bytes
+}
+
+// sealSafely is sealWithin for events of anybody, whose payloads may have methods
+// that panic: then the event is none, and the epoch stands where it stood.
+func (p *epoch) sealSafely(b bounds, room []byte, e ocsf.Event, cfg *Config) (r record, err error) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			cfg.Logger.Error("encoding an event panicked", "panic", panicked, "stack", string(debug.Stack()))
+			r, err = record{}, fmt.Errorf("emit event: %w: encoding it panicked: %v", ErrUnfit, panicked)
+		}
+	}()
+	return p.sealWithin(b, room, e, cfg)
 }
 
 // sealWithin is seal for an event that must keep within b. Its bytes are in room,

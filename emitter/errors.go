@@ -5,6 +5,7 @@ package emitter
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // Why an event was not taken. A receipt's error wraps one of them.
@@ -54,5 +55,8 @@ func (e *DirError) Unwrap() error { return e.Err }
 
 // Hint tells what to do about it.
 func (e *DirError) Hint() string {
+	if errors.Is(e.Err, errNoFile) || errors.Is(e.Err, syscall.ENOTDIR) {
+		return "something else has the name of a file of the WAL: move it away"
+	}
 	return "the WAL needs a directory that this process may write to, on a disk with room"
 }

@@ -51,8 +51,11 @@ func newPool(limit int64) pool {
 	return pool{limit: limit, accounts: map[accountKey]*account{}, sweepAt: sweepFloor}
 }
 
-// admit charges an event of weight w to the account of key, or says why not.
+// admit charges an event of weight w to the account of key, or says why not. An
+// event that no pool of this size would ever take is charged as the largest that
+// it does: its caller holds it in memory already, and it is one.
 func (p *pool) admit(key accountKey, w int64) (charge, refusalReason) {
+	w = min(w, p.limit/2)
 	a := p.accounts[key]
 	holds := w
 	if a != nil {

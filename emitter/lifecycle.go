@@ -8,6 +8,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/ocsf"
@@ -105,12 +107,24 @@ func (s *sequencer) damageEvent(n notice) ocsf.Event {
 	return e
 }
 
-// custodyEvent tells that events from first to last of an epoch are from now on
-// in the custody of the stream alone.
-func (s *sequencer) custodyEvent(tenant, epoch string, last int64) ocsf.Event {
-	e := s.lifecycle(tenant, ocsf.ApplicationLifecycleOther, "Custody",
-		fmt.Sprintf("WAL nearly full: events up to sequence %d of epoch %s are in the custody of the stream alone", last, epoch),
-		map[string]any{"lifecycle": "custody", "custody": "stream", "epoch": epoch, "last_sequence": last})
+// custodyEvent tells that the events of epochs, each up to a sequence, are from now
+// on in the custody of the stream alone.
+func (s *sequencer) custodyEvent(tenant string, last map[string]int64) ocsf.Event {
+	docket := map[string]any{"lifecycle": "custody", "custody": "stream"}
+	message := fmt.Sprintf("WAL nearly full: events of %d epochs are in the custody of the stream alone", len(last))
+	list := make([]any, 0, len(last))
+	for _, epoch := range slices.Sorted(maps.Keys(last)) {
+		if len(last) == 1 {
+			docket["epoch"], docket["last_sequence"] = epoch, last[epoch]
+			message = fmt.Sprintf("WAL nearly full: events up to sequence %d of epoch %s are in the custody of the stream alone", last[epoch], epoch)
+			break
+		}
+		list = append(list, map[string]any{"epoch": epoch, "last_sequence": last[epoch]})
+	}
+	if len(list) > 0 {
+		docket["epochs"] = list
+	}
+	e := s.lifecycle(tenant, ocsf.ApplicationLifecycleOther, "Custody", message, docket)
 	e.SeverityID = ocsf.SeverityMedium
 	return e
 }

@@ -18,7 +18,7 @@ const lockFile = "lock"
 
 // lock takes the directory, or fails with a [*LockedError].
 func lock(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := openFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		return nil, &DirError{Dir: dir, Err: err}
 	}

@@ -122,6 +122,7 @@ func (p *publisher) lostSoon() <-chan struct{} {
 func (p *publisher) ready(ctx context.Context) error {
 	for !p.nc.IsConnected() {
 		changed := p.status.changed()
+		p.e.trouble(troubleConnection, &unconnectedError{closed: p.nc.IsClosed(), last: p.nc.LastError()})
 		select {
 		case <-changed:
 		case <-time.After(time.Second): // a change may have come before anybody listened
@@ -129,6 +130,7 @@ func (p *publisher) ready(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+	p.e.trouble(troubleConnection, nil)
 	if p.out == nil {
 		out, err := newBatcher(p.nc)
 		if err != nil {
@@ -151,6 +153,31 @@ func (p *publisher) ready(ctx context.Context) error {
 	}
 	p.checked = true
 	return ctx.Err()
+}
+
+// An unconnectedError says that there is no connection to NATS.
+type unconnectedError struct {
+	closed bool  // for good
+	last   error // what the client met last, if anything
+}
+
+func (e *unconnectedError) Error() string {
+	what := "not connected to NATS, which is tried again and again"
+	if e.closed {
+		what = "the connection to NATS is closed for good"
+	}
+	if e.last != nil {
+		what += ": " + e.last.Error()
+	}
+	return what
+}
+
+// Hint tells what to do about it.
+func (e *unconnectedError) Hint() string {
+	if e.closed {
+		return "events stay in the WAL and are sent after a restart; with nats.MaxReconnects(-1) and nats.IgnoreAuthErrorAbort() the client never gives up"
+	}
+	return "events stay in the WAL until then: is the server there, and does it take these credentials?"
 }
 
 // learn takes from a refusal what to do differently.

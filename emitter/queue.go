@@ -4,6 +4,7 @@ package emitter
 
 import (
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
@@ -129,6 +130,7 @@ var (
 	errClosed = fmt.Errorf("emit event: %w", ErrClosed)
 	errFull   = fmt.Errorf("emit event: %w", ErrBackpressure)
 	errDisk   = fmt.Errorf("emit event: %w: the disk is", ErrBackpressure)
+	errNone   = fmt.Errorf("emit event: %w: nil", ErrUnfit)
 	errShare  = fmt.Errorf("emit event: %w: this principal's share of it is used up", ErrBackpressure)
 )
 
@@ -139,6 +141,19 @@ func (q *queue) refuse(tenant, reason string) {
 	}
 	q.refused++
 	q.gaps.add(gapKey{tenant, reason}, q.emitter.cfg.Now().UnixMilli())
+}
+
+// refuseNone counts an offer of nothing.
+func (q *queue) refuseNone() Receipt {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return Receipt{err: errClosed}
+	}
+	q.offered++
+	q.refuse(profile.TenantDocket, reasonUnfit)
+	q.signal()
+	return Receipt{err: errNone}
 }
 
 // refuseTaken counts an event that was taken and turned out to be none.
@@ -216,7 +231,8 @@ func (q *queue) close() {
 }
 
 // weigh estimates what an event takes in memory, from its text, without
-// encoding it.
+// encoding it. Of the events that a recorder lends the places are known where much
+// may be; in others it may be anywhere.
 func weigh(e ocsf.Event) int64 {
 	const fixed = 3 << 10 // an event without payload: its struct is half of it, and what that points to
 	b := e.Common()
@@ -245,5 +261,13 @@ func weigh(e ocsf.Event) int64 {
 	if b.Policy != nil {
 		n += weighValue(b.Policy.Data, 0)
 	}
+	if _, lent := e.(lender); !lent {
+		var s scale
+		n = max(n, s.weigh(reflect.ValueOf(e), 0)-usual)
+	}
 	return n
 }
+
+// usual is what the small objects of an event without payload take, which its
+// fixed weight has in it.
+const usual = 4 << 10

@@ -35,7 +35,7 @@ func (r Receipt) Spooled(ctx context.Context) error {
 	case <-r.group.settled:
 		return r.group.outcome(r.index)
 	case <-ctx.Done():
-		return fmt.Errorf("wait until spooled: %w", ctx.Err())
+		return fmt.Errorf("wait until spooled: %w%s", ctx.Err(), r.group.emitter.standing(troubleWAL, troubleFull))
 	}
 }
 
@@ -50,7 +50,7 @@ func (r Receipt) Streamed(ctx context.Context) error {
 		err = e.aside.changed.wait(ctx, func() bool { return !e.aside.has(at) })
 	}
 	if err != nil {
-		return fmt.Errorf("wait until streamed: %w", err)
+		return fmt.Errorf("wait until streamed: %w%s", err, e.standing(troubleConnection, troubleStream, troublePublish, troubleAside))
 	}
 	return nil
 }
@@ -64,7 +64,7 @@ func (r Receipt) Stored(ctx context.Context) error {
 	at, marks := r.group.places[r.index], &r.group.emitter.marks
 	err := marks.changed.wait(ctx, func() bool { return marks.floor(at.epoch) >= at.sequence })
 	if err != nil {
-		return fmt.Errorf("wait until stored: %w", err)
+		return fmt.Errorf("wait until stored: %w%s", err, r.group.emitter.standing(troubleConnection, troubleWatermarks))
 	}
 	return nil
 }

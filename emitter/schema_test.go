@@ -39,7 +39,7 @@ func TestOwnEventsAreOCSF(t *testing.T) {
 				{"start after a crash", func() ocsf.Event { return s.startEvent("acme", crashed) }},
 				{"event of a caller", func() ocsf.Event { return event("acme", "payload") }},
 				{"head", func() ocsf.Event { return s.headEvent(p) }},
-				{"custody", func() ocsf.Event { return s.custodyEvent("acme", p.state.Epoch, 7) }},
+				{"custody", func() ocsf.Event { return s.custodyEvent("acme", map[string]int64{p.state.Epoch: 7}) }},
 				{"damage", func() ocsf.Event {
 					return s.damageEvent(notice{damage: damage{file: "1.wal", from: 1, to: 2, reason: "checksum"}, err: errors.New("disk full")})
 				}},

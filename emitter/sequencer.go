@@ -177,11 +177,11 @@ func (s *sequencer) complete(e ocsf.Event) {
 func (s *sequencer) seal(p *epoch, e ocsf.Event, flags byte, canaries []Canary) error {
 	within := bounds{canaries, s.e.longest()}
 	room := s.next.room()
-	r, err := p.sealWithin(within, room, e, &s.e.cfg)
+	r, err := p.sealSafely(within, room, e, &s.e.cfg)
 	var long *tooLongError
 	if errors.As(err, &long) && shrink(e, long.why()) {
 		s.e.count.shrunk.Add(1)
-		r, err = p.sealWithin(within, room, e, &s.e.cfg)
+		r, err = p.sealSafely(within, room, e, &s.e.cfg)
 	}
 	if err != nil {
 		return err

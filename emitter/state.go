@@ -15,7 +15,7 @@ type State struct {
 	Dir       string `json:"dir"`
 	Connected bool   `json:"connected"` // to NATS
 	// Troubles are what does not work now, by what it is about: wal, full,
-	// reserve, stream, publish, aside, watermarks, trim, ahead. Each ends in "; hint: ..." where there
+	// reserve, connection, stream, publish, aside, watermarks, trim, ahead. Each ends in "; hint: ..." where there
 	// is one.
 	Troubles map[string]string `json:"troubles,omitempty"`
 
@@ -57,6 +57,7 @@ const (
 	troubleWAL        = "wal"
 	troubleFull       = "full"
 	troubleReserve    = "reserve"
+	troubleConnection = "connection"
 	troubleStream     = "stream"
 	troublePublish    = "publish"
 	troubleAside      = "aside"
@@ -101,6 +102,20 @@ func (e *Emitter) trouble(about string, err error) {
 	}
 	e.troubles.by[about] = now
 	e.cfg.Logger.Warn("does not work", "about", about, "error", now)
+}
+
+// standing returns what does not work, of the things that it may be about, for an
+// error of who waits for them: "", or a text that begins with "; ".
+func (e *Emitter) standing(about ...string) string {
+	e.troubles.mu.Lock()
+	defer e.troubles.mu.Unlock()
+	var text string
+	for _, a := range about {
+		if what := e.troubles.by[a]; what != "" {
+			text += "; " + what
+		}
+	}
+	return text
 }
 
 // State returns how the emitter does now.

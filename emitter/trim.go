@@ -203,7 +203,7 @@ func (s *sequencer) custody() {
 }
 
 // giveUpFiles hands the oldest files that JetStream acknowledged to its custody,
-// until the WAL is below three quarters again: it says so in the epochs that
+// until the WAL is half empty again: it says so in the epochs that
 // run, and once that is durable the files go. It reports whether any went.
 func (s *sequencer) giveUpFiles() bool {
 	e := s.e
@@ -220,11 +220,8 @@ func (s *sequencer) giveUpFiles() bool {
 			last[epoch] = max(last[epoch], n)
 		}
 	}
-	for _, epoch := range slices.Sorted(maps.Keys(last)) {
-		if e.cfg.TrimBy == TrimByStores && e.marks.floor(epoch) < last[epoch] {
-			s.own(s.custodyEvent(s.tenantOf(epoch), epoch, last[epoch]), 0)
-		}
-	}
+	maps.DeleteFunc(last, func(epoch string, n int64) bool { return e.cfg.TrimBy == TrimByStream || e.marks.floor(epoch) >= n })
+	s.stateCustody(last)
 	// What was gathered goes with them and may pass the limit by one bundle: it is
 	// what makes room.
 	s.await()
@@ -241,11 +238,38 @@ func (s *sequencer) giveUpFiles() bool {
 	return true
 }
 
+// stateCustody says up to which sequence the events of epochs are given up: each
+// epoch in an event of its tenant, or many together in events of what belongs to
+// no tenant. What states it must be less than what goes, however many tenants
+// there are.
+func (s *sequencer) stateCustody(last map[string]int64) {
+	epochs := slices.Sorted(maps.Keys(last))
+	if len(epochs) <= custodyAlone {
+		for _, epoch := range epochs {
+			s.own(s.custodyEvent(s.tenantOf(epoch), map[string]int64{epoch: last[epoch]}), 0)
+		}
+		return
+	}
+	for together := range slices.Chunk(epochs, custodyTogether) {
+		some := make(map[string]int64, len(together))
+		for _, epoch := range together {
+			some[epoch] = last[epoch]
+		}
+		s.own(s.custodyEvent(profile.TenantDocket, some), 0)
+	}
+}
+
+const (
+	custodyAlone    = 16   // so many epochs have an event each
+	custodyTogether = 1000 // so many share one, of some 80 KB
+)
+
 // dispensable returns the oldest files that JetStream acknowledged, as many as
-// it takes to get below three quarters.
+// it takes to get from three quarters to a half: the fewer times it is done, the
+// fewer events have to say so.
 func (s *sequencer) dispensable() []*walFile {
 	streamed := s.e.streamed.position()
-	most := s.e.cfg.WALMaxBytes / 4 * 3
+	most := s.e.cfg.WALMaxBytes / 2
 	bytes, _ := s.e.wal.size()
 	return s.e.wal.oldest(func(f *walFile) bool {
 		if bytes <= most || streamed.compare(position{f.number, f.size}) < 0 {

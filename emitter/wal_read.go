@@ -34,17 +34,22 @@ type chunk struct {
 func (r *walReader) read(from position, maxRecords int, maxBytes int64) (chunk, error) {
 	for {
 		from = r.w.settle(from)
-		limit, path := r.limit(from.number)
+		limit, path, _ := r.limit(from.number)
 		if from.offset >= limit {
 			return chunk{next: from}, nil
 		}
 		c, err := r.readFile(path, from, limit, maxRecords, maxBytes)
-		if errors.Is(err, os.ErrNotExist) {
-			// Trimmed since: stored, or given up with its custody stated.
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, errNoFile) {
+			_, _, leaving := r.limit(from.number)
 			if again := r.w.settle(from); again != from {
-				from = again
+				from = again // trimmed since: stored, or given up with its custody stated
 				continue
 			}
+			c, err = chunk{next: position{from.number, limit}}, nil
+			if !leaving { // by us
+				c.damage = []damage{{filepath.Base(path), from.offset, limit, "the file is missing"}}
+			}
+			return c, nil
 		}
 		if err != nil {
 			return chunk{}, fmt.Errorf("read WAL: %w", err)
@@ -56,15 +61,15 @@ func (r *walReader) read(from position, maxRecords int, maxBytes int64) (chunk, 
 	}
 }
 
-func (r *walReader) limit(number uint64) (size int64, path string) {
+func (r *walReader) limit(number uint64) (size int64, path string, leaving bool) {
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()
 	for _, f := range r.w.files {
 		if f.number == number {
-			return f.size, f.path
+			return f.size, f.path, f.leaving
 		}
 	}
-	return 0, ""
+	return 0, "", false
 }
 
 // readFile reads within one file.
@@ -109,7 +114,7 @@ func (r *walReader) readFile(path string, from position, limit int64, maxRecords
 func (r *walReader) bytes(path string, from position, n int64) ([]byte, error) {
 	if r.file == nil || r.open != from.number {
 		r.close()
-		f, err := os.Open(path)
+		f, err := openFile(path, os.O_RDONLY)
 		if err != nil {
 			return nil, err
 		}

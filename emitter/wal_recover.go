@@ -31,12 +31,16 @@ type recovery struct {
 
 // found is one WAL file as it lies there.
 type found struct {
-	number uint64
-	path   string
-	header walHeader
-	start  int64 // of its records
-	broken bool  // the header is unreadable
-	limit  int64 // how much of it counts by the next file's header, -1 when unknown
+	number   uint64
+	path     string
+	header   walHeader
+	start    int64  // of its records
+	broken   string // why the header says nothing; "" when it does
+	misnamed bool   // it is another file than its name says
+	limit    int64  // how much of it counts by the next file's header, -1 when unknown
+	// lacks is the number of the file before it, where that is not there and
+	// older ones are: files go from the oldest on.
+	lacks uint64
 }
 
 // recoverWAL reads what is in dir. It changes nothing.
@@ -55,6 +59,9 @@ func recoverWAL(dir string) (*recovery, error) {
 	rec.epochs = open.list()
 	return rec, nil
 }
+
+// walName returns the name of the file of a number.
+func walName(number uint64) string { return fmt.Sprintf("%012d%s", number, walSuffix) }
 
 // maxNumber bounds the number of a file: a new one each millisecond for 30,000 years.
 const maxNumber = 1_000_000_000_000_000
@@ -75,11 +82,19 @@ func (rec *recovery) list(dir string) ([]*found, error) {
 			continue
 		}
 		number, err := strconv.ParseUint(name, 10, 64)
-		if err != nil || number == 0 || fmt.Sprintf("%012d", number) != name {
+		if err != nil || number == 0 || walName(number) != entry.Name() {
 			continue // not ours
 		}
-		if number > maxNumber { // those after it would not be found again
+		if number > maxNumber && entry.Type().IsRegular() { // those after it would not be found again
 			return nil, fmt.Errorf("%s was not written by an emitter: no WAL comes to that number", entry.Name())
+		}
+		if !entry.Type().IsRegular() {
+			// It holds nothing of ours. No file gets its name.
+			rec.damage = append(rec.damage, damage{file: entry.Name(), reason: errNoFile.Error()})
+			if number <= maxNumber {
+				rec.highest = max(rec.highest, number)
+			}
+			continue
 		}
 		f := &found{number: number, path: path, limit: -1}
 		if err := f.readHeader(); err != nil {
@@ -93,12 +108,17 @@ func (rec *recovery) list(dir string) ([]*found, error) {
 }
 
 func (f *found) readHeader() error {
-	b, err := os.ReadFile(f.path)
+	b, err := readFile(f.path)
 	if err != nil {
 		return err
 	}
-	f.header, f.start, err = decodeHeader(b)
-	f.broken = err != nil
+	switch f.header, f.start, err = decodeHeader(b); {
+	case err != nil:
+		f.broken = "header unreadable"
+	case f.header.Number != f.number:
+		// It was copied or renamed. What it says of the file before is of another.
+		f.broken, f.misnamed = fmt.Sprintf("it is file %d under another name", f.header.Number), true
+	}
 	return nil
 }
 
@@ -114,11 +134,14 @@ func (rec *recovery) sortOut(all []*found) []*found {
 			rec.useless = append(rec.useless, f.path)
 			continue
 		}
-		if known && f.number == prev {
+		switch newer := len(counting) - 1; {
+		case known && f.number == prev && !f.misnamed:
 			f.limit = limit
+		case known && f.number < prev:
+			counting[newer].lacks = prev
 		}
 		counting = append(counting, f)
-		known = !f.broken
+		known = f.broken == ""
 		prev, limit = f.header.Prev, f.header.PrevBytes
 	}
 	slices.Reverse(counting)
@@ -127,17 +150,22 @@ func (rec *recovery) sortOut(all []*found) []*found {
 
 // read takes in the records of f.
 func (rec *recovery) read(f *found, open *openEpochs) error {
-	b, err := os.ReadFile(f.path)
+	b, err := readFile(f.path)
 	if err != nil {
 		return err
 	}
 	name := filepath.Base(f.path)
-	if f.broken {
+	if f.broken != "" {
 		f.start = nextRecord(b, 0)
-		rec.damage = append(rec.damage, damage{name, 0, f.start, "header unreadable"})
-	}
-	for _, state := range f.header.Epochs {
-		open.carry(state)
+		rec.damage = append(rec.damage, damage{name, 0, f.start, f.broken})
+	} else {
+		behind := false // of what the file says there was before it
+		for _, state := range f.header.Epochs {
+			behind = open.carry(state) || behind
+		}
+		if behind && f.lacks > 0 {
+			rec.damage = append(rec.damage, damage{walName(f.lacks), 0, f.header.PrevBytes, "the file is missing"})
+		}
 	}
 	wf := &walFile{number: f.number, path: f.path, start: f.start, last: map[string]int64{}}
 	end, bad := scanFile(b, f.start, f.limit)
@@ -259,17 +287,20 @@ func newOpenEpochs() *openEpochs {
 	return &openEpochs{byID: map[string]*epochState{}, closed: map[string]bool{}}
 }
 
-// carry takes over what a header says.
-func (o *openEpochs) carry(s epochState) {
+// carry takes over what a header says, and reports whether that is more than the
+// files before it have.
+func (o *openEpochs) carry(s epochState) (more bool) {
 	if known := o.byID[s.Epoch]; known != nil {
-		if s.Sequence > known.Sequence {
+		if more = s.Sequence > known.Sequence; more {
 			*known = s
 		}
-		return
+		return more
 	}
-	if !o.closed[s.Epoch] {
-		o.add(s)
+	if o.closed[s.Epoch] {
+		return false
 	}
+	o.add(s)
+	return true
 }
 
 func (o *openEpochs) add(s epochState) *epochState {

@@ -5,7 +5,9 @@ package emitter
 import (
 	"cmp"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -40,6 +42,7 @@ type walFile struct {
 	start   int64 // of its records
 	size    int64 // how much of it is on stable storage and counts
 	records int
+	leaving bool             // it is being removed: nobody needs what is in it
 	last    map[string]int64 // by epoch, the highest sequence in it
 }
 
@@ -154,7 +157,7 @@ func (w *wal) rotate(states []epochState) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(w.dir, fmt.Sprintf("%012d%s", w.number, walSuffix))
+	path := filepath.Join(w.dir, walName(w.number))
 	w.reached("before-rotate")
 	f, err := writeFile(w.fs, path, head)
 	if err != nil {
@@ -239,10 +242,18 @@ func (w *wal) oldest(drop func(*walFile) bool) []*walFile {
 }
 
 // remove deletes the oldest files, as [wal.oldest] returned them. Only a prefix
-// may go: each header is needed to know how much of the file before counts.
+// may go: each header is needed to know how much of the file before counts. The
+// directory is synced after each, so that a power cut takes none but the oldest: an
+// older file beside one that is gone is damage.
 func (w *wal) remove(files []*walFile) error {
 	for _, f := range files {
-		if err := w.fs.Remove(f.path); err != nil {
+		w.mu.Lock()
+		f.leaving = true
+		w.mu.Unlock()
+		if err := w.fs.Remove(f.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove WAL file: %w", err)
+		}
+		if err := w.fs.SyncDir(w.dir); err != nil {
 			return fmt.Errorf("remove WAL file: %w", err)
 		}
 		w.mu.Lock()

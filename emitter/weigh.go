@@ -4,6 +4,7 @@ package emitter
 
 import (
 	"encoding/json"
+	"reflect"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -54,5 +55,71 @@ func weighValue(v any, depth int) int64 {
 		}
 		return n
 	}
+	if r := reflect.ValueOf(v); r.IsValid() && !plain(r.Type()) {
+		var s scale
+		return scalar + s.weigh(r, depth)
+	}
 	return scalar
+}
+
+// A scale weighs whatever an event points to.
+type scale struct{ seen int }
+
+// mostSeen is how many values are looked at. An event with more than so many is
+// heavy enough by then, or has a value that leads back to itself, which its
+// encoding will refuse.
+const mostSeen = 1 << 18
+
+// weigh returns about how many bytes v takes beyond those of v itself.
+func (s *scale) weigh(v reflect.Value, depth int) (n int64) {
+	if s.seen++; s.seen > mostSeen || depth > 64 || plain(v.Type()) {
+		return 0
+	}
+	switch v.Kind() {
+	case reflect.String:
+		return int64(v.Len())
+	case reflect.Pointer, reflect.Interface:
+		if v.IsNil() {
+			return 0
+		}
+		if e := v.Elem(); depth > 2 {
+			return int64(e.Type().Size()) + s.weigh(e, depth+1)
+		}
+		return s.weigh(v.Elem(), depth+1) // the event itself, and what each has
+	case reflect.Slice:
+		n = int64(v.Len()) * int64(v.Type().Elem().Size())
+		if plain(v.Type().Elem()) {
+			return n
+		}
+		for i := range v.Len() {
+			n += s.weigh(v.Index(i), depth+1)
+		}
+	case reflect.Array:
+		for i := range v.Len() {
+			n += s.weigh(v.Index(i), depth+1)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			n += s.weigh(v.Field(i), depth+1)
+		}
+	case reflect.Map:
+		const few = 336 // room for eight entries, which a map has from the first on
+		if v.CanInterface() {
+			if m, ok := v.Interface().(map[string]any); ok {
+				return weighValue(m, depth+1)
+			}
+		}
+		t := v.Type()
+		n = max(few, int64(v.Len())*int64(t.Key().Size()+t.Elem().Size()))
+		for i := v.MapRange(); i.Next(); {
+			n += s.weigh(i.Key(), depth+1) + s.weigh(i.Value(), depth+1)
+		}
+	default: // a channel or a function: no event can be made of it
+	}
+	return n
+}
+
+// plain reports whether values of a type point to nothing.
+func plain(t reflect.Type) bool {
+	return t.Kind() <= reflect.Complex128
 }

@@ -41,6 +41,14 @@ func secretsOf(plan *Plan, op *Operation) secretwalk.Walk {
 	return secretwalk.Walk{Option: protowire.Number(plan.SecretOption), Types: op.Types}
 }
 
+// Descriptor returns the type of the message, nil when there is none.
+func (p *Payload) Descriptor() protoreflect.MessageDescriptor {
+	if p.msg == nil {
+		return nil
+	}
+	return p.msg.ProtoReflect().Descriptor()
+}
+
 // JSON returns the payload's bytes, which the caller MUST NOT change. It fails
 // when the message has no JSON form, such as an Any of an unknown type.
 func (p *Payload) JSON() ([]byte, error) {

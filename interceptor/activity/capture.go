@@ -152,7 +152,7 @@ type input struct {
 func (c *capture) take(w *writer, p *interceptor.Payload, in input) {
 	raw, err := p.JSON()
 	if err == nil {
-		raw, err = w.redact.json(in.name, raw)
+		raw, err = w.redact.json(in.name, spot{walk: w.request().walk, md: p.Descriptor()}, raw)
 	}
 	if err != nil {
 		// The error may quote the payload.
@@ -247,7 +247,7 @@ func (w *writer) namespaces(m map[string]map[string]any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.redact.json(atMetadata, raw)
+	return w.redact.json(atMetadata, spot{}, raw)
 }
 
 // names returns the names in a map as they are written, sorted.

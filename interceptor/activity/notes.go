@@ -114,7 +114,7 @@ func (w *writer) unsaid(pointer string) string {
 	tokens := tokensOf(pointer)
 	for _, r := range w.redact.rules {
 		for _, pattern := range r.pointers {
-			if rest, ok := below(pattern, tokens); ok && len(rest) == 0 {
+			if rest, ok := w.request().below(pattern, tokens); ok && len(rest) == 0 {
 				return pointerOf(pattern)
 			}
 		}

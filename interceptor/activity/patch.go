@@ -41,7 +41,7 @@ func (w *writer) patch(p interceptor.Patch) map[string]any {
 		w.patchText(m, p)
 		return m
 	}
-	if value, err = x.patch(p.Path, value); err != nil || value == nil {
+	if value, err = x.patch(w.request(), p.Path, value); err != nil || value == nil {
 		m["withheld"] = whyRedacted
 		return m
 	}
@@ -55,7 +55,7 @@ func (w *writer) patch(p interceptor.Patch) map[string]any {
 
 func (w *writer) patchText(m map[string]any, p interceptor.Patch) {
 	for _, r := range w.redact.rules {
-		if r.reaches(tokensOf(p.Path)) {
+		if r.reaches(w.request(), tokensOf(p.Path)) {
 			w.redact.add(note{at: atPatches, rule: r.name, do: RedactDrop}, 1)
 			m["withheld"] = whyRedacted
 			return
@@ -118,20 +118,25 @@ func (w *writer) keepsPayloads() bool {
 
 // hidden says whether a JSON Pointer into the request reaches a secret.
 func (w *writer) hidden(pointer string) bool {
-	m := w.fact.Operation.Request
-	if m == nil {
-		return false
-	}
-	walk := secretwalk.Walk{Types: w.fact.Operation.Types}
-	if w.fact.Plan != nil {
-		walk.Option = protowire.Number(w.fact.Plan.SecretOption)
-	}
-	md := m.ProtoReflect().Descriptor()
-	return walk.Reaches(md) && walk.Hides(md, tokensOf(pointer))
+	of := w.request()
+	return of.md != nil && of.walk.Reaches(of.md) && of.walk.Hides(of.md, tokensOf(pointer))
 }
 
-// patch returns the value of a patch as it is written; nil when it is left out.
-func (x *redacting) patch(path string, value []byte) ([]byte, error) {
+// request returns the spot of the operation's request, which patches are for.
+func (w *writer) request() spot {
+	s := spot{walk: secretwalk.Walk{Types: w.fact.Operation.Types}}
+	if w.fact.Plan != nil {
+		s.walk.Option = protowire.Number(w.fact.Plan.SecretOption)
+	}
+	if m := w.fact.Operation.Request; m != nil {
+		s.md = m.ProtoReflect().Descriptor()
+	}
+	return s
+}
+
+// patch returns the value of a patch of what is at a spot as it is written; nil when
+// it is left out.
+func (x *redacting) patch(of spot, path string, value []byte) ([]byte, error) {
 	if len(x.rules) == 0 {
 		return value, nil
 	}
@@ -139,7 +144,7 @@ func (x *redacting) patch(path string, value []byte) ([]byte, error) {
 	if err := json.Unmarshal(value, &v, jsontext.AllowDuplicateNames(true)); err != nil {
 		return nil, err
 	}
-	v, keep := x.tree(atPatches, tokensOf(path), v)
+	v, keep := x.tree(atPatches, of, tokensOf(path), v)
 	if !keep {
 		return nil, nil
 	}
@@ -147,6 +152,6 @@ func (x *redacting) patch(path string, value []byte) ([]byte, error) {
 }
 
 // reaches says whether one of the rule's pointers is at, above or below a place.
-func (r *rule) reaches(place []string) bool {
-	return slices.ContainsFunc(r.pointers, func(pattern []string) bool { _, ok := below(pattern, place); return ok })
+func (r *rule) reaches(of spot, place []string) bool {
+	return slices.ContainsFunc(r.pointers, func(pattern []string) bool { _, ok := of.below(pattern, place); return ok })
 }

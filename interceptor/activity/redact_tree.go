@@ -13,8 +13,8 @@ import (
 	"github.com/docket-audit/docket/ocsf"
 )
 
-// json returns canonical JSON as it is written.
-func (x *redacting) json(at string, raw []byte) ([]byte, error) {
+// json returns canonical JSON as it is written; of is what its schema says of it.
+func (x *redacting) json(at string, of spot, raw []byte) ([]byte, error) {
 	if len(x.rules) == 0 {
 		return raw, nil
 	}
@@ -22,24 +22,24 @@ func (x *redacting) json(at string, raw []byte) ([]byte, error) {
 	if err := json.Unmarshal(raw, &v, jsontext.AllowDuplicateNames(true)); err != nil {
 		return nil, err
 	}
-	out, keep := x.tree(at, nil, v)
+	out, keep := x.tree(at, of, nil, v)
 	if !keep {
 		out = nil
 	}
 	return ocsf.EncodeValue(out)
 }
 
-// tree returns a value at a place of a payload as it is written, and false when
-// it is left out. The rules' pointers come first, so that no regex speaks of
+// tree returns a value at a place below of as it is written, and false when it is
+// left out. The rules' pointers come first, so that no regex speaks of
 // what they leave out.
-func (x *redacting) tree(at string, place []string, v any) (any, bool) {
+func (x *redacting) tree(at string, of spot, place []string, v any) (any, bool) {
 	for _, r := range x.rules {
 		for _, pattern := range r.pointers {
-			rest, ok := below(pattern, place)
+			rest, ok := of.below(pattern, place)
 			if !ok {
 				continue
 			}
-			out, keep := x.point(at, r, pattern, rest, v)
+			out, keep := x.point(at, r, of.at(place), pattern, rest, v)
 			if !keep {
 				return nil, false
 			}
@@ -49,8 +49,8 @@ func (x *redacting) tree(at string, place []string, v any) (any, bool) {
 	return x.patterns(at, pointerOf(place), v), true
 }
 
-// point applies a rule to what a pattern points to in v.
-func (x *redacting) point(at string, r *rule, whole, pattern []string, v any) (any, bool) {
+// point applies a rule to what a pattern points to in v, which is at a spot.
+func (x *redacting) point(at string, r *rule, of spot, whole, pattern []string, v any) (any, bool) {
 	if len(pattern) == 0 {
 		if v == any(failedText) {
 			return v, true
@@ -62,11 +62,13 @@ func (x *redacting) point(at string, r *rule, whole, pattern []string, v any) (a
 	}
 	switch in := v.(type) {
 	case map[string]any:
+		of = of.inside(in)
 		for _, name := range slices.Sorted(maps.Keys(in)) {
-			if !same(pattern[0], name) {
+			within, ok := of.match(pattern[0], name)
+			if !ok {
 				continue
 			}
-			if out, keep := x.point(at, r, whole, pattern[1:], in[name]); keep {
+			if out, keep := x.point(at, r, within, whole, pattern[1:], in[name]); keep {
 				in[name] = out
 			} else {
 				delete(in, name)
@@ -76,7 +78,8 @@ func (x *redacting) point(at string, r *rule, whole, pattern []string, v any) (a
 		for i := range in {
 			if pattern[0] == "*" || pattern[0] == strconv.Itoa(i) {
 				// null in the place of what is left out: the others keep theirs.
-				if out, keep := x.point(at, r, whole, pattern[1:], in[i]); keep {
+				within, _ := of.member(strconv.Itoa(i))
+				if out, keep := x.point(at, r, within, whole, pattern[1:], in[i]); keep {
 					in[i] = out
 				} else {
 					in[i] = nil

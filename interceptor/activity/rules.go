@@ -46,8 +46,9 @@ type Rule struct {
 
 	// Pointers are JSON Pointers (RFC 6901) into the JSON form of payloads and
 	// states, and so of what patches set there. The token * is any one member or
-	// item. Names are compared without underscores and case: those of the schema
-	// and those of JSON are the same.
+	// item. A field has the names that its schema and its JSON give it, an extension
+	// its own and its full one, with or without brackets; names are compared without
+	// underscores and case.
 	Pointers []string
 
 	// Regex (RE2) is looked for in every text and number that an event says of the
@@ -185,7 +186,7 @@ func (r *rule) header(name string) bool {
 func (r *rule) label(name string) bool {
 	return slices.ContainsFunc(r.pointers, func(pattern []string) bool {
 		for _, place := range [][]string{{atLabels, name}, {pattern[0], atLabels, name}} {
-			if rest, ok := below(pattern, place); ok && len(rest) == 0 {
+			if rest, ok := (spot{}).below(pattern, place); ok && len(rest) == 0 {
 				return true
 			}
 		}

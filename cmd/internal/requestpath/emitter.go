@@ -98,6 +98,7 @@ func Connect(cfg *config.Config, name string, log *slog.Logger) (*nats.Conn, err
 		nats.Name(name),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // credentials that are refused now may be taken again
 		nats.ReconnectWait(500 * time.Millisecond),
 		nats.ReconnectBufSize(-1), // what is not sent now is in the WAL, not in a buffer
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("disconnected from NATS", "error", err) }),
