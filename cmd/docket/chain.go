@@ -5,7 +5,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -53,7 +55,10 @@ interceptor is called: what only its manifest can tell is shown as unknown.`,
 			if format == cli.JSON {
 				return cli.PrintJSON(c.OutOrStdout(), e)
 			}
-			_, err = e.WriteTo(c.OutOrStdout())
+			var text strings.Builder
+			if _, err = e.WriteTo(&text); err == nil {
+				_, err = io.WriteString(c.OutOrStdout(), cli.EscapeText(text.String()))
+			}
 			return err
 		},
 	}

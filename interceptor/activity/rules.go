@@ -3,6 +3,7 @@
 package activity
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -41,7 +42,8 @@ type Rule struct {
 	Name string
 
 	// Headers are names of attributes, in any case. A name is also that of the
-	// attribute request.headers.NAME.
+	// attribute request.headers.NAME; user-agent and x-request-id are those of the
+	// attributes that are made of these headers. A principal is no attribute.
 	Headers []string
 
 	// Pointers are JSON Pointers (RFC 6901) into the JSON form of payloads and
@@ -177,8 +179,12 @@ func (r *rule) governs(method string) bool {
 // header says whether the rule is for an attribute.
 func (r *rule) header(name string) bool {
 	name = strings.ToLower(name)
-	return slices.Contains(r.headers, name) || slices.Contains(r.headers, strings.TrimPrefix(name, headerPrefix))
+	return slices.Contains(r.headers, name) || slices.Contains(r.headers, strings.TrimPrefix(name, headerPrefix)) ||
+		slices.Contains(r.headers, cmp.Or(headerOf[name], name))
 }
+
+// headerOf names the headers of the attributes that have names of their own.
+var headerOf = map[string]string{"user_agent": "user-agent", attributeRequestID: "x-request-id"}
 
 // label says whether the rule is for a label. An operation's labels are a copy of
 // what its request holds in the map "labels", or in that of a message in it: what

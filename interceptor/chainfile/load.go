@@ -10,11 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"testing"
 
 	"github.com/docket-audit/docket/interceptor"
+	"github.com/docket-audit/docket/internal/strictoml"
 )
 
 // An Option changes how a file is read.
@@ -116,7 +116,7 @@ func (f *File) Close() error {
 // manifest, within the interceptor's own timeout, three times; making a connection
 // may take 5 s. An interceptor that does not answer is an error. The connections last until [File.Close].
 func Load(ctx context.Context, path string, opts ...Option) (*File, error) {
-	data, err := os.ReadFile(path)
+	data, err := strictoml.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read chain file: %w", err)
 	}

@@ -4,7 +4,7 @@ package config
 
 import (
 	"encoding"
-	"os"
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -24,8 +24,11 @@ var governing = []string{"gateway", "interceptors", "openshell"}
 // readFile reads the file strictly and returns its values as nested maps, and
 // whether it says what is governed.
 func readFile(file string) (values map[string]any, governs bool, err error) {
-	b, err := os.ReadFile(file)
-	if err != nil {
+	b, err := strictoml.ReadFile(file)
+	switch {
+	case errors.Is(err, strictoml.ErrNoFile):
+		return nil, false, &Error{File: file, Err: err, Advice: "write what it gives to a file, and name that"}
+	case err != nil:
 		return nil, false, &Error{File: file, Err: err, Advice: "write one with `docket init`"}
 	}
 	doc, err := strictoml.Parse(file, b)

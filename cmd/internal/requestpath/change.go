@@ -26,8 +26,8 @@ type Change struct {
 	Changed  []ChangedBindings `json:"changed"`
 	Settings []string          `json:"settings"` // keys of the plan beside its bindings
 
-	// Restart names the keys of the file that changed and take effect after a
-	// restart only: "table.key", or "redact".
+	// Restart names the keys of the file, as "table.key", that changed and take
+	// effect after a restart only.
 	Restart  []string `json:"restart"`
 	Warnings []string `json:"warnings"` // what the file says that its operator should know
 }
@@ -125,6 +125,18 @@ func (p *Path) untaken(now *config.Config, f *chainfile.File) []string {
 	keys := slices.DeleteFunc(p.cfg.Changed(now), func(key string) bool {
 		return slices.Contains(planned, key) || strings.HasPrefix(key, "audit.methods.")
 	})
+	// A gateway that begins to make tokens, or ends, does so at once: what it
+	// makes them of is settled by the first.
+	if made := p.signer.made(); made != nil && f.Tokens != nil && *made != *f.Tokens {
+		keys = append(keys, "tokens")
+	}
+	slices.Sort(keys)
+	return append([]string{}, keys...)
+}
+
+// recordKeys names the keys in which a file differs from the one of the start that
+// say what is left out of the record.
+func (p *Path) recordKeys(f *chainfile.File) (keys []string) {
 	began := p.began
 	for key, changed := range map[string]bool{
 		"redact":           !reflect.DeepEqual(began.Redactions, f.Redactions),
@@ -135,11 +147,6 @@ func (p *Path) untaken(now *config.Config, f *chainfile.File) []string {
 			keys = append(keys, key)
 		}
 	}
-	// A gateway that begins to make tokens, or ends, does so at once: what it
-	// makes them of is settled by the first.
-	if made := p.signer.made(); made != nil && f.Tokens != nil && *made != *f.Tokens {
-		keys = append(keys, "tokens")
-	}
 	slices.Sort(keys)
-	return append([]string{}, keys...)
+	return keys
 }

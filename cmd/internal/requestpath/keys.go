@@ -3,6 +3,7 @@
 package requestpath
 
 import (
+	"cmp"
 	"sync"
 
 	"github.com/docket-audit/docket/cmd/internal/datadir"
@@ -16,6 +17,28 @@ type signer struct {
 	mu sync.Mutex
 	s  *remote.Signer   // guarded by mu; nil until an interceptor gets a token
 	of chainfile.Tokens // guarded by mu; what s was made of
+
+	// A file that is being loaded has its interceptors asked with tokens of its own,
+	// where there are none yet. They are the gateway's once the file is in force.
+	next   *remote.Signer   // guarded by mu
+	nextOf chainfile.Tokens // guarded by mu
+}
+
+// settle says whether the file that was being loaded is in force.
+func (g *signer) settle(inForce bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if inForce && g.next != nil {
+		g.s, g.of = g.next, g.nextOf
+	}
+	g.next = nil
+}
+
+// now returns the signer in force, or else the one that is being tried.
+func (g *signer) now() *remote.Signer {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return cmp.Or(g.s, g.next)
 }
 
 // made returns what the tokens are made of; nil when none is.
@@ -32,8 +55,8 @@ func (g *signer) made() *chainfile.Tokens {
 func (g *signer) open(dir *datadir.Dir, t *chainfile.Tokens) (*remote.Signer, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.s != nil {
-		return g.s, nil
+	if s := cmp.Or(g.s, g.next); s != nil {
+		return s, nil
 	}
 	path := t.Key
 	if path == "" {
@@ -50,19 +73,18 @@ func (g *signer) open(dir *datadir.Dir, t *chainfile.Tokens) (*remote.Signer, er
 	if err := dir.Replace(s.JWKS(), "keys", "tokens.jwks.json"); err != nil {
 		return nil, err
 	}
-	g.s, g.of = s, *t
+	g.next, g.nextOf = s, *t
 	return s, nil
 }
 
 // Tokens says who the tokens of the gateway say has made them, and the key set
 // by which interceptors check them; "" and nil when none of them gets any.
 func (p *Path) Tokens() (issuer string, jwks []byte) {
-	p.signer.mu.Lock()
-	defer p.signer.mu.Unlock()
-	if p.signer.s == nil {
+	s := p.signer.now()
+	if s == nil {
 		return "", nil
 	}
-	return p.signer.s.Issuer(), p.signer.s.JWKS()
+	return s.Issuer(), s.JWKS()
 }
 
 // withheld is what the record leaves out, by the file.

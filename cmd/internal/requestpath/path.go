@@ -92,6 +92,7 @@ func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, em *emitter
 	if err != nil {
 		return nil, err
 	}
+	p.signer.settle(true)
 	p.file.Store(l)
 	p.began = l.File
 	g := l.Gateway

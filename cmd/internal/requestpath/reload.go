@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +15,17 @@ import (
 
 // statingLimit bounds how long a reload waits until its plan is stated.
 const statingLimit = 10 * time.Second
+
+// A recordError refuses a file by which other things would be left out of the
+// record than by the one in force.
+type recordError struct{ keys []string }
+
+func (e *recordError) Error() string {
+	return fmt.Sprintf("the file changes what is left out of the record (%s), which takes effect at a start", strings.Join(e.keys, ", "))
+}
+
+// Hint tells what to do about it.
+func (e *recordError) Hint() string { return "restart docket to take the whole file" }
 
 // errClosing refuses a reload of what stops.
 var errClosing = errors.New("docket is stopping")
@@ -29,7 +41,8 @@ func (e statedError) Unwrap() error { return e.error }
 // what is in force stays, and an event says why.
 //
 // What reloads is the plan; what else changed in the file is named in the
-// [Change] and in the log, and waits for the next start.
+// [Change] and in the log, and waits for the next start. Where what is left out of
+// the record changed, nothing reloads.
 func (p *Path) Reload(ctx context.Context) (*Change, error) {
 	p.reloading.Lock()
 	defer p.reloading.Unlock()
@@ -82,9 +95,11 @@ func (p *Path) reload(ctx context.Context) (*Change, error) {
 	}
 	l, err := p.load(ctx)
 	if err != nil {
+		p.signer.settle(false)
 		return nil, err
 	}
 	change, err := p.swap(ctx, l)
+	p.signer.settle(err == nil)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -107,6 +122,10 @@ func (p *Path) swap(ctx context.Context, l *loaded) (*Change, error) {
 	next, err := interceptor.New(l.File.Plan, interceptor.Discard)
 	if err != nil {
 		return nil, err
+	}
+	// A file that has more captured and more left out must not be taken by half.
+	if keys := p.recordKeys(l.File); len(keys) > 0 {
+		return nil, &recordError{keys}
 	}
 	plan, old := next.Plan(), p.chain.Plan()
 	if err := p.check(ctx, plan); err != nil {

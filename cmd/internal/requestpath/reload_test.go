@@ -74,7 +74,11 @@ func TestReloadRefused(t *testing.T) {
 		"another's table":    {text + "[nats]\nreplicas = \"three\"\n", "replicas"},
 		"nobody there":       {strings.Replace(text, socket, socket+".gone", 1), "does not answer"},
 		"unmatched override": {text + "[[interceptors.bindings]]\nid = \"nobody's\"\ndisabled = true\n", "nobody's"},
-		"plan":               {strings.Replace(text, "fail_closed", "fail_maybe", 1), "fail_maybe"},
+		"what is left out": {
+			text + "[capture]\nmode = \"full\"\nmax = 9\n[[redact]]\nname = \"r\"\nregex = \"x+\"\ndo = \"mask\"\n",
+			"left out of the record (capture.max, redact), which takes effect at a start",
+		},
+		"plan": {strings.Replace(text, "fail_closed", "fail_maybe", 1), "fail_maybe"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			write(tc.text)
@@ -109,10 +113,10 @@ func TestReloadNamesWhatItLeaves(t *testing.T) {
 	changed := strings.Replace(text, `gateway_id = "g"`, `gateway_id = "h"`, 1)
 	changed = strings.Replace(changed, `upstream = "http://127.0.0.1:1"`, "upstream = \"http://127.0.0.1:2\"\nmax_request_bytes = 7\nattributes = [\"x-a\"]", 1)
 	changed += "[audit]\nmode = \"durable\"\nmethods = { \"a.b.C/D\" = \"best_effort\" }\n[tenant]\nfixed = \"acme\"\n[principal]\nmetadata_key = \"x-user\"\n[nats]\nurl = \"nats://127.0.0.1:1\"\n" +
-		"[capture]\nmode = \"digest\"\nmax = 9\n[[redact]]\nname = \"r\"\nregex = \"x+\"\ndo = \"mask\"\n"
+		"[capture]\nmode = \"digest\"\n"
 	want := []string{
-		"capture.max", "gateway.attributes", "gateway.max_request_bytes", "gateway.upstream", "nats.url", "principal.metadata_key",
-		"redact", "tenant.fixed", "tokens",
+		"gateway.attributes", "gateway.max_request_bytes", "gateway.upstream", "nats.url", "principal.metadata_key",
+		"tenant.fixed", "tokens",
 	}
 	for range 2 {
 		write(changed)
@@ -230,5 +234,35 @@ func TestUngovernedCountsAreNotLost(t *testing.T) {
 	p.state(t.Context())
 	if !strings.Contains(j.last(), `"ungoverned":{"s.S/M":1}`) || !strings.Contains(j.last(), `"ungoverned_total":{"s.S/M":6}`) {
 		t.Errorf("stated %s", j.last())
+	}
+}
+
+// A file that is refused leaves nothing of itself in what the tokens of the gateway
+// say; the first one in force with tokens does.
+func TestRefusedTokens(t *testing.T) {
+	socket, _ := served(t, judge{[]string{"b"}})
+	text := chain(socket)
+	j := &journal{}
+	without := strings.Replace(strings.Replace(text, "[tokens]\n", "", 1), "gateway_id = \"g\"\n", "", 1)
+	without = strings.Replace(without, "audience = \"a\"\n", "", 1)
+	p, _, write := open(t, j, without)
+	if issuer, _ := p.Tokens(); issuer != "" {
+		t.Fatalf("tokens of %s at the start, by\n%s", issuer, without)
+	}
+	typo := strings.Replace(text, `gateway_id = "g"`, `gateway_id = "typo"`, 1)
+	write(strings.Replace(typo, socket, socket+".gone", 1))
+	if _, err := p.Reload(t.Context()); err == nil {
+		t.Fatal("was taken")
+	}
+	if issuer, _ := p.Tokens(); issuer != "" {
+		t.Errorf("after a refused file the tokens are those of %s", issuer)
+	}
+	write(text)
+	change, err := p.Reload(t.Context())
+	if err != nil || len(change.Restart) > 0 {
+		t.Fatalf("%+v, %v", change, err)
+	}
+	if issuer, _ := p.Tokens(); !strings.HasSuffix(issuer, ":g") {
+		t.Errorf("the tokens are those of %q", issuer)
 	}
 }
