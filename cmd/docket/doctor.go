@@ -306,6 +306,9 @@ func (d *diagnosis) conserve(epochs []collector.EpochStatus) {
 			d.say(stateProblem, "epoch", "`docket verify` names them", "%s of %s: %d events claim a place that another has", e.Epoch, e.Emitter, e.Conflicts)
 		}
 	}
+	if t.Quarantined > 0 {
+		d.say(stateWarning, "quarantine", "`docket quarantine ls` lists them with the reason", "%d sequences are claimed by messages that are no events of their epochs, and by nothing else", t.Quarantined)
+	}
 	state := stateOK
 	if t.Missing > 0 || t.Sequenced != t.Stored+t.Quarantined+t.Missing+t.InFlight {
 		state = stateProblem

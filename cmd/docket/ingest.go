@@ -119,11 +119,13 @@ type ingesting struct {
 // An ingestSummary is what -o json prints.
 type ingestSummary struct {
 	Events        int `json:"events"`        // that were found
-	Stored        int `json:"stored"`        // by this run
+	Stored        int `json:"stored"`        // by this run; unless it is settled, some may be on their way
 	Duplicates    int `json:"duplicates"`    // that are stored already
 	Nonconformant int `json:"nonconformant"` // of them; they are stored all the same
 	Wrapped       int `json:"wrapped"`       // of these, in an application error
 	Skipped       int `json:"skipped"`       // parts of the input that are no events
+	// Settled says that the run came to its end, and the store has what it sent.
+	Settled bool `json:"settled"`
 }
 
 func (i *ingesting) run(ctx context.Context) (err error) {
@@ -173,7 +175,11 @@ func (i *ingesting) run(ctx context.Context) (err error) {
 	if err := i.take.Flush(ctx); err != nil {
 		return err
 	}
-	return i.take.Settle(ctx)
+	if err := i.take.Settle(ctx); err != nil {
+		return err
+	}
+	i.summary.Settled = true
+	return nil
 }
 
 func (i *ingesting) connect() (*nats.Conn, error) {

@@ -108,8 +108,12 @@ func (i *ingesting) report(w io.Writer) error {
 	if i.o.format == cli.JSON {
 		return cli.PrintJSON(w, s)
 	}
-	_, err := fmt.Fprintf(w, "%d events: %d stored, %d stored before; %d do not conform, %d of them wrapped; %d parts skipped\n",
-		s.Events, s.Stored, s.Duplicates, s.Nonconformant, s.Wrapped, s.Skipped)
+	stored := "stored"
+	if !s.Settled {
+		stored = "sent, of which some may be on their way to the store"
+	}
+	_, err := fmt.Fprintf(w, "%d events: %d %s, %d stored before; %d do not conform, %d of them wrapped; %d parts skipped\n",
+		s.Events, s.Stored, stored, s.Duplicates, s.Nonconformant, s.Wrapped, s.Skipped)
 	return err
 }
 

@@ -30,7 +30,9 @@ call of a binding with what it answered. Times are milliseconds since 1970:
 make_timestamp(time * 1000) makes them readable. There is no default limit of
 rows. SQL of "-" is read from standard input.
 
-Each class of OCSF has a view of its name, such as detection_finding. --tenant and
+Each class of OCSF has a view of its name, such as detection_finding, with the same
+columns; any attribute is in _raw: (_raw->>'$.actor.user.name') = 'alice', with
+parentheses, as ->> binds loosely. --tenant and
 --filter say of which events there is anything to be seen, in all views: --filter
 in CEL, as of tail, as far as SQL has words for it (docs/filters.md).
 

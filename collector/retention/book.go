@@ -189,6 +189,8 @@ func (b *Book) Add(h Hold, now time.Time) (Hold, error) {
 		return h, errors.New("add hold: the time range is empty")
 	case h.Reason == "":
 		return h, errors.New("add hold: give a reason")
+	case h.Subject.named(h.Reason, h.By):
+		return h, fmt.Errorf("add hold: %w", ErrNamed)
 	}
 	h.ID, h.Placed = uuid.Must(uuid.NewV7()).String(), now.UnixMilli()
 	b.mu.Lock()
@@ -209,6 +211,8 @@ func (b *Book) Remove(id, reason, by string, now time.Time) (Hold, error) {
 		return Hold{}, &Error{b.path, fmt.Errorf("%w: %.80q", ErrNoHold, id), "docket hold ls names them"}
 	case reason == "":
 		return Hold{}, errors.New("remove hold: give a reason")
+	case b.page.Holds[i].Subject.named(reason, by):
+		return Hold{}, fmt.Errorf("remove hold: %w", ErrNamed)
 	}
 	h := b.page.Holds[i]
 	next := b.page

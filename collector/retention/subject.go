@@ -154,6 +154,11 @@ type Erasure struct {
 // ErrNamed says that a reference names whom it must not.
 var ErrNamed = errors.New("the reason names the subject, and would stay")
 
+// named reports whether a text that stays names the subject.
+func (s Subject) named(texts ...string) bool {
+	return !s.IsZero() && strings.Contains(strings.ToLower(strings.Join(texts, " ")), strings.ToLower(s.name))
+}
+
 // Validate says what is wrong with e.
 func (e *Erasure) Validate() error {
 	switch {
@@ -161,7 +166,7 @@ func (e *Erasure) Validate() error {
 		return errors.New("erase: say whose events: a subject or a tenant")
 	case e.Until != 0 && e.Until <= e.Since:
 		return errors.New("erase: the time range is empty")
-	case !e.Subject.IsZero() && strings.Contains(strings.ToLower(e.Reference+" "+e.By), strings.ToLower(e.Subject.name)):
+	case e.Subject.named(e.Reference, e.By):
 		return fmt.Errorf("erase: %w", ErrNamed)
 	}
 	return nil

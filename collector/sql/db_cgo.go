@@ -34,7 +34,7 @@ func Open(ctx context.Context, scope Scope) (*DB, error) {
 	if len(scope.Shared) > 0 && len(scope.Tenants) == 0 {
 		return nil, fmt.Errorf("open SQL over %s: shared files, and no tenants", scope.Dir)
 	}
-	if m.conditions, err = scope.conditions(); err != nil {
+	if m.conditions, m.filter, err = scope.conditions(); err != nil {
 		return nil, err
 	}
 	d := new(DB)
@@ -53,6 +53,7 @@ type made struct {
 	scope         Scope
 	paths, shared []string
 	conditions    []string
+	filter        string
 }
 
 // setUp locks the engine down, and then makes the views, so that these too are
@@ -76,7 +77,7 @@ func (d *DB) setUp(ctx context.Context, m made) error {
 		statements = append(statements, "SET enable_external_file_cache = false", copied)
 	}
 	statements = append(statements, "SET allowed_paths = "+listLiteral(m.paths), "SET enable_external_access = false")
-	statements = append(statements, viewStatements(m.paths, len(m.shared) > 0, m.conditions)...)
+	statements = append(statements, viewStatements(m.paths, len(m.shared) > 0, m.conditions, m.filter)...)
 	statements = append(statements, "SET lock_configuration = true")
 	c, err := connect(d.db)
 	if err != nil {

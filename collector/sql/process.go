@@ -78,7 +78,7 @@ func (p *Processes) Query(ctx context.Context, scope Scope, text string, columns
 	if err := checkLength(text); err != nil {
 		return err
 	}
-	if _, err := scope.conditions(); err != nil {
+	if _, _, err := scope.conditions(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -70,31 +70,31 @@ func (s Scope) paths(files []string) ([]string, error) {
 
 const filterFailed = "filter: it has no value for an event, as a division by 0 has none"
 
-// conditions returns what must be true of the events that are seen.
-func (s Scope) conditions() ([]string, error) {
-	var all []string
+// conditions returns what must be true of the events that may be seen, and the
+// filter, which is "" when there is none.
+func (s Scope) conditions() (all []string, where string, err error) {
 	if len(s.Tenants) > 0 {
 		all = append(all, s.ofTenants())
 	}
 	if s.AsOf != 0 {
 		all = append(all, fmt.Sprintf("_commit <= %d", s.AsOf))
 	}
-	if s.Filter != "" {
-		f, err := filter.Parse(s.Filter)
-		if err != nil {
-			return nil, err
-		}
-		where, err := f.SQL(filter.DuckDB)
-		if err != nil {
-			return nil, err
-		}
-		text := where.Text
-		if where.Partial { // and then fails here as it does in Go
-			text = "CASE " + text + " WHEN true THEN true WHEN false THEN false ELSE CAST(error(" + literal(filterFailed) + ") AS BOOLEAN) END"
-		}
-		all = append(all, "("+text+")")
+	if s.Filter == "" {
+		return all, "", nil
 	}
-	return all, nil
+	f, err := filter.Parse(s.Filter)
+	if err != nil {
+		return nil, "", err
+	}
+	sql, err := f.SQL(filter.DuckDB)
+	if err != nil {
+		return nil, "", err
+	}
+	where = sql.Text
+	if sql.Partial { // and then fails here as it does in Go
+		where = "CASE " + where + " WHEN true THEN true WHEN false THEN false ELSE CAST(error(" + literal(filterFailed) + ") AS BOOLEAN) END"
+	}
+	return all, "(" + where + ")", nil
 }
 
 func (s Scope) ofTenants() string {
@@ -134,8 +134,17 @@ type QueryError struct {
 func (e *QueryError) Error() string { return "query: " + e.Err.Error() }
 func (e *QueryError) Unwrap() error { return e.Err }
 
-// Hint says where the names of tables and columns can be found.
+// Hint says where the names of tables and columns can be found, or what to do about
+// files that cannot be read.
 func (e *QueryError) Hint() string {
+	for _, damage := range []string{"ZSTD Decompression", "No magic bytes", "too small to be a Parquet", "Cannot access file", "Failed to read Parquet", "TProtocolException", "Could not open file", "IO Error"} {
+		if strings.Contains(e.Err.Error(), damage) {
+			return "a file of the lake may be damaged or missing: docket verify says which"
+		}
+	}
+	if strings.Contains(e.Err.Error(), filterFailed) {
+		return "say in the filter for which events it has one, as in n != 0 && m / n > 2"
+	}
 	return "SHOW TABLES lists the views, DESCRIBE events the columns of one"
 }
 

@@ -44,6 +44,14 @@ LEFT JOIN events a ON a.evaluation_uid = e.evaluation_uid AND a.operation_uid = 
 	AND a.kind IN ('result', 'failure')
 WHERE e.kind = 'evaluation'`
 
+// Of a filter, an evaluation is when the event of it is or that of its answer: half
+// of one would say that nobody answered.
+const filteredEvaluations = `
+	AND ((e._commit, e._pos) IN (SELECT (_commit, _pos) FROM events) OR (a._commit, a._pos) IN (SELECT (_commit, _pos) FROM events))`
+
+// scopeView is what a filter selects from: all events that may be seen.
+const scopeView = "_scope"
+
 // sharedTable holds the rows of shared files that a scope of some tenants sees.
 const sharedTable = "_shared"
 
@@ -57,8 +65,9 @@ func sharedStatement(shared []string, where string) string {
 }
 
 // viewStatements returns what makes the views over the rows at paths and, if
-// there is one, in the table of shared rows, for which all conditions hold.
-func viewStatements(paths []string, shared bool, conditions []string) []string {
+// there is one, in the table of shared rows, for which all conditions hold; and
+// the filter, unless it is "".
+func viewStatements(paths []string, shared bool, conditions []string, filter string) []string {
 	var from []string
 	if len(paths) > 0 {
 		from = append(from, selectColumns(fromFiles(paths)))
@@ -73,12 +82,21 @@ func viewStatements(paths []string, shared bool, conditions []string) []string {
 	if len(conditions) > 0 {
 		events = "SELECT * FROM (" + events + ") WHERE " + strings.Join(conditions, " AND ")
 	}
+	evaluations := evaluationsView
+	if filter != "" {
+		evaluations = strings.ReplaceAll(evaluationsView, "events", scopeView) + filteredEvaluations
+	}
 	// A view is bound when it is made, and again when it is used. There are many,
 	// so they are made over an empty table, which then gives its place up.
 	statements := []string{
 		"CREATE TABLE events (" + columnDefinitions() + ")",
 		"CREATE VIEW operations AS " + operationsView,
-		"CREATE VIEW evaluations AS " + evaluationsView,
+	}
+	if filter == "" {
+		statements = append(statements, "CREATE VIEW evaluations AS "+evaluations)
+	} else {
+		statements = append(statements, "CREATE VIEW "+scopeView+" AS "+events, "CREATE VIEW evaluations AS "+evaluations)
+		events = "SELECT * FROM " + scopeView + " WHERE " + filter
 	}
 	for _, c := range classes {
 		statements = append(statements, fmt.Sprintf(`CREATE VIEW "%s" AS SELECT * FROM events WHERE class_uid = %d`, c.name, c.uid))

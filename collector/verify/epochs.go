@@ -211,7 +211,13 @@ func (v *verifier) checkEpoch(p *epoch) {
 		if out.End == EndCrash {
 			// What was lost was emitted behind the last event that is durable
 			// and before the start that found the epoch unfinished.
-			out.UnknownMS = max(p.closed.time-p.last.time, 0)
+			// An event of somebody else has a time of its own: none was emitted before
+			// the epoch began.
+			last := p.last.time
+			if len(p.starts) > 0 && last != 0 && (last < p.starts[0].time || last > p.closed.time) {
+				last = p.starts[0].time
+			}
+			out.UnknownMS = max(p.closed.time-last, 0)
 			if p.closed.time == 0 || p.last.time == 0 {
 				out.UnknownMS = -1
 			}

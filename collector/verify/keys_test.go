@@ -170,7 +170,7 @@ func TestNoStore(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
 		// A kept checkpoint knows that there was one.
-		if r, err := Run(t.Context(), h.dir, Options{Against: []byte("x\n1\nAA==\n")}); err != nil || r.Code() != CodeFound {
+		if r, err := Run(t.Context(), h.dir, Options{Against: []byte("x\n1\nAA==\n\n— x AAAAAAAA\n")}); err != nil || r.Code() != CodeFound {
 			t.Errorf("%s, against a checkpoint: %+v, %v", name, r, err)
 		}
 	}

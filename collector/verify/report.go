@@ -135,11 +135,15 @@ func (e *Epoch) Line() string {
 	if e.Quarantined > 0 {
 		fmt.Fprintf(&b, " stored, %d quarantined (%s)", e.Quarantined, intervals(e.Claimed))
 	}
+	var left []string
 	if e.Expired > 0 {
-		fmt.Fprintf(&b, ", %d expired by retention", e.Expired)
+		left = append(left, fmt.Sprintf("%d expired by retention", e.Expired))
 	}
 	if e.Erased > 0 {
-		fmt.Fprintf(&b, ", %d erased", e.Erased)
+		left = append(left, fmt.Sprintf("%d erased", e.Erased))
+	}
+	if len(left) > 0 {
+		fmt.Fprintf(&b, " (%s)", strings.Join(left, ", "))
 	}
 	switch {
 	case e.End == EndClosed:
@@ -222,7 +226,9 @@ func (r *Report) Code() int {
 // many of a kind that a screen holds them; the JSON form has all.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	if r.Ledger.KeyGiven {
+	if r.Ledger.KeyGiven && !r.Ledger.Verified {
+		fmt.Fprintf(&b, "key given: its owner did not sign for this history\n")
+	} else if r.Ledger.KeyGiven {
 		fmt.Fprintf(&b, "key given: this shows that the owner of the key of %s signed for this history\n", safe(r.Ledger.Origin))
 	} else {
 		b.WriteString("key taken from the data directory: this shows consistency, not authenticity\n")
@@ -285,7 +291,7 @@ func (r *Report) writeProblems(b *strings.Builder) {
 }
 
 // sort puts the problems into an order that does not depend on who found which
-// first.
+// first: those of files before what follows from them.
 func (r *Report) sort() {
 	row := func(p *Problem) int {
 		if p.Where.Row == nil {
@@ -293,8 +299,14 @@ func (r *Report) sort() {
 		}
 		return *p.Where.Row
 	}
+	follows := func(p *Problem) int {
+		if p.Where.File == "" {
+			return 1
+		}
+		return 0
+	}
 	slices.SortStableFunc(r.Problems, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Where.File, b.Where.File), cmp.Compare(row(&a), row(&b)), cmp.Compare(a.Where.Statement, b.Where.Statement),
+		return cmp.Or(follows(&a)-follows(&b), cmp.Compare(a.Where.File, b.Where.File), cmp.Compare(row(&a), row(&b)), cmp.Compare(a.Where.Statement, b.Where.Statement),
 			cmp.Compare(a.Where.Epoch, b.Where.Epoch), cmp.Compare(a.Where.Sequence, b.Where.Sequence), cmp.Compare(a.Where.Column, b.Where.Column))
 	})
 	slices.SortFunc(r.Expired, func(a, b Expired) int { return cmp.Compare(a.Rule, b.Rule) })

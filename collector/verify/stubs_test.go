@@ -81,11 +81,11 @@ func (h *house) stubsOf(reason string) string {
 func TestLeftIsWhole(t *testing.T) {
 	h := newLeft(t)
 	want := []string{
-		"11 of 11, 9 erased, closed",
+		"11 of 11 (9 erased), closed",
 		"3 of 3 to the last one stored; end unknown",
 		"3 of 3 to the last one stored; end unknown",
-		"6 of 6, 6 expired by retention to the crash; how much of best_effort is unknown was not judged; the event that said so has left, its end is the statements' word",
-		"6 of 6, 6 expired by retention to the last one stored; end unknown",
+		"6 of 6 (6 expired by retention) to the crash; how much of best_effort is unknown was not judged; the event that said so has left, its end is the statements' word",
+		"6 of 6 (6 expired by retention) to the last one stored; end unknown",
 	}
 	for _, opts := range []Options{{}, {Deep: true}, {Deep: true, Key: h.key.Verifier(), Workers: 1}} {
 		r := h.run(opts)

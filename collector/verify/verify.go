@@ -3,6 +3,7 @@
 package verify
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -60,6 +61,9 @@ type Options struct {
 var (
 	ErrNoData  = errors.New("not a data directory")
 	ErrNoStore = errors.New("no store here")
+	// ErrNoCheckpoint says that [Options.Against] is none, which is not the
+	// directory's fault.
+	ErrNoCheckpoint = errors.New("this is no checkpoint of a ledger")
 )
 
 // An Error is [ErrNoData] and the like, with what to do.
@@ -88,6 +92,9 @@ func Run(ctx context.Context, dir string, opts Options) (*Report, error) {
 	}
 	if err := judgeable(dir, opts); err != nil {
 		return nil, err
+	}
+	if opts.Against != nil && !bytes.Contains(opts.Against, []byte("\n\n\u2014 ")) { // C2SP signed-note
+		return nil, &Error{dir, fmt.Errorf("%w: %.40q", ErrNoCheckpoint, opts.Against), "keep a copy of DIR/ledger/checkpoint, as it lies there, and name that with --against"}
 	}
 	v := &verifier{
 		dir: dir, opts: opts,

@@ -220,7 +220,11 @@ func TestRollback(t *testing.T) {
 	other.expect(Options{Key: h.key.Verifier()}, "signature", "another key")
 	// A kept checkpoint that was tampered with.
 	h.expect(Options{Against: []byte(strings.Replace(string(kept), "\n6\n", "\n5\n", 1))}, "signature", "kept checkpoint")
-	h.expect(Options{Against: []byte("nonsense")}, "malformed checkpoint")
+	for _, none := range []string{"", "nonsense", "x\n1\nAA==\n"} {
+		if _, err := Run(t.Context(), h.dir, Options{Against: []byte(none)}); !errors.Is(err, ErrNoCheckpoint) {
+			t.Errorf("against %q: %v", none, err)
+		}
+	}
 }
 
 // TestInFlight looks at a statement that the ledger does not have yet.
