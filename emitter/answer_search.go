@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/docket-audit/docket/internal/regular"
 	"github.com/docket-audit/docket/internal/stream"
 )
 
@@ -118,7 +119,7 @@ func (s *search) readFile(ctx context.Context, f *stretch) error {
 			return nil
 		}
 		c, err := s.a.reader.readFile(path, at, min(limit, end), batchMessages, batchBytes)
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, errNoFile) {
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, regular.ErrNot) {
 			s.gone[f.number] = true
 			return nil
 		}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 // Why an event was not taken. A receipt's error wraps one of them.
@@ -55,7 +57,7 @@ func (e *DirError) Unwrap() error { return e.Err }
 
 // Hint tells what to do about it.
 func (e *DirError) Hint() string {
-	if errors.Is(e.Err, errNoFile) || errors.Is(e.Err, syscall.ENOTDIR) {
+	if errors.Is(e.Err, regular.ErrNot) || errors.Is(e.Err, syscall.ENOTDIR) {
 		return "something else has the name of a file of the WAL: move it away"
 	}
 	return "the WAL needs a directory that this process may write to, on a disk with room"

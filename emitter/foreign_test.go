@@ -87,11 +87,11 @@ func TestNoFiles(t *testing.T) {
 	link := func(path string) error { return os.Symlink(elsewhere, path) }
 	directory := func(path string) error { return os.Mkdir(path, 0o700) }
 	for _, name := range []string{walName(99), filepath.Join(asideDir, "x-1"+asideSuffix), lockFile} {
-		for kind, make := range map[string]func(string) error{"pipe": pipe, "link": link, "directory": directory} {
+		for kind, put := range map[string]func(string) error{"pipe": pipe, "link": link, "directory": directory} {
 			t.Run(kind+" "+filepath.Base(name), func(t *testing.T) {
 				dir := t.TempDir()
 				path := filepath.Join(dir, name)
-				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), make(path)); err != nil {
+				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), put(path)); err != nil {
 					t.Fatal(err)
 				}
 				e, err := New(Config{Dir: dir, Name: "gateway-0", ReserveBytes: -1})

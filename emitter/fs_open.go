@@ -3,33 +3,17 @@
 package emitter
 
 import (
-	"errors"
 	"io"
 	"os"
 	"syscall"
+
+	"github.com/docket-audit/docket/internal/regular"
 )
 
-// errNoFile says that something else has the name of a file of ours.
-var errNoFile = errors.New("not a regular file")
-
-// openFile opens a file of ours. What merely has the name of one must not be
-// followed elsewhere, or waited for: a link, a pipe, a device.
+// openFile opens a file of ours. What merely has the name of one is not followed
+// elsewhere, or waited for: a link, a pipe, a device.
 func openFile(path string, flag int) (*os.File, error) {
-	f, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
-	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENXIO) {
-		return nil, &os.PathError{Op: "open", Path: path, Err: errNoFile}
-	}
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = &os.PathError{Op: "open", Path: path, Err: errNoFile}
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
+	return regular.Open(path, flag|syscall.O_NOFOLLOW)
 }
 
 // readFile reads a file of ours.

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 // messageOverhead is what a message on the stream takes beyond its record's
@@ -39,13 +41,13 @@ func (r *walReader) read(from position, maxRecords int, maxBytes int64) (chunk, 
 			return chunk{next: from}, nil
 		}
 		c, err := r.readFile(path, from, limit, maxRecords, maxBytes)
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, errNoFile) {
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, regular.ErrNot) {
 			_, _, leaving := r.limit(from.number)
 			if again := r.w.settle(from); again != from {
 				from = again // trimmed since: stored, or given up with its custody stated
 				continue
 			}
-			c, err = chunk{next: position{from.number, limit}}, nil
+			c = chunk{next: position{from.number, limit}}
 			if !leaving { // by us
 				c.damage = []damage{{filepath.Base(path), from.offset, limit, "the file is missing"}}
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 // A recovery is what an earlier start left in the directory.
@@ -90,7 +91,7 @@ func (rec *recovery) list(dir string) ([]*found, error) {
 		}
 		if !entry.Type().IsRegular() {
 			// It holds nothing of ours. No file gets its name.
-			rec.damage = append(rec.damage, damage{file: entry.Name(), reason: errNoFile.Error()})
+			rec.damage = append(rec.damage, damage{file: entry.Name(), reason: regular.ErrNot.Error()})
 			if number <= maxNumber {
 				rec.highest = max(rec.highest, number)
 			}

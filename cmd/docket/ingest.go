@@ -162,7 +162,10 @@ func (i *ingesting) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer reader.Close()
-	i.take = &ingest.Run{Emitter: em, Store: reader, Refresh: reader.Refresh, Settle: func(ctx context.Context) error { return settle(ctx, em, conn, client) }}
+	i.take = &ingest.Run{
+		Emitter: em, Store: reader, Refresh: reader.Refresh, Settle: func(ctx context.Context) error { return settle(ctx, em, conn, client) },
+		Refused: func(f *ingest.Foreign, err error) { i.summary.Events--; i.skip(f.File, f.Line, err) },
+	}
 	i.convert = ingest.NewConverter(i.o.tenant, i.o.schema, time.Now)
 	// What a run that was killed left in the WAL is stored before anything is
 	// asked of the store.

@@ -74,6 +74,8 @@ func (i *ingesting) events(ctx context.Context, name string, r *eventfile.Reader
 			i.skip(name, v.line, err)
 			continue
 		}
+		f.Line = v.line
+		f.File = name
 		i.summary.Events++
 		if f.Issues > 0 {
 			i.summary.Nonconformant++

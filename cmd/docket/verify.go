@@ -29,7 +29,8 @@ func verifyCommand(s *settings) *cobra.Command {
 		Short: "Check that the history is whole and unchanged",
 		Long: `Check that the history is whole and unchanged: every file's digest, the commit
 statements, the sequences of every epoch, and the ledger. That finds whatever was
-changed behind the back of the ledger's owner. --deep does not believe the owner
+changed behind the back of the ledger's owner, but for the indexes that look-ups
+go by, which are no evidence. --deep looks at these, too, and does not believe the owner
 either: it hashes every event again, follows the hash chains, and derives every
 column and every count of the statements from the events.
 

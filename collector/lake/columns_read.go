@@ -13,6 +13,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 
 	"github.com/docket-audit/docket/collector/lake/index"
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 // ReadColumns calls each for the rows of one segment of the lake in dir, some
@@ -37,7 +38,7 @@ func ReadColumns(ctx context.Context, dir, path string, names []string, each fun
 // dir, given in ascending order. It reads the pages that hold them, not the file.
 // The bytes are gone when each returns.
 func ReadRaw(ctx context.Context, dir string, f *File, rows []int, each func(row int, raw []byte) error) error {
-	file, err := os.Open(filepath.Join(dir, filepath.FromSlash(f.Path)))
+	file, err := regular.Open(filepath.Join(dir, filepath.FromSlash(f.Path)), os.O_RDONLY)
 	if err != nil {
 		return fmt.Errorf("open segment: %w", err)
 	}

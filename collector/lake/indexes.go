@@ -18,6 +18,7 @@ import (
 	"sync"
 
 	"github.com/docket-audit/docket/collector/lake/index"
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 // IndexDir holds the side index of each segment, see package index. Nothing in
@@ -44,7 +45,7 @@ func openIndex(dir string, f *File) (x *index.Index, closeIndex func(), err erro
 	if err != nil {
 		return nil, nil, err
 	}
-	file, err := os.Open(filepath.Join(dir, filepath.FromSlash(IndexPath(f.Path))))
+	file, err := regular.Open(filepath.Join(dir, filepath.FromSlash(IndexPath(f.Path))), os.O_RDONLY)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -172,7 +173,7 @@ func buildIndex(ctx context.Context, dir string, f *File) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.Open(filepath.Join(dir, filepath.FromSlash(f.Path)))
+	file, err := regular.Open(filepath.Join(dir, filepath.FromSlash(f.Path)), os.O_RDONLY)
 	if err != nil {
 		return nil, fmt.Errorf("index segment: %w", err)
 	}
@@ -198,7 +199,7 @@ func CheckIndex(ctx context.Context, dir string, f *File) error {
 	if err != nil {
 		return nil //nolint:nilerr // nor will a look-up believe it
 	}
-	has, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(IndexPath(f.Path))))
+	has, err := regular.ReadFile(filepath.Join(dir, filepath.FromSlash(IndexPath(f.Path))))
 	if err != nil {
 		return fmt.Errorf("read index: %w", err)
 	}

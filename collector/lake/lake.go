@@ -20,6 +20,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 // Options of a lake; the zero value works.
@@ -170,7 +171,7 @@ func (l *Lake) start() error {
 		l.log.Warn("the manifest is damaged; made again from the statements", "error", damaged)
 	}
 	l.written = 0
-	if b, err := os.ReadFile(filepath.Join(l.dir, ManifestPath)); err == nil {
+	if b, err := regular.ReadFile(filepath.Join(l.dir, ManifestPath)); err == nil {
 		if onDisk, err := ParseManifest(b); err == nil {
 			l.written = onDisk.Number
 		}
@@ -193,7 +194,7 @@ func (l *Lake) start() error {
 func (l *Lake) continuous(m *Manifest, damaged error) error {
 	if damaged != nil {
 		var claimed *Manifest
-		if b, err := os.ReadFile(filepath.Join(l.dir, ManifestPath)); err == nil {
+		if b, err := regular.ReadFile(filepath.Join(l.dir, ManifestPath)); err == nil {
 			claimed, _ = ParseManifest(b)
 		}
 		if claimed != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/docket-audit/docket/collector/lake/index"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 const (
@@ -173,7 +174,7 @@ func (l *lookup) add(f *indexedFile, rows []int64) error {
 }
 
 func (f *indexedFile) open(dir string) error {
-	file, err := os.Open(filepath.Join(dir, filepath.FromSlash(f.path)))
+	file, err := regular.Open(filepath.Join(dir, filepath.FromSlash(f.path)), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f.corrupt(errors.New("the segment is missing"))
 	}

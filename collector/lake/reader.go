@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 // A Reader reads a lake as of the last Refresh: beside a writer, which it asks
@@ -76,7 +77,7 @@ func load(dir string) (m *Manifest, damaged, err error) {
 
 // readManifest returns nil without an error when there is no manifest.
 func readManifest(dir string) (*Manifest, error) {
-	b, err := os.ReadFile(filepath.Join(dir, ManifestPath))
+	b, err := regular.ReadFile(filepath.Join(dir, ManifestPath))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

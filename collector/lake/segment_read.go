@@ -18,6 +18,7 @@ import (
 	"github.com/apache/arrow/go/v17/parquet/pqarrow"
 
 	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 // A segment is an open file of rows. Not for concurrent use.
@@ -29,7 +30,7 @@ type segment struct {
 
 func openSegment(dir, path string) (s *segment, err error) {
 	defer guard(path, &err)
-	f, err := os.Open(filepath.Join(dir, filepath.FromSlash(path)))
+	f, err := regular.Open(filepath.Join(dir, filepath.FromSlash(path)), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w: the segment is missing", path, ErrCorrupt)
 	}

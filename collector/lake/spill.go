@@ -20,6 +20,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 
 	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 // A spill holds the rows of some hot segments: in memory where each belongs, in
@@ -157,7 +158,7 @@ func (s *spill) leave(columns []arrow.Array, known map[string]string) map[int]bo
 
 // checkDigest compares a file with what its statement says.
 func checkDigest(dir string, f *File) error {
-	file, err := os.Open(filepath.Join(dir, filepath.FromSlash(f.Path)))
+	file, err := regular.Open(filepath.Join(dir, filepath.FromSlash(f.Path)), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w: the segment is missing", f.Path, ErrCorrupt)
 	}

@@ -11,11 +11,11 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"os"
 	"path/filepath"
 
 	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/internal/regular"
 	"github.com/docket-audit/docket/ocsf"
 )
 
@@ -198,7 +198,7 @@ func StatementPath(number uint64) string {
 // ReadStatement returns the bytes of statement number of the lake in dir. It
 // fails with [fs.ErrNotExist] when there is none.
 func ReadStatement(dir string, number uint64) ([]byte, error) {
-	b, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(StatementPath(number))))
+	b, err := regular.ReadFile(filepath.Join(dir, filepath.FromSlash(StatementPath(number))))
 	if err != nil {
 		return nil, fmt.Errorf("read statement %d: %w", number, err)
 	}

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -25,6 +24,7 @@ import (
 
 	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 // A Stub stands for a row that left the lake: enough to know that it was there,
@@ -212,7 +212,7 @@ func (s Stub) own(known map[string]string) Stub {
 // there. It fails with [ErrCorrupt] on what is no such file.
 func ReadStubs(ctx context.Context, dir, path string) (stubs []Stub, err error) {
 	defer guard(path, &err)
-	b, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(path)))
+	b, err := regular.ReadFile(filepath.Join(dir, filepath.FromSlash(path)))
 	if err != nil {
 		return nil, fmt.Errorf("read stubs: %w", err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/transparency-dev/tessera/api/layout"
 
 	"github.com/docket-audit/docket/collector/ledger/proof"
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 // A ProblemKind says what sort of thing is wrong.
@@ -145,6 +146,10 @@ func (r *reader) missing(path string) {
 }
 
 func (r *reader) unreadable(path string, err error) {
+	if errors.Is(err, regular.ErrNot) {
+		r.problem(path, "%v", regular.ErrNot)
+		return
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		r.missing(path)
 		return
@@ -156,7 +161,7 @@ func (r *reader) read(path string) ([]byte, error) {
 	if err := r.ctx.Err(); err != nil {
 		return nil, err
 	}
-	return os.ReadFile(filepath.Join(r.dir, filepath.FromSlash(path)))
+	return regular.ReadFile(filepath.Join(r.dir, filepath.FromSlash(path)))
 }
 
 func (r *reader) readCheckpoint(vkey string) uint64 {

@@ -20,8 +20,10 @@ type rows struct {
 	last   uint64     // their last commit
 	epochs map[string]*epoch
 	latest *epoch // the one that was asked for last
-	// lost says that rows are missing because of a problem that was told.
-	lost  bool
+	// lost says that rows are missing because of a problem that was told; changed
+	// that this was not only that a file could not be read.
+	lost, changed bool
+
 	plans plans
 	seen  map[uint64]int64 // rows by commit, where they are not as many as counted
 	done  map[uint64]bool  // commits whose counts were compared
@@ -45,9 +47,16 @@ func (r *rows) add(s *segment) {
 	if s.stubs == nil {
 		r.v.report.Events += int64(len(s.events))
 	}
-	r.lost = r.lost || s.damaged
+	if s.damaged {
+		r.lose(s.unread)
+	}
 	r.plans.add(&s.plans)
 	s.plans = plans{}
+}
+
+// lose notes that the rows of a file are missing.
+func (r *rows) lose(unread bool) {
+	r.lost, r.changed = true, r.changed || !unread
 }
 
 // A rowOf is an event of a file.

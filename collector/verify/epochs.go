@@ -192,14 +192,14 @@ func (v *verifier) checkEpochs(ctx context.Context, r *rows) {
 	}
 	for _, p := range r.epochs {
 		if !v.scope.passed(p) {
-			v.checkEpoch(p)
+			v.checkEpoch(r, p)
 		}
 	}
 	v.countPassed()
 	v.compareEpochs(r)
 }
 
-func (v *verifier) checkEpoch(p *epoch) {
+func (v *verifier) checkEpoch(r *rows, p *epoch) {
 	if p.emitter == "" {
 		// All that is known of it is what quarantined messages claim.
 		v.note("epoch %s is known from %d quarantined messages only", safe(p.uid), p.quarantined.Count())
@@ -234,11 +234,30 @@ func (v *verifier) checkEpoch(p *epoch) {
 	out.Stored = out.Last - p.stored.Holes(out.Last).Count()
 	out.Missing = accounted.Holes(out.Last)
 	out.Quarantined = out.Last - out.Missing.Count() - out.Stored
-	for _, hole := range out.Missing {
+	for _, hole := range r.known(p, out.Missing) {
 		v.problem(Missing, Place{Epoch: p.uid, Sequence: hole.First}, "%s", missingText(hole))
 	}
 	v.checkClaims(p, &out)
 	v.report.Epochs = append(v.report.Epochs, out)
+}
+
+// known returns the holes of an epoch of which it is known that they are. Those that
+// the statements have as stored, where all that is wrong is that files could not be
+// read, may well be there.
+func (r *rows) known(p *epoch, holes store.Intervals) store.Intervals {
+	if !r.lost || r.changed || r.v.fold == nil {
+		return holes
+	}
+	var known store.Intervals
+	said := r.v.fold.Epochs[p.uid].Stored
+	for _, hole := range holes {
+		for _, gap := range said.Holes(hole.Last) {
+			if gap.Last >= hole.First {
+				known = append(known, store.Interval{First: max(gap.First, hole.First), Last: min(gap.Last, hole.Last)})
+			}
+		}
+	}
+	return known
 }
 
 // checkClaims names the sequences that only quarantined messages claim: what

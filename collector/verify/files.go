@@ -15,6 +15,7 @@ import (
 
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 // A named file is one that a statement added and none took away.
@@ -115,8 +116,10 @@ func (v *verifier) eachSegment(ctx context.Context, segments []named, check func
 func (v *verifier) checkSegment(ctx context.Context, f *named) *segment {
 	place := Place{File: inLake(f.Path), Statement: f.statement}
 	s := &segment{named: f, place: place}
-	if ctx.Err() != nil || !v.checkBytes(place, f.Path, f.Bytes, f.SHA256) {
+	if ctx.Err() != nil {
 		s.damaged = true
+	} else {
+		v.checkFile(s)
 	}
 	if ctx.Err() != nil || !v.exists(f.Path) {
 		return s
@@ -178,35 +181,48 @@ func (v *verifier) inLakeDir(path string) string {
 	return filepath.Join(v.lakePath(), filepath.FromSlash(path))
 }
 
+// checkFile looks at the bytes of a file, and notes what came of it.
+func (v *verifier) checkFile(s *segment) {
+	err := v.checkBytes(s.place, s.Path, s.Bytes, s.SHA256)
+	s.damaged, s.unread = err != nil, errors.Is(err, errUnread)
+}
+
+// What is wrong with the bytes of a file, which is told.
+var (
+	errChanged = errors.New("the file is not what it was")
+	errUnread  = errors.New("the file cannot be read")
+)
+
 // checkBytes compares the size and the digest of a file with what a statement
 // says of it.
-func (v *verifier) checkBytes(place Place, path string, size int64, digest string) bool {
+func (v *verifier) checkBytes(place Place, path string, size int64, digest string) error {
 	if !filepath.IsLocal(filepath.FromSlash(path)) {
 		v.problem(Damage, place, "the statement names a file outside of the lake")
-		return false
+		return errChanged
 	}
-	f, err := os.Open(v.inLakeDir(path))
+	f, err := regular.Open(v.inLakeDir(path), os.O_RDONLY)
 	if err != nil {
-		v.unread(place, err)
-		return false
+		return v.whyNot(place, err)
 	}
 	defer func() { _ = f.Close() }() // was only read
 	h := sha256.New()
-	n, err := io.Copy(h, f)
+	n, err := io.Copy(h, io.LimitReader(f, size+1)) // no more can be right
 	v.progress(n)
 	if err != nil {
-		v.unread(place, err)
-		return false
+		return v.whyNot(place, err)
 	}
 	if n != size {
+		if info, serr := f.Stat(); serr == nil {
+			n = info.Size()
+		}
 		v.problem(Damage, place, "it has %d bytes instead of %d", n, size)
-		return false
+		return errChanged
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != digest {
 		v.problem(Damage, place, "its SHA-256 is %.16s..., the statement says %.16s...", got, digest)
-		return false
+		return errChanged
 	}
-	return true
+	return nil
 }
 
 func (v *verifier) progress(n int64) {
@@ -230,8 +246,8 @@ func (v *verifier) checkQuarantine(all *rows) {
 		for _, q := range s.Quarantined {
 			v.report.Quarantines++
 			place := Place{File: inLake(q.Path), Statement: s.Number}
-			if !v.checkBytes(place, q.Path, q.Bytes, q.SHA256) {
-				all.lost = true
+			if err := v.checkBytes(place, q.Path, q.Bytes, q.SHA256); err != nil {
+				all.lose(errors.Is(err, errUnread))
 				continue
 			}
 			messages, err := lake.ReadQuarantine(v.lakePath(), q.Path)

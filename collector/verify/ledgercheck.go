@@ -3,19 +3,21 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/docket-audit/docket/collector/ledger"
 	"github.com/docket-audit/docket/collector/ledger/proof"
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 // maxInFlight is how many statements can be without a leaf: a writer adds each
@@ -44,8 +46,9 @@ func (v *verifier) checkLedger(ctx context.Context) error {
 	}
 	r.Origin, r.Size, r.Root, r.Verified = log.Checkpoint.Origin, log.Checkpoint.Size, hex.EncodeToString(log.Checkpoint.Root[:]), log.Trusted
 	v.catchUp(log)
-	v.checkSigned(log)
+	v.checkSigned(ctx, log, vkey)
 	v.matchLeaves(log)
+	v.countSigned(log)
 	v.continues(log, vkey)
 	switch {
 	case keptErr == nil:
@@ -76,12 +79,7 @@ func (v *verifier) keyFromDirectory() string {
 }
 
 func readShort(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // was only read
-	return io.ReadAll(io.LimitReader(f, maxKeyLength))
+	return regular.ReadAtMost(path, maxKeyLength)
 }
 
 // catchUp reads the statements that a living owner has committed since: the
@@ -102,9 +100,13 @@ func (v *verifier) catchUp(log *ledger.Log) {
 // checkSigned looks that the checkpoint covers all leaves. One may be on its way,
 // as in [verifier.inFlight]; more of them would be a history that anybody can write
 // behind a checkpoint of some other day.
-func (v *verifier) checkSigned(log *ledger.Log) {
+// A living owner signs while the leaves are read: it is given time to have done so.
+func (v *verifier) checkSigned(ctx context.Context, log *ledger.Log, vkey string) {
 	unsigned := len(log.Hashes) - int(log.Checkpoint.Size)
-	if !log.Trusted || unsigned <= 0 || v.state == ownerLives {
+	if !log.Trusted || unsigned <= 0 {
+		return
+	}
+	if v.state == ownerLives && (unsigned <= maxInFlight || v.signs(ctx, uint64(len(log.Hashes)), vkey)) {
 		return
 	}
 	if v.state == ownerCrashed && unsigned <= maxInFlight {
@@ -112,6 +114,46 @@ func (v *verifier) checkSigned(log *ledger.Log) {
 		return
 	}
 	v.problem(Signature, Place{File: ledgerDir + "/checkpoint"}, "it covers %d leaves of %d: what comes behind them nobody has signed", log.Checkpoint.Size, len(log.Hashes))
+}
+
+// signingTime is how long a living owner is waited for.
+const signingTime = 10 * time.Second
+
+// signs waits until a checkpoint covers so many leaves.
+func (v *verifier) signs(ctx context.Context, leaves uint64, vkey string) bool {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(v.opts.patience, signingTime))
+	defer cancel()
+	for {
+		raw, err := regular.ReadAtMost(filepath.Join(v.dir, ledgerDir, "checkpoint"), maxKeyLength)
+		if err == nil {
+			if c, err := openCheckpoint(raw, vkey); err == nil && c.Size >= leaves {
+				return true
+			}
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// countSigned counts the statements, from the first on, that the signature of the
+// checkpoint is for.
+func (v *verifier) countSigned(log *ledger.Log) {
+	if !log.Trusted {
+		return
+	}
+	signed := make(map[[32]byte]bool, len(log.Hashes))
+	for _, leaf := range log.Hashes[:min(uint64(len(log.Hashes)), log.Checkpoint.Size)] {
+		signed[leaf] = true
+	}
+	for i := range v.statements {
+		if s := &v.statements[i]; s.raw == nil || !signed[ledger.LeafHash(s.digest)] {
+			return
+		}
+		v.signed++
+	}
 }
 
 // leafHashes maps the leaf that each statement must have in the ledger to its

@@ -20,6 +20,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 
 	"github.com/docket-audit/docket/collector/lake"
+	"github.com/docket-audit/docket/internal/regular"
 	"github.com/docket-audit/docket/ocsf"
 )
 
@@ -123,7 +124,7 @@ func (v *verifier) readPlans(carriers map[string]*carried) map[string]bool {
 		}
 		here[digest] = true
 		place := Place{File: planFile(digest)}
-		plan, err := os.ReadFile(filepath.Join(v.dir, plansDir, d.Name()))
+		plan, err := regular.ReadFile(filepath.Join(v.dir, plansDir, d.Name()))
 		if err != nil {
 			v.unread(place, err)
 			continue

@@ -226,11 +226,12 @@ func (r *Report) Code() int {
 // many of a kind that a screen holds them; the JSON form has all.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	if r.Ledger.KeyGiven && !r.Ledger.Verified {
-		fmt.Fprintf(&b, "key given: its owner did not sign for this history\n")
-	} else if r.Ledger.KeyGiven {
+	switch {
+	case r.Ledger.KeyGiven && !r.Ledger.Verified:
+		b.WriteString("key given: its owner did not sign for this history\n")
+	case r.Ledger.KeyGiven:
 		fmt.Fprintf(&b, "key given: this shows that the owner of the key of %s signed for this history\n", safe(r.Ledger.Origin))
-	} else {
+	default:
 		b.WriteString("key taken from the data directory: this shows consistency, not authenticity\n")
 	}
 	fmt.Fprintf(&b, "ledger %s: %d leaves, root %.16s\n", safe(r.Ledger.Origin), r.Ledger.Size, r.Ledger.Root)

@@ -24,6 +24,7 @@ type segment struct {
 	*named
 	place   Place
 	damaged bool
+	unread  bool // damaged is that nothing is known of it
 	events  []event
 	plans   plans
 	// compared says that the rows are all of one commit, and were compared with

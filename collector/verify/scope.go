@@ -65,6 +65,10 @@ func (v *verifier) narrow() error {
 		v.note("the statements are damaged: nothing was passed over")
 		return nil
 	}
+	if v.unsignedRemoval() {
+		v.note("a statement that the ledger's owner has not signed for yet takes files away: nothing was passed over")
+		return nil
+	}
 	s := &scope{Scope: &Scope{Tenant: v.opts.Tenant, First: 1}}
 	if !v.opts.Since.IsZero() {
 		s.Since = max(v.opts.Since.UnixMilli(), 1)
@@ -86,19 +90,26 @@ func (v *verifier) narrow() error {
 			return &Error{v.dir, fmt.Errorf("%w: %q", ErrNoTenant, s.Tenant), "`docket verify` without --tenant lists the epochs of all tenants"}
 		}
 	}
+	if s.First > uint64(v.signed) { // what nobody has signed for is judged, whenever it was stored
+		s.First = uint64(v.signed) + 1
+	}
 	var err error
-	s.base, err = lake.Fold(func(yield func([]byte, error) bool) {
-		for i := range v.statements[:s.First-1] {
+	if s.base, err = v.foldTo(int(s.First) - 1); err != nil {
+		return err // they were folded before
+	}
+	v.scope, v.report.Scope = s, s.Scope
+	return nil
+}
+
+// foldTo makes the manifest of the first n statements.
+func (v *verifier) foldTo(n int) (*lake.Manifest, error) {
+	return lake.Fold(func(yield func([]byte, error) bool) {
+		for i := range v.statements[:n] {
 			if !yield(v.statements[i].raw, nil) {
 				return
 			}
 		}
 	})
-	if err != nil {
-		return err // they were folded before
-	}
-	v.scope, v.report.Scope = s, s.Scope
-	return nil
 }
 
 // statement says whether what a statement added is judged.

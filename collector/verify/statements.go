@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/docket-audit/docket/collector/lake"
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 // A statement is one as it lies on disk.
@@ -39,7 +40,7 @@ type manifest struct {
 }
 
 func (v *verifier) readManifest() manifest {
-	raw, err := os.ReadFile(filepath.Join(v.lakePath(), lake.ManifestPath))
+	raw, err := regular.ReadFile(filepath.Join(v.lakePath(), lake.ManifestPath))
 	return manifest{raw, err}
 }
 

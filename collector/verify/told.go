@@ -22,10 +22,14 @@ import (
 // say reaches further than what is stored: a head that was signed, a start that
 // says how far the epoch before it came.
 
+// A statement that the owner has not signed for yet stands for nothing: of what it
+// adds the rows are read. One that takes files away may have put anything into the
+// place of events that were signed for, and then all rows are.
+
 // believes reports whether the statements can stand for the rows. Where anything
 // is wrong with them, or the ledger, the rows have to say what it comes to.
 func (v *verifier) believes() bool {
-	if v.opts.Deep || v.broken || v.fold == nil || len(v.report.Problems) > 0 {
+	if v.opts.Deep || v.broken || v.fold == nil || len(v.report.Problems) > 0 || v.unsignedRemoval() {
 		return false
 	}
 	for uid, e := range v.fold.Epochs {
@@ -36,18 +40,42 @@ func (v *verifier) believes() bool {
 	return true
 }
 
+// unsignedRemoval reports whether a statement that is not signed for takes files away.
+func (v *verifier) unsignedRemoval() bool {
+	return slices.ContainsFunc(v.statements[v.signed:], func(s statement) bool {
+		return s.parsed == nil || len(s.parsed.Removed)+len(s.parsed.Stubs) > 0
+	})
+}
+
 // checkTold looks at every file's digest, and at what events say of epochs and
 // plans. It returns nil when something is wrong with a file: only the rows of the
 // others say then what is missing.
 func (v *verifier) checkTold(ctx context.Context, segments []named) *rows {
 	all := newRows(v)
+	signed, err := v.foldTo(v.signed)
+	if err != nil {
+		return nil // it was folded before
+	}
+	var told, behind []named
+	for _, f := range segments {
+		if f.statement <= uint64(v.signed) {
+			told = append(told, f)
+		} else {
+			behind = append(behind, f)
+		}
+	}
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
-	v.eachSegment(reading, segments, v.readTold, func(s *segment) {
+	v.eachSegment(reading, told, v.readTold, func(s *segment) {
 		if all.addTold(s); all.lost {
 			stop()
 		}
 	})
+	all.believe(signed, told)
+	v.eachSegment(reading, behind, v.checkSegment, all.add)
+	if ctx.Err() == nil {
+		all.finish()
+	}
 	if ctx.Err() != nil {
 		return all
 	}
@@ -56,7 +84,6 @@ func (v *verifier) checkTold(ctx context.Context, segments []named) *rows {
 		v.report.Events, v.report.Expired, v.report.Erased, v.hashed = 0, nil, 0, 0
 		return nil
 	}
-	all.believe(segments)
 	return all
 }
 
@@ -91,8 +118,11 @@ func (v *verifier) mayTell(f *lake.File) bool {
 // readTold looks at the bytes of one file, and reads of its rows what is told.
 func (v *verifier) readTold(ctx context.Context, f *named) *segment {
 	s := &segment{named: f, place: Place{File: inLake(f.Path), Statement: f.statement}}
-	if ctx.Err() != nil || !v.checkBytes(s.place, f.Path, f.Bytes, f.SHA256) {
+	if ctx.Err() != nil {
 		s.damaged = true
+		return s
+	}
+	if v.checkFile(s); s.damaged {
 		return s
 	}
 	if f.stubs != nil {
@@ -168,7 +198,9 @@ func (e *event) derive(h *profile.Header) {
 
 // addTold takes in what the events of the next file say.
 func (r *rows) addTold(s *segment) {
-	r.lost = r.lost || s.damaged
+	if s.damaged {
+		r.lose(s.unread)
+	}
 	if s.stubs == nil {
 		r.v.report.Events += s.Rows
 	}
@@ -191,10 +223,13 @@ func (r *rows) addTold(s *segment) {
 	s.plans, s.events = plans{}, nil
 }
 
-// believe takes from the statements what the rows would say.
-func (r *rows) believe(segments []named) {
+// believe takes from the statements that are signed for what the rows would say.
+func (r *rows) believe(signed *lake.Manifest, segments []named) {
 	r.believed = segments
-	for uid, said := range r.v.fold.Epochs {
+	for n := range r.v.signed {
+		r.done[uint64(n)+1] = true
+	}
+	for uid, said := range signed.Epochs {
 		if !r.v.scope.epoch(uid) {
 			continue
 		}

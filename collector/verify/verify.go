@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/docket-audit/docket/collector/lake"
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 // Where things lie in a data directory.
@@ -55,6 +56,8 @@ type Options struct {
 	// goroutine at a time.
 	Progress func(done, total int64)
 	Workers  int // files at a time; 0 is one per processor
+
+	patience time.Duration // instead of signingTime
 }
 
 // What keeps a directory from being verified.
@@ -139,6 +142,7 @@ type verifier struct {
 	state      owner
 	announced  run
 	statements []statement // by number, from 1, as far as they are there
+	signed     int         // of them, from the first on, the ledger's owner has signed for so many
 	fold       *lake.Manifest
 	broken     bool  // the statements are no chain, so that what follows from them is moot
 	hashed     int64 // bytes; guarded by mu
@@ -201,12 +205,20 @@ func (v *verifier) note(format string, args ...any) {
 }
 
 // unread makes the problem of an error of the file system.
-func (v *verifier) unread(where Place, err error) {
-	if errors.Is(err, fs.ErrNotExist) {
+func (v *verifier) unread(where Place, err error) { _ = v.whyNot(where, err) }
+
+// whyNot does that, and says whether it is the file or only the reading of it.
+func (v *verifier) whyNot(where Place, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		v.problem(Missing, where, "the file is missing")
-		return
+		return errChanged
+	case errors.Is(err, regular.ErrNot):
+		v.problem(Damage, where, "%v", regular.ErrNot)
+		return errChanged
 	}
 	v.problem(Unreadable, where, "%v", err)
+	return errUnread
 }
 
 // An owner is what is known of the process that writes to the directory.
@@ -227,7 +239,7 @@ type run struct {
 // ownerState finds out by the locks, which end with the process that holds them.
 func ownerState(dir string) (owner, run) {
 	var r run
-	b, err := os.ReadFile(filepath.Join(dir, runFile))
+	b, err := regular.ReadFile(filepath.Join(dir, runFile))
 	if err == nil && json.Unmarshal(b, &r) != nil {
 		r = run{}
 	}
@@ -241,7 +253,7 @@ func ownerState(dir string) (owner, run) {
 }
 
 func locked(path string) bool {
-	f, err := os.Open(path)
+	f, err := regular.Open(path, os.O_RDONLY)
 	if err != nil {
 		return false
 	}

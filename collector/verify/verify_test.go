@@ -11,10 +11,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/store"
 )
 
@@ -331,13 +333,42 @@ func TestQuarantineCounts(t *testing.T) {
 func TestUnreadable(t *testing.T) {
 	h := newFurnished(t)
 	segment := h.newestSegment()
-	// A directory in its place can be opened and not read, by anyone.
-	h.remove(segment)
-	if err := os.Mkdir(filepath.Join(h.dir, segment), 0o750); err != nil {
+	// A file in the place of the directory keeps anybody from reading what is in it.
+	hot := filepath.Join(h.dir, lakeDir, lake.HotDir)
+	if err := errors.Join(os.Rename(hot, hot+".aside"), os.WriteFile(hot, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	r := h.run(Options{})
-	h.find(r, Unreadable, segment)
+	for _, deep := range []bool{false, true} {
+		r := h.run(Options{Deep: deep})
+		h.find(r, Unreadable, segment)
+		if r.Code() != CodePartial {
+			t.Errorf("code %d: %v", r.Code(), r.Problems)
+		}
+	}
+}
+
+// What has the name of a file, and never ends, or never begins, is damage.
+func TestNoFiles(t *testing.T) {
+	h := newFurnished(t)
+	for _, file := range []string{h.newestSegment(), "lake/" + lake.ManifestPath, "lake/" + lake.StatementPath(2), "ledger/checkpoint", keptPath, ledgerVKey, formatFile} {
+		good := h.read(file)
+		h.remove(file)
+		for _, instead := range []func(path string) error{
+			func(path string) error { return syscall.Mkfifo(path, 0o600) },
+			func(path string) error { return os.Symlink("/dev/zero", path) },
+			func(path string) error { return os.Mkdir(path, 0o700) },
+		} {
+			if err := instead(filepath.Join(h.dir, file)); err != nil {
+				t.Fatal(err)
+			}
+			h.expect(Options{}, "damage", file, "not a regular file")
+			h.remove(file)
+		}
+		h.write(file, good)
+	}
+	if r := h.run(Options{Deep: true}); r.Code() != CodeFine {
+		t.Errorf("afterwards: %v", r.Problems)
+	}
 }
 
 // TestBesideOwner verifies again and again while the owner commits.

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/docket-audit/docket/interceptor"
-	"github.com/docket-audit/docket/internal/strictoml"
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 // A Value is a value and where it comes from: "FILE:LINE", "default",
@@ -100,7 +100,7 @@ type Step struct {
 // process with [Local], [Make] or [Link] are asked for their manifest; what the
 // others would say is unknown. An error is one that [Load] would give too.
 func Explain(path string, opts ...Option) (*Explanation, error) {
-	data, err := strictoml.ReadFile(path)
+	data, err := regular.ReadAtMost(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read chain file: %w", err)
 	}

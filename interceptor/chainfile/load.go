@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"github.com/docket-audit/docket/interceptor"
-	"github.com/docket-audit/docket/internal/strictoml"
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 // An Option changes how a file is read.
@@ -112,11 +112,14 @@ func (f *File) Close() error {
 	return errors.Join(errs...)
 }
 
+// maxFile is the size of a file that nobody writes by hand.
+const maxFile = 16 << 20
+
 // Load reads a file, connects to its interceptors and asks each for its
 // manifest, within the interceptor's own timeout, three times; making a connection
 // may take 5 s. An interceptor that does not answer is an error. The connections last until [File.Close].
 func Load(ctx context.Context, path string, opts ...Option) (*File, error) {
-	data, err := strictoml.ReadFile(path)
+	data, err := regular.ReadAtMost(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read chain file: %w", err)
 	}

@@ -4,10 +4,7 @@ package strictoml
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -206,24 +203,4 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
-}
-
-// What cannot be a file that somebody wrote is refused, at once.
-func TestReadFile(t *testing.T) {
-	dir := t.TempDir()
-	pipe, large, good := filepath.Join(dir, "pipe"), filepath.Join(dir, "large"), filepath.Join(dir, "good")
-	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.WriteFile(large, nil, 0o600), os.Truncate(large, 17<<20), os.WriteFile(good, []byte("a = 1\n"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range []string{pipe, large, dir, "/dev/zero"} {
-		if _, err := ReadFile(path); !errors.Is(err, ErrNoFile) {
-			t.Errorf("%s: %v", path, err)
-		}
-	}
-	if b, err := ReadFile(good); err != nil || string(b) != "a = 1\n" {
-		t.Errorf("%q, %v", b, err)
-	}
-	if _, err := ReadFile(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("no file: %v", err)
-	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"github.com/docket-audit/docket/internal/regular"
 	"github.com/docket-audit/docket/internal/strictoml"
 )
 
@@ -21,12 +22,15 @@ var foreign = []string{"gateway", "audit", "interceptors", "openshell", "capture
 // governing are those of them that say that something is governed.
 var governing = []string{"gateway", "interceptors", "openshell"}
 
+// maxFile is the size of a file that nobody writes by hand.
+const maxFile = 16 << 20
+
 // readFile reads the file strictly and returns its values as nested maps, and
 // whether it says what is governed.
 func readFile(file string) (values map[string]any, governs bool, err error) {
-	b, err := strictoml.ReadFile(file)
+	b, err := regular.ReadAtMost(file, maxFile)
 	switch {
-	case errors.Is(err, strictoml.ErrNoFile):
+	case errors.Is(err, regular.ErrNot):
 		return nil, false, &Error{File: file, Err: err, Advice: "write what it gives to a file, and name that"}
 	case err != nil:
 		return nil, false, &Error{File: file, Err: err, Advice: "write one with `docket init`"}

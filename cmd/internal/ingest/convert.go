@@ -31,6 +31,10 @@ type Foreign struct {
 	// Wrapped says that it fits no class as it is: it is the raw data of an
 	// application error.
 	Wrapped bool
+
+	// File and Line say where it was read, for what is told about it.
+	File string
+	Line int64
 }
 
 // A Converter makes events of ours. It may be used by one goroutine at a time.

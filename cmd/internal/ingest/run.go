@@ -28,6 +28,9 @@ type Run struct {
 	// Settle returns when all that was emitted so far, by this run and by those
 	// before it, is stored.
 	Settle func(context.Context) error
+	// Refused is told of an event that no emitter takes, such as one that is too
+	// long.
+	Refused func(f *Foreign, err error)
 
 	batch   []*Foreign
 	bytes   int
@@ -78,6 +81,7 @@ func (r *Run) Flush(ctx context.Context) error {
 		return err
 	}
 	var receipts []emitter.Receipt
+	var sent []*Foreign
 	for _, f := range r.batch {
 		if known[f.UID] || r.pending[f.UID] {
 			r.Duplicates++
@@ -87,14 +91,18 @@ func (r *Run) Flush(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("ingest event %s: %w", f.UID, err)
 		}
-		receipts = append(receipts, receipt)
+		receipts, sent = append(receipts, receipt), append(sent, f)
 		r.pending[f.UID] = true
 	}
-	for _, receipt := range receipts {
-		if err := receipt.Spooled(ctx); err != nil {
+	for i, receipt := range receipts {
+		switch err := receipt.Spooled(ctx); {
+		case errors.Is(err, emitter.ErrUnfit):
+			r.Refused(sent[i], err)
+		case err != nil:
 			return fmt.Errorf("ingest events: %w", err)
+		default:
+			r.Stored++
 		}
-		r.Stored++
 	}
 	r.batch, r.bytes = r.batch[:0], 0
 	return nil
