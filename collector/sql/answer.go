@@ -44,6 +44,7 @@ func Answer(ctx context.Context, in io.Reader, out io.Writer) error {
 
 // answer writes everything but the end of an answer.
 func answer(ctx context.Context, q *request, out io.Writer) error {
+	q.Scope.Asked = q.Text
 	db, err := Open(ctx, q.Scope)
 	if err != nil {
 		return err

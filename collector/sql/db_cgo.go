@@ -77,7 +77,7 @@ func (d *DB) setUp(ctx context.Context, m made) error {
 		statements = append(statements, "SET enable_external_file_cache = false", copied)
 	}
 	statements = append(statements, "SET allowed_paths = "+listLiteral(m.paths), "SET enable_external_access = false")
-	statements = append(statements, viewStatements(m.paths, len(m.shared) > 0, m.conditions, m.filter)...)
+	statements = append(statements, viewStatements(m.paths, len(m.shared) > 0, m.conditions, m.filter, scope.Asked)...)
 	statements = append(statements, "SET lock_configuration = true")
 	c, err := connect(d.db)
 	if err != nil {

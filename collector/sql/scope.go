@@ -34,6 +34,10 @@ type Scope struct {
 	// before it; 0 is all.
 	AsOf uint64
 
+	// Asked is the query that will be asked, where it is known to be the only one:
+	// views of classes that it does not speak of are not made. "" makes all.
+	Asked string
+
 	MemoryLimit int64  // bytes; 0 is 1 GiB
 	Threads     int    // 0 is one per processor
 	TempDir     string // where large sorts and joins may spill; "" is nowhere

@@ -66,8 +66,8 @@ func sharedStatement(shared []string, where string) string {
 
 // viewStatements returns what makes the views over the rows at paths and, if
 // there is one, in the table of shared rows, for which all conditions hold; and
-// the filter, unless it is "".
-func viewStatements(paths []string, shared bool, conditions []string, filter string) []string {
+// the filter, unless it is "". Of the classes it makes those that a query speaks of.
+func viewStatements(paths []string, shared bool, conditions []string, filter, asked string) []string {
 	var from []string
 	if len(paths) > 0 {
 		from = append(from, selectColumns(fromFiles(paths)))
@@ -99,9 +99,27 @@ func viewStatements(paths []string, shared bool, conditions []string, filter str
 		events = "SELECT * FROM " + scopeView + " WHERE " + filter
 	}
 	for _, c := range classes {
+		if !speaksOf(asked, c.name) {
+			continue
+		}
 		statements = append(statements, fmt.Sprintf(`CREATE VIEW "%s" AS SELECT * FROM events WHERE class_uid = %d`, c.name, c.uid))
 	}
 	return append(statements, "DROP TABLE events", "CREATE VIEW events AS "+events)
+}
+
+// speaksOf reports whether a query may mean a view, by its name or by asking for
+// all there are. "" is any query.
+func speaksOf(query, view string) bool {
+	query = strings.ToLower(query)
+	if query == "" || strings.Contains(query, view) {
+		return true
+	}
+	for _, word := range []string{"show", "describe", "summarize", "schema", "catalog", "duckdb", "pragma", "pg_", "sqlite"} {
+		if strings.Contains(query, word) {
+			return true
+		}
+	}
+	return false
 }
 
 func columnDefinitions() string {
