@@ -98,7 +98,7 @@ func timelineOf(ctx context.Context, client *reading.Client, operation string) (
 		timeline = append(timeline, moment{h, slices.Clone(raw)})
 	}
 	if len(timeline) == 0 {
-		return nil, cli.Hint(fmt.Errorf("no event of operation %s", operation), "`docket tail` prints the uids of operations")
+		return nil, cli.Hint(fmt.Errorf("no event of operation %s", operation), "%s", noOperation(ctx, client, operation))
 	}
 	// One emitter writes all of an operation, in the order of its sequence; what
 	// others found out later has an epoch of its own.
@@ -109,6 +109,16 @@ func timelineOf(ctx context.Context, client *reading.Client, operation string) (
 		return cmp.Compare(a.header.Time, b.header.Time)
 	})
 	return timeline, nil
+}
+
+// noOperation says what to do with a uid that is of no operation.
+func noOperation(ctx context.Context, client *reading.Client, uid string) string {
+	for raw, err := range client.Tail(ctx, 1, false, "metadata_uid == "+celString(uid)) {
+		if h, perr := profile.Parse(raw); err == nil && perr == nil && h.OperationUID != "" {
+			return "that is the uid of one of its events: `docket show " + h.OperationUID + "`"
+		}
+	}
+	return "`docket tail` prints the uids of operations; events that left by retention or erasure are not shown"
 }
 
 // newestOperation returns the uid of the newest operation whose outcome the

@@ -4,6 +4,8 @@ package main
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
@@ -23,5 +25,10 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
 		return now.Add(-d), nil
 	}
-	return time.Time{}, cli.Usage(cli.Hint(fmt.Errorf("--since %s: not a time", text), "give 2026-10-28, 2026-10-28T06:00:00Z, or 24h for that long ago"))
+	if days, ok := strings.CutSuffix(text, "d"); ok { // as retention has it
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return now.AddDate(0, 0, -int(n)), nil
+		}
+	}
+	return time.Time{}, cli.Usage(cli.Hint(fmt.Errorf("--since %s: not a time", text), "give 2026-10-28, 2026-10-28T06:00:00Z, or 24h or 30d for that long ago"))
 }

@@ -17,12 +17,13 @@ func TestParseSince(t *testing.T) {
 		"2026-10-27T06:30:01+02:00": time.Date(2026, 10, 27, 4, 30, 1, 0, time.UTC),
 		"90m":                       now.Add(-90 * time.Minute),
 		"0s":                        now,
+		"30d":                       now.AddDate(0, 0, -30),
 	} {
 		if got, err := parseSince(text, now); err != nil || !got.Equal(want) {
 			t.Errorf("%q: %v, %v, want %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"yesterday", "-1h", "7", "2026-13-01"} {
+	for _, text := range []string{"yesterday", "-1h", "7", "-3d", "d", "1.5d", "999999d", "2026-13-01"} {
 		if got, err := parseSince(text, now); err == nil {
 			t.Errorf("%q: %v", text, got)
 		}

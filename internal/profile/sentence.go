@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/docket-audit/docket/ocsf"
 )
 
 // Sentence says in one line what the event with header h tells: who, did what,
@@ -36,9 +38,30 @@ func sentence(h Header) string {
 		return outcome(h, who, what, by)
 	case KindFinding:
 		return "finding: " + or(h.Message, or(h.StatusDetail, "no words for it")) + concerning(h, who, what)
+	case KindForeign:
+		return foreign(h)
 	default:
 		return or(h.Message, h.Kind+" of "+or(h.Emitter, "an unknown emitter"))
 	}
+}
+
+// foreign tells of an event of another producer: its class, who, and what became of
+// it, and its own message behind that.
+func foreign(h Header) string {
+	s := ocsf.ClassUID(h.ClassUID).String()
+	if number := strconv.Itoa(int(h.ClassUID)); s == number {
+		s = "class " + number
+	}
+	if h.Principal != "" {
+		s += " by " + h.Principal
+	}
+	if h.Source != "" {
+		s += " from " + h.Source
+	}
+	if h.Decision != "" && h.Decision != DecisionNone {
+		s += ", " + past(h.Decision)
+	}
+	return s + why(or(h.Message, h.StatusDetail))
 }
 
 func outcome(h Header, who, what, by string) string {

@@ -192,6 +192,10 @@ func TestSentence(t *testing.T) {
 	}{
 		{func(h *profile.Header) { h.Kind, h.Decision = "evaluation", "none" }, `images/allow-list is asked about CreateSandbox by alice (validate)`},
 		{func(h *profile.Header) { h.Kind, h.Decision = "result", "allow" }, `images/allow-list allowed CreateSandbox by alice`},
+		{func(h *profile.Header) {
+			*h = profile.Header{Kind: "foreign", ClassUID: 4001, Decision: "deny", Principal: "sbx-1", Source: "192.0.2.1", Message: "no route"}
+		}, `Network Activity by sbx-1 from 192.0.2.1, denied: no route`},
+		{func(h *profile.Header) { *h = profile.Header{Kind: "foreign", ClassUID: 424242, Decision: "none"} }, `class 424242`},
 		{func(h *profile.Header) { h.Kind, h.Decision = "result", "modify" }, `images/allow-list changed CreateSandbox by alice`},
 		{func(h *profile.Header) {
 			h.Kind, h.Decision, h.StatusDetail = "result", "deny", `image "x" is not on the list`
