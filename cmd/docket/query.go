@@ -4,8 +4,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -55,6 +57,9 @@ says which commit an event came with. What expired or was erased since is not th
 				}
 				q.SQL = string(b)
 			}
+			if err := checkSQL(q.SQL); err != nil {
+				return err
+			}
 			client, err := reading.Open(c.Context(), s.data)
 			if err != nil {
 				return err
@@ -84,6 +89,18 @@ says which commit an event came with. What expired or was erased since is not th
 	f.Uint64Var(&q.At, "at", 0, "the store as it was at the commit of this number")
 	cli.OutputFlag(f, &format)
 	return c
+}
+
+// checkSQL says of what cannot be a query what was meant.
+func checkSQL(text string) error {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return cli.Usage(cli.Hint(errors.New("the query is empty"), "docket query \"SELECT count(*) FROM events\""))
+	}
+	if info, err := os.Stat(text); err == nil && info.Mode().IsRegular() {
+		return cli.Usage(cli.Hint(fmt.Errorf("%s is a file, not a query", text), "docket query - < %s", text))
+	}
+	return nil
 }
 
 // cellsOf returns the values of an object in their order, as people read them.
