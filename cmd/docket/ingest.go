@@ -163,7 +163,7 @@ func (i *ingesting) run(ctx context.Context) (err error) {
 	}
 	defer reader.Close()
 	i.take = &ingest.Run{
-		Emitter: em, Store: reader, Refresh: reader.Refresh, Settle: func(ctx context.Context) error { return settle(ctx, em, conn, client) },
+		Emitter: em, Store: reader, Refresh: reader.Refresh, Left: reader.Left, Settle: func(ctx context.Context) error { return settle(ctx, em, conn, client) },
 		Refused: func(f *ingest.Foreign, err error) { i.summary.Events--; i.skip(f.File, f.Line, err) },
 	}
 	i.convert = ingest.NewConverter(i.o.tenant, i.o.schema, time.Now)

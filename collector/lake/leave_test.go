@@ -82,7 +82,7 @@ func wantStubs(t *testing.T, l *lake.Lake, stored []store.Entry) {
 		at, h := store.Cursor{Commit: e.Commit, Pos: e.Pos}, e.Header
 		s, gone := left[at]
 		row, there := here[at]
-		want := lake.Stub{h.Epoch, h.Sequence, h.Kind, h.ClassUID, h.Tenant, h.Time, h.Fingerprint, e.Commit, e.Pos}
+		want := lake.Stub{h.Epoch, h.Sequence, h.Kind, h.ClassUID, h.Tenant, h.Time, h.Fingerprint, e.Commit, e.Pos, ""}
 		if gone == there || there && !bytes.Equal(row.Raw, e.Raw) || gone && s != want {
 			t.Errorf("%v: stub %+v, row %v", at, s, there)
 		}

@@ -24,6 +24,7 @@ type Reader struct {
 	damaged error // of the manifest file; nil when it was as it should be
 	pin     *Pin
 	pins    pins
+	left    left
 
 	mu       sync.RWMutex
 	manifest *Manifest // guarded by mu; replaced, never changed

@@ -24,6 +24,7 @@ import (
 
 	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/internal/regular"
 )
 
@@ -39,6 +40,9 @@ type Stub struct {
 	Fingerprint string
 	Commit      uint64
 	Pos         uint32
+	// UID is that of an event of another producer, "" for ours: who ingests a file
+	// again knows by it what left.
+	UID string
 }
 
 // A StubFile is a file of stubs, sorted by (commit, pos). The rows that it
@@ -60,7 +64,7 @@ type StubFile struct {
 
 // stubColumns are those of a stub file, in their order. They have the names and
 // types that they have in segments.
-var stubColumns = []string{"epoch", "sequence", "kind", "class_uid", "tenant", "time", "fingerprint", ColumnCommit, ColumnPos}
+var stubColumns = []string{"epoch", "sequence", "kind", "class_uid", "tenant", "time", "fingerprint", ColumnCommit, ColumnPos, "metadata_uid"}
 
 var stubSchema = func() *arrow.Schema {
 	fields := make([]arrow.Field, len(stubColumns))
@@ -173,6 +177,7 @@ func appendStub(b *array.RecordBuilder, s *Stub) {
 	text(6, s.Fingerprint)
 	large(7, int64(s.Commit))
 	small(8, int32(s.Pos))
+	text(9, s.UID)
 }
 
 // stubsIn makes stubs of what is in the columns of stubColumns. The texts are
@@ -182,10 +187,14 @@ func stubsIn(c []arrow.Array) iter.Seq[Stub] {
 		text := func(c arrow.Array, i int) string { return c.(*array.String).Value(i) }
 		large := func(c arrow.Array, i int) int64 { return c.(*array.Int64).Value(i) }
 		for i := range c[0].Len() {
+			uid := ""
+			if text(c[2], i) == profile.KindForeign {
+				uid = text(c[9], i)
+			}
 			if !yield(Stub{
 				Epoch: text(c[0], i), Sequence: large(c[1], i), Kind: text(c[2], i), ClassUID: c[3].(*array.Int32).Value(i),
 				Tenant: text(c[4], i), Time: large(c[5], i), Fingerprint: text(c[6], i),
-				Commit: uint64(large(c[7], i)), Pos: uint32(c[8].(*array.Int32).Value(i)),
+				Commit: uint64(large(c[7], i)), Pos: uint32(c[8].(*array.Int32).Value(i)), UID: uid,
 			}) {
 				return
 			}
@@ -204,7 +213,7 @@ func (s Stub) own(known map[string]string) Stub {
 		known[v] = v
 		return v
 	}
-	s.Epoch, s.Kind, s.Tenant, s.Fingerprint = intern(s.Epoch), intern(s.Kind), intern(s.Tenant), strings.Clone(s.Fingerprint)
+	s.Epoch, s.Kind, s.Tenant, s.Fingerprint, s.UID = intern(s.Epoch), intern(s.Kind), intern(s.Tenant), strings.Clone(s.Fingerprint), strings.Clone(s.UID)
 	return s
 }
 

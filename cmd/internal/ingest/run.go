@@ -25,6 +25,9 @@ type Run struct {
 	// Store is what is stored, as of Refresh.
 	Store   store.Reader
 	Refresh func() error
+	// Left says which of some uids are of events that left the store, which are not
+	// to come back.
+	Left func(ctx context.Context, uids []string) (map[string]bool, error)
 	// Settle returns when all that was emitted so far, by this run and by those
 	// before it, is stored.
 	Settle func(context.Context) error
@@ -37,7 +40,7 @@ type Run struct {
 	pending map[string]bool // uids that were emitted and may not be stored yet
 
 	Stored     int // events that this run emitted
-	Duplicates int // that are stored already, or came before in this run
+	Duplicates int // that are stored already, were once and left, or came before in this run
 }
 
 const (
@@ -142,9 +145,16 @@ func (r *Run) known(ctx context.Context) (map[string]bool, error) {
 	if err := r.Refresh(); err != nil {
 		return nil, err
 	}
+	uids := make([]string, len(r.batch))
+	for i, f := range r.batch {
+		uids[i] = f.UID
+	}
+	known, err := r.Left(ctx, uids)
+	if err != nil {
+		return nil, fmt.Errorf("look for events that left: %w", err)
+	}
 	wanted := make(map[string]bool, len(r.batch))
 	q := store.Query{Kinds: []string{profile.KindForeign}, WithoutRaw: true}
-	known := map[string]bool{}
 	for _, f := range r.batch {
 		if f.Timeless {
 			if err := r.look(ctx, store.Query{Event: f.UID, WithoutRaw: true}, map[string]bool{f.UID: true}, known); err != nil {
