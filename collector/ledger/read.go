@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/transparency-dev/tessera/api"
 	"github.com/transparency-dev/tessera/api/layout"
@@ -119,6 +120,10 @@ func Read(ctx context.Context, dir, vkey string) (*Log, []Problem, error) {
 	return r.log, r.problems, ctx.Err()
 }
 
+// maxLogFile is the size that no file of a log has: a tile has 8 KiB, a bundle of
+// leaves 16 MiB if each were as long as can be.
+const maxLogFile = 16 << 20
+
 // A tileID names a tile, or in level -1 the bundle of the leaves of one.
 type tileID struct {
 	level int
@@ -146,7 +151,7 @@ func (r *reader) missing(path string) {
 }
 
 func (r *reader) unreadable(path string, err error) {
-	if errors.Is(err, regular.ErrNot) {
+	if errors.Is(err, regular.ErrNot) || errors.Is(err, syscall.ENOTDIR) {
 		r.problem(path, "%v", regular.ErrNot)
 		return
 	}
@@ -161,7 +166,7 @@ func (r *reader) read(path string) ([]byte, error) {
 	if err := r.ctx.Err(); err != nil {
 		return nil, err
 	}
-	return regular.ReadFile(filepath.Join(r.dir, filepath.FromSlash(path)))
+	return regular.ReadAtMost(filepath.Join(r.dir, filepath.FromSlash(path)), maxLogFile)
 }
 
 func (r *reader) readCheckpoint(vkey string) uint64 {

@@ -225,7 +225,7 @@ func (v *verifier) describe(s *segment) {
 	if !maps.Equal(got.Epochs, s.Epochs) {
 		wrong("the epochs")
 	}
-	if v.opts.Deep && (s.minEvent != s.MinEvent || s.maxEvent != s.MaxEvent || s.minOperation != s.MinOperation || s.maxOperation != s.MaxOperation) {
+	if s.deep && (s.minEvent != s.MinEvent || s.maxEvent != s.MaxEvent || s.minOperation != s.MinOperation || s.maxOperation != s.MaxOperation) {
 		wrong("the uids")
 	}
 }

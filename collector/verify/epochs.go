@@ -38,6 +38,7 @@ type epoch struct {
 	// Of stored, how many are stubs now, by why they left; ends says that one of
 	// them may have told where an epoch ends.
 	expired, erased int64
+	newest          event // of them, where the rows are not read
 	ends            bool
 }
 

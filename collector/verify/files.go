@@ -15,7 +15,6 @@ import (
 
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/store"
-	"github.com/docket-audit/docket/internal/regular"
 )
 
 // A named file is one that a statement added and none took away.
@@ -128,8 +127,10 @@ func (v *verifier) checkSegment(ctx context.Context, f *named) *segment {
 		v.checkStubs(ctx, s)
 		return s
 	}
+	// What nobody has signed for is judged in depth whatever is asked for.
+	s.deep = v.opts.Deep || s.statement > uint64(v.signed)
 	read := v.readColumns
-	if v.opts.Deep {
+	if s.deep {
 		read = v.readEvents
 	}
 	if err := read(ctx, s); err != nil && ctx.Err() == nil && !s.damaged {
@@ -141,7 +142,7 @@ func (v *verifier) checkSegment(ctx context.Context, f *named) *segment {
 		v.checkRows(s)
 		v.checkIndex(ctx, f)
 	}
-	if !s.damaged && v.opts.Deep && lake.Public(f.Path) {
+	if !s.damaged && s.deep && lake.Public(f.Path) {
 		v.checkNested(ctx, s)
 	}
 	return s
@@ -200,7 +201,7 @@ func (v *verifier) checkBytes(place Place, path string, size int64, digest strin
 		v.problem(Damage, place, "the statement names a file outside of the lake")
 		return errChanged
 	}
-	f, err := regular.Open(v.inLakeDir(path), os.O_RDONLY)
+	f, err := v.opts.open(v.inLakeDir(path), os.O_RDONLY)
 	if err != nil {
 		return v.whyNot(place, err)
 	}

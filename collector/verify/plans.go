@@ -24,7 +24,10 @@ import (
 	"github.com/docket-audit/docket/ocsf"
 )
 
-const planDigestPrefix = "sha256:"
+const (
+	planDigestPrefix = "sha256:"
+	maxPlan          = 64 << 20 // bytes; an event that carries one has 8 MiB
+)
 
 // A plans is what events say of plans.
 type plans struct {
@@ -124,7 +127,7 @@ func (v *verifier) readPlans(carriers map[string]*carried) map[string]bool {
 		}
 		here[digest] = true
 		place := Place{File: planFile(digest)}
-		plan, err := regular.ReadFile(filepath.Join(v.dir, plansDir, d.Name()))
+		plan, err := regular.ReadAtMost(filepath.Join(v.dir, plansDir, d.Name()), maxPlan)
 		if err != nil {
 			v.unread(place, err)
 			continue

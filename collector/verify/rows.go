@@ -25,6 +25,7 @@ type segment struct {
 	place   Place
 	damaged bool
 	unread  bool // damaged is that nothing is known of it
+	deep    bool // every event is hashed, and every column derived
 	events  []event
 	plans   plans
 	// compared says that the rows are all of one commit, and were compared with
@@ -79,6 +80,9 @@ func (v *verifier) readColumns(ctx context.Context, s *segment) error {
 		}
 		small := func(c, i int) int32 { return columns[c].(*array.Int32).Value(i) }
 		large := func(c, i int) int64 { return columns[c].(*array.Int64).Value(i) }
+		if s.overfull(columns[0].Len()) {
+			return errOverfull
+		}
 		for i := range columns[0].Len() {
 			e := event{
 				row: len(s.events), tenant: text(0, i), emitter: text(1, i), epoch: text(2, i),
@@ -93,6 +97,13 @@ func (v *verifier) readColumns(ctx context.Context, s *segment) error {
 		return nil
 	})
 }
+
+// errOverfull says that a file has more rows than were stored in it, as many as
+// somebody wished.
+var errOverfull = errors.New("it has more rows than its statement says")
+
+// overfull reports whether so many rows more are more than there can be.
+func (s *segment) overfull(more int) bool { return s.damaged && int64(len(s.events)+more) > s.Rows }
 
 // prints decodes the two fingerprints of an event.
 func (v *verifier) prints(s *segment, e *event, fingerprint, prev string) {
@@ -127,6 +138,9 @@ func (v *verifier) readEvents(ctx context.Context, s *segment) error {
 	for entry, err := range lake.ReadSegment(ctx, v.lakePath(), s.Path) {
 		if err == nil {
 			err = ctx.Err()
+		}
+		if err == nil && s.overfull(1) {
+			err = errOverfull
 		}
 		if err != nil {
 			return err

@@ -71,11 +71,12 @@ func (v *verifier) readStatement(number uint64) bool {
 	}
 	const reasonable = 1 << 20 // of numbers left out, by a name that anyone can give to a file
 	next := uint64(len(v.statements)) + 1
-	if number < next || number-next > reasonable {
+	if number < next || number-next > reasonable-v.gaps {
 		v.problem(Damage, statementPlace(number), "its number is none that could follow")
 		return false
 	}
 	for ; next < number; next++ {
+		v.gaps++
 		v.broken = true
 		v.problem(Missing, statementPlace(next), "the statement is missing")
 		v.statements = append(v.statements, statement{number: next})

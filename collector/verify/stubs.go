@@ -157,6 +157,26 @@ func (v *verifier) checkBalance() {
 	}
 }
 
+// checkUnsignedLeft tells of events that left by a statement that nobody has signed
+// for, where the owner is not at it: that is what a crash leaves, and what anybody
+// can write who wants events gone.
+func (v *verifier) checkUnsignedLeft() {
+	if v.broken || v.state == ownerLives {
+		return
+	}
+	for i := range v.statements[v.signed:] {
+		s := v.statements[v.signed+i].parsed
+		if s == nil || len(s.Stubs) == 0 {
+			continue
+		}
+		var left int64
+		for j := range s.Stubs {
+			left += s.Stubs[j].Count
+		}
+		v.problem(Signature, statementPlace(s.Number), "%d events left by it, and the ledger's owner has not signed for it: the next start does, if it was its own and a crash came between; nobody else may have anything leave", left)
+	}
+}
+
 // stored returns how many sequences a commit accounts for as stored, or -1 where
 // some are in conflict, which may be more rows than sequences.
 func stored(s *lake.Statement) int64 {

@@ -215,6 +215,9 @@ func (r *rows) addTold(s *segment) {
 		case e.stub:
 			r.v.countStub(s)
 			p.countStub(s, e)
+			if e.sequence > p.newest.sequence {
+				p.newest = *e
+			}
 		case e.lifecycle:
 			p.tell(s, e)
 		}
@@ -239,6 +242,9 @@ func (r *rows) believe(signed *lake.Manifest, segments []named) {
 			p.stored, p.touched = said.Stored.Clone(), true
 		}
 		p.last = event{sequence: said.HeadSequence}
+		if p.newest.sequence == p.last.sequence {
+			p.last.time = p.newest.time
+		}
 		if !unhex(&p.last.fingerprint, said.HeadFingerprint) {
 			p.last = event{} // only quarantined messages claim it
 		}

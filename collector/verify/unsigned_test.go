@@ -96,13 +96,16 @@ func (h *house) lives() {
 func TestUnsignedStatement(t *testing.T) {
 	for name, owner := range map[string]func(*house){"crashed": (*house).crashed, "lives": (*house).lives} {
 		t.Run(name, func(t *testing.T) {
-			h := newCompacted(t)
-			kept := h.read("ledger/checkpoint")
-			h.swapUnsigned(h.public("api_activity", "accountId=acme"), "fingerprint", strings.Repeat("ab", 32))
-			owner(h)
-			for _, o := range []Options{{}, {Key: h.key.Verifier(), Against: kept}, {Since: time.UnixMilli(h.now + 1_000_000)}, {Tenant: "globex"}, {Tenant: "acme"}} {
-				h.expect(o, "damage")
-				h.find(h.run(o), "Merkle root")
+			for column, value := range map[string]string{
+				"fingerprint": strings.Repeat("ab", 32), "decision": "modify", lake.ColumnRaw: `{"forged":1}`, "metadata_uid": "another",
+			} {
+				h := newCompacted(t)
+				kept := h.read("ledger/checkpoint")
+				h.swapUnsigned(h.public("api_activity", "accountId=acme"), column, value)
+				owner(h)
+				for _, o := range []Options{{}, {Key: h.key.Verifier(), Against: kept}, {Since: time.UnixMilli(h.now + 1_000_000)}, {Tenant: "globex"}, {Tenant: "acme"}} {
+					h.expect(o, "damage", "row 1")
+				}
 			}
 		})
 	}
@@ -122,12 +125,40 @@ func TestUnsignedFlush(t *testing.T) {
 			t.Errorf("deep %v: %v", deep, r.Problems)
 		}
 	}
-	h.rewrite(h.newestSegment(), "fingerprint", 1, strings.Repeat("cd", 32))
+	h.rewrite(h.newestSegment(), "decision", 1, "modify")
 	h.restate(h.newestSegment(), nil)
 	for _, o := range []Options{{}, {Since: time.UnixMilli(h.now + 1_000_000)}} {
-		h.expect(o, "damage")
-		h.find(h.run(o), "Merkle root")
-		h.find(h.run(o), "hash chain breaks")
+		h.expect(o, "damage", "row 1", "column decision")
+	}
+}
+
+// Events that left by nobody's word are a problem; by the owner's, who is at it or
+// has signed for it, they are not.
+func TestUnsignedErasure(t *testing.T) {
+	h := newCompacted(t)
+	h.open()
+	done, err := h.erasing("acme")(func(put func(uint64) error) error { return put(0) })
+	if err != nil || done.Rows == 0 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	h.close()
+	h.crashed()
+	h.expect(Options{Key: h.key.Verifier()}, "signature", "the ledger's owner has not signed for it")
+	h.lives()
+	if r := h.run(Options{}); r.Code() != CodeFine {
+		t.Errorf("while its owner is at it: %v", r.Problems)
+	}
+}
+
+// Names of statements that anybody can give to files cost no more than one history.
+func TestStatementsFarApart(t *testing.T) {
+	h := newFurnished(t)
+	for n := uint64(1); n < 8; n++ {
+		h.write(statementPlace(n*900_000).File, []byte("{}"))
+	}
+	r := h.run(Options{})
+	if r.Code() != CodeFound || r.Statements > 1<<21 {
+		t.Errorf("code %d, %d statements", r.Code(), r.Statements)
 	}
 }
 

@@ -57,7 +57,8 @@ type Options struct {
 	Progress func(done, total int64)
 	Workers  int // files at a time; 0 is one per processor
 
-	patience time.Duration // instead of signingTime
+	patience time.Duration                                 // instead of signingTime
+	open     func(path string, flag int) (*os.File, error) // instead of regular.Open
 }
 
 // What keeps a directory from being verified.
@@ -87,6 +88,9 @@ func (e *Error) Hint() string { return e.hint }
 // Run judges the data directory dir. What is wrong with it is in the report;
 // the error is for what kept it from being judged at all.
 func Run(ctx context.Context, dir string, opts Options) (*Report, error) {
+	if opts.open == nil {
+		opts.open = regular.Open
+	}
 	if opts.Workers <= 0 {
 		opts.Workers = runtime.GOMAXPROCS(0)
 	}
@@ -142,6 +146,7 @@ type verifier struct {
 	state      owner
 	announced  run
 	statements []statement // by number, from 1, as far as they are there
+	gaps       uint64      // of them, those that are not there
 	signed     int         // of them, from the first on, the ledger's owner has signed for so many
 	fold       *lake.Manifest
 	broken     bool  // the statements are no chain, so that what follows from them is moot
@@ -173,6 +178,7 @@ func (v *verifier) run(ctx context.Context) error {
 		return err
 	}
 	v.checkBalance()
+	v.checkUnsignedLeft()
 	rows, err := v.checkFiles(ctx)
 	if err != nil {
 		return err
@@ -213,7 +219,7 @@ func (v *verifier) whyNot(where Place, err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		v.problem(Missing, where, "the file is missing")
 		return errChanged
-	case errors.Is(err, regular.ErrNot):
+	case errors.Is(err, regular.ErrNot), errors.Is(err, syscall.ENOTDIR):
 		v.problem(Damage, where, "%v", regular.ErrNot)
 		return errChanged
 	}
@@ -239,7 +245,7 @@ type run struct {
 // ownerState finds out by the locks, which end with the process that holds them.
 func ownerState(dir string) (owner, run) {
 	var r run
-	b, err := regular.ReadFile(filepath.Join(dir, runFile))
+	b, err := regular.ReadAtMost(filepath.Join(dir, runFile), 1<<20)
 	if err == nil && json.Unmarshal(b, &r) != nil {
 		r = run{}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/internal/regular"
 )
 
 func TestWhole(t *testing.T) {
@@ -333,13 +334,14 @@ func TestQuarantineCounts(t *testing.T) {
 func TestUnreadable(t *testing.T) {
 	h := newFurnished(t)
 	segment := h.newestSegment()
-	// A file in the place of the directory keeps anybody from reading what is in it.
-	hot := filepath.Join(h.dir, lakeDir, lake.HotDir)
-	if err := errors.Join(os.Rename(hot, hot+".aside"), os.WriteFile(hot, nil, 0o600)); err != nil {
-		t.Fatal(err)
+	open := func(path string, flag int) (*os.File, error) {
+		if strings.HasSuffix(path, segment) {
+			return nil, &os.PathError{Op: "open", Path: path, Err: syscall.EACCES}
+		}
+		return regular.Open(path, flag)
 	}
 	for _, deep := range []bool{false, true} {
-		r := h.run(Options{Deep: deep})
+		r := h.run(Options{Deep: deep, open: open})
 		h.find(r, Unreadable, segment)
 		if r.Code() != CodePartial {
 			t.Errorf("code %d: %v", r.Code(), r.Problems)

@@ -39,24 +39,30 @@ func Open(path string, flag int) (*os.File, error) {
 
 func not(path string) error { return &os.PathError{Op: "open", Path: path, Err: ErrNot} }
 
-// ReadFile reads a file, or fails as [Open] does.
-func ReadFile(path string) ([]byte, error) { return read(path, -1) }
+// most is how large a file is that is read whole: the manifest of a history of many
+// years is some hundred megabytes.
+const most = 1 << 30
 
-// ReadAtMost is [ReadFile] for one that no more than so many bytes can be in: it
-// fails with [ErrNot] when there are more.
-func ReadAtMost(path string, most int64) ([]byte, error) { return read(path, most) }
+// ReadFile is [ReadAtMost] for a GiB.
+func ReadFile(path string) ([]byte, error) { return ReadAtMost(path, most) }
 
-func read(path string, most int64) ([]byte, error) {
+// ReadAtMost reads a file that no more than so many bytes can be in. It fails with
+// [ErrNot] when there are more, which are not read, and else as [Open] does.
+func ReadAtMost(path string, most int64) ([]byte, error) {
 	f, err := Open(path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // was only read
-	if most < 0 {
-		return io.ReadAll(f)
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
 	}
-	b, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(b)) > most {
+	var b []byte
+	if info.Size() <= most {
+		b, err = io.ReadAll(io.LimitReader(f, most+1))
+	}
+	if err == nil && max(info.Size(), int64(len(b))) > most {
 		err = &os.PathError{Op: "read", Path: path, Err: fmt.Errorf("%w of at most %d bytes", ErrNot, most)}
 	}
 	return b, err

@@ -80,6 +80,9 @@ type Dir struct {
 	Path string // absolute
 
 	lock *os.File
+	// unsettled says that whoever had it before did not end cleanly, and that what it
+	// left has not been put right yet.
+	unsettled bool
 }
 
 // Own makes path this process's data directory, creating it when it is not
@@ -115,9 +118,16 @@ func Own(path string) (*Dir, error) {
 		return nil, &Error{abs, fmt.Errorf("%w by %s", ErrOwned, who), advice}
 	}
 	d := &Dir{Path: abs, lock: lock}
-	// Whoever held them before is gone: the lock says so.
-	d.forget()
-	if err := writeFormat(abs); err != nil {
+	// Whoever held them before is gone: the lock says so. From now on there is a
+	// run.json, so that a kill at any time leaves one.
+	_, err = os.Lstat(d.Join("run.json"))
+	d.unsettled = err == nil
+	d.forgetSocket()
+	err = d.write(Run{PID: os.Getpid(), Command: filepath.Base(os.Args[0]), Started: time.Now()})
+	if err == nil {
+		err = writeFormat(abs)
+	}
+	if err != nil {
 		d.Close()
 		return nil, &Error{abs, err, notWritable}
 	}
@@ -191,8 +201,17 @@ func (d *Dir) Upgrade() error {
 	return nil
 }
 
-// Announce writes run.json.
+// Settle says that what an earlier owner left has been put right: a clean end is one
+// again.
+func (d *Dir) Settle() { d.unsettled = false }
+
+// Announce says in run.json who owns the directory and where it listens.
 func (d *Dir) Announce(r Run) error {
+	d.Settle()
+	return d.write(r)
+}
+
+func (d *Dir) write(r Run) error {
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write run.json: %w", err)
@@ -205,19 +224,22 @@ func (d *Dir) Join(elem ...string) string {
 	return filepath.Join(append([]string{d.Path}, elem...)...)
 }
 
-// Close removes run.json and the socket and gives the directory up.
+// Close removes run.json and the socket and gives the directory up. After an owner
+// that was killed, run.json stays until [Dir.Settle] was called.
 func (d *Dir) Close() error {
-	d.forget()
+	d.forgetSocket()
+	if !d.unsettled {
+		os.Remove(filepath.Join(d.Path, "run.json"))
+	}
 	return d.lock.Close()
 }
 
-func (d *Dir) forget() {
+func (d *Dir) forgetSocket() {
 	sock := filepath.Join(d.Path, "docket.sock")
 	if target, err := os.Readlink(sock); err == nil {
 		os.RemoveAll(filepath.Dir(target))
 	}
 	os.Remove(sock)
-	os.Remove(filepath.Join(d.Path, "run.json"))
 	// What a kill left of replaceFile.
 	for _, name := range []string{"run.json", "FORMAT"} {
 		left, _ := filepath.Glob(filepath.Join(d.Path, "."+name+"-*")) // fails on a bad pattern only
@@ -250,6 +272,9 @@ func Owner(path string) (Run, error) {
 		return Run{}, ErrNotOwned
 	}
 	run, err := readRun(path)
+	if err == nil && len(run.Addresses) == 0 {
+		err = errors.New("run.json names no address")
+	}
 	if err != nil {
 		return Run{}, &Error{path, fmt.Errorf("its owner has not said yet where it listens: %w", err), "try again in a moment"}
 	}

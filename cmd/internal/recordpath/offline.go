@@ -67,7 +67,10 @@ func OpenStores(ctx context.Context, cfg *config.Config, dir *datadir.Dir, log *
 			}
 		}
 	})
-	return s, errors.Join(broken, err)
+	if err = errors.Join(broken, err); err == nil {
+		dir.Settle()
+	}
+	return s, err
 }
 
 // Compact puts everything that is hot into the public layout, and calls each for
