@@ -35,7 +35,7 @@ func TestGuide(t *testing.T) {
 		t.Fatalf("docs/interceptors.md has %d blocks of Go and %d of TOML", len(blocks["go"]), len(blocks["toml"]))
 	}
 	dir := t.TempDir()
-	files := map[string]string{"main.go": blocks["go"][0], "main_test.go": blocks["go"][1], "chain.toml": "[gateway]\nunmatched = \"deny\"\n" + blocks["toml"][0]}
+	files := map[string]string{"main.go": blocks["go"][0], "main_test.go": blocks["go"][1], "chain.toml": blocks["toml"][0]}
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)

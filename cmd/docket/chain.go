@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
+	"github.com/docket-audit/docket/cmd/internal/requestpath"
+	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/interceptor/chainfile"
 )
 
@@ -49,8 +51,18 @@ interceptor is called: what only its manifest can tell is shown as unknown.`,
 			if err != nil {
 				return err
 			}
-			if _, err := loadConfig(args[0], nil); err != nil {
+			cfg, err := loadConfig(args[0], nil)
+			if err != nil {
 				return err
+			}
+			var selecting []interceptor.Binding
+			for _, s := range e.Steps {
+				if s.Options["principals"].Value != "" {
+					selecting = append(selecting, interceptor.Binding{Interceptor: s.Interceptor, ID: s.Binding.Value, Principals: []string{s.Options["principals"].Value}})
+				}
+			}
+			if w := requestpath.Unnamed(cfg, selecting); w != "" {
+				e.Warnings = append(e.Warnings, w)
 			}
 			if format == cli.JSON {
 				return cli.PrintJSON(c.OutOrStdout(), e)

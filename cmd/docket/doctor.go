@@ -218,7 +218,7 @@ func (d *diagnosis) emitter(r *report) {
 // offline judges the directory by itself.
 func (d *diagnosis) offline(ctx context.Context, dir string) {
 	d.say(stateOK, "owner", "", "none; the directory is read as it lies")
-	if _, err := os.Stat(filepath.Join(dir, "run.json")); err == nil {
+	if datadir.Crashed(dir) {
 		d.say(stateWarning, "owner", "the next start stores what is still in the WAL", "the last one did not stop cleanly")
 	}
 	r, err := lake.OpenReader(filepath.Join(dir, "lake"))

@@ -50,7 +50,7 @@ func (d *diagnosis) gateway(ctx context.Context, dir string) {
 	switch {
 	case errors.Is(err, datadir.ErrNotOwned):
 		d.say(stateOK, "owner", "", "none; the directory is of a docket-gateway")
-		if _, err := os.Stat(filepath.Join(dir, "run.json")); err == nil {
+		if datadir.Crashed(dir) {
 			d.say(stateWarning, "owner", "the next start sends what is still in the WAL", "the last one did not stop cleanly")
 		}
 		d.wal(dir)

@@ -29,7 +29,7 @@ func showCommand(s *settings) *cobra.Command {
 		Long: `Print everything that happened to one operation, in order: what each binding was
 asked, shown and said, what became of the operation, and what was found about
 it. What a binding was shown is cut when it is long; -o json has every byte. The
-operation's uid is in the trailer docket-operation-uid of every answer, in the
+operation's uid is in the trailer docket-operation-uid of every governed answer, in the
 column operation_uid of the events, and in the output of tail. Without a uid it
 is the newest operation whose outcome the flags select.`,
 		Example: `  docket show 0199c1f2-7b00-7d10-8a2b-1c2d3e4f5a6b

@@ -110,7 +110,7 @@ func (s Scope) ofTenants() string {
 }
 
 // ErrUnavailable says that this program was built without DuckDB.
-var ErrUnavailable = errors.New("SQL is not part of this build")
+var ErrUnavailable = errors.New("SQL is not part of the docket that answers")
 
 // A Column is one column of an answer. No two of one answer have the same name:
 // a repeated one gets _1, _2, ... behind it.
@@ -162,5 +162,5 @@ func (*UnavailableError) Is(target error) bool { return target == ErrUnavailable
 
 // Hint says how to build with it.
 func (*UnavailableError) Hint() string {
-	return "install gcc and build with CGO_ENABLED=1; everything but SQL works without"
+	return "install gcc and build the one that owns the data directory with CGO_ENABLED=1; everything but SQL works without"
 }

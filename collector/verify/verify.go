@@ -36,6 +36,7 @@ const (
 	walDir       = "wal"
 	ownerLock    = "lock"
 	runFile      = "run.json"
+	uncleanFile  = "unclean"
 	maxKeyLength = 4096
 	maxProblems  = 10_000 // listed; one segment of a stranger's could have as many as rows
 )
@@ -253,6 +254,9 @@ func ownerState(dir string) (owner, run) {
 	case locked(filepath.Join(dir, ownerLock)) || locked(filepath.Join(dir, lakeDir, lake.LockPath)):
 		return ownerLives, r
 	case !errors.Is(err, fs.ErrNotExist):
+		return ownerCrashed, r
+	}
+	if _, err := os.Lstat(filepath.Join(dir, uncleanFile)); err == nil {
 		return ownerCrashed, r
 	}
 	return ownerGone, r

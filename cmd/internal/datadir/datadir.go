@@ -118,16 +118,10 @@ func Own(path string) (*Dir, error) {
 		return nil, &Error{abs, fmt.Errorf("%w by %s", ErrOwned, who), advice}
 	}
 	d := &Dir{Path: abs, lock: lock}
-	// Whoever held them before is gone: the lock says so. From now on there is a
-	// run.json, so that a kill at any time leaves one.
-	_, err = os.Lstat(d.Join("run.json"))
-	d.unsettled = err == nil
-	d.forgetSocket()
-	err = d.write(Run{PID: os.Getpid(), Command: filepath.Base(os.Args[0]), Started: time.Now()})
-	if err == nil {
-		err = writeFormat(abs)
-	}
-	if err != nil {
+	// Whoever held them before is gone: the lock says so.
+	d.unsettled = Crashed(abs)
+	err = errors.Join(writeFormat(abs), replaceFile(d.Join(uncleanFile), []byte("until a clean stop\n"), 0o600))
+	if d.forget(); err != nil {
 		d.Close()
 		return nil, &Error{abs, err, notWritable}
 	}
@@ -208,10 +202,6 @@ func (d *Dir) Settle() { d.unsettled = false }
 // Announce says in run.json who owns the directory and where it listens.
 func (d *Dir) Announce(r Run) error {
 	d.Settle()
-	return d.write(r)
-}
-
-func (d *Dir) write(r Run) error {
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write run.json: %w", err)
@@ -224,24 +214,40 @@ func (d *Dir) Join(elem ...string) string {
 	return filepath.Join(append([]string{d.Path}, elem...)...)
 }
 
-// Close removes run.json and the socket and gives the directory up. After an owner
-// that was killed, run.json stays until [Dir.Settle] was called.
+// Close removes run.json and the socket and gives the directory up, cleanly: but for
+// that which an owner left that was killed, if [Dir.Settle] was not called.
 func (d *Dir) Close() error {
-	d.forgetSocket()
+	d.forget()
 	if !d.unsettled {
-		os.Remove(filepath.Join(d.Path, "run.json"))
+		os.Remove(d.Join(uncleanFile))
 	}
 	return d.lock.Close()
 }
 
-func (d *Dir) forgetSocket() {
+// uncleanFile is there from when a directory is owned until it is given up cleanly:
+// a kill at any time leaves it.
+const uncleanFile = "unclean"
+
+// Crashed reports whether the last owner of a directory that nobody owns left
+// without a word.
+func Crashed(path string) bool {
+	for _, name := range []string{uncleanFile, "run.json"} {
+		if _, err := os.Lstat(filepath.Join(path, name)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *Dir) forget() {
 	sock := filepath.Join(d.Path, "docket.sock")
 	if target, err := os.Readlink(sock); err == nil {
 		os.RemoveAll(filepath.Dir(target))
 	}
 	os.Remove(sock)
+	os.Remove(filepath.Join(d.Path, "run.json"))
 	// What a kill left of replaceFile.
-	for _, name := range []string{"run.json", "FORMAT"} {
+	for _, name := range []string{"run.json", "FORMAT", uncleanFile} {
 		left, _ := filepath.Glob(filepath.Join(d.Path, "."+name+"-*")) // fails on a bad pattern only
 		for _, l := range left {
 			os.Remove(l)
@@ -272,9 +278,6 @@ func Owner(path string) (Run, error) {
 		return Run{}, ErrNotOwned
 	}
 	run, err := readRun(path)
-	if err == nil && len(run.Addresses) == 0 {
-		err = errors.New("run.json names no address")
-	}
 	if err != nil {
 		return Run{}, &Error{path, fmt.Errorf("its owner has not said yet where it listens: %w", err), "try again in a moment"}
 	}

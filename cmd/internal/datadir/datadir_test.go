@@ -56,6 +56,47 @@ func TestOneOwner(t *testing.T) {
 	d.Close()
 }
 
+// Whoever is killed leaves a mark, at whatever time, and it stays until somebody has
+// put right what he left.
+func TestUnclean(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	own := func() *Dir {
+		t.Helper()
+		d, err := Own(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	wants := func(when string, crashed bool) {
+		t.Helper()
+		if got := Crashed(dir); got != crashed {
+			t.Errorf("%s: crashed is %v", when, got)
+		}
+	}
+	d := own()
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wants("after a clean end", false)
+	d = own()
+	d.lock.Close() // as by a kill
+	wants("after a kill", true)
+	d = own()
+	d.Close()
+	wants("after a start that put nothing right", true)
+	d = own()
+	d.Settle()
+	d.lock.Close()
+	wants("after a kill of one that did", true)
+	d = own()
+	if err := d.Announce(Run{PID: 1}); err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	wants("after a clean end", false)
+}
+
 func TestFormat(t *testing.T) {
 	dir := t.TempDir()
 	if err := Check(dir); !errors.Is(err, ErrNotADir) {

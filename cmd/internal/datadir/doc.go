@@ -8,6 +8,8 @@
 //	DIR/lock         locked (flock) by the one writer while it lives
 //	DIR/run.json     who that is and where it listens; removed on a clean stop
 //	DIR/docket.sock  its socket; removed on a clean stop
+//	DIR/unclean      there while it lives, and behind one that was killed; removed on
+//	                 a clean stop, or when what a killed one left has been put right
 //	DIR/keys/        private keys (0600) and public ones (.vkey)
 //
 // Ownership is the lock and nothing else. A process id proves nothing: it may

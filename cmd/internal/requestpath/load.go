@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/docket-audit/docket/cmd/internal/config"
 	"github.com/docket-audit/docket/cmd/internal/telemetry"
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/interceptor/chainfile"
@@ -43,6 +44,10 @@ func (p *Path) load(ctx context.Context) (*loaded, error) {
 	for _, w := range f.Warnings {
 		p.log.Warn(w)
 	}
+	if w := Unnamed(p.cfg, f.Plan.Bindings); w != "" {
+		f.Warnings = append(f.Warnings, w)
+		p.log.Warn(w)
+	}
 	override(p.cfg, f)
 	for i := range f.Plan.Bindings {
 		if b := &f.Plan.Bindings[i]; b.Capture == "" && f.Capture.Mode != interceptor.CaptureFull {
@@ -50,6 +55,24 @@ func (p *Path) load(ctx context.Context) (*loaded, error) {
 		}
 	}
 	return l, nil
+}
+
+// Unnamed warns of bindings that select by principals where nothing says who a
+// caller is: they select nobody. "" is no warning.
+func Unnamed(cfg *config.Config, bindings []interceptor.Binding) string {
+	if cfg.Principal.MetadataKey != "" {
+		return ""
+	}
+	var of []string
+	for i := range bindings {
+		if b := &bindings[i]; len(b.Principals) > 0 {
+			of = append(of, b.Interceptor+"/"+b.ID)
+		}
+	}
+	if len(of) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s: principals are selected, and without [principal] metadata_key every caller is anonymous", strings.Join(of, ", "))
 }
 
 // dial connects to an interceptor, with a token where it gets one.
