@@ -119,8 +119,9 @@ func parseText(text string) (Checkpoint, error) {
 	if err != nil || strconv.FormatUint(size, 10) != lines[1] {
 		return Checkpoint{}, fmt.Errorf("%w: size %q", ErrMalformed, lines[1])
 	}
+	// A decoder passes over line breaks, and a checkpoint has one form.
 	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
-	if err != nil || len(root) != 32 {
+	if err != nil || len(root) != 32 || base64.StdEncoding.EncodeToString(root) != lines[2] {
 		return Checkpoint{}, fmt.Errorf("%w: root %q", ErrMalformed, lines[2])
 	}
 	return Checkpoint{Origin: lines[0], Size: size, Root: [32]byte(root)}, nil
