@@ -349,6 +349,9 @@ func oneOf(p strictoml.Pos, key, value string, words ...string) (string, error) 
 		}
 	}
 	hint := "use " + strings.Join(words, ", ")
+	if value == "" && !p.Has(key) {
+		return "", p.Errorf("", hint, "%s is missing", key)
+	}
 	if s := strictoml.Suggest(value, words); s != "" {
 		hint = `did you mean "` + s + `"?`
 	}
