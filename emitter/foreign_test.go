@@ -219,7 +219,9 @@ func TestWeighs(t *testing.T) {
 		}
 	}
 	loop := map[string]any{}
-	loop["a"], loop["b"] = &loop, &loop
+	for i := range 100 {
+		loop[fmt.Sprint(i)] = &loop
+	}
 	e := event("acme", "")
 	e.API.Request.Data = loop
 	_ = weigh(e) // which ends

@@ -238,28 +238,28 @@ func weigh(e ocsf.Event) int64 {
 	b := e.Common()
 	n := int64(fixed + len(b.Message) + len(b.StatusDetail))
 	for k, v := range b.Unmapped {
-		n += int64(len(k)) + weighValue(v, 0)
+		n += int64(len(k)) + weighValue(v)
 	}
 	if b.API != nil {
 		if b.API.Request != nil {
-			n += weighValue(b.API.Request.Data, 0)
+			n += weighValue(b.API.Request.Data)
 		}
 		if b.API.Response != nil {
-			n += weighValue(b.API.Response.Data, 0) + int64(len(b.API.Response.ErrorMessage)+len(b.API.Response.Message))
+			n += weighValue(b.API.Response.Data) + int64(len(b.API.Response.ErrorMessage)+len(b.API.Response.Message))
 		}
 	}
 	switch e := e.(type) {
 	case *ocsf.DetectionFinding:
 		for i := range e.Evidences {
-			n += weighValue(e.Evidences[i].Data, 0)
+			n += weighValue(e.Evidences[i].Data)
 		}
 	case *ocsf.EntityManagement:
 		if e.Entity != nil {
-			n += weighValue(e.Entity.Data, 0)
+			n += weighValue(e.Entity.Data)
 		}
 	}
 	if b.Policy != nil {
-		n += weighValue(b.Policy.Data, 0)
+		n += weighValue(b.Policy.Data)
 	}
 	if _, lent := e.(lender); !lent {
 		var s scale

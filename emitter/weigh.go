@@ -14,13 +14,18 @@ import (
 // weighValue estimates the memory of a free-form JSON value, which is more than
 // its text. What lies deeper than any honest payload counts little; its encoding
 // will refuse it.
-func weighValue(v any, depth int) int64 {
+func weighValue(v any) int64 {
+	var s scale
+	return s.value(v, 0)
+}
+
+func (s *scale) value(v any, depth int) int64 {
 	const (
 		scalar   = 16  // an interface with a small value, a string's header
 		smallMap = 336 // room for eight entries, which a map has from the first on
 		entry    = 48  // of a map with more
 	)
-	if depth > 64 {
+	if s.seen++; s.seen > mostSeen || depth > 64 {
 		return scalar
 	}
 	switch v := v.(type) {
@@ -39,13 +44,13 @@ func weighValue(v any, depth int) int64 {
 	case map[string]any:
 		n := max(smallMap, entry*int64(len(v)))
 		for k, e := range v {
-			n += int64(len(k)) + weighValue(e, depth+1)
+			n += int64(len(k)) + s.value(e, depth+1)
 		}
 		return n
 	case []any:
 		n := int64(scalar)
 		for _, e := range v {
-			n += scalar + weighValue(e, depth+1)
+			n += scalar + s.value(e, depth+1)
 		}
 		return n
 	case []string:
@@ -56,7 +61,6 @@ func weighValue(v any, depth int) int64 {
 		return n
 	}
 	if r := reflect.ValueOf(v); r.IsValid() && !plain(r.Type()) {
-		var s scale
 		return scalar + s.weigh(r, depth)
 	}
 	return scalar
@@ -106,7 +110,7 @@ func (s *scale) weigh(v reflect.Value, depth int) (n int64) {
 		const few = 336 // room for eight entries, which a map has from the first on
 		if v.CanInterface() {
 			if m, ok := v.Interface().(map[string]any); ok {
-				return weighValue(m, depth+1)
+				return s.value(m, depth+1)
 			}
 		}
 		t := v.Type()
