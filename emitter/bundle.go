@@ -255,7 +255,7 @@ func (s *sequencer) makeRoom() {
 		}
 		s.e.queue.blame(reasonWALFull)
 		s.e.trouble(troubleFull, fmt.Errorf("the WAL has %d bytes in %d files, and the limit is %d", bytes, files, s.e.cfg.WALMaxBytes))
-		if s.giveUpFiles() {
+		if s.giveUpFiles(0) {
 			continue
 		}
 		select {

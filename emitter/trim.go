@@ -198,20 +198,25 @@ func (s *sequencer) custody() {
 		bytes += s.under.bytes
 	}
 	if bytes+s.next.bytes > s.e.cfg.WALMaxBytes/4*3 {
-		s.giveUpFiles()
+		s.giveUpFiles(s.e.cfg.WALMaxBytes / 8)
 	}
 }
 
 // giveUpFiles hands the oldest files that JetStream acknowledged to its custody,
 // until the WAL is half empty again: it says so in the epochs that
-// run, and once that is durable the files go. It reports whether any went.
-func (s *sequencer) giveUpFiles() bool {
+// run, and once that is durable the files go. With less than so many bytes of them
+// it waits for more: many small losses take many words. It reports whether any went.
+func (s *sequencer) giveUpFiles(least int64) bool {
 	e := s.e
 	if e.cfg.WALFull == WALFullDeny || s.dead != nil {
 		return false
 	}
 	files := s.dispensable()
-	if len(files) == 0 {
+	bytes := int64(0)
+	for _, f := range files {
+		bytes += f.size
+	}
+	if len(files) == 0 || bytes < least {
 		return false
 	}
 	last := map[string]int64{}
@@ -221,7 +226,7 @@ func (s *sequencer) giveUpFiles() bool {
 		}
 	}
 	maps.DeleteFunc(last, func(epoch string, n int64) bool { return e.cfg.TrimBy == TrimByStream || e.marks.floor(epoch) >= n })
-	s.stateCustody(last)
+	s.stateCustody(last, bytes)
 	// What was gathered goes with them and may pass the limit by one bundle: it is
 	// what makes room.
 	s.await()
@@ -240,11 +245,11 @@ func (s *sequencer) giveUpFiles() bool {
 
 // stateCustody says up to which sequence the events of epochs are given up: each
 // epoch in an event of its tenant, or many together in events of what belongs to
-// no tenant. What states it must be less than what goes, however many tenants
-// there are.
-func (s *sequencer) stateCustody(last map[string]int64) {
+// no tenant. What states it must be far less than the bytes that go, however many
+// tenants there are.
+func (s *sequencer) stateCustody(last map[string]int64, bytes int64) {
 	epochs := slices.Sorted(maps.Keys(last))
-	if len(epochs) <= custodyAlone {
+	if n := int64(len(epochs)); n <= custodyAlone && n <= max(1, bytes/custodyShare) {
 		for _, epoch := range epochs {
 			s.own(s.custodyEvent(s.tenantOf(epoch), map[string]int64{epoch: last[epoch]}), 0)
 		}
@@ -260,8 +265,9 @@ func (s *sequencer) stateCustody(last map[string]int64) {
 }
 
 const (
-	custodyAlone    = 16   // so many epochs have an event each
-	custodyTogether = 1000 // so many share one, of some 80 KB
+	custodyAlone    = 16       // so many epochs have an event each,
+	custodyShare    = 10 << 10 // if there are so many bytes for each
+	custodyTogether = 1000     // so many share one, of some 80 KB
 )
 
 // dispensable returns the oldest files that JetStream acknowledged, as many as
