@@ -84,7 +84,7 @@ torture: ## power cuts and damage at every byte, faults, kills (FOR=1h, at least
 	  go test -tags e2e,torture -count=1 -timeout 0 -v -run '^TestTorture$$' ./emitter ./internal/e2e ./collector/verify -torture.for=$(FOR); \
 	  for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' ocsf/*_test.go | cut -c6-); do \
 	    echo "fuzz    $$name for $(TORTUREFUZZTIME)"; \
-	    go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(TORTUREFUZZTIME) -fuzzminimizetime 20x ./ocsf | tail -3; done; \
+	    tools/fuzz.sh ./ocsf $$name $(TORTUREFUZZTIME) | tail -3; done; \
 	  echo "ended   $$(date -u +%FT%TZ)"; \
 	} 2>&1 | tee docs/torture/$(VERSION).txt
 
@@ -93,7 +93,7 @@ fuzz: ## each fuzz test for FUZZTIME, those of ocsf for OCSFFUZZTIME
 	@for dir in $(call packages_with,^func Fuzz); do \
 	  for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$dir/*_test.go | cut -c6-); do \
 	    case $$dir in ./ocsf) time=$(OCSFFUZZTIME);; *) time=$(FUZZTIME);; esac; \
-	    go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $$time -fuzzminimizetime 20x $$dir; done; done
+	    tools/fuzz.sh $$dir $$name $$time; done; done
 
 .PHONY: replaytest
 replaytest: ## examples/replaytest, a module of its own as a user's would be
