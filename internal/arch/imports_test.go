@@ -35,6 +35,7 @@ var may = map[string][]string{
 	"collector/lake":         {"ocsf", "ocsf/schema", "collector/store", "collector/lake/index", "collector/retention", "internal/profile", "internal/regular"},
 	"collector/lake/index":   {},
 	"collector/retention":    {},
+	"collector/authz":        {},
 	"collector/ledger":       {"collector/ledger/proof", "internal/regular"},
 	"schemas/...":            {"schemas/..."},
 	"internal/...":           {"ocsf"},
