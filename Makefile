@@ -163,8 +163,10 @@ golden: ## rewrite the golden files; then read the diff
 ##### generated code and lint
 
 .PHONY: generate
-generate: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc ## code from .proto, OCSF catalogs and types, dashboards
+generate: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc $(BIN)/protoc-gen-grpc-gateway $(BIN)/protoc-gen-openapiv2 $(BIN)/openapi ## code from .proto, OpenAPI, OCSF catalogs and types, dashboards
 	cd schemas/proto && PATH="$(BIN):$$PATH" buf generate
+	cd schemas/proto && PATH="$(BIN):$$PATH" buf generate --template buf.gen.audit.yaml
+	$(BIN)/openapi <.tmp/openapi/docket.swagger.json >schemas/openapi/docket.json
 	go generate ./...
 
 # Compares before and after, so that it also works in a tree with changes.
@@ -195,6 +197,7 @@ $(BIN)/%: tools/go.mod tools/go.sum
 	@touch $@
 
 $(BIN)/promlint: tools/promlint/main.go
+$(BIN)/openapi: tools/openapi/main.go
 
 .PHONY: clean
 clean: ## remove what was built; data directories stay

@@ -216,6 +216,8 @@ func (d *daemon) startServing(context.Context) error {
 		Store:   d.record.Lake,
 		Commits: func() uint64 { return d.record.Lake.Manifest().Number },
 		Query:   reading.SQL(d.record.Lake, sql.Limits{}),
+		Plan:    reading.Plans(d.dir.Path),
+		Ledger:  reading.Ledger(d.dir.Path),
 		Status:  d.status,
 		Reload:  d.reload,
 		Requeue: func(ctx context.Context, ids []string, tell func(any) error) error {
@@ -232,20 +234,20 @@ func (d *daemon) startServing(context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.serve(&listener{name: "socket"}, sock, d.server.Handler())
+	d.serve(&listener{name: "socket"}, sock, d.server.Handler(serve.Trusting("socket")))
 	api, err := datadir.Listen(d.cfg.API.Listen)
 	if err != nil {
 		return err
 	}
 	loopback := api.Addr().(*net.TCPAddr).IP.IsLoopback()
-	handler := d.server.API(token)
+	door := serve.Door{Name: "api", Authenticate: serve.Secret(token)}
 	if d.open = d.o.demo && loopback; d.open {
-		handler = d.server.Local(token)
+		door.Authenticate = serve.OrLoopback(door.Authenticate)
 	}
 	if !loopback {
 		d.o.log.Warn("api listens beyond this machine without TLS: put a TLS proxy in front of it", "address", api.Addr())
 	}
-	d.serve(&listener{name: "api", url: "http://" + api.HostPort(), taken: api.TakenPort}, api, handler)
+	d.serve(&listener{name: "api", url: "http://" + api.HostPort(), taken: api.TakenPort}, api, d.server.Handler(door))
 	d.ops, err = ops.Listen(&d.group, d.cfg.Ops.Listen, ops.Watched{Ready: d.ready, Metrics: d.metrics.Handler, Path: d.governing.Load})
 	return err
 }
@@ -259,7 +261,9 @@ type listener struct {
 }
 
 func (d *daemon) serve(door *listener, l net.Listener, h http.Handler) {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, Protocols: new(http.Protocols)}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true) // gRPC
 	door.srv = srv
 	door.part = d.group.Go(door.name, func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, func() { _ = srv.Close() })

@@ -91,6 +91,9 @@ func (d *daemon) closeDoors(ctx context.Context, step func(string, error)) {
 		}
 		step(l.name, l.part.Stop())
 	}
+	if d.server != nil {
+		d.server.Close()
+	}
 	if d.ops != nil {
 		step("ops", d.ops.Close(ctx))
 	}

@@ -18,10 +18,10 @@ import (
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/ledger"
 	"github.com/docket-audit/docket/collector/retention"
-	"github.com/docket-audit/docket/collector/serve"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/collector/store/storetest"
 	"github.com/docket-audit/docket/collector/verify"
+	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
 // formats are the directories that are kept, one of each format that there was:
@@ -134,7 +134,7 @@ func judgeFormat(t *testing.T, dir string, format int) {
 		t.Errorf("%d events, not %d", events, want)
 	}
 	var rows []string
-	err = client.Query(t.Context(), serve.Question{SQL: "SELECT tenant, count(*) AS n FROM events GROUP BY ALL ORDER BY ALL"},
+	err = client.Query(t.Context(), &auditv1.QueryRequest{Sql: "SELECT tenant, count(*) AS n FROM events GROUP BY ALL ORDER BY ALL"},
 		func([]string) error { return nil }, func(row []byte) error {
 			rows = append(rows, string(row))
 			return nil

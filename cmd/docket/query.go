@@ -15,13 +15,13 @@ import (
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/reading"
-	"github.com/docket-audit/docket/collector/serve"
+	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
 func queryCommand(s *settings) *cobra.Command {
 	var (
 		format string
-		q      serve.Question
+		q      auditv1.QueryRequest
 	)
 	c := &cobra.Command{
 		Use:   "query SQL",
@@ -49,15 +49,15 @@ says which commit an event came with. What expired or was erased since is not th
 			if err := checkFilter(q.Filter); err != nil {
 				return err
 			}
-			q.SQL = args[0]
-			if q.SQL == "-" {
+			q.Sql = args[0]
+			if q.Sql == "-" {
 				b, err := io.ReadAll(io.LimitReader(c.InOrStdin(), 1<<20))
 				if err != nil {
 					return fmt.Errorf("read SQL: %w", err)
 				}
-				q.SQL = string(b)
+				q.Sql = string(b)
 			}
-			if err := checkSQL(q.SQL); err != nil {
+			if err := checkSQL(q.Sql); err != nil {
 				return err
 			}
 			client, err := reading.Open(c.Context(), s.data)
@@ -67,7 +67,7 @@ says which commit an event came with. What expired or was erased since is not th
 			defer client.Close()
 			warnDamaged(c, client)
 			var p *cli.Printer
-			err = client.Query(c.Context(), q, func(columns []string) (err error) {
+			err = client.Query(c.Context(), &q, func(columns []string) (err error) {
 				p, err = cli.NewPrinter(c.OutOrStdout(), format, columns, false)
 				return err
 			}, func(object []byte) error {

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/reading"
+	"github.com/docket-audit/docket/collector/serve"
 	"github.com/docket-audit/docket/internal/profile"
 )
 
@@ -100,14 +100,7 @@ func timelineOf(ctx context.Context, client *reading.Client, operation string) (
 	if len(timeline) == 0 {
 		return nil, cli.Hint(fmt.Errorf("no event of operation %s", operation), "%s", noOperation(ctx, client, operation))
 	}
-	// One emitter writes all of an operation, in the order of its sequence; what
-	// others found out later has an epoch of its own.
-	slices.SortStableFunc(timeline, func(a, b moment) int {
-		if a.header.Epoch == b.header.Epoch {
-			return cmp.Compare(a.header.Sequence, b.header.Sequence)
-		}
-		return cmp.Compare(a.header.Time, b.header.Time)
-	})
+	serve.Chronologically(timeline, func(m moment) profile.Header { return m.header })
 	return timeline, nil
 }
 

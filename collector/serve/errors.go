@@ -8,25 +8,36 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+
+	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/store"
 )
 
 // What a caller did wrong, or what this server cannot do.
 var (
-	ErrInvalid         = errors.New("invalid request")
-	ErrUnauthenticated = errors.New("no valid token")
-	ErrUnsupported     = errors.New("not supported by this binary")
-	ErrTooMuch         = errors.New("the request needs more than it may have")
-	ErrBusy            = errors.New("too many requests at a time")
-	ErrRefused         = errors.New("refused")
+	ErrInvalid     = errors.New("invalid request")
+	ErrUnsupported = errors.New("not supported by this binary")
+	ErrTooMuch     = errors.New("the request needs more than it may have")
+	ErrBusy        = errors.New("too many requests at a time")
+	ErrRefused     = errors.New("refused")
+	ErrStalled     = errors.New("the caller did not take the answer")
 )
 
 // A RemoteError is an error that a server answered, as a client sees it.
 type RemoteError struct {
+	// Code is the name of the gRPC status code, in lower case: "not_found".
 	Code    string `json:"code"`
 	Message string `json:"message"`
-	Advice  string `json:"hint,omitempty"`
+	// Field is the field of the request that is at fault, if one is.
+	Field  string `json:"field,omitempty"`
+	Advice string `json:"hint,omitempty"`
 }
 
 func (e *RemoteError) Error() string { return e.Message }
@@ -34,51 +45,134 @@ func (e *RemoteError) Error() string { return e.Message }
 // Hint returns the advice, for the command line to print.
 func (e *RemoteError) Hint() string { return e.Advice }
 
-// classify is the one mapping of errors to answers.
-func classify(err error) (httpStatus int, code string) {
-	switch {
-	case errors.Is(err, ErrInvalid):
-		return http.StatusBadRequest, "invalid_argument"
-	case errors.Is(err, ErrUnauthenticated):
-		return http.StatusUnauthorized, "unauthenticated"
-	case errors.Is(err, store.ErrNotFound):
-		return http.StatusNotFound, "not_found"
-	case errors.Is(err, ErrRefused):
-		return http.StatusConflict, "failed_precondition" // of an error behind it: it is what was refused for
-	case errors.Is(err, ErrUnsupported):
-		return http.StatusNotImplemented, "unimplemented"
-	case errors.Is(err, ErrTooMuch):
-		return http.StatusUnprocessableEntity, "resource_exhausted" // to ask again is of no use
-	case errors.Is(err, ErrBusy):
-		return http.StatusTooManyRequests, "resource_exhausted"
-	case errors.Is(err, context.DeadlineExceeded):
-		return http.StatusGatewayTimeout, "deadline_exceeded"
-	case errors.Is(err, context.Canceled):
-		return 499, "cancelled"
-	default:
-		return http.StatusInternalServerError, "internal"
-	}
+// invalid is an error of one field of a request.
+type invalid struct {
+	field string
+	err   error
 }
 
-func remote(err error) (int, *RemoteError) {
-	status, code := classify(err)
-	e := &RemoteError{Code: code, Message: err.Error()}
+func (e *invalid) Error() string   { return ErrInvalid.Error() + ": " + e.err.Error() }
+func (e *invalid) Unwrap() []error { return []error{ErrInvalid, e.err} }
+
+// Invalid returns an error of one field of a request, which is [ErrInvalid].
+func Invalid(field string, err error) error { return &invalid{field, err} }
+
+// invalidf says what is wrong with a field.
+func invalidf(field, format string, args ...any) error {
+	return &invalid{field, fmt.Errorf(format, args...)}
+}
+
+// classify is the one mapping of errors to status codes.
+func classify(err error) codes.Code {
+	for _, c := range []struct {
+		is   error
+		code codes.Code
+	}{
+		{authz.ErrUnauthenticated, codes.Unauthenticated},
+		{authz.ErrDenied, codes.PermissionDenied},
+		{ErrInvalid, codes.InvalidArgument},
+		{store.ErrNotFound, codes.NotFound},
+		{ErrRefused, codes.FailedPrecondition}, // of an error behind it: it is what was refused for
+		{ErrUnsupported, codes.Unimplemented},
+		{ErrTooMuch, codes.ResourceExhausted}, // to ask again is of no use
+		{ErrBusy, codes.Unavailable},          // and here it is
+		{ErrStalled, codes.Aborted},
+		{context.DeadlineExceeded, codes.DeadlineExceeded},
+		{context.Canceled, codes.Canceled},
+	} {
+		if errors.Is(err, c.is) {
+			return c.code
+		}
+	}
+	if s, ok := status.FromError(err); ok {
+		return s.Code()
+	}
+	return codes.Internal
+}
+
+// domain is that of our [errdetails.ErrorInfo].
+const domain = "docket"
+
+// toStatus makes of an error what goes over the wire.
+func toStatus(err error) error {
+	if err == nil {
+		return nil
+	}
+	if s, ok := status.FromError(err); ok && len(s.Details()) > 0 {
+		return err // it came over a wire
+	}
+	s := status.New(classify(err), err.Error())
+	var details []protoadapt.MessageV1
+	var field *invalid
+	if errors.As(err, &field) {
+		details = append(details, protoadapt.MessageV1Of(&errdetails.BadRequest{
+			FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field.field, Description: field.err.Error()}},
+		}))
+	}
 	var h interface{ Hint() string }
-	if errors.As(err, &h) {
-		e.Advice = h.Hint()
+	if errors.As(err, &h) && h.Hint() != "" {
+		details = append(details, protoadapt.MessageV1Of(&errdetails.ErrorInfo{
+			Reason: strings.ToUpper(codeName(s.Code())), Domain: domain, Metadata: map[string]string{"hint": h.Hint()},
+		}))
 	}
-	return status, e
+	if with, derr := s.WithDetails(details...); derr == nil {
+		s = with
+	}
+	return s.Err()
 }
 
+// FromStatus returns the error that a server answered; of what is none of a
+// server, err itself.
+func FromStatus(err error) error {
+	s, ok := status.FromError(err)
+	if err == nil || !ok {
+		return err
+	}
+	return remote(s)
+}
+
+func remote(s *status.Status) *RemoteError {
+	e := &RemoteError{Code: codeName(s.Code()), Message: s.Message()}
+	for _, d := range s.Details() {
+		switch d := d.(type) {
+		case *errdetails.BadRequest:
+			for _, v := range d.GetFieldViolations() {
+				e.Field = v.GetField()
+			}
+		case *errdetails.ErrorInfo:
+			e.Advice = d.GetMetadata()["hint"]
+		}
+	}
+	return e
+}
+
+// codeName returns the name of a code as REST has it, such as "not_found".
+func codeName(c codes.Code) string {
+	var name strings.Builder
+	for i, r := range c.String() {
+		if i > 0 && r >= 'A' && r <= 'Z' {
+			name.WriteByte('_')
+		}
+		name.WriteString(strings.ToLower(string(r)))
+	}
+	return name.String()
+}
+
+// writeError answers over HTTP.
 func writeError(w http.ResponseWriter, err error) {
-	status, e := remote(err)
-	if status == http.StatusUnauthorized {
+	s, _ := status.FromError(toStatus(err))
+	switch s.Code() {
+	case codes.Unauthenticated:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="docket"`)
-	}
-	if status == http.StatusTooManyRequests {
+	case codes.Unavailable:
 		w.Header().Set("Retry-After", "5")
+	default:
 	}
-	writeJSON(w, status, map[string]any{"error": e})
+	code := runtime.HTTPStatusFromCode(s.Code())
+	if errors.Is(err, ErrRefused) {
+		code = http.StatusConflict
+	}
+	writeJSON(w, code, map[string]any{"error": remote(s)})
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
@@ -91,13 +185,18 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Write(append(b, '\n'))
 }
 
-// ErrorTrailer is the HTTP trailer that tells why a stream ended early.
+// ErrorTrailer is the HTTP trailer that tells why an action ended early.
 const ErrorTrailer = "Docket-Error"
 
-// fail ends a stream that has begun.
+// fail ends an answer that has begun.
 func fail(w http.ResponseWriter, err error) {
-	_, e := remote(err)
-	if b, jerr := json.Marshal(e); jerr == nil {
+	s, _ := status.FromError(toStatus(err))
+	if b, jerr := json.Marshal(remote(s)); jerr == nil {
 		w.Header().Set(ErrorTrailer, string(b))
 	}
+}
+
+// marshalError is an error within a stream.
+func marshalError(e *RemoteError) ([]byte, error) {
+	return json.Marshal(map[string]any{"error": e})
 }

@@ -3,112 +3,107 @@
 package serve
 
 import (
-	"encoding/json"
-	"errors"
+	"bytes"
+	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"time"
-)
 
-// ColumnsHeader is the HTTP header that names a query's columns, as a JSON
-// array: an answer without rows has columns too.
-const ColumnsHeader = "Docket-Columns"
+	"google.golang.org/grpc"
 
-const (
-	maxBody    = 512 << 10 // the longest query that is run, every character escaped
-	maxColumns = 48 << 10  // bytes of ColumnsHeader; clients refuse headers that are much longer
+	"github.com/docket-audit/docket/collector/authz"
+	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
 // A Question is one SELECT, and over what.
 type Question struct {
-	SQL string `json:"sql"`
-	// Tenants, if there are any, are those whose events are seen.
-	Tenants []string `json:"tenants,omitempty"`
+	SQL string
+	// View is whose events are seen.
+	View authz.View
 	// Filter is CEL over columns: the events that are seen are those that it
 	// selects, in all views.
-	Filter string `json:"filter,omitempty"`
+	Filter string
 	// At is the number of a commit: what is seen is the store as it was then, less
 	// what has been deleted since; 0 is now.
-	At uint64 `json:"at,omitempty"`
+	At uint64
 }
 
-func (s *Server) query(w http.ResponseWriter, r *http.Request) {
+// Query implements [auditv1.AuditServiceServer].
+func (s *service) Query(r *auditv1.QueryRequest, to grpc.ServerStreamingServer[auditv1.QueryResponse]) error {
 	if s.cfg.Query == nil {
 		err := s.cfg.Unsupported
 		if err == nil {
 			err = ErrUnsupported
 		}
-		writeError(w, fmt.Errorf("%w: %w", ErrUnsupported, err))
-		return
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
-	q, err := readQuery(http.MaxBytesReader(w, r.Body, maxBody))
+	ctx, cancel := context.WithCancelCause(to.Context())
+	defer cancel(nil)
+	view, err := authz.FromContext(ctx).View(r.GetTenants(), r.GetExcludeTenants())
 	if err != nil {
-		writeError(w, err)
-		return
+		return err
 	}
-	rows := &rowWriter{w: w, out: http.NewResponseController(w), stall: s.cfg.Stall}
-	err = s.cfg.Query(r.Context(), q, func(columns []string) error {
-		list, err := json.Marshal(columns)
-		if err != nil {
-			return err
-		}
-		if len(list) > maxColumns {
-			return fmt.Errorf("%w: %d columns whose names take %d bytes; select fewer", ErrInvalid, len(columns), len(list))
-		}
-		w.Header().Set("Content-Type", "application/x-ndjson")
-		w.Header().Set(ColumnsHeader, string(list))
-		w.Header().Set("Trailer", ErrorTrailer)
-		return nil
+	if r.GetSql() == "" {
+		return invalidf("sql", "it is missing")
+	}
+	rows := &rowSender{ctx: ctx, stall: s.cfg.Stall, cancel: cancel, to: to}
+	err = s.cfg.Query(ctx, Question{SQL: r.GetSql(), View: view, Filter: r.GetFilter(), At: r.GetAt()}, func(columns []string) error {
+		return rows.send(&auditv1.QueryResponse{Columns: columns})
 	}, rows)
-	if rows.stall > 0 {
-		_ = rows.out.SetWriteDeadline(time.Time{}) // the connection may be used again
+	if cause := context.Cause(ctx); err != nil && cause == ErrStalled {
+		return ErrStalled
 	}
-	switch {
-	case err != nil && !rows.begun:
-		w.Header().Del(ColumnsHeader)
-		w.Header().Del("Trailer")
-		writeError(w, err)
-	case err != nil:
-		fail(w, err)
+	if err == nil && len(rows.part) > 0 {
+		return fmt.Errorf("the answer ends within a row")
 	}
+	return err
 }
 
-// readQuery reads a question and nothing else.
-func readQuery(body io.Reader) (Question, error) {
-	var q Question
-	dec := json.NewDecoder(body)
-	dec.DisallowUnknownFields()
-	err := dec.Decode(&q)
-	if err == nil {
-		if _, err = dec.Token(); err == nil {
-			err = errors.New("something follows the object")
-		}
-	}
-	if errors.Is(err, io.EOF) {
-		if err = nil; q.SQL == "" {
-			err = errors.New("no SQL is in it")
-		}
-	}
-	if err != nil {
-		return q, fmt.Errorf("%w: the body is not {\"sql\": \"...\"}: %w", ErrInvalid, err)
-	}
-	return q, nil
-}
-
-// A rowWriter sends rows, and fails when they are not taken for too long: the
+// A rowSender sends rows, and fails when they are not taken for too long: the
 // process that makes them is one of few.
-type rowWriter struct {
-	w     io.Writer
-	out   *http.ResponseController
-	stall time.Duration
-	begun bool
+type rowSender struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc // ends the query
+	stall  time.Duration
+	to     grpc.ServerStreamingServer[auditv1.QueryResponse]
+	part   []byte // of a row whose end has not come
 }
 
-func (r *rowWriter) Write(b []byte) (int, error) {
-	r.begun = true
-	if r.stall > 0 {
-		_ = r.out.SetWriteDeadline(time.Now().Add(r.stall)) // where there is a connection
+const maxRows = 256 << 10 // bytes of rows in a message; a longer row goes alone
+
+// Write takes lines, however they are cut.
+func (r *rowSender) Write(b []byte) (int, error) {
+	resp := &auditv1.QueryResponse{}
+	bytesOf := 0
+	for rest := b; ; {
+		line, behind, whole := bytes.Cut(rest, []byte{'\n'})
+		if !whole {
+			r.part = append(r.part, line...)
+			break
+		}
+		row := append(r.part, line...) //nolint:gocritic // part ends here
+		r.part, rest = nil, behind
+		if len(row) == 0 {
+			continue
+		}
+		if bytesOf += len(row); bytesOf > maxRows && len(resp.GetRows()) > 0 {
+			if err := r.send(resp); err != nil {
+				return 0, err
+			}
+			resp, bytesOf = &auditv1.QueryResponse{}, len(row)
+		}
+		resp.Rows = append(resp.Rows, row)
 	}
-	return r.w.Write(b)
+	if len(resp.GetRows()) == 0 {
+		return len(b), nil
+	}
+	return len(b), r.send(resp)
+}
+
+func (r *rowSender) send(resp *auditv1.QueryResponse) error {
+	if r.stall > 0 {
+		// A caller who is gone ends the send by itself, one who sits there does not.
+		defer time.AfterFunc(r.stall, func() { r.cancel(ErrStalled) }).Stop()
+	}
+	sent(r.ctx, len(resp.GetRows()))
+	return r.to.Send(resp)
 }

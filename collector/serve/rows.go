@@ -35,7 +35,7 @@ func queryError(err error) error {
 	)
 	switch {
 	case errors.As(err, &refused), errors.As(err, &failed):
-		return &marked{err, ErrInvalid}
+		return &marked{&invalid{"sql", err}, ErrInvalid}
 	case errors.As(err, &greedy):
 		return &marked{err, ErrTooMuch}
 	case errors.As(err, &busy):

@@ -4,17 +4,20 @@ package serve
 
 import (
 	"context"
-	"crypto/subtle"
-	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/store"
+	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
 // Config is what a [Server] answers from.
@@ -33,6 +36,17 @@ type Config struct {
 
 	// Unsupported is why there is no Query.
 	Unsupported error
+
+	// Plan returns a plan by its digest; nil: there are none. Its error is
+	// [store.ErrNotFound] or fs.ErrNotExist where there is none of that digest.
+	Plan func(ctx context.Context, digest string) ([]byte, error)
+
+	// Ledger shows what is signed; nil: there is none.
+	Ledger Ledger
+
+	// Accessed is told of every request to read, allowed or denied, when it has
+	// ended. It must not block. nil: nobody is told.
+	Accessed func(context.Context, Access)
 
 	// Status returns what GET /v1/status answers; nil answers an empty object.
 	Status func(ctx context.Context) (any, error)
@@ -54,9 +68,15 @@ type Config struct {
 	// Poll is how often a tail looks for a new commit; default 100 ms.
 	Poll time.Duration
 
+	// Limit is how long a request that is no stream may take; default 1 minute.
+	Limit time.Duration
+
 	// Stall is how long the caller of a query may take for a piece of its
 	// answer; default 1 minute, negative is for ever.
 	Stall time.Duration
+
+	// Now is the clock; default [time.Now].
+	Now func() time.Time
 
 	// Log is where failures to answer go; nil discards.
 	Log *slog.Logger
@@ -64,138 +84,79 @@ type Config struct {
 
 // A Server answers. Its handlers may be used from many listeners at once.
 type Server struct {
-	cfg Config
+	cfg     Config
+	service *service
+	grpc    *grpc.Server
+	health  *health.Server
+	rest    http.Handler
+	inside  sync.WaitGroup // streams of [conn]
 
 	drain     chan struct{} // closed when tails shall end with what is stored
 	drainOnce sync.Once
 }
 
-// New returns a Server.
+// New returns a Server. Close gives it up.
 func New(cfg Config) *Server {
 	if cfg.Poll == 0 {
 		cfg.Poll = 100 * time.Millisecond
 	}
+	if cfg.Limit == 0 {
+		cfg.Limit = time.Minute
+	}
 	if cfg.Stall == 0 {
 		cfg.Stall = time.Minute
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{cfg: cfg, drain: make(chan struct{})}
+	s := &Server{cfg: cfg, drain: make(chan struct{})}
+	s.service = &service{Server: s}
+	s.grpc = grpc.NewServer(grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream), grpc.MaxRecvMsgSize(maxBody))
+	auditv1.RegisterAuditServiceServer(s.grpc, s.service)
+	s.health = health.NewServer()
+	s.health.SetServingStatus(auditv1.AuditService_ServiceDesc.ServiceName, grpc_health_v1.HealthCheckResponse_SERVING)
+	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
+	reflection.Register(s.grpc)
+	s.rest = s.newREST()
+	return s
 }
+
+const maxBody = 512 << 10 // the longest request, every character escaped
 
 // Drain lets every tail that follows send what is stored by now and end.
-func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.drain) }) }
-
-// A guard admits callers to a handler, or answers why not.
-type guard func(http.HandlerFunc) http.HandlerFunc
-
-// Handler returns the handler of callers who are trusted already, such as
-// those who can reach the socket in the data directory.
-func (s *Server) Handler() http.Handler {
-	trusted := func(next http.HandlerFunc) http.HandlerFunc { return next }
-	return s.routes(trusted, trusted)
+func (s *Server) Drain() {
+	s.drainOnce.Do(func() {
+		close(s.drain)
+		s.health.Shutdown()
+	})
 }
 
-// API returns the handler of a network listener. Callers prove themselves with
-// the token.
-func (s *Server) API(token string) http.Handler {
-	return s.routes(withToken(token), withToken(token))
+// Close waits for requests within this process, whose contexts must have ended.
+func (s *Server) Close() {
+	s.Drain()
+	s.grpc.Stop()
+	s.inside.Wait()
 }
 
-// Local is API for loopback alone: local programs may read without the token.
-// What changes something needs it there too.
-func (s *Server) Local(token string) http.Handler {
-	return s.routes(local, withToken(token))
+// Client returns a client within this process, which asks with a grant.
+func (s *Server) Client(g *authz.Grant, door string) auditv1.AuditServiceClient {
+	return auditv1.NewAuditServiceClient(&asking{&conn{s, s.service}, &caller{grant: g, door: door}})
 }
 
-// routes guards what reads and what changes something.
-func (s *Server) routes(read, admin guard) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/events", read(s.events))
-	mux.HandleFunc("GET /v1/tail", read(s.tail))
-	mux.HandleFunc("POST /v1/query", read(s.query))
-	mux.HandleFunc("GET /v1/status", read(s.status))
-	mux.HandleFunc("POST /v1/chain/reload", admin(s.reload))
-	mux.HandleFunc("POST /v1/quarantine/requeue", admin(s.requeue))
-	for name, do := range s.cfg.Actions {
-		mux.HandleFunc("POST /v1/"+name, admin(s.act(do)))
-	}
-	mux.HandleFunc("/", read(func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, fmt.Errorf("%w: no %s %s here", store.ErrNotFound, r.Method, r.URL.Path))
-	}))
-	return mux
+// asking is a connection of one caller.
+type asking struct {
+	*conn
+
+	who *caller
 }
 
-// withToken admits who has the token; nobody has none.
-func withToken(token string) guard {
-	return func(next http.HandlerFunc) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
-			given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-			if !ok || token == "" || subtle.ConstantTimeCompare([]byte(given), []byte(token)) != 1 {
-				writeError(w, tokenError{})
-				return
-			}
-			next(w, r)
-		}
-	}
+func (a *asking) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	return a.conn.Invoke(withCaller(ctx, a.who), method, args, reply, opts...)
 }
 
-// local admits local programs. A web page that a user of this machine looks at
-// must not be able to ask on the user's behalf by a name that resolves to
-// loopback.
-func local(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if !loopback(r.Host) || r.Header.Get("Origin") != "" {
-			writeError(w, fmt.Errorf("%w: without a token only local programs may ask", ErrUnauthenticated))
-			return
-		}
-		next(w, r)
-	}
-}
-
-type tokenError struct{}
-
-func (tokenError) Error() string { return ErrUnauthenticated.Error() }
-func (tokenError) Unwrap() error { return ErrUnauthenticated }
-func (tokenError) Hint() string {
-	return "send `Authorization: Bearer TOKEN` with the token in keys/api.token of the data directory"
-}
-
-func loopback(hostport string) bool {
-	host := hostport
-	if h, _, err := net.SplitHostPort(hostport); err == nil {
-		host = h
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return ip != nil && ip.IsLoopback()
-}
-
-func (s *Server) status(w http.ResponseWriter, r *http.Request) {
-	if s.cfg.Status == nil {
-		writeJSON(w, http.StatusOK, struct{}{})
-		return
-	}
-	v, err := s.cfg.Status(r.Context())
-	if err != nil {
-		writeError(w, err)
-		return
-	}
-	writeJSON(w, http.StatusOK, v)
-}
-
-func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
-	if s.cfg.Reload == nil {
-		writeError(w, fmt.Errorf("%w: there is no chain here", ErrUnsupported))
-		return
-	}
-	v, err := s.cfg.Reload(r.Context())
-	if err != nil {
-		writeError(w, err)
-		return
-	}
-	writeJSON(w, http.StatusOK, v)
+func (a *asking) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	return a.conn.NewStream(withCaller(ctx, a.who), desc, method, opts...)
 }

@@ -3,8 +3,6 @@
 package reading
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,26 +10,33 @@ import (
 	"io"
 	"iter"
 	"net"
-	"net/http"
-	"net/url"
 	"path/filepath"
-	"strconv"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
 	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/serve"
 	"github.com/docket-audit/docket/collector/sql"
+	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
 // A Client asks one data directory.
 type Client struct {
+	// Audit asks what the methods below do not. Its errors are for
+	// [serve.FromStatus].
+	Audit auditv1.AuditServiceClient
+
 	Dir  string
 	Live bool // its owner answers
 	// Damaged is what an offline directory lacks; nil when it is whole.
 	Damaged error
 
-	http  *http.Client
+	admin *admin // nil where nobody owns the directory
+	store *lake.Reader
 	close func()
 }
 
@@ -49,7 +54,7 @@ func Open(ctx context.Context, dir string) (*Client, error) {
 			var conn net.Conn
 			if conn, err = datadir.DialSocket(ctx, dir); err == nil {
 				conn.Close()
-				return socket(dir), nil
+				return socket(dir)
 			}
 			err = &datadir.Error{
 				Path: dir, Err: fmt.Errorf("its owner (%s, pid %d) does not answer: %w", run.Command, run.PID, err),
@@ -64,15 +69,27 @@ func Open(ctx context.Context, dir string) (*Client, error) {
 	}
 }
 
-func socket(dir string) *Client {
-	t := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return datadir.DialSocket(ctx, dir) }}
-	return &Client{Dir: dir, Live: true, http: &http.Client{Transport: t}, close: t.CloseIdleConnections}
+// maxMessage is the largest answer that is taken: an event may have 8 MiB, and
+// the events of an operation come together.
+const maxMessage = 128 << 20
+
+func socket(dir string) (*Client, error) {
+	dial := func(ctx context.Context, _ string) (net.Conn, error) { return datadir.DialSocket(ctx, dir) }
+	conn, err := grpc.NewClient("passthrough:///docket", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(dial), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
+	if err != nil {
+		return nil, fmt.Errorf("ask the owner of %s: %w", dir, err)
+	}
+	a := newAdmin(dir)
+	return &Client{Audit: auditv1.NewAuditServiceClient(conn), Dir: dir, Live: true, admin: a, close: func() {
+		conn.Close()
+		a.close()
+	}}, nil
 }
 
 // offline serves the directory inside this process.
 func offline(dir string) (*Client, error) {
-	path := filepath.Join(dir, "lake")
-	r, err := lake.OpenReader(path)
+	r, err := lake.OpenReader(filepath.Join(dir, "lake"))
 	if err != nil {
 		return nil, err
 	}
@@ -80,213 +97,129 @@ func offline(dir string) (*Client, error) {
 		Store:   r,
 		Commits: func() uint64 { return r.Manifest().Number },
 		// Who waits can stop waiting, and may read the answer in a pager.
-		Query: SQL(r, sql.Limits{Stall: -1, Total: -1}),
-		Stall: -1,
-		Status: func(context.Context) (any, error) {
-			m := r.Manifest()
-			return map[string]any{"store": map[string]any{"commit": m.Number, "files": len(m.Files), "events": m.Rows()}}, nil
-		},
+		Query:  SQL(r, sql.Limits{Stall: -1, Total: -1}),
+		Stall:  -1,
+		Limit:  24 * time.Hour,
+		Plan:   Plans(dir),
+		Ledger: Ledger(dir),
 	})
-	pipe := newPipe()
-	srv := &http.Server{Handler: s.Handler()}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = srv.Serve(pipe) // always ErrServerClosed: Close is the only end
-	}()
-	t := &http.Transport{DialContext: pipe.dial}
-	return &Client{Dir: dir, Damaged: r.Damaged(), http: &http.Client{Transport: t}, close: func() {
-		srv.Close()
-		<-done
-		t.CloseIdleConnections()
+	// Whoever can read the directory has read it.
+	audit := s.Client(authz.Trusted("local", authz.ByDirectory), "directory")
+	return &Client{Audit: audit, Dir: dir, Damaged: r.Damaged(), store: r, close: func() {
+		s.Close()
 		r.Close()
 	}}, nil
 }
 
-// Close gives the client up.
+// Close gives the client up. The contexts of what it was asked must have ended.
 func (c *Client) Close() { c.close() }
 
 // Tail yields the last n events (all: n < 0) that filter selects, oldest first,
 // and with follow those that come, until ctx ends or the owner stops. An
 // event's bytes are valid until the next.
 func (c *Client) Tail(ctx context.Context, n int, follow bool, filter string) iter.Seq2[[]byte, error] {
-	last := "all"
-	if n >= 0 {
-		last = strconv.Itoa(n)
-	}
-	v := url.Values{"last": {last}, "follow": {strconv.FormatBool(follow)}, "filter": {filter}}
 	return func(yield func([]byte, error) bool) {
-		resp, err := c.do(ctx, http.MethodGet, "/v1/tail?"+v.Encode(), nil)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer resp.Body.Close()
-		for line, err := range lines(resp) {
-			if err != nil && ctx.Err() != nil {
-				return // the caller has seen enough
-			}
-			if !yield(line, err) || err != nil {
+		seen, enough := context.WithCancel(ctx)
+		defer enough()
+		stream, err := c.Audit.Tail(seen, &auditv1.TailRequest{All: n < 0, Last: int32(min(max(n, 0), 1<<30)), Follow: follow, Filter: filter})
+		for err == nil {
+			var item *auditv1.TailResponse
+			if item, err = stream.Recv(); err == nil && item.GetEvent() != nil && !yield(item.GetEvent(), nil) {
 				return
 			}
+		}
+		if !errors.Is(err, io.EOF) && ctx.Err() == nil {
+			yield(nil, c.answered(err))
 		}
 	}
 }
 
 // Query asks in SQL and calls columns once and then row for each row, with one
 // JSON object whose members are in the order of the columns.
-func (c *Client) Query(ctx context.Context, q serve.Question, columns func([]string) error, row func([]byte) error) error {
-	body, err := json.Marshal(q)
+func (c *Client) Query(ctx context.Context, q *auditv1.QueryRequest, columns func([]string) error, row func([]byte) error) error {
+	ctx, enough := context.WithCancel(ctx)
+	defer enough()
+	stream, err := c.Audit.Query(ctx, q)
 	if err != nil {
-		return err
+		return c.answered(err)
 	}
-	resp, err := c.do(ctx, http.MethodPost, "/v1/query", body)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	var names []string
-	if err := json.Unmarshal([]byte(resp.Header.Get(serve.ColumnsHeader)), &names); err != nil {
-		return fmt.Errorf("read columns of the answer: %w", err)
-	}
-	if err := columns(names); err != nil {
-		return err
-	}
-	for line, err := range lines(resp) {
+	for first := true; ; first = false {
+		part, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
 		if err != nil {
-			return err
+			return c.answered(err)
 		}
-		if err := row(line); err != nil {
-			return err
+		if first {
+			if err := columns(part.GetColumns()); err != nil {
+				return err
+			}
+		}
+		for _, r := range part.GetRows() {
+			if err := row(r); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
 }
 
-// Status returns what the owner says of itself.
+// answered is an error as the server meant it.
+func (c *Client) answered(err error) error {
+	err = serve.FromStatus(err)
+	var e *serve.RemoteError
+	if errors.As(err, &e) && e.Code == "unavailable" && c.Live && e.Advice == "" {
+		return fmt.Errorf("ask the owner of %s: %w", c.Dir, err)
+	}
+	return err
+}
+
+// Status returns what the owner says of itself; without an owner, what there is
+// to be read.
 func (c *Client) Status(ctx context.Context) (json.RawMessage, error) {
-	return c.answer(ctx, http.MethodGet, "/v1/status")
+	if c.admin == nil {
+		m := c.store.Manifest()
+		return json.Marshal(map[string]any{"store": map[string]any{"commit": m.Number, "files": len(m.Files), "events": m.Rows()}})
+	}
+	return c.admin.answer(ctx, "GET", "/v1/status")
 }
 
 // Reload has the owner read its chain anew, and returns what changed.
 func (c *Client) Reload(ctx context.Context) (json.RawMessage, error) {
-	return c.answer(ctx, http.MethodPost, "/v1/chain/reload")
+	if c.admin == nil {
+		return nil, c.nobody()
+	}
+	return c.admin.answer(ctx, "POST", "/v1/chain/reload")
 }
 
 // Requeue has the owner put messages of the quarantine on the stream once more,
 // those with the given IDs or, with none, all. It yields what became of each, as
 // an object; its bytes are valid until the next.
 func (c *Client) Requeue(ctx context.Context, ids []string) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		question := map[string]any{"ids": ids}
-		if len(ids) == 0 {
-			question = map[string]any{"all": true}
-		}
-		body, err := json.Marshal(question)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		c.post(ctx, "/v1/quarantine/requeue", body)(yield)
+	order := map[string]any{"ids": ids}
+	if len(ids) == 0 {
+		order = map[string]any{"all": true}
 	}
+	return c.Act(ctx, "quarantine/requeue", order)
 }
 
 // Act has the owner do what one of its actions is for, such as "erase". It
 // yields what the owner tells, as objects; the bytes are valid until the next.
 func (c *Client) Act(ctx context.Context, action string, order any) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
+		if c.admin == nil {
+			yield(nil, c.nobody())
+			return
+		}
 		body, err := json.Marshal(order)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		c.post(ctx, "/v1/"+action, body)(yield)
+		c.admin.post(ctx, "/v1/"+action, body)(yield)
 	}
 }
 
-func (c *Client) post(ctx context.Context, path string, body []byte) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		resp, err := c.do(ctx, http.MethodPost, path, body)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer resp.Body.Close()
-		for line, err := range lines(resp) {
-			if !yield(line, err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
-func (c *Client) answer(ctx context.Context, method, path string) (json.RawMessage, error) {
-	resp, err := c.do(ctx, method, path, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	return b, err
-}
-
-func (c *Client) do(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://docket"+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("ask the owner of %s: %w", c.Dir, err)
-	}
-	if resp.StatusCode == http.StatusOK {
-		return resp, nil
-	}
-	defer resp.Body.Close()
-	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20)) // what is missing of it shows below
-	var answer struct {
-		Error *serve.RemoteError `json:"error"`
-	}
-	if err := json.Unmarshal(b, &answer); err != nil || answer.Error == nil {
-		return nil, fmt.Errorf("ask the owner of %s: %s", c.Dir, resp.Status)
-	}
-	return nil, answer.Error
-}
-
-// lines yields the lines of an ndjson answer, and last, if the server could not
-// say everything, why.
-func lines(resp *http.Response) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		r := bufio.NewReaderSize(resp.Body, 64<<10)
-		var long []byte
-		for {
-			part, err := r.ReadSlice('\n')
-			if errors.Is(err, bufio.ErrBufferFull) {
-				long = append(long, part...)
-				continue
-			}
-			if err == nil {
-				line := part
-				if len(long) > 0 {
-					long = append(long, part...)
-					line = long
-				}
-				if !yield(line[:len(line)-1], nil) {
-					return
-				}
-				long = long[:0]
-				continue
-			}
-			if !errors.Is(err, io.EOF) {
-				yield(nil, fmt.Errorf("read answer: %w", err))
-				return
-			}
-			if t := resp.Trailer.Get(serve.ErrorTrailer); t != "" {
-				e := &serve.RemoteError{Message: t}
-				_ = json.Unmarshal([]byte(t), e) // else the text is all there is
-				yield(nil, e)
-			}
-			return
-		}
-	}
+func (c *Client) nobody() error {
+	return &serve.RemoteError{Code: "unimplemented", Message: "nobody runs on " + c.Dir + " who could do that", Advice: "start `docket up` on it"}
 }

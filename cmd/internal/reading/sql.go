@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -32,26 +33,34 @@ func SQL(l Lake, limits sql.Limits) func(ctx context.Context, q serve.Question, 
 		m, release := l.Pin()
 		if q.At > m.Number {
 			release()
-			return sql.Scope{}, nil, fmt.Errorf("%w: there is no commit %d yet, the newest is %d", serve.ErrInvalid, q.At, m.Number)
+			return sql.Scope{}, nil, serve.Invalid("at", fmt.Errorf("there is no commit %d yet, the newest is %d", q.At, m.Number))
 		}
 		return scope(l.Dir(), m, q), release, nil
 	})
 }
 
 // scope is what a question may see. A file with events of several tenants is
-// shared where some of them are asked for and some are not.
+// shared where some of them are seen and some are not.
 func scope(dir string, m *lake.Manifest, q serve.Question) sql.Scope {
-	s := sql.Scope{Dir: dir, Tenants: q.Tenants, Filter: q.Filter, AsOf: q.At}
+	s := sql.Scope{Dir: dir, Filter: q.Filter, AsOf: q.At}
+	everything := q.View.All()
+	seen := map[string]bool{}
+	for _, e := range m.Epochs {
+		if !everything && q.View.Sees(e.Tenant) {
+			seen[e.Tenant] = true
+		}
+	}
+	s.Tenants = slices.Sorted(maps.Keys(seen)) // none are all, and then there are no files either
 	for i := range m.Files {
 		f := &m.Files[i]
 		if q.At != 0 && f.FirstCommit > q.At {
 			continue
 		}
-		some, all := len(q.Tenants) == 0, true
-		if !some {
+		some, all := everything, true
+		if !everything {
 			for epoch := range f.Epochs {
-				asked := slices.Contains(q.Tenants, m.Epochs[epoch].Tenant)
-				some, all = some || asked, all && asked
+				sees := seen[m.Epochs[epoch].Tenant]
+				some, all = some || sees, all && sees
 			}
 		}
 		switch {

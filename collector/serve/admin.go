@@ -27,7 +27,33 @@ func (s *Server) requeue(w http.ResponseWriter, r *http.Request) {
 		writeError(w, fmt.Errorf("%w: the body is neither {\"ids\": [...]} nor {\"all\": true}", ErrInvalid))
 		return
 	}
-	s.stream(w, func(tell func(any) error) error { return s.cfg.Requeue(r.Context(), q.IDs, tell) })
+	s.tell(w, func(tell func(any) error) error { return s.cfg.Requeue(r.Context(), q.IDs, tell) })
+}
+
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+	if s.cfg.Status == nil {
+		writeJSON(w, http.StatusOK, struct{}{})
+		return
+	}
+	v, err := s.cfg.Status(r.Context())
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, v)
+}
+
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
+	if s.cfg.Reload == nil {
+		writeError(w, fmt.Errorf("%w: there is no chain here", ErrUnsupported))
+		return
+	}
+	v, err := s.cfg.Reload(r.Context())
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, v)
 }
 
 // An Action does what an admin asks for in body, and tells what became of it.
@@ -40,12 +66,12 @@ func (s *Server) act(do Action) http.HandlerFunc {
 			writeError(w, fmt.Errorf("%w: %w", ErrInvalid, err))
 			return
 		}
-		s.stream(w, func(tell func(any) error) error { return do(r.Context(), body, tell) })
+		s.tell(w, func(tell func(any) error) error { return do(r.Context(), body, tell) })
 	}
 }
 
-// stream answers with one line for each thing that do tells, as it becomes known.
-func (s *Server) stream(w http.ResponseWriter, do func(tell func(any) error) error) {
+// tell answers with one line for each thing that do tells, as it becomes known.
+func (s *Server) tell(w http.ResponseWriter, do func(tell func(any) error) error) {
 	begun := false
 	begin := func() {
 		if !begun {

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package serve
+
+import (
+	"crypto/subtle"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/docket-audit/docket/collector/authz"
+	"github.com/docket-audit/docket/collector/store"
+)
+
+// A Door is a way in: a listener, and how its callers prove who they are.
+type Door struct {
+	// Name is api, socket or the like.
+	Name string
+	// Authenticate returns who asks, or an error of package authz.
+	Authenticate func(*http.Request) (*authz.Grant, error)
+}
+
+// Handler returns what answers at a door: gRPC, REST, and what admins do.
+// Listeners must speak HTTP/2 for gRPC, without TLS too ([http.Protocols]).
+func (s *Server) Handler(d Door) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", s.admin(authz.List, s.status))
+	mux.HandleFunc("POST /v1/chain/reload", s.admin(authz.Admin, s.reload))
+	mux.HandleFunc("POST /v1/quarantine/requeue", s.admin(authz.Admin, s.requeue))
+	for name, do := range s.cfg.Actions {
+		mux.HandleFunc("POST /v1/"+name, s.admin(authz.Admin, s.act(do)))
+	}
+	mux.HandleFunc("GET /openapi.json", document)
+	mux.HandleFunc("GET /docs", docs)
+	mux.Handle("/v1/", s.rest)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, fmt.Errorf("%w: no %s %s here; /docs says what there is", store.ErrNotFound, r.Method, r.URL.Path))
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := &caller{door: d.Name, peer: r.RemoteAddr}
+		c.grant, c.err = d.Authenticate(r)
+		r = r.WithContext(withCaller(r.Context(), c))
+		if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+			s.grpc.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// admin guards what is about the whole of this docket.
+func (s *Server) admin(need authz.Capability, next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c := callerOf(r.Context())
+		err := c.err
+		if err == nil {
+			err = c.grant.May(need)
+		}
+		if err == nil {
+			_, err = c.grant.View([]string{authz.Everywhere}, nil)
+		}
+		if err != nil {
+			if s.cfg.Accessed != nil {
+				s.cfg.Accessed(r.Context(), Access{Grant: c.grant, Door: c.door, Peer: c.peer, Method: r.Method + " " + r.URL.Path, Err: err, Start: s.cfg.Now()})
+			}
+			writeError(w, err)
+			return
+		}
+		next(w, r)
+	}
+}
+
+// Trusting admits everybody who can reach the door as one who may do all.
+func Trusting(name string) Door {
+	return Door{Name: name, Authenticate: func(*http.Request) (*authz.Grant, error) { return authz.Trusted("local", authz.BySocket), nil }}
+}
+
+// Secret admits those who send the token as bearer; nobody has the empty one.
+func Secret(token string) func(*http.Request) (*authz.Grant, error) {
+	return func(r *http.Request) (*authz.Grant, error) {
+		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !ok || token == "" || subtle.ConstantTimeCompare([]byte(given), []byte(token)) != 1 {
+			return nil, &authz.Error{
+				Err: authz.ErrUnauthenticated, Reason: "no valid token",
+				Advice: "send `Authorization: Bearer TOKEN` with the token in keys/api.token of the data directory",
+			}
+		}
+		return authz.Trusted("api.token", authz.BySecret), nil
+	}
+}
+
+// OrLoopback lets programs on this machine list, read, tail and ask in SQL
+// without a token, as the demo does. A web page that a user of this machine looks
+// at must not be able to ask on the user's behalf by a name that resolves to
+// loopback.
+func OrLoopback(next func(*http.Request) (*authz.Grant, error)) func(*http.Request) (*authz.Grant, error) {
+	return func(r *http.Request) (*authz.Grant, error) {
+		if r.Header.Get("Authorization") != "" || r.Header.Get("Origin") != "" || !loopback(r.Host) || !loopback(r.RemoteAddr) {
+			return next(r)
+		}
+		g := authz.Trusted("loopback", authz.ByLoopback)
+		g.Capabilities = []authz.Capability{authz.List, authz.Read, authz.Tail, authz.SQL}
+		return g, nil
+	}
+}
+
+func loopback(hostport string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+
+	"github.com/docket-audit/docket/collector/authz"
+	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/internal/profile"
+	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
+)
+
+// A Ledger shows what is signed.
+type Ledger interface {
+	// Checkpoint returns the newest signed checkpoint.
+	Checkpoint(ctx context.Context) ([]byte, error)
+	// Prove returns the proof of an event with a uid, as JSON, and the fingerprint
+	// of the one that is proven: a uid may be that of several.
+	Prove(ctx context.Context, uid string) (proof []byte, fingerprint string, err error)
+}
+
+// GetLedger implements [auditv1.AuditServiceServer].
+func (s *service) GetLedger(ctx context.Context, r *auditv1.GetLedgerRequest) (*auditv1.GetLedgerResponse, error) {
+	if s.cfg.Ledger == nil {
+		return nil, fmt.Errorf("%w: there is no ledger here", ErrUnsupported)
+	}
+	resp := &auditv1.GetLedgerResponse{}
+	if r.GetEvent() != "" {
+		// A proof holds the event.
+		if err := authz.FromContext(ctx).May(authz.Read); err != nil {
+			return nil, err
+		}
+		e, err := s.event(ctx, "event", r.GetEvent())
+		if err != nil {
+			return nil, err
+		}
+		var of string
+		if resp.Proof, of, err = s.cfg.Ledger.Prove(ctx, e.Header.MetadataUID); err != nil {
+			return nil, err
+		}
+		if of != e.Header.Fingerprint {
+			return nil, nothing("event", r.GetEvent()) // what is proven may be another tenant's
+		}
+		sent(ctx, 1)
+	}
+	checkpoint, err := s.cfg.Ledger.Checkpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resp.Checkpoint = string(checkpoint)
+	return resp, nil
+}
+
+var digestForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// GetPlan implements [auditv1.AuditServiceServer].
+func (s *service) GetPlan(ctx context.Context, r *auditv1.GetPlanRequest) (*auditv1.GetPlanResponse, error) {
+	if s.cfg.Plan == nil {
+		return nil, fmt.Errorf("%w: there are no plans here", ErrUnsupported)
+	}
+	if !digestForm.MatchString(r.GetDigest()) {
+		return nil, invalidf("digest", "it is no SHA-256 in lower-case hex")
+	}
+	// A plan governs all tenants and may name them.
+	if _, err := authz.FromContext(ctx).View([]string{profile.TenantDocket}, nil); err != nil {
+		return nil, err
+	}
+	plan, err := s.cfg.Plan(ctx, r.GetDigest())
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrNotFound) {
+		return nil, nothing("plan", r.GetDigest())
+	}
+	if err != nil {
+		return nil, err
+	}
+	sent(ctx, 1)
+	return &auditv1.GetPlanResponse{Plan: plan}, nil
+}

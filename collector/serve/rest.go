@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/docket-audit/docket/collector/store"
+	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
+)
+
+// The content types of REST. A stream is lines of JSON, or events of SSE where
+// the caller accepts those.
+const (
+	typeJSON   = "application/json"
+	typeLines  = "application/x-ndjson"
+	typeEvents = "text/event-stream"
+)
+
+// newREST returns the service as REST: the gateway that is generated from
+// schemas/proto, over a connection that stays in this process.
+func (s *Server) newREST() http.Handler {
+	mux := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, lines{}),
+		runtime.WithMarshalerOption(typeEvents, events{}),
+		runtime.WithErrorHandler(func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {
+			writeError(w, err)
+		}),
+		runtime.WithRoutingErrorHandler(func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
+			if code == http.StatusMethodNotAllowed {
+				writeJSON(w, code, map[string]any{"error": &RemoteError{Code: "unimplemented", Message: r.Method + " " + r.URL.Path + " is not for that method"}})
+				return
+			}
+			writeError(w, fmt.Errorf("%w: no %s %s here; /docs says what there is", store.ErrNotFound, r.Method, r.URL.Path))
+		}),
+		runtime.SetQueryParameterParser(parameters{}),
+		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
+	)
+	// It registers handlers and nothing else: the error is of contexts that have
+	// ended.
+	if err := auditv1.RegisterAuditServiceHandlerClient(context.Background(), mux, auditv1.NewAuditServiceClient(&conn{s, s.service})); err != nil {
+		panic(err)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		resume(r)
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// resume lets a client of SSE that connects again go on where it was.
+func resume(r *http.Request) {
+	last := r.Header.Get("Last-Event-ID")
+	if last == "" || r.URL.Path != "/v1/tail" {
+		return
+	}
+	v := r.URL.Query()
+	for _, begin := range []string{"all", "last", "since"} {
+		v.Del(begin)
+	}
+	v.Set("resume_token", last)
+	r.URL.RawQuery = v.Encode()
+}
+
+// parameters refuses what the gateway would leave out: a misspelt filter would
+// select everything.
+type parameters struct{}
+
+func (parameters) Parse(m proto.Message, values url.Values, not *utilities.DoubleArray) error {
+	fields := m.ProtoReflect().Descriptor().Fields()
+	for name, given := range values {
+		fd := fields.ByTextName(name)
+		switch {
+		case fd == nil:
+			return toStatus(invalidf(name, "there is no such parameter"))
+		case len(given) > 1 && !fd.IsList():
+			return toStatus(invalidf(name, "it is there %d times", len(given)))
+		}
+	}
+	return new(runtime.DefaultQueryParser).Parse(m, values, not)
+}
+
+// lines is how answers are written: a message as JSON, those of a stream in a
+// line each, and an error as a line with the one member "error".
+type lines struct{}
+
+func (lines) ContentType(any) string       { return typeJSON }
+func (lines) StreamContentType(any) string { return typeLines }
+func (lines) Delimiter() []byte            { return []byte{'\n'} }
+
+func (lines) Marshal(v any) ([]byte, error) {
+	switch v := v.(type) {
+	case map[string]any: // of a stream: the gateway's {"result": ...}
+		return lines{}.Marshal(v["result"])
+	case map[string]proto.Message: // and {"error": ...}
+		s, ok := v["error"].(*spb.Status)
+		if !ok {
+			return nil, fmt.Errorf("%v is no error", v)
+		}
+		return errorLine(s)
+	case proto.Message:
+		return appendJSON(nil, v.ProtoReflect())
+	}
+	return nil, fmt.Errorf("%T is no message", v)
+}
+
+func (lines) Unmarshal(data []byte, v any) error { return lines{}.decode(data, v) }
+
+func (lines) NewEncoder(w io.Writer) runtime.Encoder {
+	return runtime.EncoderFunc(func(v any) error {
+		b, err := lines{}.Marshal(v)
+		if err == nil {
+			_, err = w.Write(b)
+		}
+		return err
+	})
+}
+
+func (lines) NewDecoder(r io.Reader) runtime.Decoder {
+	return runtime.DecoderFunc(func(v any) error {
+		b, err := io.ReadAll(r)
+		if err != nil {
+			return err
+		}
+		if len(b) == 0 {
+			return errors.New("the body is empty")
+		}
+		return lines{}.decode(b, v)
+	})
+}
+
+func (lines) decode(b []byte, v any) error {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return fmt.Errorf("%T is no message", v)
+	}
+	return protojson.Unmarshal(b, m)
+}
+
+// events is SSE. The id of an event is what resumes behind it.
+type events struct{ lines }
+
+func (events) StreamContentType(any) string { return typeEvents }
+
+func (events) Marshal(v any) ([]byte, error) {
+	b, err := lines{}.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var head strings.Builder
+	switch v := v.(type) {
+	case map[string]proto.Message:
+		head.WriteString("event: error\n")
+	case map[string]any:
+		if t, ok := v["result"].(*auditv1.TailResponse); ok {
+			switch t.GetItem().(type) {
+			case *auditv1.TailResponse_CaughtUp:
+				head.WriteString("event: caught_up\n")
+			case *auditv1.TailResponse_Missed:
+				head.WriteString("event: missed\n")
+			}
+			head.WriteString("id: " + t.GetResumeToken() + "\n")
+		}
+	default:
+		return b, nil // no stream
+	}
+	return fmt.Appendf(nil, "%sdata: %s\n", head.String(), b), nil
+}
+
+// errorLine is an error as all of REST has it.
+func errorLine(s *spb.Status) ([]byte, error) {
+	st := status.FromProto(s)
+	if st.Code() == codes.OK {
+		st = status.New(codes.Internal, "ended without a word")
+	}
+	return marshalError(remote(st))
+}

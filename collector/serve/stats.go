@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package serve
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/internal/profile"
+	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
+)
+
+const (
+	defaultTop = 10
+	maxTop     = 1000
+	maxFacets  = 12
+	buckets    = 60    // about so many are made where nobody says how wide they are
+	maxBuckets = 10000 // and so many at most
+	// maxValues bounds what is kept of a facet while it is counted. Beyond it new
+	// values are others: counts of those that are listed stay exact.
+	maxValues = 100_000
+)
+
+var defaultFacets = []string{"kind", "decision", "service", "method", "principal", "binding"}
+
+// Stats implements [auditv1.AuditServiceServer].
+func (s *service) Stats(ctx context.Context, r *auditv1.StatsRequest) (*auditv1.StatsResponse, error) {
+	sel, err := selectionOf(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newCounting(r)
+	if err != nil {
+		return nil, err
+	}
+	sel.query.WithoutRaw = true
+	if err := s.scan(ctx, sel, func(e *store.Entry) error { return c.add(&e.Header) }); err != nil {
+		return nil, err
+	}
+	sent(ctx, int(c.events))
+	return c.answer(), nil
+}
+
+// A counting counts events.
+type counting struct {
+	names    []string
+	fields   []int // of the names, in a header
+	values   []map[string]int64
+	others   []int64
+	top      int
+	events   int64
+	interval int64            // ms; while nobody said it, it doubles as the time that is spanned grows
+	fixed    bool             // somebody said it
+	byTime   map[int64]*count // by the number of the interval
+}
+
+type count struct{ events, denied int64 }
+
+func newCounting(r *auditv1.StatsRequest) (*counting, error) {
+	c := &counting{names: r.GetFacets(), top: int(r.GetTop()), interval: 1, byTime: map[int64]*count{}}
+	if len(c.names) == 0 {
+		c.names = defaultFacets
+	}
+	switch {
+	case len(c.names) > maxFacets:
+		return nil, invalidf("facets", "%d are more than %d", len(c.names), maxFacets)
+	case c.top < 0 || c.top > maxTop:
+		return nil, invalidf("top", "%d is not between 1 and %d", c.top, maxTop)
+	case c.top == 0:
+		c.top = defaultTop
+	}
+	header := reflect.TypeFor[profile.Header]()
+	for _, name := range c.names {
+		i := slices.IndexFunc(slices.Collect(fieldNames(header)), func(n string) bool { return n == name })
+		if i < 0 {
+			return nil, invalidf("facets", "there is no column %.80q", name)
+		}
+		c.fields = append(c.fields, i)
+		c.values = append(c.values, map[string]int64{})
+	}
+	c.others = make([]int64, len(c.names))
+	if r.GetInterval() != nil {
+		d := r.GetInterval().AsDuration()
+		if r.GetInterval().CheckValid() != nil || d < time.Millisecond || d%time.Millisecond != 0 {
+			return nil, invalidf("interval", "%s is no positive number of milliseconds", d)
+		}
+		c.interval, c.fixed = d.Milliseconds(), true
+	}
+	return c, nil
+}
+
+// fieldNames yields the columns that a header has.
+func fieldNames(header reflect.Type) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for i := range header.NumField() {
+			if !yield(header.Field(i).Tag.Get("json")) {
+				return
+			}
+		}
+	}
+}
+
+func (c *counting) add(h *profile.Header) error {
+	c.events++
+	v := reflect.ValueOf(h).Elem()
+	for i, field := range c.fields {
+		value := valueOf(v.Field(field))
+		if _, known := c.values[i][value]; !known && len(c.values[i]) >= maxValues {
+			c.others[i]++
+			continue
+		}
+		c.values[i][strings.Clone(value)]++
+	}
+	b := c.byTime[h.Time/c.interval]
+	if b == nil {
+		b = new(count)
+		c.byTime[h.Time/c.interval] = b
+		if err := c.widen(); err != nil {
+			return err
+		}
+		b = c.byTime[h.Time/c.interval]
+	}
+	b.events++
+	if h.Decision == profile.DecisionDeny {
+		b.denied++
+	}
+	return nil
+}
+
+// widen keeps the number of buckets bounded.
+func (c *counting) widen() error {
+	most := 2 * buckets
+	if c.fixed {
+		most = maxBuckets
+	}
+	for len(c.byTime) > most {
+		if c.fixed {
+			return invalidf("interval", "that makes more than %d buckets; make it wider, or say since and until", maxBuckets)
+		}
+		c.interval *= 2
+		wider := map[int64]*count{}
+		for n, b := range c.byTime {
+			w := wider[n/2]
+			if w == nil {
+				w = new(count)
+				wider[n/2] = w
+			}
+			w.events, w.denied = w.events+b.events, w.denied+b.denied
+		}
+		c.byTime = wider
+	}
+	return nil
+}
+
+func valueOf(v reflect.Value) string {
+	switch v.Kind() {
+	case reflect.Bool:
+		return strconv.FormatBool(v.Bool())
+	case reflect.Int32, reflect.Int64:
+		return strconv.FormatInt(v.Int(), 10)
+	default:
+		return v.String()
+	}
+}
+
+func (c *counting) answer() *auditv1.StatsResponse {
+	resp := &auditv1.StatsResponse{Events: c.events, Interval: durationpb.New(time.Duration(c.interval) * time.Millisecond)}
+	for i, name := range c.names {
+		f := &auditv1.Facet{Name: name, Others: c.others[i]}
+		all := slices.SortedFunc(maps.Keys(c.values[i]), func(a, b string) int {
+			return cmp.Or(cmp.Compare(c.values[i][b], c.values[i][a]), cmp.Compare(a, b))
+		})
+		for n, value := range all {
+			if n < c.top {
+				f.Values = append(f.Values, &auditv1.Count{Value: value, Events: c.values[i][value]})
+			} else {
+				f.Others += c.values[i][value]
+			}
+		}
+		resp.Facets = append(resp.Facets, f)
+	}
+	for _, n := range slices.Sorted(maps.Keys(c.byTime)) {
+		b := c.byTime[n]
+		resp.Histogram = append(resp.Histogram, &auditv1.Bucket{Start: timestamppb.New(time.UnixMilli(n * c.interval)), Events: b.events, Denied: b.denied})
+	}
+	return resp
+}
