@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -218,6 +220,9 @@ func (d *daemon) startServing(context.Context) error {
 		Query:   reading.SQL(d.record.Lake, sql.Limits{}),
 		Plan:    reading.Plans(d.dir.Path),
 		Ledger:  reading.Ledger(d.dir.Path),
+		Accessed: func(ctx context.Context, a serve.Access) {
+			d.emitter.Emit(ctx, a.Event(uuid.Must(uuid.NewV7()).String()))
+		},
 		Status:  d.status,
 		Reload:  d.reload,
 		Requeue: func(ctx context.Context, ids []string, tell func(any) error) error {
@@ -234,7 +239,7 @@ func (d *daemon) startServing(context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.serve(&listener{name: "socket"}, sock, d.server.Handler(serve.Trusting("socket")))
+	d.serve(&listener{name: "socket"}, sock, d.server.Handler(serve.Door{Name: "socket", Authenticate: serve.Trusting(peerOf)}))
 	api, err := datadir.Listen(d.cfg.API.Listen)
 	if err != nil {
 		return err
@@ -264,6 +269,9 @@ func (d *daemon) serve(door *listener, l net.Listener, h http.Handler) {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, Protocols: new(http.Protocols)}
 	srv.Protocols.SetHTTP1(true)
 	srv.Protocols.SetUnencryptedHTTP2(true) // gRPC
+	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, peerKey{}, datadir.Peer(c))
+	}
 	door.srv = srv
 	door.part = d.group.Go(door.name, func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
@@ -274,6 +282,14 @@ func (d *daemon) serve(door *listener, l net.Listener, h http.Handler) {
 		return nil
 	})
 	d.listeners = append(d.listeners, door)
+}
+
+type peerKey struct{}
+
+// peerOf names the user of this machine who asks over the socket.
+func peerOf(r *http.Request) string {
+	who, _ := r.Context().Value(peerKey{}).(string)
+	return cmp.Or(who, "local")
 }
 
 // announce writes run.json: from now on readers ask here.

@@ -31,6 +31,7 @@ type Access struct {
 	Err      error        // why it was refused or ended early; nil when it did not
 	Start    time.Time
 	Duration time.Duration
+	Began    bool // a tail that follows has begun; another Access tells how it ended
 }
 
 // needs is what each method of the service asks for. What is not in it cannot be
@@ -167,6 +168,12 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	}
 	c, err := s.begin(ss.Context(), info.FullMethod, request)
 	if err == nil {
+		if t, ok := request.(*auditv1.TailRequest); ok && t.GetFollow() && s.cfg.Accessed != nil {
+			// It may go on for weeks, or end with the power.
+			began := c.access
+			began.Began = true
+			s.cfg.Accessed(c.ctx, began)
+		}
 		first.ctx = c.ctx
 		err = handler(srv, first)
 	}

@@ -148,6 +148,9 @@ func remote(s *status.Status) *RemoteError {
 
 // codeName returns the name of a code as REST has it, such as "not_found".
 func codeName(c codes.Code) string {
+	if c == codes.OK {
+		return "ok"
+	}
 	var name strings.Builder
 	for i, r := range c.String() {
 		if i > 0 && r >= 'A' && r <= 'Z' {

@@ -13,6 +13,7 @@ const (
 	KindAction     = "action"     // a side effect of a rule
 	KindFinding    = "finding"    // something to look into
 	KindLifecycle  = "lifecycle"  // of the system itself
+	KindAccess     = "access"     // somebody read the audit store, or was refused
 	// KindForeign is what others recorded and Docket took in. It says nothing of
 	// Docket's own operations, whatever it looks like.
 	KindForeign = "foreign"
@@ -20,7 +21,7 @@ const (
 
 // Kinds returns all kinds.
 func Kinds() []string {
-	return []string{KindEvaluation, KindResult, KindFailure, KindOutcome, KindAction, KindFinding, KindLifecycle, KindForeign}
+	return []string{KindEvaluation, KindResult, KindFailure, KindOutcome, KindAction, KindFinding, KindLifecycle, KindAccess, KindForeign}
 }
 
 // The decisions: what an event did to its operation. They follow from
@@ -86,6 +87,8 @@ func knownKind(s []byte) (string, bool) {
 		return KindFinding, true
 	case KindLifecycle:
 		return KindLifecycle, true
+	case KindAccess:
+		return KindAccess, true
 	case KindForeign:
 		return KindForeign, true
 	}

@@ -38,11 +38,26 @@ func sentence(h Header) string {
 		return outcome(h, who, what, by)
 	case KindFinding:
 		return "finding: " + or(h.Message, or(h.StatusDetail, "no words for it")) + concerning(h, who, what)
+	case KindAccess:
+		return access(h, who)
 	case KindForeign:
 		return foreign(h)
 	default:
 		return or(h.Message, h.Kind+" of "+or(h.Emitter, "an unknown emitter"))
 	}
+}
+
+// access tells who read the audit store, and what it gave.
+func access(h Header, who string) string {
+	asked := or(h.Method, "the audit store")
+	if h.Decision == DecisionDeny {
+		return who + " was refused " + asked + why(h.StatusDetail)
+	}
+	s := who + " asked for " + asked
+	if h.Message != "" {
+		s += ": " + h.Message
+	}
+	return s + why(h.StatusDetail)
 }
 
 // foreign tells of an event of another producer: its class, who, and what became of
