@@ -223,8 +223,8 @@ func (d *daemon) startServing(context.Context) error {
 		Accessed: func(ctx context.Context, a serve.Access) {
 			d.emitter.Emit(ctx, a.Event(uuid.Must(uuid.NewV7()).String()))
 		},
-		Status:  d.status,
-		Reload:  d.reload,
+		Status: d.status,
+		Reload: d.reload,
 		Requeue: func(ctx context.Context, ids []string, tell func(any) error) error {
 			return d.record.Collector.Requeue(ctx, ids, func(r collector.Requeued) error { return tell(r) })
 		},

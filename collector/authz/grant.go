@@ -57,10 +57,14 @@ func Trusted(subject, by string) *Grant {
 	return &Grant{Subject: subject, By: by, Capabilities: Capabilities(), Prefixes: []string{Everywhere}}
 }
 
-// May returns an error that is [ErrDenied] when the grant lacks the capability.
+// May returns an error that is [ErrDenied] when the grant lacks the capability;
+// of a caller without a token it is [ErrUnauthenticated].
 func (g *Grant) May(c Capability) error {
 	if slices.Contains(g.Capabilities, c) {
 		return nil
+	}
+	if g.By == ByLoopback { // who shows no token is nobody yet
+		return &Error{Err: ErrUnauthenticated, Reason: "without a token there is no capability " + string(c), Advice: "send `Authorization: Bearer TOKEN` with the token in keys/api.token of the data directory"}
 	}
 	return &Error{Err: ErrDenied, Reason: "the capability " + string(c) + " is missing", Advice: "ask for a token with cap " + string(c) + " (`docket token --cap`)"}
 }

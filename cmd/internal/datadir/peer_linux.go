@@ -22,7 +22,9 @@ func Peer(c net.Conn) string {
 	}
 	var cred *syscall.Ucred
 	var cerr error
-	err = raw.Control(func(fd uintptr) { cred, cerr = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED) })
+	err = raw.Control(func(fd uintptr) {
+		cred, cerr = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	})
 	if err != nil || cerr != nil {
 		return ""
 	}
