@@ -220,6 +220,7 @@ func (d *daemon) startServing(context.Context) error {
 		Query:   reading.SQL(d.record.Lake, sql.Limits{}),
 		Plan:    reading.Plans(d.dir.Path),
 		Ledger:  reading.Ledger(d.dir.Path),
+		Replay:  d.replayServed,
 		Accessed: func(ctx context.Context, a serve.Access) {
 			d.emitter.Emit(ctx, a.Event(uuid.Must(uuid.NewV7()).String()))
 		},

@@ -46,6 +46,8 @@ var needs = map[string]authz.Capability{
 	auditv1.AuditService_Stats_FullMethodName:          authz.List,
 	auditv1.AuditService_GetPlan_FullMethodName:        authz.List,
 	auditv1.AuditService_GetLedger_FullMethodName:      authz.List,
+	auditv1.AuditService_StartReplay_FullMethodName:    authz.Replay,
+	auditv1.AuditService_GetReplay_FullMethodName:      authz.Replay,
 }
 
 // open are services that hold no events, and that clients ask before they have a

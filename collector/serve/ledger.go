@@ -56,24 +56,40 @@ func (s *service) GetLedger(ctx context.Context, r *auditv1.GetLedgerRequest) (*
 	return resp, nil
 }
 
-var digestForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var digestForm = regexp.MustCompile(`^(?:sha256:)?([0-9a-f]{64})$`)
 
-// GetPlan implements [auditv1.AuditServiceServer].
-func (s *service) GetPlan(ctx context.Context, r *auditv1.GetPlanRequest) (*auditv1.GetPlanResponse, error) {
+// digestOf returns the hex of a digest, with which events have "sha256:".
+func digestOf(field, text string) (string, error) {
+	m := digestForm.FindStringSubmatch(text)
+	if m == nil {
+		return "", invalidf(field, "it is no SHA-256 in lower-case hex")
+	}
+	return m[1], nil
+}
+
+// plan returns the plan with a digest.
+func (s *Server) plan(ctx context.Context, digest string) ([]byte, error) {
 	if s.cfg.Plan == nil {
 		return nil, fmt.Errorf("%w: there are no plans here", ErrUnsupported)
 	}
-	if !digestForm.MatchString(r.GetDigest()) {
-		return nil, invalidf("digest", "it is no SHA-256 in lower-case hex")
+	plan, err := s.cfg.Plan(ctx, digest)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrNotFound) {
+		return nil, nothing("plan", digest)
+	}
+	return plan, err
+}
+
+// GetPlan implements [auditv1.AuditServiceServer].
+func (s *service) GetPlan(ctx context.Context, r *auditv1.GetPlanRequest) (*auditv1.GetPlanResponse, error) {
+	digest, err := digestOf("digest", r.GetDigest())
+	if err != nil {
+		return nil, err
 	}
 	// A plan governs all tenants and may name them.
 	if _, err := authz.FromContext(ctx).View([]string{profile.TenantDocket}, nil); err != nil {
 		return nil, err
 	}
-	plan, err := s.cfg.Plan(ctx, r.GetDigest())
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrNotFound) {
-		return nil, nothing("plan", r.GetDigest())
-	}
+	plan, err := s.plan(ctx, digest)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ package serve
 import (
 	"context"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -43,6 +44,11 @@ type Config struct {
 
 	// Ledger shows what is signed; nil: there is none.
 	Ledger Ledger
+
+	// Replay runs the operations of events through the plan with a digest, or each
+	// through its own where that is "", and returns the report as JSON. An error
+	// that is [ErrInvalid] is of the request. nil: nothing is replayed here.
+	Replay func(ctx context.Context, plan string, events iter.Seq2[[]byte, error]) (report []byte, err error)
 
 	// Accessed is told of every request to read, allowed or denied, when it has
 	// ended. It must not block. nil: nobody is told.
@@ -90,6 +96,7 @@ type Server struct {
 	health  *health.Server
 	rest    http.Handler
 	inside  sync.WaitGroup // streams of [conn]
+	replays replays
 
 	drain     chan struct{} // closed when tails shall end with what is stored
 	drainOnce sync.Once
@@ -113,6 +120,7 @@ func New(cfg Config) *Server {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{cfg: cfg, drain: make(chan struct{})}
+	s.replays.ctx, s.replays.stop = context.WithCancel(context.Background())
 	s.service = &service{Server: s}
 	s.grpc = grpc.NewServer(grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream), grpc.MaxRecvMsgSize(maxBody))
 	auditv1.RegisterAuditServiceServer(s.grpc, s.service)
@@ -138,6 +146,7 @@ func (s *Server) Drain() {
 func (s *Server) Close() {
 	s.Drain()
 	s.grpc.Stop()
+	s.replays.close()
 	s.inside.Wait()
 }
 

@@ -1803,6 +1803,281 @@ func (x *GetLedgerResponse) GetProof() []byte {
 	return nil
 }
 
+// StartReplayRequest says which operations run through which plan.
+type StartReplayRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// plan is the digest of a recorded plan; empty: each operation runs through the
+	// one that was in force for it.
+	Plan string `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
+	// filter is CEL over columns, and must select whole operations.
+	Filter         string                 `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	Tenants        []string               `protobuf:"bytes,3,rep,name=tenants,proto3" json:"tenants,omitempty"`
+	ExcludeTenants []string               `protobuf:"bytes,4,rep,name=exclude_tenants,json=excludeTenants,proto3" json:"exclude_tenants,omitempty"`
+	Since          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	Until          *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *StartReplayRequest) Reset() {
+	*x = StartReplayRequest{}
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartReplayRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartReplayRequest) ProtoMessage() {}
+
+func (x *StartReplayRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartReplayRequest.ProtoReflect.Descriptor instead.
+func (*StartReplayRequest) Descriptor() ([]byte, []int) {
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *StartReplayRequest) GetPlan() string {
+	if x != nil {
+		return x.Plan
+	}
+	return ""
+}
+
+func (x *StartReplayRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *StartReplayRequest) GetTenants() []string {
+	if x != nil {
+		return x.Tenants
+	}
+	return nil
+}
+
+func (x *StartReplayRequest) GetExcludeTenants() []string {
+	if x != nil {
+		return x.ExcludeTenants
+	}
+	return nil
+}
+
+func (x *StartReplayRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *StartReplayRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+// StartReplayResponse names the replay.
+type StartReplayResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartReplayResponse) Reset() {
+	*x = StartReplayResponse{}
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartReplayResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartReplayResponse) ProtoMessage() {}
+
+func (x *StartReplayResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartReplayResponse.ProtoReflect.Descriptor instead.
+func (*StartReplayResponse) Descriptor() ([]byte, []int) {
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *StartReplayResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// GetReplayRequest names a replay.
+type GetReplayRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReplayRequest) Reset() {
+	*x = GetReplayRequest{}
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReplayRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReplayRequest) ProtoMessage() {}
+
+func (x *GetReplayRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReplayRequest.ProtoReflect.Descriptor instead.
+func (*GetReplayRequest) Descriptor() ([]byte, []int) {
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *GetReplayRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// GetReplayResponse is the state of a replay.
+type GetReplayResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// state is running, done or failed.
+	State   string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Started *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started,proto3" json:"started,omitempty"`
+	Ended   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=ended,proto3" json:"ended,omitempty"`
+	// events is how many were read so far.
+	Events int64 `protobuf:"varint,5,opt,name=events,proto3" json:"events,omitempty"`
+	// report is that of `docket replay -o json`, when it is done.
+	Report []byte `protobuf:"bytes,6,opt,name=report,proto3" json:"report,omitempty"`
+	// error is why it failed.
+	Error         string `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReplayResponse) Reset() {
+	*x = GetReplayResponse{}
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReplayResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReplayResponse) ProtoMessage() {}
+
+func (x *GetReplayResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReplayResponse.ProtoReflect.Descriptor instead.
+func (*GetReplayResponse) Descriptor() ([]byte, []int) {
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *GetReplayResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *GetReplayResponse) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *GetReplayResponse) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *GetReplayResponse) GetEnded() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+func (x *GetReplayResponse) GetEvents() int64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *GetReplayResponse) GetReport() []byte {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+func (x *GetReplayResponse) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 var File_docket_audit_v1_audit_proto protoreflect.FileDescriptor
 
 const file_docket_audit_v1_audit_proto_rawDesc = "" +
@@ -1938,7 +2213,26 @@ const file_docket_audit_v1_audit_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\tR\n" +
 	"checkpoint\x12\x1a\n" +
-	"\x05proof\x18\x02 \x01(\fB\x04\x98\xdb\x18\x01R\x05proof2\xf7\x05\n" +
+	"\x05proof\x18\x02 \x01(\fB\x04\x98\xdb\x18\x01R\x05proof\"\xe7\x01\n" +
+	"\x12StartReplayRequest\x12\x12\n" +
+	"\x04plan\x18\x01 \x01(\tR\x04plan\x12\x16\n" +
+	"\x06filter\x18\x02 \x01(\tR\x06filter\x12\x18\n" +
+	"\atenants\x18\x03 \x03(\tR\atenants\x12'\n" +
+	"\x0fexclude_tenants\x18\x04 \x03(\tR\x0eexcludeTenants\x120\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"%\n" +
+	"\x13StartReplayResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\"\n" +
+	"\x10GetReplayRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xed\x01\n" +
+	"\x11GetReplayResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x124\n" +
+	"\astarted\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x120\n" +
+	"\x05ended\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x16\n" +
+	"\x06events\x18\x05 \x01(\x03R\x06events\x12\x1c\n" +
+	"\x06report\x18\x06 \x01(\fB\x04\x98\xdb\x18\x01R\x06report\x12\x14\n" +
+	"\x05error\x18\a \x01(\tR\x05error2\xa5\a\n" +
 	"\fAuditService\x12[\n" +
 	"\fSearchEvents\x12$.docket.audit.v1.SearchEventsRequest\x1a%.docket.audit.v1.SearchEventsResponse\x12O\n" +
 	"\bGetEvent\x12 .docket.audit.v1.GetEventRequest\x1a!.docket.audit.v1.GetEventResponse\x12a\n" +
@@ -1948,7 +2242,9 @@ const file_docket_audit_v1_audit_proto_rawDesc = "" +
 	"\x05Query\x12\x1d.docket.audit.v1.QueryRequest\x1a\x1e.docket.audit.v1.QueryResponse0\x01\x12F\n" +
 	"\x05Stats\x12\x1d.docket.audit.v1.StatsRequest\x1a\x1e.docket.audit.v1.StatsResponse\x12L\n" +
 	"\aGetPlan\x12\x1f.docket.audit.v1.GetPlanRequest\x1a .docket.audit.v1.GetPlanResponse\x12R\n" +
-	"\tGetLedger\x12!.docket.audit.v1.GetLedgerRequest\x1a\".docket.audit.v1.GetLedgerResponseBFZDgithub.com/docket-audit/docket/schemas/proto/docket/audit/v1;auditv1b\x06proto3"
+	"\tGetLedger\x12!.docket.audit.v1.GetLedgerRequest\x1a\".docket.audit.v1.GetLedgerResponse\x12X\n" +
+	"\vStartReplay\x12#.docket.audit.v1.StartReplayRequest\x1a$.docket.audit.v1.StartReplayResponse\x12R\n" +
+	"\tGetReplay\x12!.docket.audit.v1.GetReplayRequest\x1a\".docket.audit.v1.GetReplayResponseBFZDgithub.com/docket-audit/docket/schemas/proto/docket/audit/v1;auditv1b\x06proto3"
 
 var (
 	file_docket_audit_v1_audit_proto_rawDescOnce sync.Once
@@ -1962,7 +2258,7 @@ func file_docket_audit_v1_audit_proto_rawDescGZIP() []byte {
 	return file_docket_audit_v1_audit_proto_rawDescData
 }
 
-var file_docket_audit_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_docket_audit_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_docket_audit_v1_audit_proto_goTypes = []any{
 	(*SearchEventsRequest)(nil),    // 0: docket.audit.v1.SearchEventsRequest
 	(*SearchEventsResponse)(nil),   // 1: docket.audit.v1.SearchEventsResponse
@@ -1989,54 +2285,66 @@ var file_docket_audit_v1_audit_proto_goTypes = []any{
 	(*GetPlanResponse)(nil),        // 22: docket.audit.v1.GetPlanResponse
 	(*GetLedgerRequest)(nil),       // 23: docket.audit.v1.GetLedgerRequest
 	(*GetLedgerResponse)(nil),      // 24: docket.audit.v1.GetLedgerResponse
-	(*timestamppb.Timestamp)(nil),  // 25: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 26: google.protobuf.Duration
+	(*StartReplayRequest)(nil),     // 25: docket.audit.v1.StartReplayRequest
+	(*StartReplayResponse)(nil),    // 26: docket.audit.v1.StartReplayResponse
+	(*GetReplayRequest)(nil),       // 27: docket.audit.v1.GetReplayRequest
+	(*GetReplayResponse)(nil),      // 28: docket.audit.v1.GetReplayResponse
+	(*timestamppb.Timestamp)(nil),  // 29: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 30: google.protobuf.Duration
 }
 var file_docket_audit_v1_audit_proto_depIdxs = []int32{
-	25, // 0: docket.audit.v1.SearchEventsRequest.since:type_name -> google.protobuf.Timestamp
-	25, // 1: docket.audit.v1.SearchEventsRequest.until:type_name -> google.protobuf.Timestamp
-	25, // 2: docket.audit.v1.GetEventResponse.stored_time:type_name -> google.protobuf.Timestamp
-	25, // 3: docket.audit.v1.ListOperationsRequest.since:type_name -> google.protobuf.Timestamp
-	25, // 4: docket.audit.v1.ListOperationsRequest.until:type_name -> google.protobuf.Timestamp
+	29, // 0: docket.audit.v1.SearchEventsRequest.since:type_name -> google.protobuf.Timestamp
+	29, // 1: docket.audit.v1.SearchEventsRequest.until:type_name -> google.protobuf.Timestamp
+	29, // 2: docket.audit.v1.GetEventResponse.stored_time:type_name -> google.protobuf.Timestamp
+	29, // 3: docket.audit.v1.ListOperationsRequest.since:type_name -> google.protobuf.Timestamp
+	29, // 4: docket.audit.v1.ListOperationsRequest.until:type_name -> google.protobuf.Timestamp
 	6,  // 5: docket.audit.v1.ListOperationsResponse.operations:type_name -> docket.audit.v1.Operation
-	25, // 6: docket.audit.v1.Operation.time:type_name -> google.protobuf.Timestamp
-	26, // 7: docket.audit.v1.Operation.duration:type_name -> google.protobuf.Duration
+	29, // 6: docket.audit.v1.Operation.time:type_name -> google.protobuf.Timestamp
+	30, // 7: docket.audit.v1.Operation.duration:type_name -> google.protobuf.Duration
 	6,  // 8: docket.audit.v1.GetOperationResponse.operation:type_name -> docket.audit.v1.Operation
 	9,  // 9: docket.audit.v1.GetOperationResponse.moments:type_name -> docket.audit.v1.Moment
-	25, // 10: docket.audit.v1.TailRequest.since:type_name -> google.protobuf.Timestamp
+	29, // 10: docket.audit.v1.TailRequest.since:type_name -> google.protobuf.Timestamp
 	12, // 11: docket.audit.v1.TailResponse.caught_up:type_name -> docket.audit.v1.CaughtUp
 	13, // 12: docket.audit.v1.TailResponse.missed:type_name -> docket.audit.v1.Missed
-	25, // 13: docket.audit.v1.StatsRequest.since:type_name -> google.protobuf.Timestamp
-	25, // 14: docket.audit.v1.StatsRequest.until:type_name -> google.protobuf.Timestamp
-	26, // 15: docket.audit.v1.StatsRequest.interval:type_name -> google.protobuf.Duration
+	29, // 13: docket.audit.v1.StatsRequest.since:type_name -> google.protobuf.Timestamp
+	29, // 14: docket.audit.v1.StatsRequest.until:type_name -> google.protobuf.Timestamp
+	30, // 15: docket.audit.v1.StatsRequest.interval:type_name -> google.protobuf.Duration
 	18, // 16: docket.audit.v1.StatsResponse.facets:type_name -> docket.audit.v1.Facet
 	20, // 17: docket.audit.v1.StatsResponse.histogram:type_name -> docket.audit.v1.Bucket
-	26, // 18: docket.audit.v1.StatsResponse.interval:type_name -> google.protobuf.Duration
+	30, // 18: docket.audit.v1.StatsResponse.interval:type_name -> google.protobuf.Duration
 	19, // 19: docket.audit.v1.Facet.values:type_name -> docket.audit.v1.Count
-	25, // 20: docket.audit.v1.Bucket.start:type_name -> google.protobuf.Timestamp
-	0,  // 21: docket.audit.v1.AuditService.SearchEvents:input_type -> docket.audit.v1.SearchEventsRequest
-	2,  // 22: docket.audit.v1.AuditService.GetEvent:input_type -> docket.audit.v1.GetEventRequest
-	4,  // 23: docket.audit.v1.AuditService.ListOperations:input_type -> docket.audit.v1.ListOperationsRequest
-	7,  // 24: docket.audit.v1.AuditService.GetOperation:input_type -> docket.audit.v1.GetOperationRequest
-	10, // 25: docket.audit.v1.AuditService.Tail:input_type -> docket.audit.v1.TailRequest
-	14, // 26: docket.audit.v1.AuditService.Query:input_type -> docket.audit.v1.QueryRequest
-	16, // 27: docket.audit.v1.AuditService.Stats:input_type -> docket.audit.v1.StatsRequest
-	21, // 28: docket.audit.v1.AuditService.GetPlan:input_type -> docket.audit.v1.GetPlanRequest
-	23, // 29: docket.audit.v1.AuditService.GetLedger:input_type -> docket.audit.v1.GetLedgerRequest
-	1,  // 30: docket.audit.v1.AuditService.SearchEvents:output_type -> docket.audit.v1.SearchEventsResponse
-	3,  // 31: docket.audit.v1.AuditService.GetEvent:output_type -> docket.audit.v1.GetEventResponse
-	5,  // 32: docket.audit.v1.AuditService.ListOperations:output_type -> docket.audit.v1.ListOperationsResponse
-	8,  // 33: docket.audit.v1.AuditService.GetOperation:output_type -> docket.audit.v1.GetOperationResponse
-	11, // 34: docket.audit.v1.AuditService.Tail:output_type -> docket.audit.v1.TailResponse
-	15, // 35: docket.audit.v1.AuditService.Query:output_type -> docket.audit.v1.QueryResponse
-	17, // 36: docket.audit.v1.AuditService.Stats:output_type -> docket.audit.v1.StatsResponse
-	22, // 37: docket.audit.v1.AuditService.GetPlan:output_type -> docket.audit.v1.GetPlanResponse
-	24, // 38: docket.audit.v1.AuditService.GetLedger:output_type -> docket.audit.v1.GetLedgerResponse
-	30, // [30:39] is the sub-list for method output_type
-	21, // [21:30] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	29, // 20: docket.audit.v1.Bucket.start:type_name -> google.protobuf.Timestamp
+	29, // 21: docket.audit.v1.StartReplayRequest.since:type_name -> google.protobuf.Timestamp
+	29, // 22: docket.audit.v1.StartReplayRequest.until:type_name -> google.protobuf.Timestamp
+	29, // 23: docket.audit.v1.GetReplayResponse.started:type_name -> google.protobuf.Timestamp
+	29, // 24: docket.audit.v1.GetReplayResponse.ended:type_name -> google.protobuf.Timestamp
+	0,  // 25: docket.audit.v1.AuditService.SearchEvents:input_type -> docket.audit.v1.SearchEventsRequest
+	2,  // 26: docket.audit.v1.AuditService.GetEvent:input_type -> docket.audit.v1.GetEventRequest
+	4,  // 27: docket.audit.v1.AuditService.ListOperations:input_type -> docket.audit.v1.ListOperationsRequest
+	7,  // 28: docket.audit.v1.AuditService.GetOperation:input_type -> docket.audit.v1.GetOperationRequest
+	10, // 29: docket.audit.v1.AuditService.Tail:input_type -> docket.audit.v1.TailRequest
+	14, // 30: docket.audit.v1.AuditService.Query:input_type -> docket.audit.v1.QueryRequest
+	16, // 31: docket.audit.v1.AuditService.Stats:input_type -> docket.audit.v1.StatsRequest
+	21, // 32: docket.audit.v1.AuditService.GetPlan:input_type -> docket.audit.v1.GetPlanRequest
+	23, // 33: docket.audit.v1.AuditService.GetLedger:input_type -> docket.audit.v1.GetLedgerRequest
+	25, // 34: docket.audit.v1.AuditService.StartReplay:input_type -> docket.audit.v1.StartReplayRequest
+	27, // 35: docket.audit.v1.AuditService.GetReplay:input_type -> docket.audit.v1.GetReplayRequest
+	1,  // 36: docket.audit.v1.AuditService.SearchEvents:output_type -> docket.audit.v1.SearchEventsResponse
+	3,  // 37: docket.audit.v1.AuditService.GetEvent:output_type -> docket.audit.v1.GetEventResponse
+	5,  // 38: docket.audit.v1.AuditService.ListOperations:output_type -> docket.audit.v1.ListOperationsResponse
+	8,  // 39: docket.audit.v1.AuditService.GetOperation:output_type -> docket.audit.v1.GetOperationResponse
+	11, // 40: docket.audit.v1.AuditService.Tail:output_type -> docket.audit.v1.TailResponse
+	15, // 41: docket.audit.v1.AuditService.Query:output_type -> docket.audit.v1.QueryResponse
+	17, // 42: docket.audit.v1.AuditService.Stats:output_type -> docket.audit.v1.StatsResponse
+	22, // 43: docket.audit.v1.AuditService.GetPlan:output_type -> docket.audit.v1.GetPlanResponse
+	24, // 44: docket.audit.v1.AuditService.GetLedger:output_type -> docket.audit.v1.GetLedgerResponse
+	26, // 45: docket.audit.v1.AuditService.StartReplay:output_type -> docket.audit.v1.StartReplayResponse
+	28, // 46: docket.audit.v1.AuditService.GetReplay:output_type -> docket.audit.v1.GetReplayResponse
+	36, // [36:47] is the sub-list for method output_type
+	25, // [25:36] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_docket_audit_v1_audit_proto_init() }
@@ -2056,7 +2364,7 @@ func file_docket_audit_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_docket_audit_v1_audit_proto_rawDesc), len(file_docket_audit_v1_audit_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

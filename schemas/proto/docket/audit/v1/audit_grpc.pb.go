@@ -41,6 +41,8 @@ const (
 	AuditService_Stats_FullMethodName          = "/docket.audit.v1.AuditService/Stats"
 	AuditService_GetPlan_FullMethodName        = "/docket.audit.v1.AuditService/GetPlan"
 	AuditService_GetLedger_FullMethodName      = "/docket.audit.v1.AuditService/GetLedger"
+	AuditService_StartReplay_FullMethodName    = "/docket.audit.v1.AuditService/StartReplay"
+	AuditService_GetReplay_FullMethodName      = "/docket.audit.v1.AuditService/GetReplay"
 )
 
 // AuditServiceClient is the client API for AuditService service.
@@ -75,6 +77,12 @@ type AuditServiceClient interface {
 	// GetLedger returns the newest signed checkpoint and, for an event, the proof
 	// that it is in the ledger. Needs: list, and for a proof read.
 	GetLedger(ctx context.Context, in *GetLedgerRequest, opts ...grpc.CallOption) (*GetLedgerResponse, error)
+	// StartReplay begins to run recorded operations through a plan again. One runs
+	// at a time; it goes on when the caller leaves. Needs: replay.
+	StartReplay(ctx context.Context, in *StartReplayRequest, opts ...grpc.CallOption) (*StartReplayResponse, error)
+	// GetReplay returns what has become of a replay. It is there for who began it,
+	// while the server runs and until 16 others have begun. Needs: replay.
+	GetReplay(ctx context.Context, in *GetReplayRequest, opts ...grpc.CallOption) (*GetReplayResponse, error)
 }
 
 type auditServiceClient struct {
@@ -193,6 +201,26 @@ func (c *auditServiceClient) GetLedger(ctx context.Context, in *GetLedgerRequest
 	return out, nil
 }
 
+func (c *auditServiceClient) StartReplay(ctx context.Context, in *StartReplayRequest, opts ...grpc.CallOption) (*StartReplayResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StartReplayResponse)
+	err := c.cc.Invoke(ctx, AuditService_StartReplay_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditServiceClient) GetReplay(ctx context.Context, in *GetReplayRequest, opts ...grpc.CallOption) (*GetReplayResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetReplayResponse)
+	err := c.cc.Invoke(ctx, AuditService_GetReplay_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AuditServiceServer is the server API for AuditService service.
 // All implementations must embed UnimplementedAuditServiceServer
 // for forward compatibility.
@@ -225,6 +253,12 @@ type AuditServiceServer interface {
 	// GetLedger returns the newest signed checkpoint and, for an event, the proof
 	// that it is in the ledger. Needs: list, and for a proof read.
 	GetLedger(context.Context, *GetLedgerRequest) (*GetLedgerResponse, error)
+	// StartReplay begins to run recorded operations through a plan again. One runs
+	// at a time; it goes on when the caller leaves. Needs: replay.
+	StartReplay(context.Context, *StartReplayRequest) (*StartReplayResponse, error)
+	// GetReplay returns what has become of a replay. It is there for who began it,
+	// while the server runs and until 16 others have begun. Needs: replay.
+	GetReplay(context.Context, *GetReplayRequest) (*GetReplayResponse, error)
 	mustEmbedUnimplementedAuditServiceServer()
 }
 
@@ -261,6 +295,12 @@ func (UnimplementedAuditServiceServer) GetPlan(context.Context, *GetPlanRequest)
 }
 func (UnimplementedAuditServiceServer) GetLedger(context.Context, *GetLedgerRequest) (*GetLedgerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetLedger not implemented")
+}
+func (UnimplementedAuditServiceServer) StartReplay(context.Context, *StartReplayRequest) (*StartReplayResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StartReplay not implemented")
+}
+func (UnimplementedAuditServiceServer) GetReplay(context.Context, *GetReplayRequest) (*GetReplayResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetReplay not implemented")
 }
 func (UnimplementedAuditServiceServer) mustEmbedUnimplementedAuditServiceServer() {}
 func (UnimplementedAuditServiceServer) testEmbeddedByValue()                      {}
@@ -431,6 +471,42 @@ func _AuditService_GetLedger_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuditService_StartReplay_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StartReplayRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).StartReplay(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_StartReplay_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).StartReplay(ctx, req.(*StartReplayRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuditService_GetReplay_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetReplayRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).GetReplay(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_GetReplay_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).GetReplay(ctx, req.(*GetReplayRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AuditService_ServiceDesc is the grpc.ServiceDesc for AuditService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -465,6 +541,14 @@ var AuditService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetLedger",
 			Handler:    _AuditService_GetLedger_Handler,
+		},
+		{
+			MethodName: "StartReplay",
+			Handler:    _AuditService_StartReplay_Handler,
+		},
+		{
+			MethodName: "GetReplay",
+			Handler:    _AuditService_GetReplay_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
