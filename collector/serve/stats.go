@@ -24,8 +24,8 @@ const (
 	defaultTop = 10
 	maxTop     = 1000
 	maxFacets  = 12
-	buckets    = 60    // about so many are made where nobody says how wide they are
-	maxBuckets = 10000 // and so many at most
+	buckets    = 60    // so many at most where nobody says how wide they are
+	maxBuckets = 10000 // and else
 	// maxValues bounds what is kept of a facet while it is counted. Beyond it new
 	// values are others: counts of those that are listed stay exact.
 	maxValues = 100_000
@@ -43,12 +43,21 @@ func (s *service) Stats(ctx context.Context, r *auditv1.StatsRequest) (*auditv1.
 	if err != nil {
 		return nil, err
 	}
-	sel.query.WithoutRaw = true
-	if err := s.scan(ctx, sel, func(e *store.Entry) error { return c.add(&e.Header) }); err != nil {
+	// A database counts columns of all, a scan reads the header of each.
+	counted, err := s.countInSQL(ctx, r, sel, c)
+	if err == nil && !counted {
+		sel.query.WithoutRaw = true
+		err = s.scan(ctx, sel, func(e *store.Entry) error { return c.add(&e.Header) })
+	}
+	if err != nil {
 		return nil, err
 	}
-	sent(ctx, int(c.events))
-	return c.answer(), nil
+	resp, err := c.answer()
+	if err != nil {
+		return nil, err
+	}
+	sent(ctx, 1)
+	return resp, nil
 }
 
 // A counting counts events.
@@ -59,7 +68,8 @@ type counting struct {
 	others   []int64
 	top      int
 	events   int64
-	interval int64            // ms; while nobody said it, it doubles as the time that is spanned grows
+	min, max int64            // of the times
+	interval int64            // ms; while nobody said it, it doubles as the buckets become many
 	fixed    bool             // somebody said it
 	byTime   map[int64]*count // by the number of the interval
 }
@@ -121,46 +131,58 @@ func (c *counting) add(h *profile.Header) error {
 		}
 		c.values[i][strings.Clone(value)]++
 	}
-	b := c.byTime[h.Time/c.interval]
+	c.between(h.Time, h.Time)
+	denied := int64(0)
+	if h.Decision == profile.DecisionDeny {
+		denied = 1
+	}
+	c.put(h.Time/c.interval, count{1, denied})
+	return c.widen(2 * buckets)
+}
+
+// between tells of times that there are.
+func (c *counting) between(first, last int64) {
+	if len(c.byTime) == 0 && c.min == 0 {
+		c.min, c.max = first, last
+	}
+	c.min, c.max = min(c.min, first), max(c.max, last)
+}
+
+func (c *counting) put(n int64, of count) {
+	b := c.byTime[n]
 	if b == nil {
 		b = new(count)
-		c.byTime[h.Time/c.interval] = b
-		if err := c.widen(); err != nil {
-			return err
-		}
-		b = c.byTime[h.Time/c.interval]
+		c.byTime[n] = b
 	}
-	b.events++
-	if h.Decision == profile.DecisionDeny {
-		b.denied++
+	b.events, b.denied = b.events+of.events, b.denied+of.denied
+}
+
+// widen keeps the number of buckets bounded.
+func (c *counting) widen(most int) error {
+	if c.fixed {
+		if len(c.byTime) > maxBuckets {
+			return invalidf("interval", "that makes more than %d buckets; make it wider, or say since and until", maxBuckets)
+		}
+		return nil
+	}
+	for len(c.byTime) > most {
+		c.double()
 	}
 	return nil
 }
 
-// widen keeps the number of buckets bounded.
-func (c *counting) widen() error {
-	most := 2 * buckets
-	if c.fixed {
-		most = maxBuckets
+func (c *counting) double() {
+	c.interval *= 2
+	finer := c.byTime
+	c.byTime = make(map[int64]*count, len(finer)/2+1)
+	for n, b := range finer {
+		c.put(n>>1, *b) // towards the past, as a division of what is before 1970 would not be
 	}
-	for len(c.byTime) > most {
-		if c.fixed {
-			return invalidf("interval", "that makes more than %d buckets; make it wider, or say since and until", maxBuckets)
-		}
-		c.interval *= 2
-		wider := map[int64]*count{}
-		for n, b := range c.byTime {
-			w := wider[n/2]
-			if w == nil {
-				w = new(count)
-				wider[n/2] = w
-			}
-			w.events, w.denied = w.events+b.events, w.denied+b.denied
-		}
-		c.byTime = wider
-	}
-	return nil
 }
+
+// span is how many buckets there are from the first to the last, the empty ones
+// among them.
+func (c *counting) span() int64 { return c.max/c.interval - c.min/c.interval + 1 }
 
 func valueOf(v reflect.Value) string {
 	switch v.Kind() {
@@ -173,7 +195,13 @@ func valueOf(v reflect.Value) string {
 	}
 }
 
-func (c *counting) answer() *auditv1.StatsResponse {
+func (c *counting) answer() (*auditv1.StatsResponse, error) {
+	if err := c.widen(2 * buckets); err != nil {
+		return nil, err
+	}
+	for !c.fixed && c.span() > buckets {
+		c.double()
+	}
 	resp := &auditv1.StatsResponse{Events: c.events, Interval: durationpb.New(time.Duration(c.interval) * time.Millisecond)}
 	for i, name := range c.names {
 		f := &auditv1.Facet{Name: name, Others: c.others[i]}
@@ -193,5 +221,5 @@ func (c *counting) answer() *auditv1.StatsResponse {
 		b := c.byTime[n]
 		resp.Histogram = append(resp.Histogram, &auditv1.Bucket{Start: timestamppb.New(time.UnixMilli(n * c.interval)), Events: b.events, Denied: b.denied})
 	}
-	return resp
+	return resp, nil
 }
