@@ -67,6 +67,10 @@ func (c *Collector) replace(ctx context.Context, what string, put func(fence uin
 	if err := c.reached("before " + what); err != nil {
 		return err
 	}
+	// One that failed may be in force, and is not to be one of two without a leaf.
+	if err := c.addStatements(ctx); err != nil {
+		return err
+	}
 	if err := put(c.fence); err != nil {
 		return err
 	}

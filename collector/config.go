@@ -35,9 +35,9 @@ const defaultName = "lake"
 type Ledger interface {
 	// Add returns when the statement is under a published checkpoint.
 	Add(ctx context.Context, statement []byte) error
-	// Ensure adds those statements, given by their SHA-256 and oldest first,
-	// that are not there yet, and says how many.
-	Ensure(ctx context.Context, digests iter.Seq[[32]byte]) (int, error)
+	// Ensure adds those of all statements, oldest first, that are not there yet,
+	// and says how many.
+	Ensure(ctx context.Context, statements iter.Seq2[[]byte, error]) (int, error)
 }
 
 // Config says how a collector works. JetStream and Store are required; every

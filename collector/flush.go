@@ -4,7 +4,6 @@ package collector
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"iter"
@@ -23,7 +22,8 @@ import (
 //  1. plans, whose names are their digests, so that a plan without its event is
 //     no lie
 //  2. the commit of the store
-//  3. the ledger, which recovery completes
+//  3. the ledger, which recovery completes; but of what takes events away, by other
+//     ways than this, it signs a warrant first
 //  4. the watermarks, by which emitters trim their WALs; restored at each start
 //  5. the acknowledgement; what is not acknowledged comes again as duplicates
 //  6. what the events show: dangling intents, broken hash chains, conflicts, and
@@ -47,6 +47,10 @@ func (c *Collector) flush(ctx context.Context, b *batch) (err error) {
 		return err
 	}
 	err = c.insist(ctx, "commit", func() (err error) {
+		// One that failed may be in force, and is not to be one of two without a leaf.
+		if err := c.addStatements(ctx); err != nil {
+			return err
+		}
 		tries++
 		done, err = c.commit(ctx, b)
 		return err
@@ -123,9 +127,8 @@ func (c *Collector) addStatements(ctx context.Context) error {
 // open in the epochs that are not over.
 func (c *Collector) recover(ctx context.Context) error {
 	if c.cfg.Ledger != nil {
-		var broken error
-		n, err := c.cfg.Ledger.Ensure(ctx, digests(c.cfg.Store.Statements(1), func(err error) { broken = err }, &c.ledgered))
-		if err = errors.Join(broken, err); err != nil {
+		n, err := c.cfg.Ledger.Ensure(ctx, counted(c.cfg.Store.Statements(1), &c.ledgered))
+		if err != nil {
 			return fmt.Errorf("complete the ledger: %w", err)
 		}
 		if n > 0 {
@@ -141,17 +144,15 @@ func (c *Collector) recover(ctx context.Context) error {
 	return c.epochs.restore(ctx)
 }
 
-// digests returns the SHA-256 of each statement, and counts them.
-func digests(statements iter.Seq2[[]byte, error], broken func(error), count *uint64) iter.Seq[[32]byte] {
-	return func(yield func([32]byte) bool) {
+// counted counts statements while they are read.
+func counted(statements iter.Seq2[[]byte, error], count *uint64) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
 		*count = 0
 		for s, err := range statements {
-			if err != nil {
-				broken(err)
-				return
+			if err == nil {
+				*count++
 			}
-			*count++
-			if !yield(sha256.Sum256(s)) {
+			if !yield(s, err) {
 				return
 			}
 		}

@@ -102,7 +102,7 @@ func TestDiskFillsUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.wantExactly(sent)
-	lacks, err := book.Ensure(t.Context(), digests(lake.Statements(r.dir+"/lake", 1), func(err error) { t.Error(err) }, new(uint64)))
+	lacks, err := book.Ensure(t.Context(), lake.Statements(r.dir+"/lake", 1))
 	if err != nil || lacks != 0 {
 		t.Errorf("the ledger lacks %d statements (%v)", lacks, err)
 	}

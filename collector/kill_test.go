@@ -32,11 +32,14 @@ func (b *book) Add(_ context.Context, statement []byte) error {
 	return nil
 }
 
-func (b *book) Ensure(_ context.Context, digests iter.Seq[[32]byte]) (n int, err error) {
+func (b *book) Ensure(_ context.Context, statements iter.Seq2[[]byte, error]) (n int, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for d := range digests {
-		if !slices.Contains(b.leaves, d) {
+	for s, err := range statements {
+		if err != nil {
+			return n, err
+		}
+		if d := sha256.Sum256(s); !slices.Contains(b.leaves, d) {
 			b.leaves = append(b.leaves, d)
 			n++
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/docket-audit/docket/collector/lake"
+	"github.com/docket-audit/docket/collector/ledger"
 	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/collector/store/storetest"
@@ -208,6 +209,67 @@ func TestKilledWhileErasing(t *testing.T) {
 		if n := len(said.texts(t)); n != i+1 {
 			t.Errorf("%s: %d events were told, not %d", place, n, i+1)
 		}
+	}
+}
+
+// A removal whose statement came into force while its disk failed is in the ledger
+// before the next one has its warrant: of all statements at most one has no leaf.
+func TestErasesBehindAFailure(t *testing.T) {
+	r := newRig(t)
+	key, err := ledger.OpenKey(filepath.Join(r.dir, "ledger.key"), filepath.Join(r.dir, "ledger.vkey"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaves, err := ledger.Open(t.Context(), filepath.Join(r.dir, "ledger"), key, ledger.Options{Removes: lake.Removes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = leaves.Close(context.Background()) }()
+	var fails atomic.Bool
+	warrants := 0
+	r.lakeOptions = lake.Options{
+		CompactBytes: 1,
+		Warrant: func(b []byte) error {
+			warrants++
+			return leaves.Warrant(b)
+		},
+		Fault: func(point string) error {
+			if point == "statement renamed" && fails.CompareAndSwap(true, false) {
+				return errors.New("the disk fails")
+			}
+			return nil
+		},
+	}
+	kept, err := retention.Open(filepath.Join(r.dir, "retention.json"), retention.Policy{}, retention.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said told
+	run := r.start(compacting, func(c *Config) { c.Ledger, c.Retention, c.Tell = leaves, kept, said.tell })
+	e, other := storetest.NewEpoch(t, "acme", "gateway-0"), storetest.NewEpoch(t, "other", "gateway-0")
+	r.publish(append(e.Operation(), other.Operation()...)...)
+	r.drained(run)
+	none := func(retention.Left) {}
+	// What is hot is compacted, so that the failure meets the removal.
+	if _, err := run.Erase(t.Context(), retention.Erasure{Selection: retention.Selection{Tenant: "nobody"}}, none); err != nil {
+		t.Fatal(err)
+	}
+	fails.Store(true)
+	if _, err := run.Erase(t.Context(), retention.Erasure{Selection: retention.Selection{Tenant: "acme"}}, none); err == nil || fails.Load() {
+		t.Fatalf("it did not fail: %v", err)
+	}
+	if done, err := run.Erase(t.Context(), retention.Erasure{Selection: retention.Selection{Tenant: "other"}}, none); err != nil || done.Rows != 3 {
+		t.Fatalf("the next one: %+v, %v", done, err)
+	}
+	if err := run.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if warrants != 2 {
+		t.Errorf("%d warrants", warrants)
+	}
+	r.wantExactly(nil)
+	if n, err := leaves.Ensure(t.Context(), lake.Statements(filepath.Join(r.dir, "lake"), 1)); n != 0 || err != nil {
+		t.Errorf("the ledger lacks %d statements: %v", n, err)
 	}
 }
 

@@ -41,7 +41,7 @@ func (l *Lake) Commit(ctx context.Context, b store.Batch) (store.Committed, erro
 	}
 	m, err := l.write(sifted, b)
 	if err != nil {
-		l.dirty = !errors.Is(err, store.ErrUnfit) // which wrote nothing
+		l.dirty.Store(!errors.Is(err, store.ErrUnfit)) // which wrote nothing
 		return store.Committed{}, failed("commit to lake", l.dir, err)
 	}
 	out.Number, out.Added = m.Number, sifted.entries
@@ -59,11 +59,11 @@ func (l *Lake) ready(fence uint64) error {
 	if l.closed {
 		return ErrClosed
 	}
-	if l.dirty {
+	if l.dirty.Load() {
 		if err := l.start(); err != nil {
 			return fmt.Errorf("recover: %w", err)
 		}
-		l.dirty = false
+		l.dirty.Store(false)
 	}
 	if last := l.Manifest(); fence < last.Fence {
 		return fmt.Errorf("%w: with fence %d, this one has %d", store.ErrFenced, last.Fence, fence)

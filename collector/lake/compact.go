@@ -139,8 +139,13 @@ func (l *Lake) replace(says *Statement) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if st.removes() {
+		if err := l.warrant(raw); err != nil {
+			return 0, err
+		}
+	}
 	if _, err := l.state(st, raw, l.StreamSeq()); err != nil {
-		l.dirty = true
+		l.dirty.Store(true)
 		return 0, err
 	}
 	l.mu.Lock()
@@ -149,6 +154,21 @@ func (l *Lake) replace(says *Statement) (uint64, error) {
 	}
 	l.mu.Unlock()
 	return st.Number, nil
+}
+
+// warrant lets the owner of the lake sign that a statement may take events away:
+// before it is put, as that alone tells it from one that somebody else wrote where
+// a crash comes between the statement and its leaf in the ledger.
+func (l *Lake) warrant(statement []byte) error {
+	if err := l.opts.Fault("warrant begin"); err != nil {
+		return err
+	}
+	if l.opts.Warrant != nil {
+		if err := l.opts.Warrant(statement); err != nil {
+			return err
+		}
+	}
+	return l.opts.Fault("warrant written")
 }
 
 // settle ends the protection of the files of a compaction: they are named by

@@ -14,6 +14,7 @@
 //	_hot/<uuidv7>.parquet       segments: typed columns beside _raw, the exact bytes
 //	_quarantine/<uuidv7>.ndjson messages that could not be stored as events
 //	_commits/000000000001.json  statements: what each commit added, and the digest of the one before
+//	_commits/*.unsigned-*       statements that were taken back, see [TakeBack]
 //	_manifest.json              what the statements amount to
 //	_index/<segment>.idx        in which rows a uid is, see package index
 //	_pins/<uuid>                which manifest a process reads by

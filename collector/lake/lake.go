@@ -44,11 +44,17 @@ type Options struct {
 	// programs do not know, and each one after it; nil does nothing.
 	Upgrade func() error
 
+	// Warrant is called with a statement that takes events away before it is put,
+	// and an error keeps it from being put: it is to make durable that the owner of
+	// this lake wrote it. nil does nothing.
+	Warrant func(statement []byte) error
+
 	// Fault is asked at each point of a commit or a compaction at which a crash
 	// would leave something else behind: "segment begin", "segment written",
 	// "segment renamed", the same of quarantine, public, stubs, statement and
-	// manifest, and "remove begin" before each file that is deleted. An error ends what is
-	// done there and then, as a crash does. For tests.
+	// manifest, "warrant begin" and "warrant written", "aside begin" and "aside renamed"
+	// of [TakeBack], and "remove begin" before each file that is deleted. An error
+	// ends what is done there and then, as a crash does. For tests.
 	Fault func(point string) error
 }
 
@@ -95,8 +101,8 @@ type Lake struct {
 	commit sync.Mutex
 	closed bool // guarded by commit
 	// dirty says that a commit failed and left who knows what. The next one
-	// begins like a start. Guarded by commit.
-	dirty bool
+	// begins like a start. It changes under commit.
+	dirty atomic.Bool
 	// written is the number of the manifest in the file. Guarded by commit.
 	written uint64
 	damaged error // of the manifest file at Open
@@ -245,13 +251,13 @@ func (l *Lake) Close() error {
 	l.closed = true
 	l.indexes.close()
 	var err error
-	if m := l.Manifest(); !l.dirty && m.Number > l.written {
+	if m := l.Manifest(); !l.dirty.Load() && m.Number > l.written {
 		err = l.writeManifest(m)
 	}
-	if !l.dirty && l.leftovers.Swap(false) {
+	if !l.dirty.Load() && l.leftovers.Swap(false) {
 		err = errors.Join(err, l.sweep(l.Manifest()))
 	}
-	if !l.dirty {
+	if !l.dirty.Load() {
 		err = errors.Join(err, l.reap())
 		l.indexes.sweep(l.Manifest().Files) // one may have been made of a segment that was removed
 	}
@@ -315,8 +321,21 @@ func (l *Lake) StreamSeq() uint64 {
 	return l.streamSeq
 }
 
-// Statements implements [store.Writer].
-func (l *Lake) Statements(number uint64) iter.Seq2[[]byte, error] { return Statements(l.dir, number) }
+// Statements implements [store.Writer]. What lies behind the last statement that
+// this lake put, or found when it began, is somebody else's; where it cannot know,
+// after an error, all are there.
+func (l *Lake) Statements(number uint64) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		last, unknown := l.Manifest().Number, l.dirty.Load()
+		next := number
+		for b, err := range Statements(l.dir, number) {
+			if next > last && !unknown || !yield(b, err) {
+				return
+			}
+			next++
+		}
+	}
+}
 
 // Scan implements [store.Reader].
 func (l *Lake) Scan(ctx context.Context, q store.Query) iter.Seq2[store.Entry, error] {

@@ -30,7 +30,8 @@ type departure struct {
 }
 
 // leave makes files of what stays of some, and stubs of what does not, and puts
-// the statement. The order is that of a compaction; see [Lake.Compact]. says has
+// the statement. The order is that of a compaction, see [Lake.Compact], with the
+// warrant between the files and the statement: see [Options.Warrant]. says has
 // the reason and what the operator says. The caller holds compacting.
 func (l *Lake) leave(ctx context.Context, reason string, says Statement, list []departure, commit func(func(uint64) error) error) (retention.Left, error) {
 	var done retention.Left

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"iter"
 	"path/filepath"
+	"slices"
 
 	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/collector/store"
@@ -183,6 +184,20 @@ func decode(b []byte, v any) error {
 	return nil
 }
 
+// Removes says of the bytes of a statement whether events leave the lake by it. A
+// compaction only moves them.
+func Removes(statement []byte) (bool, error) {
+	s, err := ParseStatement(statement)
+	if err != nil {
+		return false, err
+	}
+	return s.removes(), nil
+}
+
+func (s *Statement) removes() bool {
+	return len(s.Stubs) > 0 || slices.ContainsFunc(s.Removed, func(r Removed) bool { return r.Reason != ReasonCompaction })
+}
+
 // Digest returns the hex SHA-256 of a statement's bytes, by which the next one
 // names it.
 func Digest(b []byte) string {
@@ -210,8 +225,8 @@ func ReadStatement(dir string, number uint64) ([]byte, error) {
 // mean; [Manifest.Apply] does.
 func Statements(dir string, number uint64) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		for ; ; number++ {
-			b, err := ReadStatement(dir, number)
+		for n := number; ; n++ {
+			b, err := ReadStatement(dir, n)
 			if errors.Is(err, fs.ErrNotExist) {
 				return
 			}

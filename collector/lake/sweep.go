@@ -124,7 +124,7 @@ func (l *Lake) tidy() error {
 	}
 	l.commit.Lock()
 	defer l.commit.Unlock()
-	if l.closed || l.dirty {
+	if l.closed || l.dirty.Load() {
 		return nil // the next start does it
 	}
 	err := l.sweep(l.Manifest())

@@ -43,12 +43,12 @@ type Adoption struct {
 
 // admit decides whether the log may be gone on with, before anything is signed.
 // leaves is how many the log has, signed for or not.
-func admit(ctx context.Context, dir string, key *Key, opts Options, statements [][32]byte) (leaves uint64, _ *Adoption, _ error) {
-	leaves, err := examine(ctx, dir, key, opts, statements)
+func admit(ctx context.Context, dir string, key *Key, opts Options, all *listed) (leaves uint64, _ *Adoption, _ error) {
+	leaves, err := examine(ctx, dir, key, opts, all)
 	if err == nil || !opts.Adopt || !adoptable(err) {
 		return leaves, nil, err
 	}
-	a := &Adoption{Reason: err, Statements: len(statements)}
+	a := &Adoption{Reason: err, Statements: len(all.digests)}
 	suffix := ".before-" + strconv.FormatInt(time.Now().UnixNano(), 10)
 	for _, path := range []string{dir, opts.Kept} {
 		if path == "" {
@@ -67,7 +67,7 @@ func admit(ctx context.Context, dir string, key *Key, opts Options, statements [
 // adoptable tells what a new log is an answer to from what it is not: a disk
 // that cannot be read is to be mended.
 func adoptable(err error) bool {
-	for _, target := range []error{ErrGone, ErrContradicted, ErrKeyLost, ErrOtherKey} {
+	for _, target := range []error{ErrGone, ErrContradicted, ErrNoWarrant, ErrKeyLost, ErrOtherKey} {
 		if errors.Is(err, target) {
 			return true
 		}
@@ -77,7 +77,7 @@ func adoptable(err error) bool {
 
 // examine looks for what speaks against going on with the log, or against
 // beginning one.
-func examine(ctx context.Context, dir string, key *Key, opts Options, statements [][32]byte) (leaves uint64, _ error) {
+func examine(ctx context.Context, dir string, key *Key, opts Options, all *listed) (leaves uint64, _ error) {
 	checkpoint := filepath.Join(dir, layout.CheckpointPath)
 	begun, err := exists(checkpoint)
 	if err != nil {
@@ -89,12 +89,12 @@ func examine(ctx context.Context, dir string, key *Key, opts Options, statements
 			return 0, &Error{"read kept checkpoint", opts.Kept, err, ""}
 		}
 	}
-	wasHere := begun || last != nil || len(statements) > 0
+	wasHere := begun || last != nil || len(all.digests) > 0
 	if wasHere && key.unwritten != nil {
 		return 0, keyLost(key.path, key.vkeyPath)
 	}
 	if !begun {
-		return 0, isNew(dir, key, opts.Kept, last != nil, len(statements))
+		return 0, isNew(dir, key, opts.Kept, last != nil, len(all.digests))
 	}
 	if err := checkSignedBy(dir, key); err != nil {
 		return 0, err
@@ -109,8 +109,8 @@ func examine(ctx context.Context, dir string, key *Key, opts Options, statements
 		}
 	}
 	if opts.Statements != nil {
-		if _, err := reconcile(log, statements); err != nil {
-			return 0, contradicted(dir, err)
+		if _, err := all.compare(log, dir, &opts); err != nil {
+			return 0, err
 		}
 	}
 	return uint64(len(log.Hashes)), nil
@@ -148,11 +148,11 @@ func isNew(dir string, key *Key, kept string, haveKept bool, statements int) err
 	return &Error{"open ledger", dir, fmt.Errorf("%w: %s", ErrGone, trace), hint}
 }
 
+// howOn is what to do where the ledger and the statements are at odds.
+const howOn = "docket verify tells what is wrong; put it back from a backup; or, to begin a new ledger over the statements that are there, and have that recorded, start once with --adopt-ledger"
+
 func contradicted(path string, err error) error {
-	return &Error{
-		"open ledger", path, fmt.Errorf("%w: %w", ErrContradicted, err),
-		"docket verify tells what is wrong; put it back from a backup; or, to begin a new ledger over the statements that are there, and have that recorded, start once with --adopt-ledger",
-	}
+	return &Error{"open ledger", path, fmt.Errorf("%w: %w", ErrContradicted, err), howOn}
 }
 
 // checkSignedBy looks at the newest checkpoint, which tessera takes unseen.
@@ -196,10 +196,55 @@ func continuesKept(log *Log, kept []byte, key *Key) error {
 	return log.Continues(cp)
 }
 
+// listed are the statements that a log is to be of.
+type listed struct {
+	digests   [][32]byte
+	last      []byte // the newest of them
+	warranted [32]byte
+}
+
+// listStatements reads all statements.
+func listStatements(statements iter.Seq2[[]byte, error]) (*listed, error) {
+	all := new(listed)
+	if statements == nil {
+		return all, nil
+	}
+	for s, err := range statements {
+		if err != nil {
+			return nil, fmt.Errorf("read statements: %w", err)
+		}
+		all.digests, all.last = append(all.digests, sha256.Sum256(s)), s
+	}
+	return all, nil
+}
+
+// compare returns what the log lacks, and fails where it is not of the statements,
+// or must not become of the last.
+func (a *listed) compare(log *Log, dir string, opts *Options) (missing [][32]byte, _ error) {
+	missing, unsigned, err := reconcile(log, a.digests)
+	if err != nil {
+		return nil, contradicted(dir, err)
+	}
+	if !unsigned {
+		return nil, nil
+	}
+	err = opts.mayAdd(a.last, a.warranted)
+	switch {
+	case errors.Is(err, ErrNoWarrant) && len(missing) == 0:
+		// Whoever wrote it has written its leaf as well; the next signature is for that.
+		return nil, contradicted(dir, fmt.Errorf("statement %d has a leaf: %w", len(a.digests), err))
+	case errors.Is(err, ErrNoWarrant):
+		return nil, &Error{"open ledger", dir, fmt.Errorf("statement %d: %w", len(a.digests), err), howOn}
+	case err != nil:
+		return nil, &Error{"open ledger", dir, fmt.Errorf("statement %d: %w", len(a.digests), err), "docket verify tells what is wrong with it"}
+	}
+	return missing, nil
+}
+
 // reconcile compares the log with the statements: leaf by leaf the same, but
 // that the last statement may have none, or one that is not signed for. It
-// returns what the log lacks.
-func reconcile(log *Log, statements [][32]byte) (missing [][32]byte, err error) {
+// returns what the log lacks, and whether the last is not signed for.
+func reconcile(log *Log, statements [][32]byte) (missing [][32]byte, unsigned bool, err error) {
 	seen := make(map[[32]byte]bool, len(log.Hashes)) // a leaf may come again
 	signed := 0
 	for i, leaf := range log.Hashes {
@@ -210,33 +255,19 @@ func reconcile(log *Log, statements [][32]byte) (missing [][32]byte, err error) 
 		seen[leaf] = true
 		switch {
 		case n >= len(statements):
-			return nil, fmt.Errorf("statement %d is gone: the ledger has a leaf for it, the last statement is %d", n+1, len(statements))
+			return nil, false, fmt.Errorf("statement %d is gone: the ledger has a leaf for it, the last statement is %d", n+1, len(statements))
 		case LeafHash(statements[n]) != leaf:
-			return nil, fmt.Errorf("statement %d is not the one that the ledger has a leaf for", n+1)
+			return nil, false, fmt.Errorf("statement %d is not the one that the ledger has a leaf for", n+1)
 		}
 		if uint64(i) < log.Checkpoint.Size {
 			signed++
 		}
 	}
-	if lacking := len(statements) - signed; lacking > maxInFlight {
-		return nil, fmt.Errorf("statements %d to %d were never signed for, a crash leaves at most %d such", signed+1, len(statements), maxInFlight)
+	lacking := len(statements) - signed
+	if lacking > maxInFlight {
+		return nil, false, fmt.Errorf("statements %d to %d were never signed for, a crash leaves at most %d such", signed+1, len(statements), maxInFlight)
 	}
-	return statements[len(seen):], nil
-}
-
-// digestsOf reads all statements.
-func digestsOf(statements iter.Seq2[[]byte, error]) ([][32]byte, error) {
-	if statements == nil {
-		return nil, nil
-	}
-	var digests [][32]byte
-	for s, err := range statements {
-		if err != nil {
-			return nil, fmt.Errorf("read statements: %w", err)
-		}
-		digests = append(digests, sha256.Sum256(s))
-	}
-	return digests, nil
+	return statements[len(seen):], lacking > 0, nil
 }
 
 // keep copies the newest checkpoint to where it is kept.

@@ -40,13 +40,7 @@ func newSite(t *testing.T, n int) *site {
 func (s *site) path(elem ...string) string { return filepath.Join(append([]string{s.dir}, elem...)...) }
 
 func (s *site) statements() iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		for i := range s.stated {
-			if !yield(statement(i), nil) {
-				return
-			}
-		}
-	}
+	return stated(s.stated)
 }
 
 func (s *site) open(adopt bool) (*Ledger, error) {
@@ -219,10 +213,10 @@ func TestCrashedStatementIsAdded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close(l)
-	if n, err := l.Ensure(t.Context(), slices.Values(digests(6))); n != 1 || err != nil {
+	if n, err := l.Ensure(t.Context(), stated(6)); n != 1 || err != nil {
 		t.Fatalf("Ensure: %d, %v", n, err)
 	}
-	if _, err := l.Ensure(t.Context(), slices.Values(digests(8))); !errors.Is(err, ErrContradicted) {
+	if _, err := l.Ensure(t.Context(), stated(8)); !errors.Is(err, ErrContradicted) {
 		t.Fatalf("Ensure of two more: %v", err)
 	}
 	if l.Adopted() != nil {

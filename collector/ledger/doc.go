@@ -20,6 +20,11 @@
 // harmless, a missing leaf is not. So a statement is durable before it is added,
 // and after a crash [Ledger.Ensure] adds what the crash kept from the log.
 //
+// What only adds to the record may be signed for after a crash whoever wrote it: it
+// is judged like anything else. What takes events away may not, as nothing would be
+// left to judge. So the key lets such a statement go before it is put, by
+// [Ledger.Warrant], and one that has neither leaf nor warrant is never signed for.
+//
 // A kill at any moment leaves a log that opens again. Each file is written
 // aside, synced and renamed; the tree's state is renamed last, so that what an
 // interrupted addition left behind lies beyond the state and is overwritten by

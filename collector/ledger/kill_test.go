@@ -38,7 +38,7 @@ func victim(dir string) {
 	fail(err)
 	n := len(log.Leaves)
 	fmt.Println("opened", n)
-	_, err = l.Ensure(ctx, slices.Values(digests(n+1)))
+	_, err = l.Ensure(ctx, stated(n+1))
 	fail(err)
 	for i := n + 1; ; i++ {
 		fail(l.Add(ctx, statement(i)))

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"iter"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -43,6 +42,12 @@ type Options struct {
 	// checkpoint, so that one who takes the log away has taken only half. "":
 	// none.
 	Kept string
+	// Removes says of a statement whether it takes events away. Such a one is signed
+	// for only after a [Ledger.Warrant] of it. nil: none does.
+	Removes func(statement []byte) (bool, error)
+	// Warrants is a file that holds the last warrant, outside of the log's directory.
+	// "": warrants do not outlast the ledger.
+	Warrants string
 	// Adopt begins the log anew over the statements that are there, where Open
 	// would refuse. What there was is set aside. It is for a human to decide.
 	Adopt bool
@@ -59,13 +64,16 @@ type Ledger struct {
 	stop     context.CancelFunc // ends tessera's goroutines
 	logger   *slog.Logger
 	adopted  *Adoption
+	opts     Options
 
-	keptPath string // "": none
-	keeping  sync.Mutex
-	kept     uint64 // size of the checkpoint in keptPath; guarded by keeping
+	keptPath    string // "": none
+	warrantPath string // "": none
+	keeping     sync.Mutex
+	kept        uint64 // size of the checkpoint in keptPath; guarded by keeping
 
-	mu     sync.Mutex
-	closed chan struct{} // closed by Close, under mu
+	mu        sync.Mutex
+	closed    chan struct{} // closed by Close, under mu
+	warranted [32]byte      // the digest of the statement of the last warrant; guarded by mu
 	// adding counts the additions whose futures are not resolved. It grows
 	// under mu and only before closed is closed, so that Close can wait for it.
 	adding sync.WaitGroup
@@ -77,17 +85,21 @@ type Ledger struct {
 //
 // What it opens it will sign for, so it looks first: it fails with [ErrOtherKey]
 // when the log was signed by another key than key, with [ErrKeyLost] when the
-// key is new and the log is not, and with [ErrGone] or [ErrContradicted] when
-// the log is not that of the statements. See [Options].Adopt.
+// key is new and the log is not, with [ErrGone] or [ErrContradicted] when
+// the log is not that of the statements, and with [ErrNoWarrant] when the last of
+// them takes events away and is none of this key's. See [Options].Adopt.
 func Open(ctx context.Context, dir string, key *Key, opts Options) (*Ledger, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	statements, err := digestsOf(opts.Statements)
+	all, err := listStatements(opts.Statements)
 	if err != nil {
 		return nil, err
 	}
-	leaves, adopted, err := admit(ctx, dir, key, opts, statements)
+	if all.warranted, err = readWarrant(opts.Warrants, key); err != nil {
+		return nil, err
+	}
+	leaves, adopted, err := admit(ctx, dir, key, opts, all)
 	if err != nil {
 		return nil, err
 	}
@@ -98,8 +110,9 @@ func Open(ctx context.Context, dir string, key *Key, opts Options) (*Ledger, err
 	if err != nil {
 		return nil, err
 	}
+	l.warranted = all.warranted
 	if l.adopted = adopted; adopted != nil {
-		err = l.add(ctx, statements)
+		err = l.add(ctx, all.digests)
 	}
 	if err == nil {
 		// A kill may have kept the first checkpoint back, or that of the last
@@ -139,7 +152,7 @@ func start(ctx context.Context, dir string, key *Key, opts Options) (*Ledger, er
 	}
 	return &Ledger{
 		dir: dir, key: key, log: appender, reader: reader, shutdown: shutdown, stop: stop,
-		logger: opts.Logger, keptPath: opts.Kept, closed: make(chan struct{}),
+		logger: opts.Logger, opts: opts, keptPath: opts.Kept, warrantPath: opts.Warrants, closed: make(chan struct{}),
 	}, nil
 }
 
@@ -148,24 +161,38 @@ func (l *Ledger) Adopted() *Adoption { return l.adopted }
 
 // Add puts a statement into the log. When it returns without an error, the leaf
 // is integrated and a published checkpoint covers it. After an error the leaf
-// may be there or not; adding again is harmless.
+// may be there or not; adding again is harmless. It fails with [ErrNoWarrant], and
+// has done nothing, for one that takes events away without a warrant.
 func (l *Ledger) Add(ctx context.Context, statement []byte) error {
+	l.mu.Lock()
+	warranted := l.warranted
+	l.mu.Unlock()
+	if err := l.opts.mayAdd(statement, warranted); err != nil {
+		return fmt.Errorf("add to ledger: %w", err)
+	}
 	digest := sha256.Sum256(statement)
 	return l.add(ctx, [][32]byte{digest})
 }
 
 // Ensure adds the statement that a crash kept from the log, and says how many
-// that are: one at most, as each is added before the next is made. The digests
-// are those of all statements, oldest first. It fails with [ErrContradicted]
-// when the log is not of these statements, rather than to sign for them.
-func (l *Ledger) Ensure(ctx context.Context, digests iter.Seq[[32]byte]) (int, error) {
+// that are: one at most, as each is added before the next is made. It is given
+// all statements, oldest first. It fails with [ErrContradicted] or [ErrNoWarrant]
+// where [Open] would, rather than to sign for them.
+func (l *Ledger) Ensure(ctx context.Context, statements iter.Seq2[[]byte, error]) (int, error) {
+	all, err := listStatements(statements)
+	if err != nil {
+		return 0, err
+	}
+	l.mu.Lock()
+	all.warranted = l.warranted
+	l.mu.Unlock()
 	log, err := readWhole(ctx, l.dir, l.key)
 	if err != nil {
 		return 0, err
 	}
-	missing, err := reconcile(log, slices.Collect(digests))
+	missing, err := all.compare(log, l.dir, &l.opts)
 	if err != nil {
-		return 0, contradicted(l.dir, err)
+		return 0, err
 	}
 	return len(missing), l.add(ctx, missing)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -58,6 +59,17 @@ func open(t *testing.T, dir string, k *Key) *Ledger {
 }
 
 func statement(i int) []byte { return fmt.Appendf(nil, `{"number":%d}`, i) }
+
+// stated are the first n statements.
+func stated(n int) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for i := range n {
+			if !yield(statement(i), nil) {
+				return
+			}
+		}
+	}
+}
 
 func digests(n int) [][32]byte {
 	var d [][32]byte
@@ -168,14 +180,14 @@ func TestEnsureAddsOnlyWhatIsMissing(t *testing.T) {
 	dir := t.TempDir()
 	k := newKey(t, dir)
 	l := open(t, filepath.Join(dir, "ledger"), k)
-	if n, err := l.Ensure(t.Context(), slices.Values(digests(0))); n != 0 || err != nil {
+	if n, err := l.Ensure(t.Context(), stated(0)); n != 0 || err != nil {
 		t.Fatalf("Ensure of nothing: %d, %v", n, err)
 	}
 	if err := l.Add(t.Context(), statement(0)); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []int{1, 0} {
-		if n, err := l.Ensure(t.Context(), slices.Values(digests(2))); n != want || err != nil {
+		if n, err := l.Ensure(t.Context(), stated(2)); n != want || err != nil {
 			t.Fatalf("Ensure: %d, %v; want %d", n, err, want)
 		}
 	}

@@ -44,6 +44,10 @@ type house struct {
 	lake   *lake.Lake
 	ledger *ledger.Ledger
 	signer ed25519.PrivateKey
+	// options are those of the lake, beside its clock; thief lets events leave without
+	// a word to the ledger.
+	options lake.Options
+	thief   bool
 
 	now    int64
 	uids   int
@@ -115,12 +119,25 @@ func (h *house) open() {
 	if h.key, err = ledger.OpenKey(filepath.Join(h.dir, "keys", "ledger.key"), filepath.Join(h.dir, "keys", "ledger.vkey")); err != nil {
 		h.t.Fatal(err)
 	}
-	if h.lake, err = lake.Open(filepath.Join(h.dir, "lake"), lake.Options{Now: func() time.Time { return time.UnixMilli(h.now) }}); err != nil {
+	o := h.options
+	o.Now = func() time.Time { return time.UnixMilli(h.now) }
+	if !h.thief {
+		o.Warrant = func(statement []byte) error { return h.ledger.Warrant(statement) }
+	}
+	if h.lake, err = lake.Open(filepath.Join(h.dir, "lake"), o); err != nil {
 		h.t.Fatal(err)
 	}
-	if h.ledger, err = ledger.Open(context.Background(), filepath.Join(h.dir, "ledger"), h.key, ledger.Options{Kept: filepath.Join(h.dir, keptPath)}); err != nil {
+	if h.ledger, err = h.openLedger(); err != nil {
 		h.t.Fatal(err)
 	}
+}
+
+// openLedger opens it over whatever statements there are, as some tests bring
+// about what a docket would never begin with.
+func (h *house) openLedger() (*ledger.Ledger, error) {
+	return ledger.Open(context.Background(), filepath.Join(h.dir, "ledger"), h.key, ledger.Options{
+		Kept: filepath.Join(h.dir, keptPath), Removes: lake.Removes, Warrants: filepath.Join(h.dir, warrantPath),
+	})
 }
 
 func (h *house) close() {

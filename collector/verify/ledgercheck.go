@@ -32,6 +32,7 @@ func (v *verifier) checkLedger(ctx context.Context) error {
 	if r.KeyGiven = vkey != ""; !r.KeyGiven {
 		vkey = v.keyFromDirectory()
 	}
+	v.vkey, v.warrant = vkey, v.readWarrant()
 	// Before the ledger, which may be ahead of it.
 	kept, keptErr := readShort(filepath.Join(v.dir, filepath.FromSlash(keptPath)))
 	log, problems, err := ledger.Read(ctx, filepath.Join(v.dir, ledgerDir), vkey)
@@ -110,6 +111,9 @@ func (v *verifier) checkSigned(ctx context.Context, log *ledger.Log, vkey string
 		return
 	}
 	if v.state == ownerCrashed && unsigned <= maxInFlight {
+		if n := len(v.statements); n > 0 && v.unwarranted(&v.statements[n-1]) {
+			return // [verifier.checkUnsignedLeft] tells
+		}
 		v.note("the last leaf of the ledger is not signed yet: the owner of the directory crashed; its next start does it")
 		return
 	}
@@ -194,6 +198,8 @@ func (v *verifier) matchLeaves(log *ledger.Log) {
 		case !ok && i < len(leaves) && known[leaves[i]] == 0:
 			v.problem(Damage, statementPlace(s.number), "it was changed: the ledger has another leaf in its place (its SHA-256 is now %.16s...)", hex.EncodeToString(s.digest[:]))
 			known[leaves[i]] = s.number // told
+		case !ok && v.inFlight(i) && v.unwarranted(s):
+			// [verifier.checkUnsignedLeft] tells.
 		case !ok && v.inFlight(i):
 			v.note("statement %d is not in the ledger yet: %s", s.number, map[owner]string{
 				ownerLives: "the owner of the directory is at it", ownerCrashed: "the owner of the directory crashed; its next start adds it",

@@ -24,6 +24,12 @@ type statement struct {
 	parsed *lake.Statement // nil when it cannot be read as one
 }
 
+// removes reports whether events leave by it.
+func (s *statement) removes() bool {
+	leaves, err := lake.Removes(s.raw)
+	return err == nil && leaves
+}
+
 func (v *verifier) lakePath() string { return filepath.Join(v.dir, lakeDir) }
 
 // inLake names a file of the lake as problems do: relative to the data directory.

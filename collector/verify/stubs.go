@@ -6,9 +6,12 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/docket-audit/docket/collector/lake"
+	"github.com/docket-audit/docket/collector/ledger"
 	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/ocsf"
@@ -157,23 +160,81 @@ func (v *verifier) checkBalance() {
 	}
 }
 
-// checkUnsignedLeft tells of events that left by a statement that nobody has signed
-// for, where the owner is not at it: that is what a crash leaves, and what anybody
-// can write who wants events gone.
-func (v *verifier) checkUnsignedLeft() {
-	if v.broken || v.state == ownerLives {
+// checkUnsignedLeft tells of statements by which events left and that nobody has
+// signed for: neither for them nor a warrant of them, which the ledger's owner
+// signs before it puts one. Anybody can write such who wants events gone.
+func (v *verifier) checkUnsignedLeft(ctx context.Context) {
+	if v.broken {
 		return
 	}
-	for i := range v.statements[v.signed:] {
-		s := v.statements[v.signed+i].parsed
-		if s == nil || len(s.Stubs) == 0 {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(v.opts.patience, signingTime))
+	defer cancel()
+	for i := v.signed; i < len(v.statements); i++ {
+		s := &v.statements[i]
+		if s.parsed == nil || !v.unwarranted(s) || v.state == ownerLives && v.signsFor(ctx, s) {
 			continue
 		}
 		var left int64
-		for j := range s.Stubs {
-			left += s.Stubs[j].Count
+		for j := range s.parsed.Stubs {
+			left += s.parsed.Stubs[j].Count
 		}
-		v.problem(Signature, statementPlace(s.Number), "%d events left by it, and the ledger's owner has not signed for it: the next start does, if it was its own and a crash came between; nobody else may have anything leave", left)
+		v.problem(Signature, statementPlace(s.number), "%d events left by it, and the ledger's owner has signed neither for it nor a warrant of it; the next start will not sign for it", left)
+	}
+}
+
+// readWarrant returns nil where there is none.
+func (v *verifier) readWarrant() []byte {
+	raw, err := readShort(filepath.Join(v.dir, filepath.FromSlash(warrantPath)))
+	if err != nil {
+		return nil // it says nothing, then
+	}
+	return raw
+}
+
+// warranted reports whether a warrant is by the ledger's owner, and of s.
+func (v *verifier) warranted(s *statement, raw []byte) bool {
+	if raw == nil || v.vkey == "" {
+		return false
+	}
+	digest, err := ledger.OpenWarrant(raw, v.vkey)
+	return err == nil && digest == s.digest
+}
+
+// unwarranted reports whether events leave by s without a warrant: whether there
+// ever was one matters only where it is not signed for.
+func (v *verifier) unwarranted(s *statement) bool {
+	return s.removes() && !v.warranted(s, v.warrant)
+}
+
+// signsFor waits until the living owner has signed for s, in a warrant or in the
+// ledger, of which the one may have come and the other gone while it was read. It
+// waits until ctx ends.
+func (v *verifier) signsFor(ctx context.Context, s *statement) bool {
+	leaf := ledger.LeafHash(s.digest)
+	for {
+		if v.warranted(s, v.readWarrant()) {
+			return true
+		}
+		log, _, err := ledger.Read(ctx, filepath.Join(v.dir, ledgerDir), v.vkey)
+		if err == nil && log.Trusted && slices.Contains(log.Hashes[:min(uint64(len(log.Hashes)), log.Checkpoint.Size)], leaf) {
+			return true
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// noteTakenBack tells of statements that a start has taken back.
+func (v *verifier) noteTakenBack() {
+	paths, err := lake.TakenBack(v.lakePath())
+	if err != nil {
+		return // there are no statements, which is told
+	}
+	for _, path := range paths {
+		v.note("a statement by which events left, and that nobody had signed for, was taken back, and they are there: %s", safe(inLake(path)))
 	}
 }
 

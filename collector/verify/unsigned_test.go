@@ -5,6 +5,7 @@ package verify
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/docket-audit/docket/collector/lake"
+	"github.com/docket-audit/docket/collector/ledger"
 )
 
 // newest returns the newest statement, and its bytes.
@@ -132,21 +134,151 @@ func TestUnsignedFlush(t *testing.T) {
 	}
 }
 
-// Events that left by nobody's word are a problem; by the owner's, who is at it or
-// has signed for it, they are not.
+// Events that left by nobody's word are a problem, whoever seems to be at it; by the
+// owner's, who has signed a warrant or for the statement, they are not.
 func TestUnsignedErasure(t *testing.T) {
+	for _, thief := range []bool{true, false} {
+		h := newCompacted(t)
+		h.thief = thief
+		h.open()
+		done, err := h.erasing("acme")(func(put func(uint64) error) error { return put(0) })
+		if err != nil || done.Rows == 0 {
+			t.Fatalf("%+v, %v", done, err)
+		}
+		h.close()
+		h.crashed()
+		for _, owner := range []func(){h.crashed, h.lives} {
+			owner()
+			o := Options{Key: h.key.Verifier(), patience: 10 * time.Millisecond}
+			if thief {
+				h.expect(o, "signature", "neither for it nor a warrant")
+				if notes := h.run(o).Notes; slices.ContainsFunc(notes, func(n string) bool { return strings.Contains(n, "next start") }) {
+					t.Errorf("notes %q", notes)
+				}
+			} else if r := h.run(o); r.Code() != CodeFine {
+				t.Errorf("by its owner: %v", r.Problems)
+			}
+		}
+		if thief {
+			continue
+		}
+		// A warrant is of one statement and by one key.
+		good, bad := h.read(warrantPath), []byte(strings.Replace(string(h.read(warrantPath)), "statement ", "statement 0", 1))
+		other := newCompacted(t)
+		other.open()
+		if err := other.ledger.Warrant([]byte("another")); err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range [][]byte{bad, other.read(warrantPath), good[:len(good)-1], {}} {
+			h.write(warrantPath, b)
+			h.expect(Options{patience: 10 * time.Millisecond}, "signature", "neither for it nor a warrant")
+		}
+	}
+}
+
+// A living owner signs while verify looks: the next warrant may have taken the place
+// of the one that it needs.
+func TestUnsignedErasureBesideItsOwner(t *testing.T) {
 	h := newCompacted(t)
 	h.open()
+	var number uint64
 	done, err := h.erasing("acme")(func(put func(uint64) error) error { return put(0) })
-	if err != nil || done.Rows == 0 {
-		t.Fatalf("%+v, %v", done, err)
+	if number = done.Number; err != nil || number == 0 {
+		t.Fatal(number, err)
 	}
-	h.close()
-	h.crashed()
-	h.expect(Options{Key: h.key.Verifier()}, "signature", "the ledger's owner has not signed for it")
-	h.lives()
-	if r := h.run(Options{}); r.Code() != CodeFine {
-		t.Errorf("while its owner is at it: %v", r.Problems)
+	v := &verifier{dir: h.dir, opts: Options{patience: time.Minute}, state: ownerLives, vkey: h.key.Verifier(), report: new(Report)}
+	v.readStatements()
+	h.add(number)
+	if err := h.ledger.Warrant([]byte("the next")); err != nil {
+		t.Fatal(err)
+	}
+	v.signed = len(v.statements) - 1 // as of the ledger before
+	if v.checkUnsignedLeft(t.Context()); len(v.report.Problems) > 0 {
+		t.Error(v.report.Problems)
+	}
+}
+
+var errKilled = errors.New("killed")
+
+// An owner that is killed at any point of an erasure leaves what verify finds
+// nothing wrong with, before the next start and after it; and that goes on.
+func TestKilledWhileErasing(t *testing.T) {
+	for n := 0; ; n++ {
+		h := newCompacted(t)
+		left, points := -1, []string{}
+		h.options.Fault = func(point string) error {
+			if left == 0 {
+				return errKilled // and for all that comes after it, as for a process that is gone
+			}
+			if left > 0 {
+				left--
+				points = append(points, point)
+			}
+			return nil
+		}
+		h.open()
+		left = n
+		_, err := h.erasing("acme")(func(put func(uint64) error) error {
+			number := h.lake.Manifest().Number
+			if err := put(0); err != nil {
+				return err
+			}
+			if err := h.options.Fault("ledger begin"); err != nil {
+				return err
+			}
+			h.add(number + 1)
+			return h.options.Fault("ledger end")
+		})
+		if err != nil && !errors.Is(err, errKilled) {
+			t.Fatal(err)
+		}
+		killed := err != nil
+		_ = h.lake.Close()
+		if err := h.ledger.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.lake = nil
+		h.crashed()
+		for _, o := range []Options{{Key: h.key.Verifier()}, {Deep: true}} {
+			if r := h.run(o); r.Code() != CodeFine {
+				t.Errorf("killed behind %q: %v", points, r.Problems)
+			}
+		}
+		left = -1
+		h.start()
+		h.close()
+		h.remove(runFile)
+		r := h.run(Options{Deep: true})
+		if r.Code() != CodeFine || r.Statements != r.Ledger.Size {
+			t.Errorf("killed behind %q, and after a start: %v, %d statements, %d leaves", points, r.Problems, r.Statements, r.Ledger.Size)
+		}
+		if !killed {
+			for _, want := range []string{"warrant begin", "warrant written", "statement begin", "statement renamed", "ledger begin", "ledger end", "remove begin"} {
+				if !slices.Contains(points, want) {
+					t.Errorf("point %q was never reached", want)
+				}
+			}
+			return
+		}
+	}
+}
+
+// start opens the house as a docket does.
+func (h *house) start() {
+	h.t.Helper()
+	l, err := ledger.Open(h.t.Context(), filepath.Join(h.dir, "ledger"), h.key, ledger.Options{
+		Statements: lake.Statements(filepath.Join(h.dir, lakeDir), 1), Kept: filepath.Join(h.dir, keptPath),
+		Removes: lake.Removes, Warrants: filepath.Join(h.dir, warrantPath),
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.ledger = l
+	if h.lake, err = lake.Open(filepath.Join(h.dir, lakeDir), h.options); err != nil {
+		h.t.Fatal(err)
+	}
+	if _, err := l.Ensure(h.t.Context(), h.lake.Statements(1)); err != nil {
+		h.t.Fatal(err)
 	}
 }
 

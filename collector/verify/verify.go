@@ -29,6 +29,7 @@ const (
 	ledgerKey    = "keys/ledger.key"
 	emitterKey   = "keys/emitter.key"
 	keptPath     = "keys/ledger.checkpoint"
+	warrantPath  = "keys/ledger.warrant"
 	plansDir     = "plans"
 	formatFile   = "FORMAT"
 	emitterVKey  = "keys/emitter.vkey"
@@ -149,6 +150,8 @@ type verifier struct {
 	statements []statement // by number, from 1, as far as they are there
 	gaps       uint64      // of them, those that are not there
 	signed     int         // of them, from the first on, the ledger's owner has signed for so many
+	vkey       string      // of the ledger; "" when there is none to be had
+	warrant    []byte      // as it lay there before the ledger was read; nil without one
 	fold       *lake.Manifest
 	broken     bool  // the statements are no chain, so that what follows from them is moot
 	hashed     int64 // bytes; guarded by mu
@@ -159,8 +162,8 @@ type verifier struct {
 
 func (v *verifier) run(ctx context.Context) error {
 	// The order matters beside a living owner, who writes in the opposite one:
-	// statement, manifest, ledger. So each is read before what follows from it
-	// can have overtaken it.
+	// statement, manifest, ledger, and then the next warrant. So each is read before
+	// what follows from it can have overtaken it.
 	if v.state == ownerLives {
 		pin, err := lake.NewPin(v.lakePath())
 		if err != nil {
@@ -179,7 +182,7 @@ func (v *verifier) run(ctx context.Context) error {
 		return err
 	}
 	v.checkBalance()
-	v.checkUnsignedLeft()
+	v.checkUnsignedLeft(ctx)
 	rows, err := v.checkFiles(ctx)
 	if err != nil {
 		return err
@@ -190,6 +193,7 @@ func (v *verifier) run(ctx context.Context) error {
 	v.checkEpochs(ctx, rows)
 	v.checkFormat()
 	v.noteForeign()
+	v.noteTakenBack()
 	v.noteEmitters()
 	v.noteKeys()
 	return ctx.Err()

@@ -417,9 +417,18 @@ func TestRepeatedLeaf(t *testing.T) {
 	if r := h.run(Options{Deep: true}); r.Code() != CodeFine || r.Ledger.Size != 8 {
 		t.Errorf("%d leaves, problems %v", r.Ledger.Size, r.Problems)
 	}
-	// A leaf of nothing is another matter.
+	// A leaf of what is not here is another matter.
 	h.open()
-	if err := h.ledger.Add(t.Context(), []byte("{}")); err != nil {
+	s, err := lake.ParseStatement(h.read(statementPlace(3).File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Time++
+	raw, err := s.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.ledger.Add(t.Context(), raw); err != nil {
 		t.Fatal(err)
 	}
 	h.close()

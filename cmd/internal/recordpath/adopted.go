@@ -15,27 +15,41 @@ import (
 	"github.com/docket-audit/docket/ocsf"
 )
 
-const findingAdopted = "ledger_adopted"
+const (
+	findingAdopted = "ledger_adopted"
+	findingRefused = "removal_refused"
+)
 
 // adopted tells, in the record itself, that the ledger was begun anew: from
 // there on it vouches for what it found, not for what there was.
 func adopted(a *ledger.Adoption, now time.Time) ocsf.Event {
-	ms := now.UnixMilli()
 	aside := make([]string, 0, len(a.Aside))
 	for _, path := range a.Aside {
 		aside = append(aside, filepath.Base(path))
 	}
 	message := fmt.Sprintf("the ledger was begun anew over %d statements, by --adopt-ledger; before: %v", a.Statements, a.Reason)
+	return finding(findingAdopted, "Ledger begun anew", message, map[string]any{"statements": a.Statements, "reason": a.Reason.Error(), "set_aside": aside}, now)
+}
+
+// refused tells that somebody wanted events gone, and that they are not.
+func refused(b *takenBack, now time.Time) ocsf.Event {
+	message := fmt.Sprintf("a statement that took events away was taken back, and they are there: %v. Somebody else wrote it, or a docket of an earlier version that was killed meanwhile: then order again what it was to remove", b.reason)
+	return finding(findingRefused, "Removal refused", message, map[string]any{"reason": b.reason.Error(), "set_aside": b.path}, now)
+}
+
+// finding is about the directory and not about an event in it.
+func finding(name, title, message string, data map[string]any, now time.Time) ocsf.Event {
+	ms := now.UnixMilli()
 	return &ocsf.DetectionFinding{
 		ActivityID: ocsf.DetectionFindingCreate, StatusID: ocsf.DetectionFindingStatusNew,
 		Base: ocsf.Base{
 			Time: ms, SeverityID: ocsf.SeverityCritical, IsAlert: new(true), Message: message,
 			Metadata: ocsf.Metadata{UID: uuid.Must(uuid.NewV7()).String(), EventCode: profile.KindFinding, TenantUID: profile.TenantDocket},
-			Unmapped: map[string]any{profile.Unmapped: map[string]any{"finding": findingAdopted}},
+			Unmapped: map[string]any{profile.Unmapped: map[string]any{"finding": name}},
 		},
 		FindingInfo: &ocsf.FindingInfo{
-			UID: findingAdopted + ":" + strconv.FormatInt(ms, 10), Title: "Ledger begun anew", Desc: message, Types: []string{findingAdopted}, CreatedTime: ms,
+			UID: name + ":" + strconv.FormatInt(ms, 10), Title: title, Desc: message, Types: []string{name}, CreatedTime: ms,
 		},
-		Evidences: []ocsf.Evidences{{Data: map[string]any{"statements": a.Statements, "reason": a.Reason.Error(), "set_aside": aside}}},
+		Evidences: []ocsf.Evidences{{Data: data}},
 	}
 }

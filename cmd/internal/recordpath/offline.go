@@ -4,7 +4,6 @@ package recordpath
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,10 +27,11 @@ type Stores struct {
 	ledger *ledger.Ledger
 }
 
-// openLake opens the lake of a data directory for writing.
-func openLake(cfg *config.Config, dir *datadir.Dir, log *slog.Logger) (*lake.Lake, error) {
+// openLake opens the lake of a data directory for writing. What leaves it leaves by
+// a warrant of the ledger.
+func openLake(cfg *config.Config, dir *datadir.Dir, l *ledger.Ledger, log *slog.Logger) (*lake.Lake, error) {
 	return lake.Open(dir.Join("lake"), lake.Options{
-		Logger: log, Region: cfg.Lake.Region, CompactAfter: time.Duration(cfg.Lake.CompactAfter), Upgrade: dir.Upgrade,
+		Logger: log, Region: cfg.Lake.Region, CompactAfter: time.Duration(cfg.Lake.CompactAfter), Upgrade: dir.Upgrade, Warrant: l.Warrant,
 	})
 }
 
@@ -44,30 +44,17 @@ func OpenStores(ctx context.Context, cfg *config.Config, dir *datadir.Dir, log *
 			err = errors.Join(err, s.Close(ctx))
 		}
 	}()
-	key, err := ledger.OpenKey(LedgerKey(cfg, dir), dir.Join("keys", "ledger.vkey"))
-	if err != nil {
+	// What was taken back lies where docket verify tells of it.
+	if s.ledger, _, err = openLedger(ctx, cfg, dir, false, log); err != nil {
 		return nil, err
 	}
-	if s.ledger, err = ledger.Open(ctx, dir.Join("ledger"), key, ledger.Options{
-		Logger: log, Statements: lake.Statements(dir.Join("lake"), 1), Kept: dir.Join("keys", "ledger.checkpoint"),
-	}); err != nil {
-		return nil, err
-	}
-	if s.Lake, err = openLake(cfg, dir, log); err != nil {
+	if s.Lake, err = openLake(cfg, dir, s.ledger, log); err != nil {
 		return nil, err
 	}
 	if s.Retention, err = openBook(cfg, dir, s.Lake); err != nil {
 		return nil, err
 	}
-	var broken error
-	_, err = s.ledger.Ensure(ctx, func(yield func([32]byte) bool) {
-		for statement, err := range s.Lake.Statements(1) {
-			if broken = err; err != nil || !yield(sha256.Sum256(statement)) {
-				return
-			}
-		}
-	})
-	if err = errors.Join(broken, err); err == nil {
+	if _, err = s.ledger.Ensure(ctx, s.Lake.Statements(1)); err == nil {
 		dir.Settle()
 	}
 	return s, err

@@ -58,21 +58,17 @@ func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.
 			err = errors.Join(err, p.Close(ctx))
 		}
 	}()
-	key, err := ledger.OpenKey(LedgerKey(cfg, dir), dir.Join("keys", "ledger.vkey"))
-	if err != nil {
+	var back *takenBack
+	if p.ledger, back, err = openLedger(ctx, cfg, dir, adopt, log); err != nil {
 		return nil, err
 	}
-	// Before the lake, which removes what no statement names: where statements
-	// were taken away, that would be what is left of them.
-	if p.ledger, err = ledger.Open(ctx, dir.Join("ledger"), key, ledger.Options{
-		Logger: log, Statements: lake.Statements(dir.Join("lake"), 1), Kept: dir.Join("keys", "ledger.checkpoint"), Adopt: adopt,
-	}); err != nil {
-		return nil, err
+	if back != nil {
+		em.Emit(ctx, refused(back, time.Now()))
 	}
 	if a := p.ledger.Adopted(); a != nil {
 		em.Emit(ctx, adopted(a, time.Now()))
 	}
-	if p.Lake, err = openLake(cfg, dir, log); err != nil {
+	if p.Lake, err = openLake(cfg, dir, p.ledger, log); err != nil {
 		return nil, err
 	}
 	if p.Retention, err = openBook(cfg, dir, p.Lake); err != nil {
