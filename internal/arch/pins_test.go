@@ -28,6 +28,7 @@ var pins = map[string]string{
 	"github.com/gowebpki/jcs":                  "v1.0.2",
 	"github.com/knadh/koanf/parsers/toml/v2":   "v2.1.0",
 	"github.com/knadh/koanf/v2":                "v2.4.1",
+	"github.com/lestrrat-go/jwx/v3":            "v3.3.0",
 	"github.com/nats-io/nats-server/v2":        "v2.15.2",
 	"github.com/nats-io/nats.go":               "v1.55.0",
 	"github.com/pelletier/go-toml/v2":          "v2.2.2",
