@@ -36,6 +36,7 @@ type document struct {
 	Ledger    any `toml:"ledger"`
 	Lake      any `toml:"lake"`
 	Telemetry any `toml:"telemetry"`
+	Auth      any `toml:"auth"`
 }
 
 type gatewayTable struct {

@@ -84,6 +84,17 @@ func TestConfig(t *testing.T) {
 		{b + "service=\"s\"\nmethod=\"m\"\n", true},
 		{"[tenant]\nfixed=\"acme\"\n[nats]\nreplicas=3\n[emitter]\nwal_max=\"64MiB\"\nhead_interval=\"1m30s\"\n", true},
 
+		{"[api]\ntls_cert=\"a.pem\"\ntls_key=\"a.key\"\nclient_ca=\"ca.pem\"\nhostname=\"a.example\"\ncors_origins=[\"https://ok.example\",\"http://localhost:5173\"]\n", true},
+		{"[auth]\nhs256_keys=[\"a\"]\njwks=\"https://issuer.example/jwks.json\"\nleeway=\"2s\"\n[[auth.certificates]]\nname=\"spiffe://a/b\"\ncapabilities=[\"read\"]\nprefixes=[\"/\"]\n", true},
+		{"[auth]\njwks=\"keys/jwks.json\"\n", true},
+
+		{"[api]\ntls_cert=\"a.pem\"\n", false},
+		{"[api]\nclient_ca=\"a.pem\"\n", false},
+		{"[api]\ncors_origins=[\"*\"]\n", false},
+		{"[api]\ncors_origins=[\"https://ok.example/\"]\n", false},
+		{"[auth]\njwks=\"http://issuer.example/jwks.json\"\n", false},
+		{"[[auth.certificates]]\nname=\"a\"\ncapabilities=[\"reed\"]\nprefixes=[\"/\"]\n", false},
+		{"[[auth.certificates]]\nname=\"a\"\ncapabilities=[\"read\"]\nprefixes=[]\n", false},
 		{"[gatway]\n", false},
 		{"[[interceptors]]\nname=\"a\"\n", false},
 		{"[gateway]\nlisten=\"x\"\n[[interceptors]]\nname=\"a\"\n", false},

@@ -29,6 +29,7 @@ type Config struct {
 	Collector Collector `koanf:"collector"`
 	Lake      Lake      `koanf:"lake"`
 	API       API       `koanf:"api"`
+	Auth      Auth      `koanf:"auth"`
 	Ops       Ops       `koanf:"ops"`
 	Ledger    Ledger    `koanf:"ledger"`
 	Telemetry Telemetry `koanf:"telemetry"`
@@ -116,9 +117,28 @@ type Lake struct {
 	RetentionRules Rules `koanf:"retention_rules"`
 }
 
-// API is the listener that answers questions.
+// API is the listener that answers questions. Beyond this machine it needs TLS.
 type API struct {
-	Listen string `koanf:"listen"`
+	Listen      string `koanf:"listen"`
+	TLSCert     string `koanf:"tls_cert"`
+	TLSKey      string `koanf:"tls_key"`
+	ClientCA    string `koanf:"client_ca"`
+	Hostname    string `koanf:"hostname"` // that the certificate must be for
+	CORSOrigins List   `koanf:"cors_origins"`
+	// Insecure lets it listen beyond this machine without TLS, where something in
+	// front speaks it.
+	Insecure bool `koanf:"insecure"`
+}
+
+// Auth is by what those who ask are known, beside the token in the data directory.
+// What is zero has the default of package authz, which a gateway does not have.
+type Auth struct {
+	HS256Keys    List          `koanf:"hs256_keys"` // files
+	JWKS         string        `koanf:"jwks"`       // file or https URL
+	Issuer       string        `koanf:"issuer"`
+	Audience     string        `koanf:"audience"`
+	Leeway       Duration      `koanf:"leeway"`
+	Certificates []Certificate `koanf:"certificates"` // in the file alone
 }
 
 // Ops is the listener of health and metrics.
@@ -219,7 +239,7 @@ func Load(file string, environ, set []string) (*Config, error) {
 	if file != "" {
 		c.resolve(filepath.Dir(file))
 	}
-	return &c, nil
+	return &c, c.checkDoors()
 }
 
 // Overridden reports whether the environment or a flag gave key ("gateway.listen").
@@ -245,9 +265,21 @@ func (c *Config) Changed(now *Config) []string {
 // resolve makes paths in the file relative to the file's directory, so that
 // the command does the same from wherever it is started.
 func (c *Config) resolve(dir string) {
-	for key, path := range map[string]*string{"nats.creds": &c.NATS.Creds, "emitter.key": &c.Emitter.Key, "ledger.key": &c.Ledger.Key} {
+	beside := func(key string, path *string) {
 		if *path != "" && !filepath.IsAbs(*path) && !c.overrides[key] {
 			*path = filepath.Join(dir, *path)
 		}
+	}
+	for key, path := range map[string]*string{
+		"nats.creds": &c.NATS.Creds, "emitter.key": &c.Emitter.Key, "ledger.key": &c.Ledger.Key,
+		"api.tls_cert": &c.API.TLSCert, "api.tls_key": &c.API.TLSKey, "api.client_ca": &c.API.ClientCA,
+	} {
+		beside(key, path)
+	}
+	for i := range c.Auth.HS256Keys {
+		beside("auth.hs256_keys", &c.Auth.HS256Keys[i])
+	}
+	if !isURL(c.Auth.JWKS) {
+		beside("auth.jwks", &c.Auth.JWKS)
 	}
 }

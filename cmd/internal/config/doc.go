@@ -7,7 +7,7 @@
 // is enforced and what is recorded of it; they belong to package chainfile, which
 // reads and checks them itself. The others say how this process runs:
 //
-//	[tenant] [principal] [nats] [ocsf] [emitter] [collector] [api] [ops] [ledger] [telemetry]
+//	[tenant] [principal] [nats] [ocsf] [emitter] [collector] [api] [auth] [ops] [ledger] [telemetry]
 //
 // Each of their keys, and where calls go, what is unmatched and [audit], can also be
 // given as the environment variable DOCKET_<TABLE>_<KEY>, and by the flag

@@ -105,7 +105,15 @@ func checkTexts(shape reflect.Value) error {
 			if !pos.Has(key) {
 				continue
 			}
-			text := shape.Field(i).FieldByName(f.Name).String()
+			given := shape.Field(i).FieldByName(f.Name)
+			if list, ok := given.Interface().([]Certificate); ok {
+				for i := range list {
+					if err := list[i].check(); err != nil {
+						return err
+					}
+				}
+			}
+			text := given.String()
 			err := checkWord(want.Tag.Get("koanf")+"."+key, text)
 			if v, ok := reflect.New(f.Type).Interface().(encoding.TextUnmarshaler); ok {
 				err = v.UnmarshalText([]byte(text))

@@ -24,7 +24,8 @@ func (l layer) Read() (map[string]any, error) { return l.values, nil }
 
 func (layer) ReadBytes() ([]byte, error) { return nil, errors.New("a layer has no bytes") }
 
-// Keys returns every key as "table.key", sorted.
+// Keys returns every key that has one value as "table.key", sorted. Lists of tables,
+// such as [[auth.certificates]], are in the file alone.
 func Keys() []string {
 	var keys []string
 	t := reflect.TypeFor[Config]()
@@ -34,11 +35,17 @@ func Keys() []string {
 			continue
 		}
 		for j := range t.Field(i).Type.NumField() {
-			keys = append(keys, table+"."+t.Field(i).Type.Field(j).Tag.Get("koanf"))
+			if f := t.Field(i).Type.Field(j); !isTables(f.Type) {
+				keys = append(keys, table+"."+f.Tag.Get("koanf"))
+			}
 		}
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+func isTables(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct
 }
 
 // Variable returns the environment variable of a key.
@@ -106,6 +113,21 @@ func valueOf(key, text string) (any, error) {
 			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 		return v.Elem().Interface(), nil
+	}
+	switch field.Kind() {
+	case reflect.Slice:
+		list := []string{}
+		for item := range strings.SplitSeq(text, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				list = append(list, item)
+			}
+		}
+		return list, nil
+	case reflect.Bool:
+		if text != "true" && text != "false" {
+			return nil, fmt.Errorf("%s: %q is neither true nor false", key, text)
+		}
+		return text == "true", nil
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {

@@ -12,8 +12,9 @@ import (
 	"github.com/docket-audit/docket/schemas/jsonschema"
 )
 
-// fileOnly are keys of [gateway] that chainfile alone reads.
-var fileOnly = []string{"audit.methods", "gateway.max_request_bytes", "gateway.attributes", "gateway.secret_option"}
+// fileOnly are keys that only the file can give: those that chainfile alone reads,
+// and lists of tables.
+var fileOnly = []string{"auth.certificates", "audit.methods", "gateway.max_request_bytes", "gateway.attributes", "gateway.secret_option"}
 
 // The published schema knows the keys that the commands know, and no others.
 func TestSchemaHasTheKeys(t *testing.T) {
