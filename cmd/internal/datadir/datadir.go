@@ -128,6 +128,10 @@ func Own(path string) (*Dir, error) {
 	return d, nil
 }
 
+// Claimable says whether keys may be put into path: it is a data directory, or can
+// become one.
+func Claimable(path string) error { return checkEmpty(path) }
+
 // checkEmpty refuses a directory that holds something and is not Docket's: who
 // names a home directory by mistake should not find it filled. What a start
 // that was cut short leaves before FORMAT, and what is in a new file system, is
@@ -145,7 +149,7 @@ func checkEmpty(path string) error {
 	}
 	for _, e := range entries {
 		switch name := e.Name(); {
-		case name == "keys", name == "lock", name == "lost+found", strings.HasPrefix(name, ".FORMAT-"):
+		case name == "keys", name == "tls", name == "lock", name == "lost+found", strings.HasPrefix(name, ".FORMAT-"):
 		default:
 			return &Error{path, fmt.Errorf("%w: it has no FORMAT, and it is not empty: there is %s in it", ErrNotADir, name), "give a new or an empty directory with --data or DOCKET_DATA"}
 		}
@@ -336,7 +340,11 @@ func replaceFile(name string, b []byte, mode fs.FileMode) error {
 	if err := os.Rename(f.Name(), name); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(name))
+	return syncDir(filepath.Dir(name))
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
 	if err != nil {
 		return err
 	}

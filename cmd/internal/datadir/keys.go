@@ -119,15 +119,47 @@ func newTokenKey(path string) ([]byte, error) {
 func SecretKey(path string) ([]byte, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		b = []byte(rand.Text() + rand.Text() + "\n")
 		if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
-			err = replaceFile(path, b, 0o600)
+			b, err = makeOnce(path, []byte(rand.Text()+rand.Text()+"\n"), 0o600)
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open secret key: %w", err)
 	}
 	return bytes.TrimSpace(b), nil
+}
+
+// TokensKey is where the key is that signs the tokens of those who ask, made when the
+// first is minted.
+func TokensKey(dir string) string { return filepath.Join(dir, "keys", "tokens.hs256") }
+
+// makeOnce writes a file that is not there, and returns what it holds: of two who make
+// it at once, both return what one of them wrote.
+func makeOnce(path string, b []byte, mode fs.FileMode) ([]byte, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		return nil, fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
+		return os.ReadFile(path)
+	} else if err != nil {
+		return nil, err
+	}
+	return b, syncDir(filepath.Dir(path))
+}
+
+// WriteFile writes a file whole or not at all, durably, in a directory that it makes
+// for this user alone.
+func WriteFile(path string, b []byte, mode fs.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return replaceFile(path, b, mode)
 }
 
 // Replace writes a file of the directory whole or not at all, durably.
