@@ -33,6 +33,8 @@ import (
 	"github.com/docket-audit/docket/cmd/internal/telemetry"
 	"github.com/docket-audit/docket/cmd/internal/version"
 	"github.com/docket-audit/docket/collector"
+	"github.com/docket-audit/docket/collector/authz"
+	"github.com/docket-audit/docket/collector/authz/tlsfiles"
 	"github.com/docket-audit/docket/collector/serve"
 	"github.com/docket-audit/docket/collector/sql"
 	"github.com/docket-audit/docket/emitter"
@@ -69,7 +71,8 @@ type daemon struct {
 	// governing is request, for those who may ask before it is there.
 	governing atomic.Pointer[requestpath.Path]
 	server    *serve.Server
-	open      bool // api answers without a token
+	open      bool            // api answers without a token
+	tls       *tlsfiles.Files // nil: api is in the plain
 
 	group                          rungroup.Group
 	emitting, collecting, proxying *rungroup.Part
@@ -96,6 +99,9 @@ func start(ctx context.Context, o upOptions) (d *daemon, err error) {
 		return d, err
 	}
 	if err := requestpath.Check(d.cfg); err != nil {
+		return d, err
+	}
+	if d.tls, err = checkDoors(d.cfg, o.data, o.log); err != nil {
 		return d, err
 	}
 	if d.dir, err = datadir.Own(o.data); err != nil {
@@ -246,14 +252,23 @@ func (d *daemon) startServing(context.Context) error {
 		return err
 	}
 	loopback := api.Addr().(*net.TCPAddr).IP.IsLoopback()
-	door := serve.Door{Name: "api", Authenticate: serve.Secret(token)}
+	verifier, err := authz.New(callers(d.cfg, d.dir.Path, token, d.o.log))
+	if err != nil {
+		return errors.Join(err, api.Close())
+	}
+	cors, err := authz.NewCORS(d.cfg.API.CORSOrigins)
+	if err != nil {
+		return errors.Join(err, api.Close())
+	}
+	door := serve.Door{Name: "api", Authenticate: verifier.HTTP}
 	if d.open = d.o.demo && loopback; d.open {
 		door.Authenticate = serve.OrLoopback(door.Authenticate)
 	}
-	if !loopback {
-		d.o.log.Warn("api listens beyond this machine without TLS: put a TLS proxy in front of it", "address", api.Addr())
+	secured, url, err := d.secure(api)
+	if err != nil {
+		return errors.Join(err, api.Close())
 	}
-	d.serve(&listener{name: "api", url: "http://" + api.HostPort(), taken: api.TakenPort}, api, d.server.Handler(door))
+	d.serve(&listener{name: "api", url: url, taken: api.TakenPort}, secured, cors.Handler(d.server.Handler(door)))
 	d.ops, err = ops.Listen(&d.group, d.cfg.Ops.Listen, ops.Watched{Ready: d.ready, Metrics: d.metrics.Handler, Path: d.governing.Load})
 	return err
 }
@@ -269,7 +284,8 @@ type listener struct {
 func (d *daemon) serve(door *listener, l net.Listener, h http.Handler) {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, Protocols: new(http.Protocols)}
 	srv.Protocols.SetHTTP1(true)
-	srv.Protocols.SetUnencryptedHTTP2(true) // gRPC
+	srv.Protocols.SetHTTP2(true) // gRPC needs it, with TLS and, on loopback, without
+	srv.Protocols.SetUnencryptedHTTP2(true)
 	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, peerKey{}, datadir.Peer(c))
 	}

@@ -52,7 +52,7 @@ func root() *cobra.Command {
 	}
 	c.PersistentFlags().StringVar(&s.data, "data", dataDefault(), "data directory (DOCKET_DATA)")
 	c.AddCommand(
-		upCommand(s), initCommand(), tailCommand(s), queryCommand(s), showCommand(s), replayCommand(s), verifyCommand(s), proveCommand(s), verifyProofCommand(),
+		upCommand(s), initCommand(), tokenCommand(s), certCommand(s), tailCommand(s), queryCommand(s), showCommand(s), replayCommand(s), verifyCommand(s), proveCommand(s), verifyProofCommand(),
 		chainCommand(s), streamCommand(s), doctorCommand(s), statsCommand(s), quarantineCommand(s), ingestCommand(s), holdCommand(s), eraseCommand(s), expireCommand(s), compactCommand(s), migrateCommand(s), validateCommand(), schemaCommand(), versionCommand(), demoCommand(), answerCommand(),
 	)
 	cli.SetHelp(c)
