@@ -4,18 +4,78 @@ package authz
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 )
+
+// Of a key set, the keys that verify tokens are taken, each for one algorithm, and no
+// others.
+func TestKeySet(t *testing.T) {
+	iss := theIssuer()
+	modulus := func(bytes int) string {
+		n := make([]byte, bytes)
+		n[0], n[bytes-1] = 0x80, 1
+		return b64(n)
+	}
+	with := func(k object, changes object) object {
+		for name, v := range changes {
+			k[name] = v
+		}
+		return k
+	}
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point, err := p384.PublicKey.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ed := func(changes object) object { return with(edJWK("k", iss.ed), changes) }
+	for _, c := range []struct {
+		name string
+		key  object
+		alg  string // "" is not taken
+	}{
+		{"Ed25519", ed(nil), "EdDSA"},
+		{"Ed25519, of that name", ed(object{"alg": "Ed25519"}), "EdDSA"},
+		{"for verifying", ed(object{"key_ops": []string{"verify"}}), "EdDSA"},
+		{"for signing alone", ed(object{"key_ops": []string{"sign"}}), ""},
+		{"for another algorithm", ed(object{"alg": "ES256"}), ""},
+		{"for HS256", ed(object{"alg": "HS256"}), ""},
+		{"for encryption", ed(object{"use": "enc"}), ""},
+		{"for agreements", ed(object{"crv": "X25519"}), ""},
+		{"RSA of 2048 bits", object{"kty": "RSA", "n": modulus(256), "e": "AQAB"}, "RS256"},
+		{"RSA of 1024 bits", object{"kty": "RSA", "n": modulus(128), "e": "AQAB"}, ""},
+		{"RSA that takes long", object{"kty": "RSA", "n": modulus(1032), "e": "AQAB"}, ""},
+		{"RSA for PS256", object{"kty": "RSA", "alg": "PS256", "n": modulus(256), "e": "AQAB"}, ""},
+		{"P-384", object{"kty": "EC", "crv": "P-384", "x": b64(point[1:49]), "y": b64(point[49:])}, ""},
+		{"a point that is not on the curve", object{"kty": "EC", "crv": "P-256", "x": b64(make([]byte, 32)), "y": b64(make([]byte, 32))}, ""},
+	} {
+		keys, err := keySet(jwks(t, c.key))
+		switch {
+		case c.alg == "" && err == nil:
+			t.Errorf("%s: taken for %s", c.name, keys[0].alg)
+		case c.alg != "" && (err != nil || len(keys) != 1 || keys[0].alg.String() != c.alg):
+			t.Errorf("%s: %v, %v", c.name, keys, err)
+		}
+	}
+	if _, err := keySet(jwks(t, slices.Repeat([]object{edJWK("k", iss.ed)}, maxKeys+1)...)); err == nil {
+		t.Error("a set of any length is taken")
+	}
+}
 
 // Keys in files are rotated while they are in use: one is added, signs, and the old
 // one leaves. A file that turns bad changes nothing.

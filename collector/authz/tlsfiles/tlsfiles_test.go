@@ -96,6 +96,7 @@ type server struct {
 	pool    *x509.CertPool
 	log     bytes.Buffer // read by one goroutine, when no handshake runs
 	served  atomic.Int64
+	resumed atomic.Int64 // connections that went on with an earlier session
 
 	mu  sync.Mutex
 	now time.Time
@@ -169,7 +170,11 @@ func (s *server) dial(t *testing.T, c *tls.Config) (*x509.Certificate, error) {
 	if !bytes.Contains(b, []byte("the answer")) {
 		return nil, errors.New("no answer")
 	}
-	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0], nil
+	state := conn.(*tls.Conn).ConnectionState()
+	if state.DidResume {
+		s.resumed.Add(1)
+	}
+	return state.PeerCertificates[0], nil
 }
 
 // A new pair in the files is served without a restart; one that cannot be used is told
@@ -305,6 +310,14 @@ func TestClients(t *testing.T) {
 		if _, err := s.dial(t, c.config); (err == nil) != c.taken {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	for range 2 {
+		if _, err := s.dial(t, known); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := s.resumed.Load(); n > 0 {
+		t.Errorf("%d clients did not show their certificate again", n)
 	}
 	write(t, s.path("client-ca"), strangers.pem)
 	s.advance(time.Second)
