@@ -3,8 +3,6 @@
 package lake
 
 import (
-	"fmt"
-	"math"
 	"reflect"
 	"strings"
 	"time"
@@ -95,40 +93,6 @@ func Columns() (names, types []string) {
 		}
 	}
 	return names, types
-}
-
-// appendRow puts e into the builders of all columns.
-func appendRow(b *array.RecordBuilder, e *store.Entry) error {
-	if e.StreamSeq > math.MaxInt64 || e.Commit > math.MaxInt64 || e.Pos > math.MaxInt32 {
-		return fmt.Errorf("write row: stream sequence %d, commit %d or position %d out of range", e.StreamSeq, e.Commit, e.Pos)
-	}
-	v := reflect.ValueOf(&e.Header).Elem()
-	for i, f := range headerFields {
-		field := v.FieldByIndex(f.Index)
-		switch c := b.Field(i).(type) {
-		case *array.StringBuilder:
-			c.Append(field.String())
-		case *array.Int64Builder:
-			c.Append(field.Int())
-		case *array.Int32Builder:
-			c.Append(int32(field.Int()))
-		case *array.BooleanBuilder:
-			c.Append(field.Bool())
-		}
-	}
-	n := len(headerFields)
-	b.Field(n).(*array.StringBuilder).BinaryBuilder.Append(e.Raw) // which copies it, once
-	b.Field(n + 1).(*array.Int64Builder).Append(e.StoredTime.UnixMilli())
-	b.Field(n + 2).(*array.Int64Builder).Append(int64(e.StreamSeq))
-	b.Field(n + 3).(*array.Int64Builder).Append(int64(e.Commit))
-	b.Field(n + 4).(*array.Int32Builder).Append(int32(e.Pos))
-	return nil
-}
-
-// reserve makes room for so many bytes of events: to grow by doubling copies them
-// twice more.
-func reserve(b *array.RecordBuilder, bytes int) {
-	b.Field(columnIndex[ColumnRaw]).(*array.StringBuilder).ReserveData(bytes)
 }
 
 // setColumn puts the values of column name in rows of a into entries, one each.

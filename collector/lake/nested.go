@@ -48,7 +48,8 @@ type node struct {
 	object string // of nodeStruct; the class for the root
 	depth  int    // of the root 0
 
-	children []*node // by name
+	children []*node  // by name
+	members  []member // by name: what occurred, be there a child for it or not
 }
 
 // attributeTypes are the attributes of classes ("class:6003") and objects in

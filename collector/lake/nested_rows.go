@@ -8,14 +8,13 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/go-json-experiment/json/jsontext"
-
-	"github.com/docket-audit/docket/collector/store"
 )
 
-// A nester reads events into nested columns. The zero value is ready.
+// A nester reads events into nested columns, for those who check a file: by a
+// library, and by nothing that the file was written with. The zero value is
+// ready.
 type nester struct {
 	dec jsontext.Decoder
 	raw bytes.Reader
@@ -27,12 +26,7 @@ func (r *nester) begin(raw []byte) {
 	r.dec.Reset(&r.raw, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 }
 
-// see notes in root the attributes that occur in an event.
-func (r *nester) see(root *node, raw []byte) error {
-	r.begin(raw)
-	return r.seeValue(root, false)
-}
-
+// seeValue notes in n what occurs in the value that is next.
 func (r *nester) seeValue(n *node, element bool) error {
 	switch k := r.dec.PeekKind(); {
 	case n.list && !element && k == '[':
@@ -50,17 +44,6 @@ func (r *nester) seeValue(n *node, element bool) error {
 		}
 		return r.seeValue(c, false)
 	})
-}
-
-// appendPublic puts the columns of a row into b that only public files have.
-func (r *nester) appendPublic(root *node, b *array.RecordBuilder, e *store.Entry) error {
-	at := len(schema.Fields())
-	b.Field(at).(*array.TimestampBuilder).Append(arrow.Timestamp(e.Header.Time))
-	err := r.append(root, func(i int) array.Builder { return b.Field(at + 1 + i) }, e.Raw)
-	if err != nil {
-		return fmt.Errorf("row %d of commit %d: %w", e.Pos, e.Commit, err)
-	}
-	return nil
 }
 
 // append puts the attributes of an event into the builders of root's children.

@@ -19,10 +19,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/apache/arrow/go/v17/arrow/array"
-	"github.com/apache/arrow/go/v17/arrow/memory"
-	"github.com/apache/arrow/go/v17/parquet/pqarrow"
-
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/internal/profile"
 )
@@ -91,55 +87,50 @@ func (s *spill) write(ctx context.Context, to io.Writer, f *File, p Partition, r
 			err = cmp.Or(out.err, fmt.Errorf("write Parquet: %v", r))
 		}
 	}()
-	columns := publicSchema(s.roots[p])
-	pw, err := pqarrow.NewFileWriter(columns, out, publicProperties, pqarrow.DefaultWriterProps())
+	t, err := newTable(out, publicSchema(s.roots[p]), publicProperties)
 	if err != nil {
 		return fmt.Errorf("write Parquet: %w", err)
 	}
-	b := array.NewRecordBuilder(memory.DefaultAllocator, columns)
-	defer b.Release()
+	sh := newShredder(s.roots[p], t.columns[schema.NumFields()+1:])
 	group := 0
 	for len(rows) > 0 && (f.Rows == 0 || out.n < split) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		taken, bytes, err := s.record(b, f, p, rows)
+		taken, bytes, err := s.record(t, sh, f, p, rows)
 		if err != nil {
 			return err
 		}
 		rows, group = rows[taken:], group+bytes
-		rec := b.NewRecord()
-		err = pw.WriteBuffered(rec)
-		rec.Release()
-		if err != nil {
-			return fmt.Errorf("write Parquet: %w", err)
-		}
 		if group >= rowGroupBytes && len(rows) > 0 {
-			pw.NewBufferedRowGroup() // writes the one before it
+			if err := t.cut(); err != nil {
+				return fmt.Errorf("write Parquet: %w", err)
+			}
 			group = 0
 		}
 	}
-	if err := pw.Close(); err != nil {
+	if err := t.close(); err != nil {
 		return fmt.Errorf("write Parquet: %w", err)
 	}
 	f.SHA256, f.Bytes = hex.EncodeToString(out.hash.Sum(nil)), out.n
 	return out.err
 }
 
-// record puts the first of rows into b. It returns how many, and their bytes.
-func (s *spill) record(b *array.RecordBuilder, f *File, p Partition, rows []spilled) (taken, bytes int, err error) {
+// record puts the first of rows into t. It returns how many, and their bytes.
+func (s *spill) record(t *table, sh *shredder, f *File, p Partition, rows []spilled) (taken, bytes int, err error) {
 	n := 0
 	for n < min(len(rows), recordRows) && bytes < recordBytes {
 		bytes += int(rows[n].length)
 		n++
 	}
-	reserve(b, bytes)
-	for taken < n {
-		r := &rows[taken]
-		raw, err := s.raw(r)
-		if err != nil {
-			return 0, 0, err
-		}
+	if err := s.load(rows[:n], bytes); err != nil {
+		return 0, 0, err
+	}
+	at := 0
+	for i := range n {
+		r := &rows[i]
+		raw := s.read[at : at+int(r.length)]
+		at += len(raw)
 		e := store.Entry{
 			Raw: raw, StreamSeq: r.streamSeq, StoredTime: time.UnixMilli(r.stored).UTC(), Commit: r.commit, Pos: r.pos,
 		}
@@ -149,16 +140,32 @@ func (s *spill) record(b *array.RecordBuilder, f *File, p Partition, rows []spil
 		if is := (Partition{e.Header.ClassUID, e.Header.Tenant, Day(e.Header.Time)}); is != p {
 			return 0, 0, fmt.Errorf("%w: row %d of commit %d is of %v, its columns say %v", ErrCorrupt, r.pos, r.commit, is, p)
 		}
-		if err := appendRow(b, &e); err != nil {
-			return 0, 0, err
-		}
-		if err := s.nest.appendPublic(s.roots[p], b, &e); err != nil {
+		if err := s.row(t, sh, &e); err != nil {
 			return 0, 0, err
 		}
 		f.describe(&e)
-		taken++
 	}
-	return taken, bytes, nil
+	if err := t.flush(); err != nil {
+		return 0, 0, fmt.Errorf("write Parquet: %w", err)
+	}
+	sh.flushed()
+	return n, bytes, nil
+}
+
+// row puts one into t.
+func (s *spill) row(t *table, sh *shredder, e *store.Entry) error {
+	if err := t.add(e); err != nil {
+		return err
+	}
+	timeDT := &t.columns[schema.NumFields()]
+	timeDT.longs = append(timeDT.longs, e.Header.Time)
+	if err := sh.shred(e); err != nil {
+		return err
+	}
+	if err := t.next(); err != nil {
+		return fmt.Errorf("write Parquet: %w", err)
+	}
+	return nil
 }
 
 // measured hashes and counts what is written, and keeps the first error.

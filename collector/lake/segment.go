@@ -10,11 +10,8 @@ import (
 	"io"
 	"slices"
 
-	"github.com/apache/arrow/go/v17/arrow/array"
-	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/apache/arrow/go/v17/parquet"
 	"github.com/apache/arrow/go/v17/parquet/compress"
-	"github.com/apache/arrow/go/v17/parquet/pqarrow"
 
 	"github.com/docket-audit/docket/collector/store"
 )
@@ -79,32 +76,24 @@ func writeParquet(w io.Writer, entries []store.Entry) (err error) {
 			err = fmt.Errorf("write segment: %v", r)
 		}
 	}()
-	pw, err := pqarrow.NewFileWriter(schema, w, writerProperties, pqarrow.DefaultWriterProps())
+	t, err := newTable(w, schema, writerProperties)
 	if err != nil {
 		return fmt.Errorf("write segment: %w", err)
 	}
-	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
-	defer b.Release()
 	for batch := range slices.Chunk(entries, recordRows) {
-		bytes := 0
 		for i := range batch {
-			bytes += len(batch[i].Raw)
-		}
-		reserve(b, bytes)
-		for i := range batch {
-			if err := appendRow(b, &batch[i]); err != nil {
+			if err := t.add(&batch[i]); err != nil {
 				return err
 			}
+			if err := t.next(); err != nil {
+				return fmt.Errorf("write segment: %w", err)
+			}
 		}
-		rec := b.NewRecord()
-		// Unbuffered writes of this Arrow do not end the row group they are in.
-		err := pw.WriteBuffered(rec)
-		rec.Release()
-		if err != nil {
+		if err := t.flush(); err != nil {
 			return fmt.Errorf("write segment: %w", err)
 		}
 	}
-	if err := pw.Close(); err != nil {
+	if err := t.close(); err != nil {
 		return fmt.Errorf("write segment: %w", err)
 	}
 	return nil

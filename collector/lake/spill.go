@@ -31,8 +31,8 @@ type spill struct {
 	rows  map[Partition][]spilled
 	roots map[Partition]*node // what occurs in them
 	end   int64
-	nest  nester
-	read  []byte // what raw returned
+	text  text
+	read  []byte // what load read
 	// leaves says which rows are not taken: of these there are stubs. nil: all are.
 	leaves func(store.Cursor) bool
 	stubs  []Stub
@@ -120,7 +120,7 @@ func (s *spill) take(ctx context.Context, dir string, f *File, w io.Writer) erro
 				p.Tenant = string([]byte(p.Tenant)) // the array's memory is reused
 				s.roots[p] = newRoot(p.ClassUID)
 			}
-			if err := s.nest.see(s.roots[p], raw); err != nil {
+			if err := s.text.see(s.roots[p], raw); err != nil {
 				return fmt.Errorf("%s: %w: row %d: %w", f.Path, ErrCorrupt, rows+int64(i), err)
 			}
 			s.rows[p] = append(s.rows[p], spilled{
@@ -176,14 +176,26 @@ func checkDigest(dir string, f *File) error {
 	return nil
 }
 
-// raw returns the bytes of a row, which are gone with the next call.
-func (s *spill) raw(r *spilled) ([]byte, error) {
-	if cap(s.read) < int(r.length) {
-		s.read = make([]byte, r.length, max(int(r.length), 2*cap(s.read)))
+// load reads the bytes of some rows, which are so many, one after the other into
+// read. Those that it held are gone.
+func (s *spill) load(rows []spilled, bytes int) error {
+	if cap(s.read) < bytes {
+		s.read = make([]byte, bytes, bytes+bytes/4)
 	}
-	b := s.read[:r.length]
-	if _, err := s.file.ReadAt(b, r.offset); err != nil {
-		return nil, fmt.Errorf("read spilled rows: %w", err)
+	s.read = s.read[:bytes]
+	at := 0
+	for i := 0; i < len(rows); {
+		// Rows that came together lie together.
+		first := &rows[i]
+		end := first.offset + int64(first.length)
+		for i++; i < len(rows) && rows[i].offset == end; i++ {
+			end += int64(rows[i].length)
+		}
+		n := int(end - first.offset)
+		if _, err := s.file.ReadAt(s.read[at:at+n], first.offset); err != nil {
+			return fmt.Errorf("read spilled rows: %w", err)
+		}
+		at += n
 	}
-	return b, nil
+	return nil
 }
