@@ -34,14 +34,14 @@ const (
 // publish writes spilled rows into public files, each durable when it returns.
 func (l *Lake) publish(ctx context.Context, s *spill) ([]File, error) {
 	var files []File
-	for _, p := range slices.SortedFunc(maps.Keys(s.rows), func(a, b Partition) int {
+	for _, p := range slices.SortedFunc(maps.Values(s.piles), func(a, b *pile) int {
 		return cmp.Or(cmp.Compare(a.ClassUID, b.ClassUID), cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Day, b.Day))
 	}) {
 		dir := p.Dir(l.opts.Region)
 		if err := makeDirs(l.dir, dir); err != nil {
 			return nil, fmt.Errorf("make directory of public files: %w", err)
 		}
-		for rows := s.rows[p]; len(rows) > 0; {
+		for rows := p.rows; len(rows) > 0; {
 			f := File{Path: path.Join(dir, l.opts.NewUID()+segmentSuffix)}
 			l.mu.Lock()
 			l.writing[f.Path] = true
@@ -79,7 +79,7 @@ func makeDirs(root, dir string) error {
 
 // write makes one file of the first of rows, as many as fit into so many bytes,
 // and describes it in f.
-func (s *spill) write(ctx context.Context, to io.Writer, f *File, p Partition, rows []spilled, split int64) (err error) {
+func (s *spill) write(ctx context.Context, to io.Writer, f *File, p *pile, rows []spilled, split int64) (err error) {
 	out := &measured{w: to, hash: sha256.New()}
 	defer func() {
 		// This Arrow panics when what it writes to fails.
@@ -87,11 +87,11 @@ func (s *spill) write(ctx context.Context, to io.Writer, f *File, p Partition, r
 			err = cmp.Or(out.err, fmt.Errorf("write Parquet: %v", r))
 		}
 	}()
-	t, err := newTable(out, publicSchema(s.roots[p]), publicProperties)
+	t, err := newTable(out, publicSchema(p.root), publicProperties)
 	if err != nil {
 		return fmt.Errorf("write Parquet: %w", err)
 	}
-	sh := newShredder(s.roots[p], t.columns[schema.NumFields()+1:])
+	sh := newShredder(p.root, t.columns[schema.NumFields()+1:])
 	group := 0
 	for len(rows) > 0 && (f.Rows == 0 || out.n < split) {
 		if err := ctx.Err(); err != nil {
@@ -117,7 +117,7 @@ func (s *spill) write(ctx context.Context, to io.Writer, f *File, p Partition, r
 }
 
 // record puts the first of rows into t. It returns how many, and their bytes.
-func (s *spill) record(t *table, sh *shredder, f *File, p Partition, rows []spilled) (taken, bytes int, err error) {
+func (s *spill) record(t *table, sh *shredder, f *File, p *pile, rows []spilled) (taken, bytes int, err error) {
 	n := 0
 	for n < min(len(rows), recordRows) && bytes < recordBytes {
 		bytes += int(rows[n].length)
@@ -137,8 +137,9 @@ func (s *spill) record(t *table, sh *shredder, f *File, p Partition, rows []spil
 		if e.Header, err = profile.Parse(raw); err != nil {
 			return 0, 0, fmt.Errorf("%w: row %d of commit %d: %w", ErrCorrupt, r.pos, r.commit, err)
 		}
-		if is := (Partition{e.Header.ClassUID, e.Header.Tenant, Day(e.Header.Time)}); is != p {
-			return 0, 0, fmt.Errorf("%w: row %d of commit %d is of %v, its columns say %v", ErrCorrupt, r.pos, r.commit, is, p)
+		if h := &e.Header; h.ClassUID != p.ClassUID || h.Tenant != p.Tenant || dayOf(h.Time) != p.day {
+			is := Partition{h.ClassUID, h.Tenant, Day(h.Time)}
+			return 0, 0, fmt.Errorf("%w: row %d of commit %d is of %v, its columns say %v", ErrCorrupt, r.pos, r.commit, is, p.Partition)
 		}
 		if err := s.row(t, sh, &e); err != nil {
 			return 0, 0, err

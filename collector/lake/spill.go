@@ -17,7 +17,6 @@ import (
 	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/arrow/array"
 
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/internal/regular"
@@ -28,14 +27,48 @@ import (
 // dozen bytes of memory, however long it is, and each segment is read once.
 type spill struct {
 	file  *os.File
-	rows  map[Partition][]spilled
-	roots map[Partition]*node // what occurs in them
+	piles map[pileKey]*pile
 	end   int64
 	text  text
 	read  []byte // what load read
 	// leaves says which rows are not taken: of these there are stubs. nil: all are.
 	leaves func(store.Cursor) bool
 	stubs  []Stub
+}
+
+// A pile is the rows of one partition.
+type pile struct {
+	Partition
+	day  int64
+	rows []spilled
+	root *node // what occurs in them
+}
+
+// A pileKey says of which partition a row is.
+type pileKey struct {
+	class  int32
+	tenant string
+	day    int64 // since 1970
+}
+
+// dayOf returns the day of an event time as a number.
+func dayOf(ms int64) int64 {
+	const day = 24 * 60 * 60 * 1000
+	if n := ms / day; ms >= 0 || n*day == ms {
+		return n
+	}
+	return ms/day - 1
+}
+
+// pile returns that of a row.
+func (s *spill) pile(class int32, tenant []byte, time int64) *pile {
+	if p := s.piles[pileKey{class, string(tenant), dayOf(time)}]; p != nil {
+		return p
+	}
+	key := pileKey{class, string(tenant), dayOf(time)}
+	p := &pile{Partition: Partition{class, key.tenant, Day(time)}, day: key.day, root: newRoot(class)}
+	s.piles[key] = p
+	return p
 }
 
 // A spilled row: what is not in its bytes, and where these are.
@@ -58,7 +91,7 @@ func (l *Lake) spill(ctx context.Context, files []File, leaves func(store.Cursor
 	if err != nil {
 		return nil, fmt.Errorf("spill rows: %w", err)
 	}
-	s := &spill{file: f, rows: make(map[Partition][]spilled), roots: make(map[Partition]*node), leaves: leaves}
+	s := &spill{file: f, piles: make(map[pileKey]*pile), leaves: leaves}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -76,9 +109,9 @@ func (l *Lake) spill(ctx context.Context, files []File, leaves func(store.Cursor
 	if err := w.Flush(); err != nil {
 		return nil, fmt.Errorf("spill rows: %w", err)
 	}
-	for p := range s.rows {
-		s.roots[p].prune()
-		slices.SortFunc(s.rows[p], func(a, b spilled) int {
+	for _, p := range s.piles {
+		p.root.prune()
+		slices.SortFunc(p.rows, func(a, b spilled) int {
 			return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.commit, b.commit), cmp.Compare(a.pos, b.pos))
 		})
 	}
@@ -95,44 +128,35 @@ func (s *spill) take(ctx context.Context, dir string, f *File, w io.Writer) erro
 	if err := checkDigest(dir, f); err != nil {
 		return err
 	}
-	rows := int64(0)
-	columns := spillColumns
+	var left map[int64]bool
 	if s.leaves != nil {
-		columns = slices.Concat(spillColumns, stubColumns)
-	}
-	known := make(map[string]string)
-	err := ReadColumns(ctx, dir, f.Path, columns, func(c []arrow.Array) error {
-		tenants, classes, times, raws := c[0].(*array.String), c[1].(*array.Int32), c[2].(*array.Int64), c[3].(*array.String)
-		stored, streamSeqs, commits, positions := c[4].(*array.Int64), c[5].(*array.Int64), c[6].(*array.Int64), c[7].(*array.Int32)
-		var left map[int]bool
-		if s.leaves != nil {
-			left = s.leave(c[len(spillColumns):], known)
+		var err error
+		if left, err = s.leave(ctx, dir, f); err != nil {
+			return err
 		}
-		events := raws.ValueBytes()
-		for i := range tenants.Len() {
-			if left[i] {
+	}
+	rows := int64(0)
+	err := readChunks(ctx, dir, f.Path, spillColumns, func(c []chunk) error {
+		tenants, classes, times, raws := c[0].texts, c[1].ints, c[2].longs, c[3].texts
+		stored, streamSeqs, commits, positions := c[4].longs, c[5].longs, c[6].longs, c[7].ints
+		for i, raw := range raws {
+			if left[rows+int64(i)] {
 				continue
 			}
-			at := raws.ValueOffset(i) - raws.ValueOffset(0)
-			raw := events[at : at+len(raws.Value(i))]
-			p := Partition{classes.Value(i), tenants.Value(i), Day(times.Value(i))}
-			if s.rows[p] == nil {
-				p.Tenant = string([]byte(p.Tenant)) // the array's memory is reused
-				s.roots[p] = newRoot(p.ClassUID)
-			}
-			if err := s.text.see(s.roots[p], raw); err != nil {
+			p := s.pile(classes[i], tenants[i], times[i])
+			if err := s.text.see(p.root, raw); err != nil {
 				return fmt.Errorf("%s: %w: row %d: %w", f.Path, ErrCorrupt, rows+int64(i), err)
 			}
-			s.rows[p] = append(s.rows[p], spilled{
-				time: times.Value(i), commit: uint64(commits.Value(i)), stored: stored.Value(i), streamSeq: uint64(streamSeqs.Value(i)),
-				offset: s.end, length: int32(len(raw)), pos: uint32(positions.Value(i)),
+			p.rows = append(p.rows, spilled{
+				time: times[i], commit: uint64(commits[i]), stored: stored[i], streamSeq: uint64(streamSeqs[i]),
+				offset: s.end, length: int32(len(raw)), pos: uint32(positions[i]),
 			})
 			s.end += int64(len(raw))
 			if _, err := w.Write(raw); err != nil {
 				return fmt.Errorf("spill rows: %w", err)
 			}
 		}
-		rows += int64(tenants.Len())
+		rows += int64(len(raws))
 		return nil
 	})
 	if err == nil && rows != f.Rows {
@@ -141,19 +165,23 @@ func (s *spill) take(ctx context.Context, dir string, f *File, w io.Writer) erro
 	return err
 }
 
-// leave makes stubs of the rows that leave, of some that have the columns of
-// stubs, and says which these are.
-func (s *spill) leave(columns []arrow.Array, known map[string]string) map[int]bool {
-	left := make(map[int]bool)
-	i := 0
-	for stub := range stubsIn(columns) {
-		if s.leaves(store.Cursor{Commit: stub.Commit, Pos: stub.Pos}) {
-			left[i] = true
-			s.stubs = append(s.stubs, stub.own(known))
+// leave makes stubs of the rows of a segment that leave, and says which these
+// are.
+func (s *spill) leave(ctx context.Context, dir string, f *File) (map[int64]bool, error) {
+	left := make(map[int64]bool)
+	known := make(map[string]string)
+	row := int64(0)
+	err := ReadColumns(ctx, dir, f.Path, stubColumns, func(c []arrow.Array) error {
+		for stub := range stubsIn(c) {
+			if s.leaves(store.Cursor{Commit: stub.Commit, Pos: stub.Pos}) {
+				left[row] = true
+				s.stubs = append(s.stubs, stub.own(known))
+			}
+			row++
 		}
-		i++
-	}
-	return left
+		return nil
+	})
+	return left, err
 }
 
 // checkDigest compares a file with what its statement says.
