@@ -5,6 +5,7 @@ package lake
 import (
 	"fmt"
 
+	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/parquet"
 	"github.com/apache/arrow/go/v17/parquet/file"
 )
@@ -50,7 +51,7 @@ func (c *chunk) flush(to file.ColumnChunkWriter) error {
 	var err error
 	switch to := to.(type) {
 	case *file.ByteArrayColumnChunkWriter:
-		_, err = to.WriteBatch(c.texts, defs, reps)
+		err = writeTexts(to, c.texts, defs, reps)
 	case *file.Int32ColumnChunkWriter:
 		_, err = to.WriteBatch(c.ints, defs, reps)
 	case *file.Int64ColumnChunkWriter:
@@ -66,4 +67,40 @@ func (c *chunk) flush(to file.ColumnChunkWriter) error {
 	c.texts, c.ints, c.longs, c.floats, c.bools = c.texts[:0], c.ints[:0], c.longs[:0], c.floats[:0], c.bools[:0]
 	c.defs, c.reps = c.defs[:0], c.reps[:0]
 	return err
+}
+
+// writeTexts is WriteBatch, which goes by so many places at a time, too. It
+// lets the encoder know how much is to come, which would grow by doubling.
+func writeTexts(to *file.ByteArrayColumnChunkWriter, texts []parquet.ByteArray, defs, reps []int16) error {
+	there := to.LevelInfo().DefLevel
+	size := int(to.Properties().WriteBatchSize())
+	for len(texts) > 0 || len(defs) > 0 {
+		var d, r []int16
+		n := min(len(texts), size)
+		if defs != nil {
+			d = defs[:min(len(defs), size)]
+			defs = defs[len(d):]
+			n = 0
+			for _, def := range d {
+				if def == there {
+					n++
+				}
+			}
+		}
+		if reps != nil {
+			r, reps = reps[:len(d)], reps[len(d):]
+		}
+		if encoder := to.CurrentEncoder(); encoder.Encoding() == parquet.Encodings.Plain {
+			room := 0
+			for _, t := range texts[:n] {
+				room += len(t) + arrow.Uint32SizeBytes
+			}
+			encoder.ReserveForWrite(room)
+		}
+		if _, err := to.WriteBatch(texts[:n], d, r); err != nil {
+			return err
+		}
+		texts = texts[n:]
+	}
+	return nil
 }

@@ -113,6 +113,7 @@ func (s *spill) write(ctx context.Context, to io.Writer, f *File, p *pile, rows 
 		return fmt.Errorf("write Parquet: %w", err)
 	}
 	f.SHA256, f.Bytes = hex.EncodeToString(out.hash.Sum(nil)), out.n
+	f.own()
 	return out.err
 }
 
@@ -134,7 +135,7 @@ func (s *spill) record(t *table, sh *shredder, f *File, p *pile, rows []spilled)
 		e := store.Entry{
 			Raw: raw, StreamSeq: r.streamSeq, StoredTime: time.UnixMilli(r.stored).UTC(), Commit: r.commit, Pos: r.pos,
 		}
-		if e.Header, err = profile.Parse(raw); err != nil {
+		if e.Header, err = profile.ParseShared(raw); err != nil {
 			return 0, 0, fmt.Errorf("%w: row %d of commit %d: %w", ErrCorrupt, r.pos, r.commit, err)
 		}
 		if h := &e.Header; h.ClassUID != p.ClassUID || h.Tenant != p.Tenant || dayOf(h.Time) != p.day {

@@ -5,6 +5,7 @@ package lake
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // A member is a name that occurred in an object, and the attribute that it is
@@ -18,32 +19,38 @@ type member struct {
 // names up has them looked up each time.
 const maxMembers = 1024
 
-// member returns the attribute of a name that occurs, nil when there is none. Events of a
-// class have the same names in the same order, more or less: what follows the
-// member before is looked at first, from i on. next is where to look for the name
-// after this one.
-func (n *node) member(name []byte, i int) (c *node, next int) {
-	for ; i < len(n.members); i++ {
-		m := &n.members[i]
-		if string(name) == m.name {
-			return m.node, i + 1
-		}
-		if string(name) < m.name {
-			break
+// nearMembers is how many names are tried where the next one should be, before it
+// is looked for among all.
+const nearMembers = 8
+
+// member takes the name that is next in an object of n, and returns the attribute
+// that it is the name of; nil when there is none. Events of a class have the same
+// names in the same order, more or less: those behind the name before are tried
+// first, from at on. next is where to begin with the name after this one.
+func (t *text) member(n *node, at int) (c *node, next int, ok bool) {
+	t.peek()
+	for i := at; i < min(len(n.members), at+nearMembers); i++ {
+		if t.called(n.members[i].name) {
+			return n.members[i].node, i + 1, true
 		}
 	}
-	return n.lookUp(string(name))
+	name, ok := t.name()
+	if !ok {
+		return nil, at, false
+	}
+	c, next = n.lookUp(string(name))
+	return c, next, true
 }
 
-// lookUp is member for a name that is not where it should be, or is new.
+// lookUp returns the attribute of a name that occurs, and the place behind it.
 func (n *node) lookUp(name string) (c *node, next int) {
 	i, found := slices.BinarySearchFunc(n.members, name, func(m member, name string) int { return cmp.Compare(m.name, name) })
 	if found {
 		return n.members[i].node, i + 1
 	}
 	c = n.attribute(name)
-	if c == nil && len(n.members) >= maxMembers {
-		return nil, i
+	if c == nil && (len(n.members) >= maxMembers || strings.ContainsAny(name, `"\`)) {
+		return nil, i // a name that has these is never written as it is; see called
 	}
 	n.members = slices.Insert(n.members, i, member{name, c})
 	if c != nil {
@@ -74,12 +81,11 @@ func (t *text) seeValue(n *node, element bool) {
 	}
 	at := 0 // in the members
 	for more := t.begin('}'); more; more = t.more('}') {
-		name, ok := t.name()
+		c, next, ok := t.member(n, at)
 		if !ok {
 			return
 		}
-		var c *node
-		if c, at = n.member(name, at); c == nil {
+		if at = next; c == nil {
 			t.value()
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/apache/arrow/go/v17/parquet"
 	"github.com/apache/arrow/go/v17/parquet/compress"
@@ -125,6 +126,18 @@ func (f *File) describe(e *store.Entry) {
 		iv = store.Interval{First: h.Sequence, Last: h.Sequence}
 	}
 	f.Epochs[h.Epoch] = store.Interval{First: min(iv.First, h.Sequence), Last: max(iv.Last, h.Sequence)}
+}
+
+// own makes the texts of f its own, where those of the headers are not for keeping.
+func (f *File) own() {
+	for _, text := range []*string{&f.MinEvent, &f.MaxEvent, &f.MinOperation, &f.MaxOperation} {
+		*text = strings.Clone(*text)
+	}
+	epochs := make(map[string]store.Interval, len(f.Epochs))
+	for epoch, iv := range f.Epochs {
+		epochs[strings.Clone(epoch)] = iv
+	}
+	f.Epochs = epochs
 }
 
 func widen(lo, hi *string, v string) {

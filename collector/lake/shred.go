@@ -90,22 +90,25 @@ func (b *branch) missing(rep, def int16) {
 	}
 }
 
-// member returns what there is for a name; see [node.member].
-func (b *branch) member(name []byte, i int) (m *limb, next int) {
-	for ; i < len(b.members); i++ {
-		m := &b.members[i]
-		if string(name) == m.name {
-			return m, i + 1
+// member takes the name that is next in an object of b, and returns what there is
+// for it, nil when nobody knows; see [text.member]. The name is gone with the next
+// one.
+func (s *shredder) member(b *branch, at int) (m *limb, name []byte, next int) {
+	s.peek()
+	for i := at; i < min(len(b.members), at+nearMembers); i++ {
+		if s.called(b.members[i].name) {
+			return &b.members[i], nil, i + 1
 		}
-		if string(name) < m.name {
-			break
-		}
+	}
+	name, ok := s.name()
+	if !ok {
+		return nil, nil, at
 	}
 	i, found := slices.BinarySearchFunc(b.members, string(name), func(m limb, name string) int { return cmp.Compare(m.name, name) })
 	if !found {
-		return nil, i
+		return nil, name, i
 	}
-	return &b.members[i], i + 1
+	return &b.members[i], name, i + 1
 }
 
 // shred puts the attributes of an event, which is JSON, into the columns. The
@@ -129,13 +132,10 @@ func (s *shredder) object(b *branch, rep int16) error {
 	b.object++
 	at := 0 // in the members
 	for more := s.begin('}'); more; more = s.more('}') {
-		name, ok := s.name()
-		if !ok {
-			break
-		}
-		var m *limb
-		m, at = b.member(name, at)
+		m, name, next := s.member(b, at)
+		at = next
 		switch {
+		case s.bad:
 		case m == nil:
 			if err := s.stray(b.node, string(name)); err != nil {
 				return err

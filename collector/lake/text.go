@@ -98,6 +98,18 @@ func (t *text) name() (name []byte, ok bool) {
 	return name, true
 }
 
+// called takes the name of a member that is next, and its colon, if it is name
+// and written as it is. A name with a quote or a backslash never is.
+func (t *text) called(name string) bool {
+	start, b := t.at+1, t.b
+	end := start + len(name)
+	if end+1 >= len(b) || b[end] != '"' || b[end+1] != ':' || string(b[start:end]) != name || b[t.at] != '"' {
+		return false
+	}
+	t.at = end + 2
+	return true
+}
+
 // value takes the value that is next and returns it as it is written.
 func (t *text) value() []byte {
 	c := t.peek()

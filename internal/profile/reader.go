@@ -68,13 +68,14 @@ type text struct {
 var readers = sync.Pool{New: func() any { return new(reader) }}
 
 // scan walks the whole of raw, which must be one JSON object.
-func scan(raw []byte) (scanned, error) { return scanFor(raw, nil) }
+func scan(raw []byte) (scanned, error) { return scanFor(raw, nil, false) }
 
 // scanFor is scan for an event that is to be attested, as seals says, and is not
-// yet. Of the strings of the header it reads those that make up a subject, the uid
-// and the epoch; they share memory: no one should be kept for longer than the
-// others.
-func scanFor(raw []byte, seals *form) (scanned, error) {
+// yet: of the strings of the header it reads those that make up a subject, the uid
+// and the epoch. seals is nil for one that is attested. The strings may be shared:
+// then they are in one piece of memory, and none should be kept for longer than
+// the others.
+func scanFor(raw []byte, seals *form, shared bool) (scanned, error) {
 	r, _ := readers.Get().(*reader)
 	r.seals = seals
 	err := r.read(raw, false)
@@ -86,7 +87,7 @@ func scanFor(raw []byte, seals *form) (scanned, error) {
 		}
 	}
 	if err == nil {
-		r.strings(seals != nil)
+		r.strings(shared)
 		r.settle()
 	}
 	s := r.s
