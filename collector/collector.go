@@ -41,6 +41,7 @@ type Collector struct {
 	stream   jetstream.Stream
 	consumer jetstream.Consumer
 	read     uint64         // stream sequence of the last message that came, in this session
+	gathered int            // entries of the last batch
 	removed  []streamChange // what was missing between messages, not yet told
 
 	// hurry is closed by the first Drain: from then on a flush waits for

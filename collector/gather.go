@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -36,6 +37,7 @@ func (c *Collector) gather(ctx context.Context, messages jetstream.MessagesConte
 	if err := c.take(ctx, b, msg); err != nil {
 		return nil, err
 	}
+	b.Entries = slices.Grow(b.Entries, c.gathered) // as many as last time, most likely
 	due, done := c.due(ctx)
 	defer done()
 	for len(b.Entries)+len(b.Quarantined) < c.cfg.FlushMessages && b.bytes < c.cfg.FlushBytes {
@@ -50,6 +52,7 @@ func (c *Collector) gather(ctx context.Context, messages jetstream.MessagesConte
 			return nil, err
 		}
 	}
+	c.gathered = len(b.Entries)
 	return b, nil
 }
 

@@ -26,8 +26,9 @@ import (
 const (
 	// What goes to the Parquet writer at once, and what it keeps of a row group
 	// until that is full, in bytes of events: whatever their length, a compaction
-	// holds no more than this.
-	recordBytes   = 4 << 20
+	// holds no more than this. What goes to it at once is read, gone through and
+	// written while it is in the processor's cache.
+	recordBytes   = 1 << 20
 	rowGroupBytes = 64 << 20
 )
 
@@ -120,7 +121,7 @@ func (s *spill) write(ctx context.Context, to io.Writer, f *File, p *pile, rows 
 // record puts the first of rows into t. It returns how many, and their bytes.
 func (s *spill) record(t *table, sh *shredder, f *File, p *pile, rows []spilled) (taken, bytes int, err error) {
 	n := 0
-	for n < min(len(rows), recordRows) && bytes < recordBytes {
+	for n < min(len(rows), flushRows) && bytes < recordBytes {
 		bytes += int(rows[n].length)
 		n++
 	}

@@ -23,8 +23,10 @@ const (
 	// A row group is held in memory whole while it is written: at 1.6 KB an
 	// event this is about 80 MB.
 	rowGroupRows = 50_000
-	// Rows go to the writer in records of so many.
+	// Rows are read so many at a time.
 	recordRows = 4096
+	// Rows go to the writer so many at a time, as it would take them of more.
+	flushRows = 1024
 )
 
 var writerProperties = parquet.NewWriterProperties(baseProperties()...)
@@ -81,7 +83,7 @@ func writeParquet(w io.Writer, entries []store.Entry) (err error) {
 	if err != nil {
 		return fmt.Errorf("write segment: %w", err)
 	}
-	for batch := range slices.Chunk(entries, recordRows) {
+	for batch := range slices.Chunk(entries, flushRows) {
 		for i := range batch {
 			if err := t.add(&batch[i]); err != nil {
 				return err

@@ -32,7 +32,7 @@ type identity struct {
 // to tell a duplicate from a conflict.
 func (l *Lake) sift(ctx context.Context, b store.Batch) (*sifted, error) {
 	m := l.Manifest()
-	known := make(map[identity][]string) // fingerprints
+	known := make(map[identity][]string, len(b.Entries)) // fingerprints
 	asked := make(map[string]store.Intervals)
 	for i := range b.Entries {
 		h := &b.Entries[i].Header

@@ -48,16 +48,7 @@ type pile struct {
 type pileKey struct {
 	class  int32
 	tenant string
-	day    int64 // since 1970
-}
-
-// dayOf returns the day of an event time as a number.
-func dayOf(ms int64) int64 {
-	const day = 24 * 60 * 60 * 1000
-	if n := ms / day; ms >= 0 || n*day == ms {
-		return n
-	}
-	return ms/day - 1
+	day    int64 // see dayOf
 }
 
 // pile returns that of a row.

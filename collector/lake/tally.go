@@ -24,13 +24,25 @@ type Tally struct {
 type tallyKey struct {
 	tenant string
 	class  int32
-	day    string
+	day    int64 // see dayOf
 }
 
 var trees = compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
 
 // Day returns the day of an event time, as a count names it.
 func Day(ms int64) string { return time.UnixMilli(ms).UTC().Format("20060102") }
+
+const msPerDay = 24 * 60 * 60 * 1000
+
+// dayOf returns the day of an event time as a number, since 1970: that of each
+// event is asked for, and a name takes longer.
+func dayOf(ms int64) int64 {
+	day := ms / msPerDay
+	if ms%msPerDay < 0 {
+		day--
+	}
+	return day
+}
 
 // Add counts the next row in the order of _pos. It fails when the fingerprint
 // is not 32 bytes of hex.
@@ -42,7 +54,7 @@ func (t *Tally) Add(h profile.Header) error {
 	if t.trees == nil {
 		t.trees = make(map[tallyKey]*compact.Range)
 	}
-	key := tallyKey{h.Tenant, h.ClassUID, Day(h.Time)}
+	key := tallyKey{h.Tenant, h.ClassUID, dayOf(h.Time)}
 	tree := t.trees[key]
 	if tree == nil {
 		tree = trees.NewEmptyRange(0)
@@ -59,7 +71,7 @@ func (t *Tally) Counts() ([]Count, error) {
 		if err != nil {
 			return nil, fmt.Errorf("compute Merkle root: %w", err)
 		}
-		counts = append(counts, Count{key.tenant, key.class, key.day, int64(tree.End()), hex.EncodeToString(root)})
+		counts = append(counts, Count{key.tenant, key.class, Day(key.day * msPerDay), int64(tree.End()), hex.EncodeToString(root)})
 	}
 	slices.SortFunc(counts, func(a, b Count) int {
 		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.ClassUID, b.ClassUID), cmp.Compare(a.Day, b.Day))
