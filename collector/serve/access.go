@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -224,7 +225,7 @@ func text(request any) string {
 		return ""
 	}
 	if len(b) > maxText {
-		return string(b[:maxText]) + "..."
+		return strings.ToValidUTF8(string(b[:maxText]), "") + "..."
 	}
 	return string(b)
 }

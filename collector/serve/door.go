@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"path"
 	"strings"
 
 	"github.com/docket-audit/docket/collector/authz"
@@ -34,9 +35,7 @@ func (s *Server) Handler(d Door) http.Handler {
 	mux.HandleFunc("GET /openapi.json", document)
 	mux.HandleFunc("GET /docs", docs)
 	mux.Handle("/v1/", s.rest)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, fmt.Errorf("%w: no %s %s here; /docs says what there is", store.ErrNotFound, r.Method, r.URL.Path))
-	})
+	mux.HandleFunc("/", nowhere)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &caller{door: d.Name, peer: r.RemoteAddr}
 		c.grant, c.err = d.Authenticate(r)
@@ -45,8 +44,16 @@ func (s *Server) Handler(d Door) http.Handler {
 			s.grpc.ServeHTTP(w, r)
 			return
 		}
+		if r.URL.Path != path.Clean(r.URL.Path) { // the mux would send them elsewhere
+			nowhere(w, r)
+			return
+		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+func nowhere(w http.ResponseWriter, r *http.Request) {
+	writeError(w, fmt.Errorf("%w: no %s %s here; /docs says what there is", store.ErrNotFound, r.Method, r.URL.Path))
 }
 
 // admin guards what is about the whole of this docket.

@@ -98,8 +98,8 @@ func toStatus(err error) error {
 	if err == nil {
 		return nil
 	}
-	if s, ok := status.FromError(err); ok && len(s.Details()) > 0 {
-		return err // it came over a wire
+	if _, ok := err.(interface{ GRPCStatus() *status.Status }); ok { //nolint:errorlint // around another's status there are words of ours
+		return err // it came over a wire, or through the connection within the process
 	}
 	s := status.New(classify(err), err.Error())
 	var details []protoadapt.MessageV1

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
+	"slices"
 
 	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/store"
@@ -19,9 +20,21 @@ import (
 type Ledger interface {
 	// Checkpoint returns the newest signed checkpoint.
 	Checkpoint(ctx context.Context) ([]byte, error)
-	// Prove returns the proof of an event with a uid, as JSON, and the fingerprint
-	// of the one that is proven: a uid may be that of several.
-	Prove(ctx context.Context, uid string) (proof []byte, fingerprint string, err error)
+	// Prove returns the proof of an event with a uid. Its error is
+	// [store.ErrNotFound] where there is none, and [ErrBusy] where the ledger will
+	// have it in a moment.
+	Prove(ctx context.Context, uid string) (*Proof, error)
+}
+
+// A Proof is what anyone can verify who has the ledger's key.
+type Proof struct {
+	Text []byte
+	// Fingerprint is that of the event that is proven: a uid may be that of
+	// several.
+	Fingerprint string
+	// Tenants are all that the proof speaks of: it holds the statement of a commit,
+	// which has the numbers of events of each tenant.
+	Tenants []string
 }
 
 // GetLedger implements [auditv1.AuditServiceServer].
@@ -39,13 +52,22 @@ func (s *service) GetLedger(ctx context.Context, r *auditv1.GetLedgerRequest) (*
 		if err != nil {
 			return nil, err
 		}
-		var of string
-		if resp.Proof, of, err = s.cfg.Ledger.Prove(ctx, e.Header.MetadataUID); err != nil {
+		// What is not for the caller's eyes may be in an error too.
+		proof, err := s.cfg.Ledger.Prove(ctx, e.Header.MetadataUID)
+		switch {
+		case err != nil && !authz.FromContext(ctx).Covers(authz.Everywhere):
+			return nil, unproven(err)
+		case err != nil:
 			return nil, err
-		}
-		if of != e.Header.Fingerprint {
+		case proof.Fingerprint != e.Header.Fingerprint:
 			return nil, nothing("event", r.GetEvent()) // what is proven may be another tenant's
+		case slices.ContainsFunc(proof.Tenants, func(t string) bool { return !authz.FromContext(ctx).Covers(t) }):
+			return nil, &authz.Error{
+				Err: authz.ErrDenied, Reason: "the proof speaks of tenants that are not covered: their events came in the same commit",
+				Advice: "ask the operator for the proof (`docket prove`)",
+			}
 		}
+		resp.Proof = string(proof.Text)
 		sent(ctx, 1)
 	}
 	checkpoint, err := s.cfg.Ledger.Checkpoint(ctx)
@@ -54,6 +76,18 @@ func (s *service) GetLedger(ctx context.Context, r *auditv1.GetLedgerRequest) (*
 	}
 	resp.Checkpoint = string(checkpoint)
 	return resp, nil
+}
+
+// unproven is why there is no proof, in words that tell nothing else.
+func unproven(err error) error {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return fmt.Errorf("%w: the ledger has no such event", store.ErrNotFound)
+	case errors.Is(err, ErrBusy):
+		return fmt.Errorf("%w: the ledger does not have it yet", ErrBusy)
+	default:
+		return errors.New("the proof cannot be made; `docket verify` says why")
+	}
 }
 
 var digestForm = regexp.MustCompile(`^(?:sha256:)?([0-9a-f]{64})$`)

@@ -36,8 +36,8 @@ func appendJSON(b []byte, m protoreflect.Message) ([]byte, error) {
 	fields, first := m.Descriptor().Fields(), true
 	for i := range fields.Len() {
 		fd := fields.Get(i)
-		if fd.HasPresence() && !m.Has(fd) {
-			continue
+		if (fd.HasPresence() || isJSON(fd) && !fd.IsList()) && !m.Has(fd) {
+			continue // no JSON is no value of JSON either
 		}
 		if !first {
 			b = append(b, ',')

@@ -43,12 +43,19 @@ func (s *service) ListOperations(ctx context.Context, r *auditv1.ListOperationsR
 // operation is an outcome as an operation.
 func operation(h *profile.Header) *auditv1.Operation {
 	return &auditv1.Operation{
-		Uid: h.OperationUID, Tenant: h.Tenant, Time: timestamppb.New(time.UnixMilli(h.Time)),
+		Uid: h.OperationUID, Tenant: h.Tenant, Time: instant(h.Time),
 		Service: h.Service, Method: h.Method, Principal: h.Principal, Source: h.Source,
 		Decision: h.Decision, Interceptor: h.Interceptor, Binding: h.Binding,
 		StatusCode: h.StatusCode, Reason: h.StatusDetail, Ran: h.Ran, Duration: durationpb.New(time.Duration(h.DurationMS) * time.Millisecond),
 		PlanDigest: h.PlanDigest, TraceUid: h.TraceUID, Sentence: profile.Sentence(*h),
 	}
+}
+
+// instant is the time of an event. What is beyond the year 9999, as far as
+// timestamps go, is its end; the event itself says the rest.
+func instant(ms int64) *timestamppb.Timestamp {
+	const last = 253402300799999
+	return timestamppb.New(time.UnixMilli(min(ms, last)))
 }
 
 // GetOperation implements [auditv1.AuditServiceServer].

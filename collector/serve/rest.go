@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
@@ -18,8 +21,9 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
 
-	"github.com/docket-audit/docket/collector/store"
 	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
@@ -37,29 +41,57 @@ func (s *Server) newREST() http.Handler {
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, lines{}),
 		runtime.WithMarshalerOption(typeEvents, events{}),
-		runtime.WithErrorHandler(func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {
-			writeError(w, err)
+		runtime.WithErrorHandler(func(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+			writeError(w, atFault(ctx, r, err))
 		}),
 		runtime.WithRoutingErrorHandler(func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
 			if code == http.StatusMethodNotAllowed {
 				writeJSON(w, code, map[string]any{"error": &RemoteError{Code: "unimplemented", Message: r.Method + " " + r.URL.Path + " is not for that method"}})
 				return
 			}
-			writeError(w, fmt.Errorf("%w: no %s %s here; /docs says what there is", store.ErrNotFound, r.Method, r.URL.Path))
+			nowhere(w, r)
 		}),
 		runtime.SetQueryParameterParser(parameters{}),
 		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithDisablePathLengthFallback(), // a form that is posted asks nothing
 	)
 	// It registers handlers and nothing else: the error is of contexts that have
 	// ended.
-	if err := auditv1.RegisterAuditServiceHandlerClient(context.Background(), mux, auditv1.NewAuditServiceClient(&conn{s, s.service})); err != nil {
+	if err := auditv1.RegisterAuditServiceHandlerClient(context.Background(), mux, auditv1.NewAuditServiceClient(&noting{&conn{s, s.service}})); err != nil {
 		panic(err)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		resume(r)
-		mux.ServeHTTP(w, r)
+		a := &answer{ResponseWriter: w}
+		mux.ServeHTTP(a, r.WithContext(context.WithValue(r.Context(), answerKey{}, a)))
+		a.end()
 	})
+}
+
+// atFault finds the field of an error that the gateway made of a parameter: of
+// what the parser returns it keeps the text alone.
+func atFault(ctx context.Context, r *http.Request, err error) error {
+	s, ok := status.FromError(err)
+	if !ok || s.Code() != codes.InvalidArgument || len(s.Details()) > 0 {
+		return err
+	}
+	method, _ := runtime.RPCMethod(ctx)
+	md := auditv1.File_docket_audit_v1_audit_proto.Services().ByName("AuditService").Methods().ByName(protoreflect.Name(lastPart(method)))
+	if md == nil {
+		return err
+	}
+	values, perr := url.ParseQuery(r.URL.RawQuery)
+	if perr != nil {
+		return fmt.Errorf("%w: the parameters of the address: %w", ErrInvalid, perr)
+	}
+	if r.Method != http.MethodGet {
+		return fmt.Errorf("%w: the body: %s", ErrInvalid, s.Message())
+	}
+	if perr := (parameters{}).Parse(dynamicpb.NewMessage(md.Input()), values, utilities.NewDoubleArray(nil)); perr != nil {
+		return perr
+	}
+	return err
 }
 
 // resume lets a client of SSE that connects again go on where it was.
@@ -68,7 +100,10 @@ func resume(r *http.Request) {
 	if last == "" || r.URL.Path != "/v1/tail" {
 		return
 	}
-	v := r.URL.Query()
+	v, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return // the gateway refuses it; what is legible of it may be half a filter
+	}
 	for _, begin := range []string{"all", "last", "since"} {
 		v.Del(begin)
 	}
@@ -82,16 +117,37 @@ type parameters struct{}
 
 func (parameters) Parse(m proto.Message, values url.Values, not *utilities.DoubleArray) error {
 	fields := m.ProtoReflect().Descriptor().Fields()
-	for name, given := range values {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		given := values[name]
 		fd := fields.ByTextName(name)
 		switch {
 		case fd == nil:
-			return toStatus(invalidf(name, "there is no such parameter"))
+			return invalidf(strings.ToValidUTF8(name, "\uFFFD"), "there is no such parameter")
 		case len(given) > 1 && !fd.IsList():
-			return toStatus(invalidf(name, "it is there %d times", len(given)))
+			return invalidf(name, "it is there %d times", len(given))
+		case slices.ContainsFunc(given, func(v string) bool { return !utf8.ValidString(v) }):
+			return invalidf(name, "it is not UTF-8")
+		}
+		if err := new(runtime.DefaultQueryParser).Parse(m, url.Values{name: given}, not); err != nil {
+			return invalidf(name, "%.200q is no %s", given[0], kindOf(fd))
 		}
 	}
-	return new(runtime.DefaultQueryParser).Parse(m, values, not)
+	return nil
+}
+
+// kindOf says what a parameter is, to those who know no protobuf.
+func kindOf(fd protoreflect.FieldDescriptor) string {
+	switch fd.Kind() {
+	case protoreflect.BoolKind:
+		return "true or false"
+	case protoreflect.MessageKind:
+		if fd.Message().Name() == "Timestamp" {
+			return "time as in RFC 3339"
+		}
+		return "duration in seconds, such as 60s"
+	default:
+		return "number in its range"
+	}
 }
 
 // lines is how answers are written: a message as JSON, those of a stream in a

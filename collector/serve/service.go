@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -134,6 +135,8 @@ func named(field, uid string) error {
 	switch {
 	case uid == "":
 		return invalidf(field, "it is missing")
+	case !utf8.ValidString(uid):
+		return invalidf(field, "it is not UTF-8")
 	case len(uid) > most:
 		return invalidf(field, "it is longer than %d bytes", most)
 	}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/internal/profile"
@@ -99,7 +98,7 @@ func newCounting(r *auditv1.StatsRequest) (*counting, error) {
 		c.values = append(c.values, map[string]int64{})
 	}
 	c.others = make([]int64, len(c.names))
-	if r.GetInterval() != nil {
+	if r.GetInterval().GetSeconds() != 0 || r.GetInterval().GetNanos() != 0 {
 		d := r.GetInterval().AsDuration()
 		if r.GetInterval().CheckValid() != nil || d < time.Millisecond || d%time.Millisecond != 0 {
 			return nil, invalidf("interval", "%s is no positive number of milliseconds", d)
@@ -219,7 +218,7 @@ func (c *counting) answer() (*auditv1.StatsResponse, error) {
 	}
 	for _, n := range slices.Sorted(maps.Keys(c.byTime)) {
 		b := c.byTime[n]
-		resp.Histogram = append(resp.Histogram, &auditv1.Bucket{Start: timestamppb.New(time.UnixMilli(n * c.interval)), Events: b.events, Denied: b.denied})
+		resp.Histogram = append(resp.Histogram, &auditv1.Bucket{Start: instant(n * c.interval), Events: b.events, Denied: b.denied})
 	}
 	return resp, nil
 }

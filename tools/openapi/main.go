@@ -97,6 +97,6 @@ func finish(operation object) {
 		return
 	}
 	ok["schema"] = result
-	ok["description"] = "A line or an event for each; an error behind the first of them is a line {\"error\": ...}, or the event error."
+	ok["description"] = "A line or an event of SSE for each. The last is {\"end\": {}}, or the event end, when nothing is missing, and {\"error\": {...}}, or the event error, when something went wrong behind the first; where neither came, the connection was cut."
 	operation["produces"] = []any{"application/x-ndjson", "text/event-stream"}
 }

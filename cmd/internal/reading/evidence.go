@@ -4,10 +4,16 @@ package reading
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
+	"github.com/docket-audit/docket/collector/authz"
+	"github.com/docket-audit/docket/collector/lake"
+	"github.com/docket-audit/docket/collector/ledger"
+	"github.com/docket-audit/docket/collector/ledger/proof"
 	"github.com/docket-audit/docket/collector/prove"
 	"github.com/docket-audit/docket/collector/serve"
 )
@@ -38,10 +44,42 @@ func (e evidence) Checkpoint(context.Context) ([]byte, error) {
 }
 
 // Prove implements [serve.Ledger].
-func (e evidence) Prove(ctx context.Context, uid string) (proof []byte, fingerprint string, err error) {
+func (e evidence) Prove(ctx context.Context, uid string) (*serve.Proof, error) {
 	made, err := prove.Make(ctx, string(e), uid, prove.Options{})
-	if err != nil {
-		return nil, "", err
+	if errors.Is(err, ledger.ErrNotYet) {
+		return nil, fmt.Errorf("%w: %w", serve.ErrBusy, err)
 	}
-	return made.Proof, made.Header.Fingerprint, nil
+	if err != nil {
+		return nil, err
+	}
+	tenants, err := spokenOf(made.Proof)
+	if err != nil {
+		return nil, err
+	}
+	return &serve.Proof{Text: made.Proof, Fingerprint: made.Header.Fingerprint, Tenants: tenants}, nil
+}
+
+// spokenOf returns the tenants that the statement in a proof speaks of. What is
+// in quarantine may be of anybody.
+func spokenOf(made []byte) ([]string, error) {
+	p, err := proof.ParseEventProof(made)
+	if err != nil {
+		return nil, err
+	}
+	s, err := lake.ParseStatement(p.Statement)
+	if err != nil {
+		return nil, err
+	}
+	var tenants []string
+	for _, c := range s.Counts {
+		tenants = append(tenants, c.Tenant)
+	}
+	for _, e := range s.Epochs {
+		tenants = append(tenants, e.Tenant)
+	}
+	if len(s.Quarantined) > 0 {
+		tenants = append(tenants, authz.Everywhere)
+	}
+	slices.Sort(tenants)
+	return slices.Compact(tenants), nil
 }

@@ -8,6 +8,9 @@
 // request names and the caller may not see refuses it as a whole with
 // PERMISSION_DENIED; a single event or operation of somebody else is NOT_FOUND.
 //
+// A stream ends with a status, in REST with a last line that stands for it:
+// {"end":{}} or {"error":{...}}. Where neither came the connection was cut.
+//
 // Errors carry google.rpc.BadRequest with the field at fault, and
 // google.rpc.ErrorInfo of the domain "docket" with metadata "hint".
 
@@ -40,7 +43,7 @@ const (
 type SearchEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// page_size is how many events at most; 100 when it is 0, at most 1000. A page
-	// ends earlier when it has 16 MiB.
+	// ends earlier when it has 3 MiB.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// page_token is the next_page_token of the page before; the rest of the
 	// request must be the same.
@@ -1614,7 +1617,7 @@ func (x *Bucket) GetDenied() int64 {
 // GetPlanRequest names a plan.
 type GetPlanRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// digest is that of an event's plan_digest: SHA-256, lower-case hex.
+	// digest is that of an event, with or without "sha256:" before it.
 	Digest        string `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1753,8 +1756,10 @@ type GetLedgerResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// checkpoint is a C2SP signed note: origin, size, root and signatures.
 	Checkpoint string `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
-	// proof is what `docket verify-proof` takes.
-	Proof         []byte `protobuf:"bytes,2,opt,name=proof,proto3" json:"proof,omitempty"`
+	// proof is the text that `docket verify-proof` takes. It holds the statement of
+	// the commit that the event came in, and is for callers who may see all tenants
+	// that this speaks of.
+	Proof         string `protobuf:"bytes,2,opt,name=proof,proto3" json:"proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1796,11 +1801,11 @@ func (x *GetLedgerResponse) GetCheckpoint() string {
 	return ""
 }
 
-func (x *GetLedgerResponse) GetProof() []byte {
+func (x *GetLedgerResponse) GetProof() string {
 	if x != nil {
 		return x.Proof
 	}
-	return nil
+	return ""
 }
 
 // StartReplayRequest says which operations run through which plan.
@@ -2208,12 +2213,12 @@ const file_docket_audit_v1_audit_proto_rawDesc = "" +
 	"\x0fGetPlanResponse\x12\x18\n" +
 	"\x04plan\x18\x01 \x01(\fB\x04\x98\xdb\x18\x01R\x04plan\"(\n" +
 	"\x10GetLedgerRequest\x12\x14\n" +
-	"\x05event\x18\x01 \x01(\tR\x05event\"O\n" +
+	"\x05event\x18\x01 \x01(\tR\x05event\"I\n" +
 	"\x11GetLedgerResponse\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\tR\n" +
-	"checkpoint\x12\x1a\n" +
-	"\x05proof\x18\x02 \x01(\fB\x04\x98\xdb\x18\x01R\x05proof\"\xe7\x01\n" +
+	"checkpoint\x12\x14\n" +
+	"\x05proof\x18\x02 \x01(\tR\x05proof\"\xe7\x01\n" +
 	"\x12StartReplayRequest\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\tR\x04plan\x12\x16\n" +
 	"\x06filter\x18\x02 \x01(\tR\x06filter\x12\x18\n" +

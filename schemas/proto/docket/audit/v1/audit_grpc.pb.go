@@ -8,6 +8,9 @@
 // request names and the caller may not see refuses it as a whole with
 // PERMISSION_DENIED; a single event or operation of somebody else is NOT_FOUND.
 //
+// A stream ends with a status, in REST with a last line that stands for it:
+// {"end":{}} or {"error":{...}}. Where neither came the connection was cut.
+//
 // Errors carry google.rpc.BadRequest with the field at fault, and
 // google.rpc.ErrorInfo of the domain "docket" with metadata "hint".
 
