@@ -54,6 +54,7 @@ func (c *conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 			continue
 		}
 		ctx, cancel := context.WithCancel(ctx)
+		ctx = withHangUp(ctx, cancel)
 		p := &pipe{ctx: ctx, requests: make(chan proto.Message, 1), responses: make(chan proto.Message), done: make(chan struct{})}
 		info := &grpc.StreamServerInfo{FullMethod: method, IsServerStream: true}
 		c.server.inside.Go(func() {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/store"
@@ -41,7 +42,9 @@ func (s *Server) Handler(d Door) http.Handler {
 		c.grant, c.err = d.Authenticate(r)
 		r = r.WithContext(withCaller(r.Context(), c))
 		if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
-			s.grpc.ServeHTTP(w, r)
+			// What waits for a caller who takes nothing must be able to stop.
+			out := http.NewResponseController(w)
+			s.grpc.ServeHTTP(w, r.WithContext(withHangUp(r.Context(), func() { _ = out.SetWriteDeadline(time.Unix(1, 0)) })))
 			return
 		}
 		if r.URL.Path != path.Clean(r.URL.Path) { // the mux would send them elsewhere

@@ -102,8 +102,28 @@ func (r *rowSender) Write(b []byte) (int, error) {
 func (r *rowSender) send(resp *auditv1.QueryResponse) error {
 	if r.stall > 0 {
 		// A caller who is gone ends the send by itself, one who sits there does not.
-		defer time.AfterFunc(r.stall, func() { r.cancel(ErrStalled) }).Stop()
+		defer time.AfterFunc(r.stall, func() {
+			r.cancel(ErrStalled)
+			hangUp(r.ctx)
+		}).Stop()
 	}
 	sent(r.ctx, len(resp.GetRows()))
-	return r.to.Send(resp)
+	err := r.to.Send(resp)
+	if context.Cause(r.ctx) == ErrStalled {
+		return ErrStalled
+	}
+	return err
+}
+
+type hangUpKey struct{}
+
+// withHangUp says what ends a send to the caller of a stream.
+func withHangUp(ctx context.Context, end func()) context.Context {
+	return context.WithValue(ctx, hangUpKey{}, end)
+}
+
+func hangUp(ctx context.Context) {
+	if end, ok := ctx.Value(hangUpKey{}).(func()); ok {
+		end()
+	}
 }
