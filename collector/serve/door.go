@@ -36,6 +36,7 @@ func (s *Server) Handler(d Door) http.Handler {
 	mux.HandleFunc("GET /openapi.json", document)
 	mux.HandleFunc("GET /docs", docs)
 	mux.Handle("/v1/", s.rest)
+	mux.HandleFunc("/v1", nowhere) // else it is sent to /v1/
 	mux.HandleFunc("/", nowhere)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &caller{door: d.Name, peer: r.RemoteAddr}
