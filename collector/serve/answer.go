@@ -20,6 +20,10 @@ import (
 type answer struct {
 	http.ResponseWriter
 
+	// gone ends the request. That a caller hangs up is no error to the gateway,
+	// which would write it to standard error.
+	gone context.CancelFunc
+
 	begun   bool  // a piece of the stream was sent
 	refused bool  // the error was told; what the gateway says of it is left out
 	err     error // why the stream ended: nil while it has not, io.EOF when it is complete
@@ -46,7 +50,18 @@ func (a *answer) Write(b []byte) (int, error) {
 		return len(b), nil
 	}
 	a.begun = true
-	return a.ResponseWriter.Write(b)
+	if _, err := a.ResponseWriter.Write(b); err != nil {
+		a.gone()
+	}
+	return len(b), nil
+}
+
+// FlushError is for [http.ResponseController].
+func (a *answer) FlushError() error {
+	if err := http.NewResponseController(a.ResponseWriter).Flush(); err != nil {
+		a.gone()
+	}
+	return nil
 }
 
 // end ends a stream that is complete.

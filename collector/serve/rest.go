@@ -63,8 +63,10 @@ func (s *Server) newREST() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		resume(r)
-		a := &answer{ResponseWriter: w}
-		mux.ServeHTTP(a, r.WithContext(context.WithValue(r.Context(), answerKey{}, a)))
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		a := &answer{ResponseWriter: w, gone: cancel}
+		mux.ServeHTTP(a, r.WithContext(context.WithValue(ctx, answerKey{}, a)))
 		a.end()
 	})
 }
