@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/serve"
 	"github.com/docket-audit/docket/collector/store"
 )
@@ -103,8 +104,15 @@ func TestWhoMayAsk(t *testing.T) {
 	})
 	t.Cleanup(s.Close)
 	const read, change = "GET /v1/events", "POST /v1/chain/reload"
-	secret := serve.Secret("secret")
-	net, local, none := s.Handler(serve.Door{Name: "api", Authenticate: secret}), s.Handler(serve.Door{Name: "api", Authenticate: serve.OrLoopback(secret)}), s.Handler(serve.Door{Authenticate: serve.Secret("")})
+	bearer := func(secret string) func(*http.Request) (*authz.Grant, error) {
+		v, err := authz.New(authz.Config{Secret: secret})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.HTTP
+	}
+	secret := bearer("secret")
+	net, local, none := s.Handler(serve.Door{Name: "api", Authenticate: secret}), s.Handler(serve.Door{Name: "api", Authenticate: serve.OrLoopback(secret)}), s.Handler(serve.Door{Authenticate: bearer("")})
 	for _, tc := range []struct {
 		name                                string
 		door                                http.Handler
@@ -116,15 +124,15 @@ func TestWhoMayAsk(t *testing.T) {
 		{"wrong token", net, "Bearer secrex", "127.0.0.1:8080", "", "", 401, 401},
 		{"basic", net, "Basic secret", "127.0.0.1:8080", "", "", 401, 401},
 		{"a door without a token", none, "Bearer ", "127.0.0.1:8080", "", "", 401, 401},
-		{"open to this machine", local, "", "127.0.0.1:8080", "", "", 200, 403},
-		{"by name", local, "", "localhost:8080", "", "", 200, 403},
-		{"by IPv6", local, "", "[::1]:8080", "", "", 200, 403},
+		{"open to this machine", local, "", "127.0.0.1:8080", "", "", 200, 401},
+		{"by name", local, "", "localhost:8080", "", "", 200, 401},
+		{"by IPv6", local, "", "[::1]:8080", "", "", 200, 401},
 		{"with the token too", local, "Bearer secret", "127.0.0.1:8080", "", "", 200, 200},
 		{"with a wrong token", local, "Bearer secrex", "127.0.0.1:8080", "", "", 401, 401},
 		{"from another machine", local, "", "127.0.0.1:8080", "", "192.0.2.1:1234", 401, 401},
 		{"a name that someone made resolve to loopback", local, "", "evil.example:8080", "", "", 401, 401},
 		{"a page of someone else", local, "", "127.0.0.1:8080", "https://evil.example", "", 401, 401},
-		{"the socket", s.Handler(serve.Trusting("socket")), "", "docket", "", "@", 200, 200},
+		{"the socket", s.Handler(serve.Door{Name: "socket", Authenticate: serve.Trusting(func(*http.Request) string { return "root" })}), "", "docket", "", "@", 200, 200},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for what, want := range map[string]int{read: tc.reads, change: tc.changes} {

@@ -3,7 +3,6 @@
 package serve
 
 import (
-	"crypto/subtle"
 	"fmt"
 	"net"
 	"net/http"
@@ -86,20 +85,6 @@ func (s *Server) admin(need authz.Capability, next http.HandlerFunc) http.Handle
 // names them.
 func Trusting(who func(*http.Request) string) func(*http.Request) (*authz.Grant, error) {
 	return func(r *http.Request) (*authz.Grant, error) { return authz.Trusted(who(r), authz.BySocket), nil }
-}
-
-// Secret admits those who send the token as bearer; nobody has the empty one.
-func Secret(token string) func(*http.Request) (*authz.Grant, error) {
-	return func(r *http.Request) (*authz.Grant, error) {
-		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !ok || token == "" || subtle.ConstantTimeCompare([]byte(given), []byte(token)) != 1 {
-			return nil, &authz.Error{
-				Err: authz.ErrUnauthenticated, Reason: "no valid token",
-				Advice: "send `Authorization: Bearer TOKEN` with the token in keys/api.token of the data directory",
-			}
-		}
-		return authz.Trusted("api.token", authz.BySecret), nil
-	}
 }
 
 // OrLoopback lets programs on this machine list, read, tail and ask in SQL
