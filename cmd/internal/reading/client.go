@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/docket-audit/docket/cmd/internal/datadir"
 	"github.com/docket-audit/docket/collector/authz"
@@ -24,20 +25,22 @@ import (
 	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
-// A Client asks one data directory.
+// A Client asks one data directory, or the server of a context.
 type Client struct {
 	// Audit asks what the methods below do not. Its errors are for
 	// [serve.FromStatus].
 	Audit auditv1.AuditServiceClient
 
-	Dir  string
-	Live bool // its owner answers
+	Dir    string // "" of a server
+	Server string // the context of it; "" of a directory
+	Live   bool   // somebody answers who stores what comes
 	// Damaged is what an offline directory lacks; nil when it is whole.
 	Damaged error
 
-	admin *admin // nil where nobody owns the directory
-	store *lake.Reader
-	close func()
+	admin  *admin // nil where nobody owns the directory, or it is a server's
+	store  *lake.Reader
+	remote *remote // nil of a directory
+	close  func()
 }
 
 // Open finds out who answers for dir.
@@ -118,18 +121,58 @@ func (c *Client) Close() { c.close() }
 // and with follow those that come, until ctx ends or the owner stops. An
 // event's bytes are valid until the next.
 func (c *Client) Tail(ctx context.Context, n int, follow bool, filter string) iter.Seq2[[]byte, error] {
+	r := &auditv1.TailRequest{All: n < 0, Last: int32(min(max(n, 0), 1<<30)), Follow: follow, Filter: filter}
 	return func(yield func([]byte, error) bool) {
+		for item, err := range c.Follow(ctx, r) {
+			if (err != nil || item.GetEvent() != nil) && !yield(item.GetEvent(), err) {
+				return
+			}
+		}
+	}
+}
+
+// Follow yields what a tail sends: events and words about the tail itself, each
+// with the token that goes on behind it. It ends when ctx does, without an error.
+func (c *Client) Follow(ctx context.Context, r *auditv1.TailRequest) iter.Seq2[*auditv1.TailResponse, error] {
+	return func(yield func(*auditv1.TailResponse, error) bool) {
 		seen, enough := context.WithCancel(ctx)
 		defer enough()
-		stream, err := c.Audit.Tail(seen, &auditv1.TailRequest{All: n < 0, Last: int32(min(max(n, 0), 1<<30)), Follow: follow, Filter: filter})
+		stream, err := c.Audit.Tail(seen, r)
 		for err == nil {
 			var item *auditv1.TailResponse
-			if item, err = stream.Recv(); err == nil && item.GetEvent() != nil && !yield(item.GetEvent(), nil) {
+			if item, err = stream.Recv(); err == nil && !yield(item, nil) {
 				return
 			}
 		}
 		if !errors.Is(err, io.EOF) && ctx.Err() == nil {
-			yield(nil, c.answered(err))
+			yield(nil, c.Answered(err))
+		}
+	}
+}
+
+// Search yields the events that r selects, page after page, until limit of them
+// were (0: all).
+func (c *Client) Search(ctx context.Context, r *auditv1.SearchEventsRequest, limit int64) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		r := proto.CloneOf(r)
+		for n := int64(0); ; {
+			r.PageSize = 1000
+			if left := limit - n; limit > 0 && left < 1000 {
+				r.PageSize = int32(left)
+			}
+			page, err := c.Audit.SearchEvents(ctx, r)
+			if err != nil {
+				yield(nil, c.Answered(err))
+				return
+			}
+			for _, raw := range page.GetEvents() {
+				if n++; !yield(raw, nil) {
+					return
+				}
+			}
+			if r.PageToken = page.GetNextPageToken(); r.PageToken == "" || limit > 0 && n >= limit {
+				return
+			}
 		}
 	}
 }
@@ -141,7 +184,7 @@ func (c *Client) Query(ctx context.Context, q *auditv1.QueryRequest, columns fun
 	defer enough()
 	stream, err := c.Audit.Query(ctx, q)
 	if err != nil {
-		return c.answered(err)
+		return c.Answered(err)
 	}
 	for first := true; ; first = false {
 		part, err := stream.Recv()
@@ -149,7 +192,7 @@ func (c *Client) Query(ctx context.Context, q *auditv1.QueryRequest, columns fun
 			return nil
 		}
 		if err != nil {
-			return c.answered(err)
+			return c.Answered(err)
 		}
 		if first {
 			if err := columns(part.GetColumns()); err != nil {
@@ -164,10 +207,13 @@ func (c *Client) Query(ctx context.Context, q *auditv1.QueryRequest, columns fun
 	}
 }
 
-// answered is an error as the server meant it.
-func (c *Client) answered(err error) error {
+// Answered is an error of Audit as the server meant it.
+func (c *Client) Answered(err error) error {
 	err = serve.FromStatus(err)
 	var e *serve.RemoteError
+	if c.remote != nil && errors.As(err, &e) {
+		return c.remote.explain(e.Code, err)
+	}
 	if errors.As(err, &e) && e.Code == "unavailable" && c.Live && e.Advice == "" {
 		return fmt.Errorf("ask the owner of %s: %w", c.Dir, err)
 	}
@@ -177,9 +223,12 @@ func (c *Client) answered(err error) error {
 // Status returns what the owner says of itself; without an owner, what there is
 // to be read.
 func (c *Client) Status(ctx context.Context) (json.RawMessage, error) {
-	if c.admin == nil {
+	if c.store != nil {
 		m := c.store.Manifest()
 		return json.Marshal(map[string]any{"store": map[string]any{"commit": m.Number, "files": len(m.Files), "events": m.Rows()}})
+	}
+	if c.admin == nil {
+		return nil, c.nobody()
 	}
 	return c.admin.answer(ctx, "GET", "/v1/status")
 }
@@ -221,5 +270,8 @@ func (c *Client) Act(ctx context.Context, action string, order any) iter.Seq2[[]
 }
 
 func (c *Client) nobody() error {
+	if c.remote != nil {
+		return &serve.RemoteError{Code: "unimplemented", Message: "that is asked on the machine of " + c.remote.name(), Advice: "give its directory with --data"}
+	}
 	return &serve.RemoteError{Code: "unimplemented", Message: "nobody runs on " + c.Dir + " who could do that", Advice: "start `docket up` on it"}
 }

@@ -7,6 +7,9 @@
 // newest manifest, without a lock and without writing to it; a copy, a backup
 // or a read-only mount will do.
 //
-// Both ways end at the same handlers (collector/serve), so an answer does not
+// [Remote] asks the server of a context (package contexts) over the network in
+// place of a directory.
+//
+// All ways end at the same handlers (collector/serve), so an answer does not
 // depend on who gave it.
 package reading
