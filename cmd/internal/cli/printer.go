@@ -6,15 +6,15 @@ import (
 	"bufio"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"os"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 )
 
 // The formats of -o.
@@ -24,13 +24,17 @@ const (
 	NDJSON = "ndjson"
 	CSV    = "csv"
 	Short  = "short"
+	// Formats that only some verbs have.
+	Wide    = "wide"    // a table of more columns
+	Parquet = "parquet" // a file of typed columns, never to a terminal
 )
 
 var formats = []string{Table, JSON, NDJSON, CSV, Short}
 
-// OutputFlag adds -o to a verb's flags.
-func OutputFlag(f *pflag.FlagSet, format *string) {
-	f.StringVarP(format, "output", "o", "", "format: "+strings.Join(formats, ", ")+" (default: table on a terminal, else ndjson)")
+// OutputFlag adds -o to a verb's flags; more are the formats that the verb has
+// beside those that all have.
+func OutputFlag(f *pflag.FlagSet, format *string, more ...string) {
+	f.StringVarP(format, "output", "o", "", "format: "+strings.Join(slices.Concat(formats, more), ", ")+" (default: table on a terminal, else ndjson)")
 }
 
 // A Row is one thing to print. Cells go to table, csv and short, in the order
@@ -38,9 +42,10 @@ func OutputFlag(f *pflag.FlagSet, format *string) {
 // cells that are cut or padded for eyes; JSON, one object in one line, to json
 // and ndjson; Short, if not empty, to short instead of the cells. Below are
 // lines under the row in table and short. Colour paints the last cell, or the
-// short line, where colours are wanted.
+// short line, where colours are wanted. Wide are the cells of the wide table.
 type Row struct {
 	Cells  []string
+	Wide   []string
 	CSV    []string
 	JSON   []byte
 	Short  string
@@ -48,84 +53,116 @@ type Row struct {
 	Colour Colour
 }
 
-// A Colour is the number of an SGR sequence; zero is none.
-type Colour int
-
-// The colours.
-const (
-	Red    Colour = 31
-	Yellow Colour = 33
-	Cyan   Colour = 36
-)
-
-func (p *Printer) paint(s string, c Colour) string {
-	if c == 0 || !p.colours {
-		return s
-	}
-	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", c, s)
+// A RowWriter writes rows in a format of its own.
+type RowWriter interface {
+	Row(r Row) error
+	Close() error
 }
 
 // A Printer writes rows in one format. Close it to see everything.
 type Printer struct {
 	Format  string
-	columns []string
 	out     *bufio.Writer
 	tab     *tabwriter.Writer
 	csv     *csv.Writer
-	rows    int
+	other   RowWriter // of Options.Formats; it writes to out
+	rows    int64
 	live    bool
 	tty     bool // nothing unescaped may pass
 	colours bool
 }
 
+// Options are what a Printer prints, and how.
+type Options struct {
+	Format  string   // "" is the default: a table on a terminal, else ndjson
+	Columns []string // heads of the cells
+	Wide    []string // heads of the wide cells; nil: there is no wide table
+	// Live shows each row at once, which a table pays for with columns that do not
+	// know what is still to come.
+	Live bool
+	// Formats are those that this verb has beside those that all have.
+	Formats map[string]func(io.Writer) (RowWriter, error)
+}
+
 // NewPrinter returns a Printer of rows with the given columns. An empty format
-// is the default for w. A live printer shows each row at once, which a table
-// pays for with columns that do not know what is still to come.
+// is the default for w.
 func NewPrinter(w io.Writer, format string, columns []string, live bool) (*Printer, error) {
-	if format == "" {
-		format = NDJSON
+	return Print(w, Options{Format: format, Columns: columns, Live: live})
+}
+
+// Print returns a Printer on w.
+func Print(w io.Writer, o Options) (*Printer, error) {
+	if o.Format == "" {
+		o.Format = NDJSON
 		if IsTerminal(w) {
-			format = Table
+			o.Format = Table
 		}
 	}
-	if !slices.Contains(formats, format) {
-		return nil, Usage(Hint(fmt.Errorf("unknown output format %q", format), "use one of %s", strings.Join(formats, ", ")))
+	if err := o.known(); err != nil {
+		return nil, err
 	}
-	p := &Printer{Format: format, columns: columns, out: bufio.NewWriterSize(w, 64<<10), live: live, tty: IsTerminal(w), colours: Colours(w)}
-	switch format {
+	if o.Format == Parquet && IsTerminal(w) {
+		return nil, Usage(Hint(errors.New("parquet is not for a terminal"), "put `> FILE.parquet` behind it"))
+	}
+	p := &Printer{Format: o.Format, out: bufio.NewWriterSize(w, 64<<10), live: o.Live, tty: IsTerminal(w), colours: Colours(w)}
+	switch o.Format {
 	case Table:
-		p.tab = tabwriter.NewWriter(p.out, 0, 8, 2, ' ', 0)
-		if len(columns) > 0 {
-			heads := make([]string, len(columns))
-			for i, c := range columns {
-				heads[i] = strings.ToUpper(Escape(c))
-			}
-			fmt.Fprintln(p.tab, strings.Join(heads, "\t"))
-		}
+		return p, p.table(o.Columns)
+	case Wide:
+		return p, p.table(o.Wide)
 	case CSV:
 		p.csv = csv.NewWriter(p.out)
-		if len(columns) > 0 {
-			if err := p.csv.Write(columns); err != nil {
+		if len(o.Columns) > 0 {
+			if err := p.csv.Write(o.Columns); err != nil {
 				return nil, err
 			}
 		}
 	}
+	if make := o.Formats[o.Format]; make != nil {
+		var err error
+		if p.other, err = make(p.out); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
 }
+
+func (o *Options) known() error {
+	all := slices.Clone(formats)
+	if o.Wide != nil {
+		all = append(all, Wide)
+	}
+	all = append(all, slices.Sorted(maps.Keys(o.Formats))...)
+	if slices.Contains(all, o.Format) {
+		return nil
+	}
+	return Usage(Hint(fmt.Errorf("unknown output format %q", o.Format), "use one of %s", strings.Join(all, ", ")))
+}
+
+func (p *Printer) table(columns []string) error {
+	p.tab = tabwriter.NewWriter(p.out, 0, 8, 2, ' ', 0)
+	if len(columns) == 0 {
+		return nil
+	}
+	heads := make([]string, len(columns))
+	for i, c := range columns {
+		heads[i] = strings.ToUpper(Escape(c))
+	}
+	_, err := fmt.Fprintln(p.tab, strings.Join(heads, "\t"))
+	return err
+}
+
+// Rows returns how many rows were printed.
+func (p *Printer) Rows() int64 { return p.rows }
 
 // Row prints one row.
 func (p *Printer) Row(r Row) error {
 	var err error
 	switch p.Format {
 	case Table:
-		cells := escapeAll(r.Cells)
-		if n := len(cells); n > 0 {
-			cells[n-1] = p.paint(cells[n-1], r.Colour) // no column is measured by it
-		}
-		_, err = fmt.Fprintln(p.tab, strings.Join(cells, "\t"))
-		for _, line := range r.Below {
-			fmt.Fprintln(p.tab, Escape(line)) // its error is that of the next flush
-		}
+		err = p.tableRow(r.Cells, r)
+	case Wide:
+		err = p.tableRow(r.Wide, r)
 	case CSV:
 		// CSV is data for programs, quoted by its own rules; ours are for eyes.
 		cells := r.Cells
@@ -153,8 +190,40 @@ func (p *Printer) Row(r Row) error {
 		for _, line := range r.Below {
 			p.out.WriteString(Escape(line) + "\n") // its error is that of the next flush
 		}
+	default:
+		err = p.other.Row(r)
 	}
 	p.rows++
+	if err == nil && p.live {
+		err = p.Flush()
+	}
+	return err
+}
+
+func (p *Printer) tableRow(cells []string, r Row) error {
+	cells = escapeAll(cells)
+	if n := len(cells); n > 0 {
+		cells[n-1] = p.paint(cells[n-1], r.Colour) // no column is measured by it
+	}
+	_, err := fmt.Fprintln(p.tab, strings.Join(cells, "\t"))
+	for _, line := range r.Below {
+		fmt.Fprintln(p.tab, Escape(line)) // its error is that of the next flush
+	}
+	return err
+}
+
+// Note prints a line that is no row, where people read: in table, wide and short
+// among the rows, and otherwise to stderr, since it is no data.
+func (p *Printer) Note(stderr io.Writer, line string) error {
+	var err error
+	switch p.Format {
+	case Table, Wide:
+		_, err = fmt.Fprintln(p.tab, Escape(line))
+	case Short:
+		_, err = p.out.WriteString(Escape(line) + "\n")
+	default:
+		_, err = fmt.Fprintln(stderr, Escape(line))
+	}
 	if err == nil && p.live {
 		err = p.Flush()
 	}
@@ -197,6 +266,11 @@ func (p *Printer) Close() error {
 			return err
 		}
 	}
+	if p.other != nil {
+		if err := p.other.Close(); err != nil {
+			return err
+		}
+	}
 	return p.Flush()
 }
 
@@ -214,15 +288,4 @@ func escapeAll(cells []string) []string {
 		out[i] = Escape(c)
 	}
 	return out
-}
-
-// IsTerminal reports whether w is a terminal.
-func IsTerminal(w any) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-// Colours reports whether w may be written to in colour.
-func Colours(w any) bool {
-	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && IsTerminal(w)
 }
