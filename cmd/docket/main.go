@@ -35,7 +35,9 @@ func main() {
 
 // settings are the flags that every verb has.
 type settings struct {
-	data string
+	data    string
+	context string
+	colour  string
 }
 
 func root() *cobra.Command {
@@ -51,10 +53,15 @@ func root() *cobra.Command {
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.PersistentFlags().StringVar(&s.data, "data", dataDefault(), "data directory (DOCKET_DATA)")
+	c.PersistentFlags().StringVar(&s.context, "context", "", "ask the server of this name instead (DOCKET_CONTEXT; see docket context)")
+	c.PersistentFlags().StringVar(&s.colour, "color", "auto", "colours: auto, always, never (NO_COLOR, CLICOLOR_FORCE)")
+	c.PersistentPreRunE = s.prepare
 	c.AddCommand(
-		upCommand(s), initCommand(), tokenCommand(s), certCommand(s), tailCommand(s), queryCommand(s), showCommand(s), replayCommand(s), verifyCommand(s), proveCommand(s), verifyProofCommand(),
-		chainCommand(s), streamCommand(s), doctorCommand(s), statsCommand(s), quarantineCommand(s), ingestCommand(s), holdCommand(s), eraseCommand(s), expireCommand(s), compactCommand(s), migrateCommand(s), validateCommand(), schemaCommand(), versionCommand(), demoCommand(), answerCommand(),
+		anywhere(tailCommand(s)), anywhere(queryCommand(s)), anywhere(showCommand(s)), anywhere(statsCommand(s)), contextCommand(s),
+		upCommand(s), initCommand(), tokenCommand(s), certCommand(s), replayCommand(s), verifyCommand(s), proveCommand(s), verifyProofCommand(),
+		chainCommand(s), streamCommand(s), doctorCommand(s), quarantineCommand(s), ingestCommand(s), holdCommand(s), eraseCommand(s), expireCommand(s), compactCommand(s), migrateCommand(s), validateCommand(), schemaCommand(), versionCommand(), demoCommand(), answerCommand(),
 	)
+	s.complete(c)
 	cli.SetHelp(c)
 	c.SetVersionTemplate(cli.VersionTemplate)
 	return c

@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
-	"github.com/docket-audit/docket/cmd/internal/reading"
 	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
@@ -60,12 +59,11 @@ says which commit an event came with. What expired or was erased since is not th
 			if err := checkSQL(q.Sql); err != nil {
 				return err
 			}
-			client, err := reading.Open(c.Context(), s.data)
+			client, err := s.open(c)
 			if err != nil {
 				return err
 			}
 			defer client.Close()
-			warnDamaged(c, client)
 			var p *cli.Printer
 			err = client.Query(c.Context(), &q, func(columns []string) (err error) {
 				p, err = cli.NewPrinter(c.OutOrStdout(), format, columns, false)

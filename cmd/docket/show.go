@@ -44,12 +44,11 @@ is the newest operation whose outcome the flags select.`,
 			if len(args) > 0 && expression != "" {
 				return cli.Usagef("give an operation or flags that select one, not both")
 			}
-			client, err := reading.Open(c.Context(), s.data)
+			client, err := s.open(c)
 			if err != nil {
 				return err
 			}
 			defer client.Close()
-			warnDamaged(c, client)
 			var operation string
 			if len(args) > 0 {
 				operation = args[0]

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
-	"github.com/docket-audit/docket/cmd/internal/reading"
 )
 
 func tailCommand(s *settings) *cobra.Command {
@@ -39,12 +38,11 @@ event is shown when it is durable in the store.`,
 			if last < 0 {
 				return cli.Usagef("--last %d: not a number of events", last)
 			}
-			client, err := reading.Open(ctx, s.data)
+			client, err := s.open(c)
 			if err != nil {
 				return err
 			}
 			defer client.Close()
-			warnDamaged(c, client)
 			if !c.Flags().Changed("follow") {
 				follow = client.Live && !c.Flags().Changed("last")
 			}
@@ -77,12 +75,4 @@ event is shown when it is durable in the store.`,
 	filter = newEventFilter(f)
 	cli.OutputFlag(f, &format)
 	return c
-}
-
-// warnDamaged tells of what an offline directory lacks; the answer comes from
-// what is still there.
-func warnDamaged(c *cobra.Command, client *reading.Client) {
-	if client.Damaged != nil {
-		fmt.Fprintf(c.ErrOrStderr(), "docket: warning: %s\nhint: run `docket verify`\n", cli.Escape(client.Damaged.Error()))
-	}
 }
