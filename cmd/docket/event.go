@@ -3,21 +3,42 @@
 package main
 
 import (
-	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
-	"github.com/docket-audit/docket/collector/filter"
+	"github.com/docket-audit/docket/cmd/internal/columnar"
 	"github.com/docket-audit/docket/internal/profile"
 )
 
-// eventColumns are those of an event in a table or in CSV.
-var eventColumns = []string{"time", "tenant", "kind", "decision", "operation", "sentence"}
+// eventColumns are those of an event in a table or in CSV, wideColumns those of
+// the wide table.
+var (
+	eventColumns = []string{"time", "tenant", "kind", "decision", "operation", "sentence"}
+	wideColumns  = []string{"time", "tenant", "kind", "decision", "service", "method", "principal", "source", "interceptor", "binding", "phase", "duration_ms", "operation", "event", "sentence"}
+)
+
+// eventFormats are those that events have beside what all rows have.
+var eventFormats = map[string]func(io.Writer) (cli.RowWriter, error){
+	cli.Parquet: columnar.Events,
+}
+
+// eventOutputFlag adds -o to a verb that prints events.
+func eventOutputFlag(f *pflag.FlagSet, format *string) {
+	cli.OutputFlag(f, format, slices.Concat([]string{cli.Wide}, slices.Sorted(maps.Keys(eventFormats)))...)
+}
+
+// eventPrinter returns a printer of events.
+func eventPrinter(c *cobra.Command, format string, live bool) (*cli.Printer, error) {
+	return cli.Print(c.OutOrStdout(), cli.Options{Format: format, Columns: eventColumns, Wide: wideColumns, Live: live, Formats: eventFormats})
+}
 
 // csvTime is how programs are told a time of milliseconds: RFC 3339.
 func csvTime(ms int64) string {
@@ -34,6 +55,10 @@ func eventRow(raw []byte) (cli.Row, error) {
 	sentence := profile.Sentence(h)
 	at := time.UnixMilli(h.Time)
 	return cli.Row{
+		Wide: []string{
+			csvTime(h.Time), pad(h.Tenant, 8), pad(h.Kind, 10), pad(h.Decision, 8), h.Service, h.Method, h.Principal, h.Source,
+			h.Interceptor, h.Binding, h.Phase, strconv.FormatInt(h.DurationMS, 10), pad(h.OperationUID, 36), h.MetadataUID, sentence,
+		},
 		Cells:  []string{at.Format("15:04:05.000"), pad(h.Tenant, 8), pad(h.Kind, 10), pad(h.Decision, 8), pad(h.OperationUID, 36), sentence},
 		CSV:    []string{csvTime(h.Time), h.Tenant, h.Kind, h.Decision, h.OperationUID, sentence},
 		JSON:   raw,
@@ -54,108 +79,4 @@ func eventColour(h profile.Header) cli.Colour {
 		return cli.Cyan
 	}
 	return 0
-}
-
-// eventFilter is the flags that select events. The same flag again means or,
-// different flags mean and; --filter says everything else.
-type eventFilter struct {
-	flags map[string]*[]string // by column
-	cel   string
-}
-
-var filterFlags = []struct{ flag, column, usage string }{
-	{"tenant", "tenant", "only events of this tenant"},
-	{"kind", "kind", "only events of this kind: " + strings.Join(profile.Kinds(), ", ")},
-	{"decision", "decision", "only events of this decision: allow, deny, modify, none"},
-	{"method", "method", "only events about this method"},
-	{"service", "service", "only events about this service"},
-	{"principal", "principal", "only events about this principal"},
-	{"interceptor", "interceptor", "only events of this interceptor"},
-	{"operation", "operation_uid", "only events of this operation"},
-}
-
-func newEventFilter(f *pflag.FlagSet) *eventFilter {
-	e := &eventFilter{flags: map[string]*[]string{}}
-	for _, ff := range filterFlags {
-		e.flags[ff.column] = f.StringSlice(ff.flag, nil, ff.usage)
-	}
-	f.StringVar(&e.cel, "filter", "", `CEL over columns, such as 'tenant == "acme" && duration_ms > 100'`)
-	return e
-}
-
-// expression returns the filter as CEL.
-func (e *eventFilter) expression() (string, error) {
-	var all []string
-	for _, ff := range filterFlags {
-		values := *e.flags[ff.column]
-		if len(values) == 0 {
-			continue
-		}
-		if err := known(ff.flag, values); err != nil {
-			return "", err
-		}
-		terms := make([]string, len(values))
-		for i, v := range values {
-			terms[i] = ff.column + " == " + celString(v)
-		}
-		term := strings.Join(terms, " || ")
-		if len(terms) > 1 {
-			term = "(" + term + ")"
-		}
-		all = append(all, term)
-	}
-	if e.cel != "" {
-		if err := checkFilter(e.cel); err != nil {
-			return "", err
-		}
-		if len(all) == 0 {
-			return e.cel, nil
-		}
-		all = append(all, "("+e.cel+")")
-	}
-	return strings.Join(all, " && "), nil
-}
-
-// checkFilter reads a filter here, and not only where it is run: a typo is wrong
-// usage, and known before anything is opened.
-func checkFilter(expression string) error {
-	_, err := filter.Parse(expression)
-	var wrong *filter.Error
-	if errors.As(err, &wrong) {
-		return cli.Usage(cli.Hint(fmt.Errorf("--filter: %s", wrong.Reason), "%s", wrong.Hint()))
-	}
-	return err
-}
-
-// known refuses words that no event can have: an empty answer to a typo would
-// look like "nothing happened".
-func known(flag string, values []string) error {
-	words := map[string][]string{
-		"kind":     profile.Kinds(),
-		"decision": {profile.DecisionAllow, profile.DecisionDeny, profile.DecisionModify, profile.DecisionNone},
-	}[flag]
-	for _, v := range values {
-		if words != nil && !slices.Contains(words, v) {
-			return cli.Usage(cli.Hint(fmt.Errorf("--%s %s: no event has it", flag, v), "one of %s", strings.Join(words, ", ")))
-		}
-	}
-	return nil
-}
-
-func celString(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r < ' ':
-			fmt.Fprintf(&b, `\x%02x`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
 }

@@ -48,9 +48,14 @@ func TestScript(t *testing.T) {
 				e.Setenv("DOCKET_"+listener+"_LISTEN", "127.0.0.1:0")
 			}
 			e.Setenv("NO_COLOR", "1")
-			docs, err := filepath.Abs("../../docs")
-			e.Setenv("DOCS", docs)
-			return err
+			for name, dir := range map[string]string{"DOCS": "../../docs", "FORMATS": "testdata/formats", "RECORDED": "../../internal/profile/testdata"} {
+				abs, err := filepath.Abs(dir)
+				if err != nil {
+					return err
+				}
+				e.Setenv(name, abs)
+			}
+			return nil
 		},
 		Condition: func(name string) (bool, error) {
 			if name == "sql" {
@@ -114,10 +119,10 @@ func url(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], address)
 }
 
-// capture sets a variable to what a pattern found in the last output: capture
-// NAME PATTERN, of which the first group counts.
+// capture sets a variable to what a pattern found in the last output, or in what
+// was said beside it: capture NAME PATTERN, of which the first group counts.
 func capture(ts *testscript.TestScript, neg bool, args []string) {
-	m := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	m := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout") + ts.ReadFile("stderr"))
 	if m == nil {
 		ts.Fatalf("no %s in the output", args[1])
 	}

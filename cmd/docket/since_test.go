@@ -18,12 +18,15 @@ func TestParseSince(t *testing.T) {
 		"90m":                       now.Add(-90 * time.Minute),
 		"0s":                        now,
 		"30d":                       now.AddDate(0, 0, -30),
+		"now":                       now,
+		"today":                     time.Date(2026, 10, 28, 0, 0, 0, 0, time.UTC),
+		"yesterday":                 time.Date(2026, 10, 27, 0, 0, 0, 0, time.UTC),
 	} {
 		if got, err := parseSince(text, now); err != nil || !got.Equal(want) {
 			t.Errorf("%q: %v, %v, want %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"yesterday", "-1h", "7", "-3d", "d", "1.5d", "999999d", "2026-13-01"} {
+	for _, text := range []string{"tomorrow", "-1h", "7", "-3d", "d", "1.5d", "999999d", "2026-13-01"} {
 		if got, err := parseSince(text, now); err == nil {
 			t.Errorf("%q: %v", text, got)
 		}

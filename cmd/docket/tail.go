@@ -3,76 +3,185 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
+	"github.com/docket-audit/docket/cmd/internal/reading"
+	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
+// tailFlags are what tail is asked.
+type tailFlags struct {
+	format      string
+	follow      bool
+	last        int
+	resume      string
+	input       string
+	printFilter bool
+	filter      *eventFilter
+	span        *span
+}
+
 func tailCommand(s *settings) *cobra.Command {
-	var (
-		format string
-		follow bool
-		last   int
-		filter *eventFilter
-	)
+	var o tailFlags
 	c := &cobra.Command{
 		Use:   "tail",
 		Short: "Print events, one sentence each, as they are stored",
 		Long: `Print events, one sentence each: who did what, decided by which binding, and
-why. While the data directory's owner runs, tail goes on with what comes, unless
---last asks for a number. Nothing is shown twice and nothing is left out; an
-event is shown when it is durable in the store.`,
+why. While somebody stores events, tail goes on with what comes, unless --last or
+--until say where to end. Nothing is shown twice and nothing is left out; an event is
+shown when it is durable in the store. --since begins with what was stored then.
+
+` + filterHelp + `
+
+At its end a tail that followed prints a token on standard error: --resume TOKEN, with
+the same flags, goes on behind the last event. Where the server could not wait for
+this end, a line says how many events were not sent, and the exit code is 4.
+
+--input-file selects and prints events of a file, or of standard input, in the same way.`,
 		Example: `  docket tail                                      what happens now
   docket tail --last 20                            the newest 20, then end
   docket tail --kind outcome --decision deny       denied operations
-  docket tail --filter 'duration_ms > 100' -o json --last 5`,
+  docket tail --since 10m --not --kind evaluation  the last ten minutes, and what comes
+  docket tail --filter 'duration_ms > 100' -o json --last 5
+  docket tail --input-file march.ndjson --method DeleteSandbox`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			ctx := c.Context()
-			expression, err := filter.expression()
-			if err != nil {
-				return err
-			}
-			if last < 0 {
-				return cli.Usagef("--last %d: not a number of events", last)
-			}
-			client, err := s.open(c)
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			if !c.Flags().Changed("follow") {
-				follow = client.Live && !c.Flags().Changed("last")
-			}
-			if follow && !client.Live {
-				fmt.Fprintln(c.ErrOrStderr(), "docket: nobody runs on this data directory, so nothing will follow")
-				follow = false
-			}
-			p, err := cli.NewPrinter(c.OutOrStdout(), format, eventColumns, follow)
-			if err != nil {
-				return err
-			}
-			for raw, err := range client.Tail(ctx, last, follow, expression) {
-				if err != nil {
-					return err
-				}
-				row, err := eventRow(raw)
-				if err != nil {
-					return err
-				}
-				if err := p.Row(row); err != nil {
-					return err
-				}
-			}
-			return p.Close()
-		},
+		RunE: func(c *cobra.Command, _ []string) error { return o.run(c, s) },
 	}
 	f := c.Flags()
-	f.BoolVarP(&follow, "follow", "f", false, "go on with what comes (default while the owner runs, unless --last is given)")
-	f.IntVarP(&last, "last", "n", 10, "begin with the newest N")
-	filter = newEventFilter(f)
-	cli.OutputFlag(f, &format)
+	f.BoolVarP(&o.follow, "follow", "f", false, "go on with what comes (default while somebody stores events, unless --last or --until is given)")
+	f.IntVarP(&o.last, "last", "n", 10, "begin with the newest N")
+	f.StringVar(&o.resume, "resume", "", "go on behind the last event of the tail that printed this token")
+	f.StringVar(&o.input, "input-file", "", "events of this file, - is standard input, in place of a store's")
+	f.BoolVar(&o.printFilter, "print-filter", false, "print the CEL that the flags make, and end")
+	o.span = newSpan(f)
+	o.filter = newEventFilter(f)
+	eventOutputFlag(f, &o.format)
 	return c
+}
+
+func (o *tailFlags) run(c *cobra.Command, s *settings) error {
+	expression, err := o.check(c)
+	if err != nil {
+		return err
+	}
+	if o.printFilter {
+		fmt.Fprintln(c.OutOrStdout(), cli.Escape(o.span.within(expression)))
+		return nil
+	}
+	if o.input != "" {
+		return o.tailFile(c, o.span.within(expression))
+	}
+	client, err := s.open(c)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return o.tail(c, client, o.request(c, client, expression))
+}
+
+// check says what cannot be meant together, and returns the filter.
+func (o *tailFlags) check(c *cobra.Command) (string, error) {
+	given := func(flags ...string) (n int) {
+		for _, f := range flags {
+			if c.Flags().Changed(f) {
+				n++
+			}
+		}
+		return n
+	}
+	switch {
+	case o.last < 0:
+		return "", cli.Usagef("--last %d: not a number of events", o.last)
+	case given("last", "since", "resume") > 1:
+		return "", cli.Usage(cli.Hint(errors.New("--last, --since and --resume exclude each other"), "each says where to begin"))
+	case given("input-file") > 0 && given("follow", "resume") > 0:
+		return "", cli.Usage(errors.New("nothing follows on a file"))
+	}
+	if err := o.span.parse(time.Now()); err != nil {
+		return "", err
+	}
+	return o.filter.expression()
+}
+
+// request is what is asked of a server, or in its place.
+func (o *tailFlags) request(c *cobra.Command, client *reading.Client, expression string) *auditv1.TailRequest {
+	if !c.Flags().Changed("follow") {
+		o.follow = client.Live && !c.Flags().Changed("last") && o.span.until == ""
+	}
+	if o.follow && !client.Live {
+		fmt.Fprintln(c.ErrOrStderr(), "docket: nobody runs on this data directory, so nothing will follow")
+		o.follow = false
+	}
+	since, _ := o.span.stamps()
+	r := &auditv1.TailRequest{Follow: o.follow, Filter: (&span{to: o.span.to}).within(expression)}
+	switch {
+	case o.resume != "":
+		r.ResumeToken = o.resume
+	case since != nil:
+		r.Since = since
+	default:
+		r.Last = int32(min(o.last, 1<<30))
+	}
+	return r
+}
+
+func (o *tailFlags) tail(c *cobra.Command, client *reading.Client, r *auditv1.TailRequest) error {
+	p, err := eventPrinter(c, o.format, o.follow)
+	if err != nil {
+		return err
+	}
+	token, missed := "", int64(0)
+	for item, err := range client.Follow(c.Context(), r) {
+		if err != nil {
+			printed := p.Close()
+			o.goodbye(c, p, token)
+			return errors.Join(printed, err)
+		}
+		if m := item.GetMissed(); m != nil {
+			missed += m.GetEvents()
+			if err := p.Note(c.ErrOrStderr(), missedLine(m)); err != nil {
+				return err
+			}
+		}
+		if raw := item.GetEvent(); raw != nil {
+			row, err := eventRow(raw)
+			if err != nil {
+				return err
+			}
+			if err := p.Row(row); err != nil {
+				return err
+			}
+		}
+		token = item.GetResumeToken() // of what was printed
+	}
+	if err := p.Close(); err != nil {
+		return err
+	}
+	o.goodbye(c, p, token)
+	if missed > 0 {
+		return cli.Code(cli.ExitPartial)
+	}
+	return nil
+}
+
+// missedLine stands where events are missing.
+func missedLine(m *auditv1.Missed) string {
+	line := fmt.Sprintf("--- %s not sent: %s", cli.Count(m.GetEvents(), "event"), m.GetReason())
+	if m.GetResumeToken() != "" {
+		line += "; --resume " + m.GetResumeToken() + " begins with the first"
+	}
+	return line + " ---"
+}
+
+// goodbye says how much there was, and how to go on.
+func (o *tailFlags) goodbye(c *cobra.Command, p *cli.Printer, token string) {
+	cli.Interrupted(c.Context(), c.ErrOrStderr(), p.Rows(), "event")
+	if token != "" && (o.follow || o.resume != "" || c.Context().Err() != nil) {
+		fmt.Fprintf(c.ErrOrStderr(), "resume with --resume %s\n", token)
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"iter"
 	"net"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -211,6 +212,9 @@ func (c *Client) Query(ctx context.Context, q *auditv1.QueryRequest, columns fun
 func (c *Client) Answered(err error) error {
 	err = serve.FromStatus(err)
 	var e *serve.RemoteError
+	if errors.As(err, &e) && e.Field != "" && !strings.Contains(e.Message, e.Field) {
+		e.Message = e.Field + ": " + e.Message
+	}
 	if c.remote != nil && errors.As(err, &e) {
 		return c.remote.explain(e.Code, err)
 	}
