@@ -8,6 +8,7 @@
 //
 //	docket up --demo                         see it at work
 //	docket tail                              one sentence per event
+//	docket search --decision deny            what is stored, the newest first
 //	docket query "SELECT ... FROM events"    ask in SQL
 //	docket show OPERATION                    what became of one operation, and why
 //	docket replay --chain candidate.toml     what a changed policy would have done
@@ -57,7 +58,7 @@ func root() *cobra.Command {
 	c.PersistentFlags().StringVar(&s.colour, "color", "auto", "colours: auto, always, never (NO_COLOR, CLICOLOR_FORCE)")
 	c.PersistentPreRunE = s.prepare
 	c.AddCommand(
-		anywhere(tailCommand(s)), anywhere(queryCommand(s)), anywhere(showCommand(s)), anywhere(statsCommand(s)), contextCommand(s),
+		anywhere(tailCommand(s)), anywhere(queryCommand(s)), anywhere(showCommand(s)), anywhere(searchCommand(s)), anywhere(statsCommand(s)), anywhere(exportCommand(s)), contextCommand(s),
 		upCommand(s), initCommand(), tokenCommand(s), certCommand(s), replayCommand(s), verifyCommand(s), proveCommand(s), verifyProofCommand(),
 		chainCommand(s), streamCommand(s), doctorCommand(s), quarantineCommand(s), ingestCommand(s), holdCommand(s), eraseCommand(s), expireCommand(s), compactCommand(s), migrateCommand(s), validateCommand(), schemaCommand(), versionCommand(), demoCommand(), answerCommand(),
 	)

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
+	"github.com/docket-audit/docket/cmd/internal/columnar"
 	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
@@ -42,7 +43,8 @@ says which commit an event came with. What expired or was erased since is not th
 		Example: `  docket query "SELECT decision, count(*) AS n FROM operations GROUP BY ALL"
   docket query "SELECT make_timestamp(time * 1000) AS at, principal, method, reason FROM operations WHERE decision = 'deny' ORDER BY time DESC LIMIT 10"
   docket query --tenant acme --filter 'method.startsWith("Delete")' "SELECT principal, count(*) AS n FROM operations GROUP BY ALL"
-  docket query -o csv - < report.sql`,
+  docket query -o csv - < report.sql
+  docket query -o parquet "SELECT * FROM operations" > operations.parquet`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := checkFilter(q.Filter); err != nil {
@@ -66,7 +68,9 @@ says which commit an event came with. What expired or was erased since is not th
 			defer client.Close()
 			var p *cli.Printer
 			err = client.Query(c.Context(), &q, func(columns []string) (err error) {
-				p, err = cli.NewPrinter(c.OutOrStdout(), format, columns, false)
+				p, err = cli.Print(c.OutOrStdout(), cli.Options{Format: format, Columns: columns, Formats: map[string]func(io.Writer) (cli.RowWriter, error){
+					cli.Parquet: func(w io.Writer) (cli.RowWriter, error) { return columnar.Objects(w, columns) },
+				}})
 				return err
 			}, func(object []byte) error {
 				cells, err := cellsOf(object)
@@ -75,6 +79,10 @@ says which commit an event came with. What expired or was erased since is not th
 				}
 				return p.Row(cli.Row{Cells: cells, JSON: object})
 			})
+			if err != nil && c.Context().Err() != nil && p != nil {
+				cli.Interrupted(c.Context(), c.ErrOrStderr(), p.Rows(), "row")
+				return errors.Join(p.Flush(), cli.Code(cli.ExitPartial))
+			}
 			if err != nil {
 				return err
 			}
@@ -85,7 +93,7 @@ says which commit an event came with. What expired or was erased since is not th
 	f.StringSliceVar(&q.Tenants, "tenant", nil, "only events of this tenant")
 	f.StringVar(&q.Filter, "filter", "", `only events that CEL over columns selects, such as 'duration_ms > 100'`)
 	f.Uint64Var(&q.At, "at", 0, "the store as it was at the commit of this number")
-	cli.OutputFlag(f, &format)
+	cli.OutputFlag(f, &format, cli.Parquet)
 	return c
 }
 

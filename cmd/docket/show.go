@@ -6,16 +6,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/reading"
-	"github.com/docket-audit/docket/collector/serve"
 	"github.com/docket-audit/docket/internal/profile"
+	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
 var showColumns = []string{"at", "kind", "phase", "binding", "decision", "sentence"}
@@ -59,7 +62,7 @@ is the newest operation whose outcome the flags select.`,
 			if err != nil {
 				return err
 			}
-			p, err := cli.NewPrinter(c.OutOrStdout(), format, showColumns, false)
+			p, err := cli.Print(c.OutOrStdout(), cli.Options{Format: format, Columns: showColumns, Formats: eventFormats})
 			if err != nil {
 				return err
 			}
@@ -72,7 +75,7 @@ is the newest operation whose outcome the flags select.`,
 		},
 	}
 	filter = newEventFilter(c.Flags())
-	cli.OutputFlag(c.Flags(), &format)
+	cli.OutputFlag(c.Flags(), &format, slices.Sorted(maps.Keys(eventFormats))...)
 	return c
 }
 
@@ -85,28 +88,29 @@ type moment struct {
 // timelineOf returns the events of an operation in the order in which they
 // happened.
 func timelineOf(ctx context.Context, client *reading.Client, operation string) ([]moment, error) {
+	found, err := client.Audit.GetOperation(ctx, &auditv1.GetOperationRequest{Uid: operation})
+	if status.Code(err) == codes.NotFound {
+		return nil, cli.Hint(fmt.Errorf("no event of operation %s", operation), "%s", noOperation(ctx, client, operation))
+	}
+	if err != nil {
+		return nil, client.Answered(err)
+	}
 	var timeline []moment
-	for raw, err := range client.Tail(ctx, -1, false, "operation_uid == "+celString(operation)) {
-		if err != nil {
-			return nil, err
-		}
-		h, err := profile.Parse(raw)
+	for _, m := range found.GetMoments() {
+		h, err := profile.Parse(m.GetEvent())
 		if err != nil {
 			return nil, fmt.Errorf("read event: %w", err)
 		}
-		timeline = append(timeline, moment{h, slices.Clone(raw)})
+		timeline = append(timeline, moment{h, m.GetEvent()})
 	}
-	if len(timeline) == 0 {
-		return nil, cli.Hint(fmt.Errorf("no event of operation %s", operation), "%s", noOperation(ctx, client, operation))
-	}
-	serve.Chronologically(timeline, func(m moment) profile.Header { return m.header })
 	return timeline, nil
 }
 
 // noOperation says what to do with a uid that is of no operation.
 func noOperation(ctx context.Context, client *reading.Client, uid string) string {
-	for raw, err := range client.Tail(ctx, 1, false, "metadata_uid == "+celString(uid)) {
-		if h, perr := profile.Parse(raw); err == nil && perr == nil && h.OperationUID != "" {
+	found, err := client.Audit.GetEvent(ctx, &auditv1.GetEventRequest{Uid: uid})
+	if err == nil {
+		if h, err := profile.Parse(found.GetEvent()); err == nil && h.OperationUID != "" {
 			return "that is the uid of one of its events: `docket show " + h.OperationUID + "`"
 		}
 	}
@@ -116,24 +120,14 @@ func noOperation(ctx context.Context, client *reading.Client, uid string) string
 // newestOperation returns the uid of the newest operation whose outcome the
 // filter selects.
 func newestOperation(ctx context.Context, client *reading.Client, filter string) (uid string, err error) {
-	outcomes := "kind == " + celString(profile.KindOutcome)
-	if filter != "" {
-		outcomes += " && (" + filter + ")"
+	found, err := client.Audit.ListOperations(ctx, &auditv1.ListOperationsRequest{PageSize: 1, Filter: filter})
+	if err != nil {
+		return "", client.Answered(err)
 	}
-	for raw, err := range client.Tail(ctx, 1, false, outcomes) {
-		if err != nil {
-			return "", err
-		}
-		h, err := profile.Parse(raw)
-		if err != nil {
-			return "", fmt.Errorf("read event: %w", err)
-		}
-		uid = h.OperationUID
+	if len(found.GetOperations()) == 0 {
+		return "", cli.Hint(errors.New("no operation has an outcome like that"), "`docket search --kind outcome` prints those that there are")
 	}
-	if uid == "" {
-		return "", cli.Hint(errors.New("no operation has an outcome like that"), "`docket tail --kind outcome` prints those that there are")
-	}
-	return uid, nil
+	return found.GetOperations()[0].GetUid(), nil
 }
 
 // showRows returns the timeline as rows. Lines below a row would end the columns

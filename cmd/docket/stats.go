@@ -3,145 +3,107 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"io"
-	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
-	"github.com/docket-audit/docket/cmd/internal/datadir"
-	"github.com/docket-audit/docket/collector/lake"
+	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
-// A costReport is what docket stats --cost prints. Members may be added.
-type costReport struct {
-	Costs  []lake.Cost `json:"costs"` // by day, tenant and class
-	Events int64       `json:"events"`
-	Bytes  int64       `json:"bytes"`
-	// Growth is how fast the lake grows, over the last week or since its first
-	// commit.
-	Growth lake.Growth  `json:"growth"`
-	Disk   datadir.Disk `json:"disk"`
-	// DaysUntilFull is Disk.Free by Growth; null while that says nothing.
-	DaysUntilFull *float64 `json:"days_until_full"`
-}
-
-// growthWithin is the time by which growth is judged: whole weeks look alike.
-const growthWithin = 7 * 24 * time.Hour
-
-func readCosts(dir string, m *lake.Manifest, now time.Time) (*costReport, error) {
-	path := filepath.Join(dir, "lake")
-	r := &costReport{}
-	var err error
-	if r.Costs, err = lake.Costs(path, m); err != nil {
-		return nil, err
-	}
-	for _, c := range r.Costs {
-		r.Events, r.Bytes = r.Events+c.Events, r.Bytes+c.Bytes
-	}
-	if r.Growth, err = lake.GrowthWithin(path, m, growthWithin, now); err != nil {
-		return nil, err
-	}
-	if r.Disk, err = datadir.DiskOf(path); err != nil {
-		return nil, err
-	}
-	if r.Growth.Day > 0 {
-		days := float64(r.Disk.Free) / float64(r.Growth.Day)
-		r.DaysUntilFull = &days
-	}
-	return r, nil
+// statsFlags are what stats is asked.
+type statsFlags struct {
+	cost     bool
+	format   string
+	facets   []string
+	top      int32
+	interval time.Duration
+	filter   *eventFilter
+	span     *span
 }
 
 func statsCommand(s *settings) *cobra.Command {
-	var (
-		cost   bool
-		format string
-	)
+	var o statsFlags
 	c := &cobra.Command{
-		Use:   "stats --cost",
-		Short: "Say what the events take on disk, and how long there is room",
-		Long: `Say what the events take on disk: bytes by the day of the events, tenant and class,
-as they lie there, compressed. Files that are not compacted yet hold the events of
-many; there the share of each goes by the number of events, and is counted as
+		Use:   "stats",
+		Short: "Count events by what they are and when, or say what they take on disk",
+		Long: `Count events by the values of columns, the most frequent first, and by time.
+
+` + filterHelp + `
+
+--cost says what the events take on disk: bytes by the day of the events, tenant and
+class, as they lie there, compressed. Files that are not compacted yet hold the events
+of many; there the share of each goes by the number of events, and is counted as
 estimated. Growth is that of the last seven days, or of the time since the first
 commit, and says in how many days the disk is full if that goes on and nothing is
-removed; within ten minutes of the first commit it says nothing.
-
-The directory is read as it lies, beside a docket that runs or without one.`,
-		Example: "  docket stats --cost\n  docket stats --cost -o json | jq .days_until_full",
-		Args:    cobra.NoArgs,
+removed; within ten minutes of the first commit it says nothing. The directory is read
+as it lies, beside a docket that runs or without one.`,
+		Example: `  docket stats --since 24h
+  docket stats --kind outcome --decision deny --facet principal --facet method --top 5
+  docket stats --interval 1h --since yesterday -o json
+  docket stats --cost
+  docket stats --cost -o json | jq .days_until_full`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if !cost {
-				return cli.Usage(cli.Hint(fmt.Errorf("say which statistics"), "use --cost"))
+			if o.cost {
+				return o.costs(c, s)
 			}
-			if format != "" && format != cli.Table && format != cli.JSON {
-				return cli.Usage(cli.Hint(fmt.Errorf("stats has no output format %q", format), "use table or json"))
-			}
-			if err := datadir.Check(s.data); err != nil {
-				return err
-			}
-			reader, err := lake.OpenReader(filepath.Join(s.data, "lake"))
-			if err != nil {
-				return err
-			}
-			defer reader.Close()
-			r, err := readCosts(s.data, reader.Manifest(), time.Now())
-			if err != nil {
-				return err
-			}
-			if format == cli.JSON {
-				return cli.PrintJSON(c.OutOrStdout(), r)
-			}
-			return r.write(c.OutOrStdout())
+			return o.run(c, s)
 		},
 	}
-	c.Flags().BoolVar(&cost, "cost", false, "bytes by day, tenant and class, and days until the disk is full")
-	c.Flags().StringVarP(&format, "output", "o", "", "format: table, json (default table)")
+	f := c.Flags()
+	f.StringSliceVar(&o.facets, "facet", nil, "count by this column (default kind, decision, service, method, principal, binding)")
+	f.Int32Var(&o.top, "top", 10, "so many values of each")
+	f.DurationVar(&o.interval, "interval", 0, "the width of a step in time, such as 1m (default: about 60 of what there is)")
+	f.BoolVar(&o.cost, "cost", false, "bytes by day, tenant and class, and days until the disk is full")
+	o.span = newSpan(f)
+	o.filter = newEventFilter(f)
+	f.StringVarP(&o.format, "output", "o", "", "format: table, json, ndjson, csv (default table)")
 	return c
 }
 
-func (r *costReport) write(w io.Writer) error {
-	p, err := cli.NewPrinter(w, cli.Table, []string{"day", "tenant", "class", "events", "bytes", "bytes/event", "estimated"}, false)
+// costs is about a directory as a whole.
+func (o *statsFlags) costs(c *cobra.Command, s *settings) error {
+	expression, err := o.filter.expression()
 	if err != nil {
 		return err
 	}
-	for _, c := range r.Costs {
-		row := []string{c.Day, c.Tenant, c.Class, strconv.FormatInt(c.Events, 10), strconv.FormatInt(c.Bytes, 10), strconv.FormatInt(c.Bytes/max(c.Events, 1), 10), ""}
-		if c.Estimated > 0 {
-			row[6] = fmt.Sprintf("%d %%", 100*c.Estimated/max(c.Bytes, 1))
-		}
-		if err := p.Row(cli.Row{Cells: row}); err != nil {
-			return err
-		}
+	if expression != "" || o.span.since != "" || o.span.until != "" || len(o.facets) > 0 || o.interval != 0 {
+		return cli.Usage(errors.New("--cost is about all that is on disk; leave the flags that select out"))
 	}
-	if err := p.Close(); err != nil {
+	if called, err := s.contextOf(c); err != nil || called != "" {
+		return errors.Join(err, cli.Usage(cli.Hint(errors.New("--cost is asked on the machine with the directory"), "give it with --data")))
+	}
+	return printCosts(c, s.data, o.format)
+}
+
+func (o *statsFlags) run(c *cobra.Command, s *settings) error {
+	if err := o.span.parse(time.Now()); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "%d events in %s\n%s\n", r.Events, size(r.Bytes), r.outlook())
-	return err
-}
-
-// outlook says how long there is room.
-func (r *costReport) outlook() string {
-	free := fmt.Sprintf("%s of %s free", size(r.Disk.Free), size(r.Disk.Total))
-	if r.DaysUntilFull == nil {
-		return free + "; how fast the lake grows cannot be said yet"
+	expression, err := o.filter.expression()
+	if err != nil {
+		return err
 	}
-	return fmt.Sprintf("%s, %s more a day: full in %.0f days", free, size(r.Growth.Day), *r.DaysUntilFull)
-}
-
-// size writes bytes for people.
-func size(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
+	if o.interval < 0 || o.interval%time.Millisecond != 0 {
+		return cli.Usage(fmt.Errorf("--interval %s: not a number of milliseconds", o.interval))
 	}
-	v, i := float64(n)/unit, 0
-	for ; v >= unit && i < 4; i++ {
-		v /= unit
+	client, err := s.open(c)
+	if err != nil {
+		return err
 	}
-	return fmt.Sprintf("%.1f %ciB", v, "KMGTP"[i])
+	defer client.Close()
+	r := &auditv1.StatsRequest{Filter: expression, Facets: o.facets, Top: o.top}
+	r.Since, r.Until = o.span.stamps()
+	if o.interval > 0 {
+		r.Interval = durationpb.New(o.interval)
+	}
+	stats, err := client.Audit.Stats(c.Context(), r)
+	if err != nil {
+		return client.Answered(err)
+	}
+	return printStats(c.OutOrStdout(), o.format, stats)
 }

@@ -93,7 +93,7 @@ func TestTailMissed(t *testing.T) {
 				o := &tailFlags{format: tc.format, follow: true}
 				return o.tail(c, &reading.Client{Audit: &sending{items: items, err: tc.end}, Live: true}, &auditv1.TailRequest{})
 			}}
-			if code := cli.Run(c, nil, &stdout, &stderr); code != tc.code {
+			if code := cli.Run(c, []string{}, &stdout, &stderr); code != tc.code {
 				t.Errorf("exit code %d, want %d", code, tc.code)
 			}
 			if diff := cmp.Diff(tc.stdout, withoutTimes(stdout.String())); diff != "" {

@@ -152,7 +152,7 @@ func (c *Client) Follow(ctx context.Context, r *auditv1.TailRequest) iter.Seq2[*
 }
 
 // Search yields the events that r selects, page after page, until limit of them
-// were (0: all).
+// were (0: all). It ends when ctx does, without an error.
 func (c *Client) Search(ctx context.Context, r *auditv1.SearchEventsRequest, limit int64) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		r := proto.CloneOf(r)
@@ -162,6 +162,9 @@ func (c *Client) Search(ctx context.Context, r *auditv1.SearchEventsRequest, lim
 				r.PageSize = int32(left)
 			}
 			page, err := c.Audit.SearchEvents(ctx, r)
+			if ctx.Err() != nil {
+				return
+			}
 			if err != nil {
 				yield(nil, c.Answered(err))
 				return
