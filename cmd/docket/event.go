@@ -15,6 +15,7 @@ import (
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/columnar"
+	"github.com/docket-audit/docket/cmd/internal/shorthand"
 	"github.com/docket-audit/docket/internal/profile"
 )
 
@@ -28,6 +29,7 @@ var (
 // eventFormats are those that events have beside what all rows have.
 var eventFormats = map[string]func(io.Writer) (cli.RowWriter, error){
 	cli.Parquet: columnar.Events,
+	"shorthand": cli.Lines(shorthand.Line), // as OpenShell prints
 }
 
 // eventOutputFlag adds -o to a verb that prints events.
