@@ -108,3 +108,36 @@ func TestDocumentedColumns(t *testing.T) {
 		}
 	}
 }
+
+// docs/cli.md names every verb, and every flag that selects events.
+func TestCLIPage(t *testing.T) {
+	b, err := os.ReadFile("../../docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(b)
+	for _, top := range root().Commands() {
+		if top.Hidden {
+			continue
+		}
+		if !strings.Contains(page, "`docket "+top.Name()+"`") && !strings.Contains(page, "`docket "+top.Name()+" ") {
+			t.Errorf("no docket %s", top.Name())
+		}
+		for _, sub := range top.Commands() {
+			named := regexp.MustCompile("(?m)^\\| .*`docket " + top.Name() + " .*\\b" + sub.Name() + "`")
+			if !sub.Hidden && !named.MatchString(page) {
+				t.Errorf("no docket %s %s", top.Name(), sub.Name())
+			}
+		}
+	}
+	for _, f := range filterFlags {
+		if !strings.Contains(page, "`--"+f.flag+"`") {
+			t.Errorf("no --%s", f.flag)
+		}
+	}
+	for format := range eventFormats {
+		if !strings.Contains(page, "| `"+format+"` |") {
+			t.Errorf("no -o %s", format)
+		}
+	}
+}
