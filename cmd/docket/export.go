@@ -11,7 +11,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -76,11 +75,8 @@ func (o *exportFlags) run(c *cobra.Command, s *settings) error {
 	if !slices.Contains(exportFormats, o.format) {
 		return cli.Usage(cli.Hint(fmt.Errorf("export has no output format %q", o.format), "use one of %s", strings.Join(exportFormats, ", ")))
 	}
-	if err := o.span.parse(time.Now()); err != nil {
-		return err
-	}
-	expression, err := o.filter.expression()
-	if err != nil {
+	expression, done, err := o.filter.asked(c, o.span)
+	if err != nil || done {
 		return err
 	}
 	if _, err := os.Lstat(o.to); err == nil && !o.force {

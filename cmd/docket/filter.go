@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
@@ -28,6 +30,26 @@ results that are allow, and no other results. --print-filter prints the flags as
 type eventFilter struct {
 	selected, left terms
 	not            bool // --not came, and no flag yet that it negates
+	print          bool // --print-filter
+}
+
+// asked returns the filter as CEL; with --print-filter it prints that, bounded by
+// the span if there is one, and is all there is to do.
+func (e *eventFilter) asked(c *cobra.Command, within *span) (expression string, done bool, err error) {
+	if within != nil {
+		if err := within.parse(time.Now()); err != nil {
+			return "", false, err
+		}
+	}
+	if expression, err = e.expression(); err != nil || !e.print {
+		return expression, false, err
+	}
+	whole := expression
+	if within != nil {
+		whole = within.within(expression)
+	}
+	_, err = fmt.Fprintln(c.OutOrStdout(), cli.Escape(whole))
+	return expression, true, err
 }
 
 // terms are the values of flags, by column; those of --filter are by "".
@@ -52,6 +74,7 @@ func newEventFilter(f *pflag.FlagSet) *eventFilter {
 	}
 	f.Var(&notFlag{e}, "not", "negate the next of these flags")
 	f.Lookup("not").NoOptDefVal = "true"
+	f.BoolVar(&e.print, "print-filter", false, "print the CEL that these flags make, and end")
 	return e
 }
 

@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +17,6 @@ type searchFlags struct {
 	limit       int64
 	all         bool
 	oldestFirst bool
-	printFilter bool
 	filter      *eventFilter
 	span        *span
 }
@@ -44,7 +42,6 @@ export, for counts stats, and for questions of more than one event query.
 	f.Int64VarP(&o.limit, "limit", "n", 100, "at most so many")
 	f.BoolVar(&o.all, "all", false, "all that there are")
 	f.BoolVar(&o.oldestFirst, "oldest-first", false, "begin with the oldest")
-	f.BoolVar(&o.printFilter, "print-filter", false, "print the CEL that the flags make, and end")
 	o.span = newSpan(f)
 	o.filter = newEventFilter(f)
 	eventOutputFlag(f, &o.format)
@@ -58,16 +55,9 @@ func (o *searchFlags) run(c *cobra.Command, s *settings) error {
 	case o.all && c.Flags().Changed("limit"):
 		return cli.Usage(fmt.Errorf("--all and --limit exclude each other"))
 	}
-	if err := o.span.parse(time.Now()); err != nil {
+	expression, done, err := o.filter.asked(c, o.span)
+	if err != nil || done {
 		return err
-	}
-	expression, err := o.filter.expression()
-	if err != nil {
-		return err
-	}
-	if o.printFilter {
-		fmt.Fprintln(c.OutOrStdout(), cli.Escape(o.span.within(expression)))
-		return nil
 	}
 	client, err := s.open(c)
 	if err != nil {

@@ -34,14 +34,16 @@ asked, shown and said, what became of the operation, and what was found about
 it. What a binding was shown is cut when it is long; -o json has every byte. The
 operation's uid is in the trailer docket-operation-uid of every governed answer, in the
 column operation_uid of the events, and in the output of tail. Without a uid it
-is the newest operation whose outcome the flags select.`,
+is the newest operation whose outcome the flags select.
+
+` + filterHelp,
 		Example: `  docket show 0199c1f2-7b00-7d10-8a2b-1c2d3e4f5a6b
   docket show --decision deny --tenant acme       the newest that was denied
   docket show 0199c1f2-7b00-7d10-8a2b-1c2d3e4f5a6b -o json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			expression, err := filter.expression()
-			if err != nil {
+			expression, done, err := filter.asked(c, nil)
+			if err != nil || done {
 				return err
 			}
 			if len(args) > 0 && expression != "" {

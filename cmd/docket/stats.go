@@ -81,11 +81,8 @@ func (o *statsFlags) costs(c *cobra.Command, s *settings) error {
 }
 
 func (o *statsFlags) run(c *cobra.Command, s *settings) error {
-	if err := o.span.parse(time.Now()); err != nil {
-		return err
-	}
-	expression, err := o.filter.expression()
-	if err != nil {
+	expression, done, err := o.filter.asked(c, o.span)
+	if err != nil || done {
 		return err
 	}
 	if o.interval < 0 || o.interval%time.Millisecond != 0 {

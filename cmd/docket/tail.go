@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,14 +15,13 @@ import (
 
 // tailFlags are what tail is asked.
 type tailFlags struct {
-	format      string
-	follow      bool
-	last        int
-	resume      string
-	input       string
-	printFilter bool
-	filter      *eventFilter
-	span        *span
+	format string
+	follow bool
+	last   int
+	resume string
+	input  string
+	filter *eventFilter
+	span   *span
 }
 
 func tailCommand(s *settings) *cobra.Command {
@@ -57,7 +55,6 @@ this end, a line says how many events were not sent, and the exit code is 4.
 	f.IntVarP(&o.last, "last", "n", 10, "begin with the newest N")
 	f.StringVar(&o.resume, "resume", "", "go on behind the last event of the tail that printed this token")
 	f.StringVar(&o.input, "input-file", "", "events of this file, - is standard input, in place of a store's")
-	f.BoolVar(&o.printFilter, "print-filter", false, "print the CEL that the flags make, and end")
 	o.span = newSpan(f)
 	o.filter = newEventFilter(f)
 	eventOutputFlag(f, &o.format)
@@ -65,13 +62,12 @@ this end, a line says how many events were not sent, and the exit code is 4.
 }
 
 func (o *tailFlags) run(c *cobra.Command, s *settings) error {
-	expression, err := o.check(c)
-	if err != nil {
+	if err := o.check(c); err != nil {
 		return err
 	}
-	if o.printFilter {
-		fmt.Fprintln(c.OutOrStdout(), cli.Escape(o.span.within(expression)))
-		return nil
+	expression, done, err := o.filter.asked(c, o.span)
+	if err != nil || done {
+		return err
 	}
 	if o.input != "" {
 		return o.tailFile(c, o.span.within(expression))
@@ -84,8 +80,8 @@ func (o *tailFlags) run(c *cobra.Command, s *settings) error {
 	return o.tail(c, client, o.request(c, client, expression))
 }
 
-// check says what cannot be meant together, and returns the filter.
-func (o *tailFlags) check(c *cobra.Command) (string, error) {
+// check says what cannot be meant together.
+func (o *tailFlags) check(c *cobra.Command) error {
 	given := func(flags ...string) (n int) {
 		for _, f := range flags {
 			if c.Flags().Changed(f) {
@@ -96,16 +92,13 @@ func (o *tailFlags) check(c *cobra.Command) (string, error) {
 	}
 	switch {
 	case o.last < 0:
-		return "", cli.Usagef("--last %d: not a number of events", o.last)
+		return cli.Usagef("--last %d: not a number of events", o.last)
 	case given("last", "since", "resume") > 1:
-		return "", cli.Usage(cli.Hint(errors.New("--last, --since and --resume exclude each other"), "each says where to begin"))
+		return cli.Usage(cli.Hint(errors.New("--last, --since and --resume exclude each other"), "each says where to begin"))
 	case given("input-file") > 0 && given("follow", "resume") > 0:
-		return "", cli.Usage(errors.New("nothing follows on a file"))
+		return cli.Usage(errors.New("nothing follows on a file"))
 	}
-	if err := o.span.parse(time.Now()); err != nil {
-		return "", err
-	}
-	return o.filter.expression()
+	return nil
 }
 
 // request is what is asked of a server, or in its place.
@@ -182,6 +175,6 @@ func missedLine(m *auditv1.Missed) string {
 func (o *tailFlags) goodbye(c *cobra.Command, p *cli.Printer, token string) {
 	cli.Interrupted(c.Context(), c.ErrOrStderr(), p.Rows(), "event")
 	if token != "" && (o.follow || o.resume != "" || c.Context().Err() != nil) {
-		fmt.Fprintf(c.ErrOrStderr(), "resume with --resume %s\n", token)
+		fmt.Fprintf(c.ErrOrStderr(), "resume with --resume %s\n", cli.Escape(token))
 	}
 }

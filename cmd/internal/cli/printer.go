@@ -24,7 +24,10 @@ const (
 	NDJSON = "ndjson"
 	CSV    = "csv"
 	Short  = "short"
-	// Formats that only some verbs have.
+)
+
+// The formats of -o that only some verbs have.
+const (
 	Wide    = "wide"    // a table of more columns
 	Parquet = "parquet" // a file of typed columns, never to a terminal
 )
@@ -118,9 +121,9 @@ func Print(w io.Writer, o Options) (*Printer, error) {
 			}
 		}
 	}
-	if make := o.Formats[o.Format]; make != nil {
+	if open := o.Formats[o.Format]; open != nil {
 		var err error
-		if p.other, err = make(p.out); err != nil {
+		if p.other, err = open(p.out); err != nil {
 			return nil, err
 		}
 	}
