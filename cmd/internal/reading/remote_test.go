@@ -102,7 +102,7 @@ func pemOf(kind string, der []byte) []byte {
 }
 
 func TestRemote(t *testing.T) {
-	h := serving(t, serve.Door{Name: "api", Authenticate: serve.Secret("right")}, (*httptest.Server).StartTLS)
+	h := serving(t, serve.Door{Name: "api", Authenticate: bearer(t, "right")}, (*httptest.Server).StartTLS)
 	ca := put(t, "ca.pem", pemOf("CERTIFICATE", h.Certificate().Raw))
 	good := contexts.Context{URL: h.URL, CA: ca, Token: "right"}
 	n, err := count(t, good)
@@ -125,7 +125,7 @@ func TestRemote(t *testing.T) {
 }
 
 func TestRemotePlain(t *testing.T) {
-	h := serving(t, serve.Door{Name: "api", Authenticate: serve.Secret("right")}, (*httptest.Server).Start)
+	h := serving(t, serve.Door{Name: "api", Authenticate: bearer(t, "right")}, (*httptest.Server).Start)
 	if n, err := count(t, contexts.Context{URL: h.URL, Token: "right"}); err != nil || n == 0 {
 		t.Fatalf("%d events, %v", n, err)
 	}
@@ -224,7 +224,7 @@ func clientCertificate(t *testing.T) (cert, key string, pool *x509.CertPool) {
 
 // What a tail sends comes with tokens that go on behind it.
 func TestFollowResumes(t *testing.T) {
-	h := serving(t, serve.Door{Name: "api", Authenticate: serve.Secret("right")}, (*httptest.Server).Start)
+	h := serving(t, serve.Door{Name: "api", Authenticate: bearer(t, "right")}, (*httptest.Server).Start)
 	client, err := Remote(t.Context(), contexts.Context{Name: "test", URL: h.URL, Token: "right"})
 	if err != nil {
 		t.Fatal(err)
@@ -253,4 +253,14 @@ func TestFollowResumes(t *testing.T) {
 	if strings.Join(append(first, rest...), "\n") != strings.Join(whole, "\n") {
 		t.Errorf("%d and %d events are not the %d", len(first), len(rest), len(whole))
 	}
+}
+
+// bearer admits who brings the secret.
+func bearer(t *testing.T, secret string) func(*http.Request) (*authz.Grant, error) {
+	t.Helper()
+	v, err := authz.New(authz.Config{Secret: secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.HTTP
 }
