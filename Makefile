@@ -51,17 +51,17 @@ test: ## what a newcomer runs: every package once, at most 4 minutes on 2 cores
 	@if [ "$$(go env CGO_ENABLED)" = 0 ]; then \
 	  echo "left out: SQL, for want of a C compiler (apt install gcc)"; fi
 	@echo "left out: race detector, crash and outage tests, fuzzing, lint, generated files," \
-	  "examples/replaytest, public files read by pyarrow, builds without cgo and from a clean copy; make test-all runs them"
+	  "examples/replaytest, public files read by pyarrow, the TypeScript client, builds without cgo and from a clean copy; make test-all runs them"
 
 .PHONY: test-all
 test-all: test test-rest ## everything but torture, at most 25 minutes on 2 cores
 
 .PHONY: test-rest
-test-rest: need-tools lint generate-check nocgo replaytest pyarrow race e2e fuzz ## what test-all adds to test
+test-rest: need-tools lint generate-check nocgo replaytest pyarrow typescript race e2e fuzz ## what test-all adds to test
 
 .PHONY: need-tools
 need-tools:
-	@for tool in git gcc python3; do command -v $$tool >/dev/null || { echo "make: $$tool is missing" >&2; exit 1; }; done
+	@for tool in git gcc python3 node npm; do command -v $$tool >/dev/null || { echo "make: $$tool is missing" >&2; exit 1; }; done
 	@[ "$$(go env CGO_ENABLED)" = 1 ] || { echo "make: cgo is off" >&2; exit 1; }
 
 .PHONY: race
@@ -106,6 +106,17 @@ pyarrow: .tmp/python/.done ## the public files of a lake as another reader of Pa
 
 .tmp/python/.done: collector/lake/testdata/requirements.txt
 	python3 -m pip install --quiet --root-user-action ignore --upgrade --target .tmp/python -r $<
+	@touch $@
+
+# The compiler is fetched into schemas/typescript/node_modules; the client itself
+# needs nothing but what is in the runtime.
+.PHONY: typescript
+typescript: schemas/typescript/node_modules/.done ## the TypeScript client, compiled, and under node against the real server
+	cd schemas/typescript && rm -rf dist && npm run --silent build
+	go test -tags node -count=1 $(GOTESTFLAGS) ./cmd/internal/typescript
+
+schemas/typescript/node_modules/.done: schemas/typescript/package.json schemas/typescript/package-lock.json
+	cd schemas/typescript && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 .PHONY: nocgo
@@ -163,10 +174,11 @@ golden: ## rewrite the golden files; then read the diff
 ##### generated code and lint
 
 .PHONY: generate
-generate: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc $(BIN)/protoc-gen-grpc-gateway $(BIN)/protoc-gen-openapiv2 $(BIN)/openapi ## code from .proto, OpenAPI, OCSF catalogs and types, dashboards
+generate: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc $(BIN)/protoc-gen-grpc-gateway $(BIN)/protoc-gen-openapiv2 $(BIN)/openapi $(BIN)/tsapi ## code from .proto, OpenAPI, TypeScript, OCSF catalogs and types, dashboards
 	cd schemas/proto && PATH="$(BIN):$$PATH" buf generate
 	cd schemas/proto && PATH="$(BIN):$$PATH" buf generate --template buf.gen.audit.yaml
 	$(BIN)/openapi <.tmp/openapi/docket.swagger.json >schemas/openapi/docket.json
+	$(BIN)/tsapi <schemas/openapi/docket.json >schemas/typescript/src/api.gen.ts
 	go generate ./...
 
 # Compares before and after, so that it also works in a tree with changes.
@@ -182,7 +194,7 @@ generate-check: ## generated files are what their sources make
 lint: $(BIN)/gofumpt $(BIN)/golangci-lint $(BIN)/buf $(BIN)/promlint ## format, vet, golangci-lint, buf, PromQL
 	@out=$$($(BIN)/gofumpt -l $$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$' | while read -r f; do [ -f "$$f" ] && echo "$$f"; done)); \
 	  [ -z "$$out" ] || { echo "not gofumpt-ed:"; echo "$$out"; exit 1; }
-	go vet -tags e2e,torture,pyarrow ./...
+	go vet -tags e2e,torture,pyarrow,node ./...
 	$(BIN)/golangci-lint run ./...
 	cd schemas/proto && $(BIN)/buf lint
 	$(BIN)/promlint dashboards
@@ -198,7 +210,8 @@ $(BIN)/%: tools/go.mod tools/go.sum
 
 $(BIN)/promlint: tools/promlint/main.go
 $(BIN)/openapi: tools/openapi/main.go
+$(BIN)/tsapi: tools/tsapi/main.go
 
 .PHONY: clean
 clean: ## remove what was built; data directories stay
-	rm -rf bin .tmp
+	rm -rf bin .tmp schemas/typescript/dist schemas/typescript/node_modules

@@ -80,8 +80,8 @@ func (p *parameter) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &p.schema)
 }
 
-// What the document does not say: which JSON it is that is handed on, which
-// members that are no messages are one of several, and what a body must have.
+// What the document does not say: which JSON it is that is handed on, what else an
+// answer may lack than messages, and what a body must have.
 var (
 	handedOn = map[string]string{
 		"GetEventResponse.event":      "OCSFEvent",
@@ -90,8 +90,9 @@ var (
 		"TailResponse.event":          "OCSFEvent",
 		"QueryResponse.rows":          "Row",
 		"GetLedgerResponse.proof":     "JSONObject | null",
+		"GetReplayResponse.report":    "JSONObject | null",
 	}
-	oneOf    = []string{"TailResponse.event"}
+	mayLack  = []string{"TailResponse.event", "GetReplayResponse.ended"}
 	required = []string{"QueryRequest.sql"}
 )
 
@@ -189,7 +190,7 @@ func (w *writer) definition(of string, s *schema, isRequest bool) {
 	w.printf("export interface %s {\n", of)
 	for _, p := range slices.Sorted(maps.Keys(s.Properties)) {
 		value, path := s.Properties[p], of+"."+p
-		optional := value.Ref != "" || slices.Contains(oneOf, path)
+		optional := value.Ref != "" || slices.Contains(mayLack, path)
 		switch {
 		case isRequest:
 			optional = !slices.Contains(required, path)

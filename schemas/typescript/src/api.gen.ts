@@ -110,6 +110,31 @@ export interface GetPlanResponse {
 }
 
 /**
+ * GetReplayResponse is the state of a replay.
+ */
+export interface GetReplayResponse {
+  ended?: Timestamp;
+  /**
+   * error is why it failed.
+   */
+  error: string;
+  /**
+   * events is how many were read so far.
+   */
+  events: Int64;
+  id: string;
+  /**
+   * report is that of `docket replay -o json`, when it is done.
+   */
+  report: JSONObject | null;
+  started: Timestamp;
+  /**
+   * state is running, done or failed.
+   */
+  state: string;
+}
+
+/**
  * ListOperationsResponse is one page.
  */
 export interface ListOperationsResponse {
@@ -228,6 +253,32 @@ export interface SearchEventsResponse {
 }
 
 /**
+ * StartReplayRequest says which operations run through which plan.
+ */
+export interface StartReplayRequest {
+  exclude_tenants?: readonly string[] | undefined;
+  /**
+   * filter is CEL over columns, and must select whole operations.
+   */
+  filter?: string | undefined;
+  /**
+   * plan is the digest of a recorded plan; empty: each operation runs through the
+   * one that was in force for it.
+   */
+  plan?: string | undefined;
+  since?: Timestamp | Date | undefined;
+  tenants?: readonly string[] | undefined;
+  until?: Timestamp | Date | undefined;
+}
+
+/**
+ * StartReplayResponse names the replay.
+ */
+export interface StartReplayResponse {
+  id: string;
+}
+
+/**
  * StatsResponse is what was counted.
  */
 export interface StatsResponse {
@@ -292,9 +343,17 @@ export interface GetOperationRequest {
  */
 export interface GetPlanRequest {
   /**
-   * digest is that of an event's plan_digest: SHA-256, lower-case hex.
+   * digest is that of an event, with or without "sha256:" before it.
    */
   digest: string;
+}
+
+/**
+ * GetReplay returns what has become of a replay. It is there for who began it,
+ * while the server runs and until 16 others have begun. Needs: replay.
+ */
+export interface GetReplayRequest {
+  id: string;
 }
 
 /**
@@ -416,9 +475,11 @@ export const routes = {
   GetLedger: { method: "GET", path: "/v1/ledger" },
   GetOperation: { method: "GET", path: "/v1/operations/{uid}" },
   GetPlan: { method: "GET", path: "/v1/plans/{digest}" },
+  GetReplay: { method: "GET", path: "/v1/replays/{id}" },
   ListOperations: { method: "GET", path: "/v1/operations" },
   Query: { method: "POST", path: "/v1/query" },
   SearchEvents: { method: "GET", path: "/v1/events" },
+  StartReplay: { method: "POST", path: "/v1/replays" },
   Stats: { method: "GET", path: "/v1/stats" },
   Tail: { method: "GET", path: "/v1/tail" },
 } as const;
@@ -429,9 +490,11 @@ export interface Methods {
   GetLedger: { request: GetLedgerRequest; response: GetLedgerResponse };
   GetOperation: { request: GetOperationRequest; response: GetOperationResponse };
   GetPlan: { request: GetPlanRequest; response: GetPlanResponse };
+  GetReplay: { request: GetReplayRequest; response: GetReplayResponse };
   ListOperations: { request: ListOperationsRequest; response: ListOperationsResponse };
   Query: { request: QueryRequest; response: QueryResponse };
   SearchEvents: { request: SearchEventsRequest; response: SearchEventsResponse };
+  StartReplay: { request: StartReplayRequest; response: StartReplayResponse };
   Stats: { request: StatsRequest; response: StatsResponse };
   Tail: { request: TailRequest; response: TailResponse };
 }

@@ -6,12 +6,15 @@ import type {
   GetLedgerResponse,
   GetOperationResponse,
   GetPlanResponse,
+  GetReplayResponse,
   ListOperationsRequest,
   ListOperationsResponse,
   Operation,
   QueryRequest,
   SearchEventsRequest,
   SearchEventsResponse,
+  StartReplayRequest,
+  StartReplayResponse,
   StatsRequest,
   StatsResponse,
   TailRequest,
@@ -125,6 +128,16 @@ export class DocketClient {
   /** getLedger returns the newest signed checkpoint, and the proof of an event. */
   getLedger(request: GetLedgerRequest = {}, options: CallOptions = {}): Promise<GetLedgerResponse> {
     return this.#transport.call("GetLedger", request, options.signal);
+  }
+
+  /** startReplay begins to run recorded operations through a plan again. */
+  startReplay(request: StartReplayRequest = {}, options: CallOptions = {}): Promise<StartReplayResponse> {
+    return this.#transport.call("StartReplay", request, options.signal);
+  }
+
+  /** getReplay returns what has become of a replay so far. */
+  getReplay(id: string, options: CallOptions = {}): Promise<GetReplayResponse> {
+    return this.#transport.call("GetReplay", { id }, options.signal);
   }
 }
 

@@ -26,11 +26,13 @@ export class Stream<T> implements AsyncIterableIterator<T, undefined> {
 
   async next(): Promise<IteratorResult<T, undefined>> {
     try {
+      this.#controller.signal.throwIfAborted(); // what is there already comes no more
       const item = await this.#items.next();
       if (item.done !== true) return item;
     } catch (err) {
       if (!this.#canceled) {
         this.#release();
+        await this.#items.return();
         throw err;
       }
     }

@@ -345,6 +345,23 @@ test("to leave the loop ends the answer, and so does an error of the loop", asyn
   }
 });
 
+test("what is there already comes no more when the signal is aborted", async () => {
+  const body = '{"columns":["a"],"rows":[]}\n{"columns":[],"rows":[{"a":1},{"a":2},{"a":3}]}\n';
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const client = new DocketClient({ baseUrl: "http://x", fetch: () => Promise.resolve(new Response(body)) });
+  const rows = client.query("SELECT a", { signal: controller.signal });
+  assert.deepEqual((await rows.next()).value, { a: 1 });
+  controller.abort(reason);
+  await assert.rejects(rows.next(), reason);
+  // Of what has ended, a signal ends nothing.
+  const ended = new AbortController();
+  const whole = client.query("SELECT a", { signal: ended.signal });
+  assert.equal((await all(whole)).length, 3);
+  ended.abort(reason);
+  assert.deepEqual(await whole.next(), { done: true, value: undefined });
+});
+
 test("return ends a next that waits, and closes the connection", async (t) => {
   let closed: Promise<unknown> | undefined;
   const baseUrl = await serve(t, (r, w) => {
