@@ -13,11 +13,20 @@ import (
 
 // A request is what [Processes] ask a process of theirs.
 type request struct {
-	Scope  Scope
-	Text   string
-	Memory int64         // bytes
-	CPU    time.Duration // 0 is without a limit
+	Scope      Scope
+	Text       string
+	Parameters []Parameter   `json:",omitempty"`
+	Form       string        `json:",omitempty"` // of the answer: formRows, ...
+	Memory     int64         // bytes
+	CPU        time.Duration // 0 is without a limit
 }
+
+// What a process answers with.
+const (
+	formRows        = ""            // a row in JSON for each
+	formArrow       = "arrow"       // an Arrow IPC stream
+	formDescription = "description" // a Description, of a statement that is not run
+)
 
 // Answer is the other half of [Processes]: it reads one question from in,
 // limits this process to what it may take, and writes the answer to out. The
@@ -49,8 +58,14 @@ func answer(ctx context.Context, q *request, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// Neither is closed: the end of the process is faster, and safer where
+	// Nothing is closed: the end of the process is faster, and safer where
 	// memory is at an end.
+	switch q.Form {
+	case formArrow:
+		return answerArrow(ctx, db, Statement{q.Text, q.Parameters}, out)
+	case formDescription:
+		return answerDescription(ctx, db, q.Text, out)
+	}
 	rows, err := db.Query(ctx, q.Text)
 	if err != nil {
 		return err

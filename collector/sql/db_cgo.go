@@ -92,18 +92,15 @@ func (d *DB) setUp(ctx context.Context, m made) error {
 // before any of it runs, and with a [QueryError] when the engine refuses it or
 // fails. The rows MUST be closed; they end with ctx.
 func (d *DB) Query(ctx context.Context, text string) (*Rows, error) {
-	if err := checkLength(text); err != nil {
+	return d.query(ctx, Statement{Text: text})
+}
+
+func (d *DB) query(ctx context.Context, s Statement) (*Rows, error) {
+	c, release, err := d.enter(ctx, s.Text)
+	if err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, &QueryError{err}
-	}
-	c, err := connect(d.db)
-	if err != nil {
-		return nil, &QueryError{err}
-	}
-	release := c.watch(ctx)
-	rows, err := c.query(ctx, text)
+	rows, err := c.query(ctx, s)
 	if err != nil {
 		release()
 		c.close()
@@ -113,13 +110,47 @@ func (d *DB) Query(ctx context.Context, text string) (*Rows, error) {
 	return rows, nil
 }
 
-func (c *conn) query(ctx context.Context, text string) (*Rows, error) {
-	failed := func(err error) error { return &QueryError{errors.Join(ctx.Err(), err)} }
-	// The parser is the one that will read the text, in an engine that can do
-	// nothing; the text is data to it.
+// enter returns a connection for one query, which is interrupted when ctx ends,
+// until release is called.
+func (d *DB) enter(ctx context.Context, text string) (c *conn, release func(), err error) {
+	if err := checkLength(text); err != nil {
+		return nil, nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, &QueryError{err}
+	}
+	if c, err = connect(d.db); err != nil {
+		return nil, nil, &QueryError{err}
+	}
+	return c, c.watch(ctx), nil
+}
+
+func (c *conn) query(ctx context.Context, s Statement) (*Rows, error) {
+	if err := c.check(ctx, s.Text); err != nil {
+		return nil, err
+	}
+	res, err := c.startWith(s.Text, func(stmt duckdb.PreparedStatement) error { return bind(stmt, s.Parameters) })
+	if err != nil {
+		return nil, failed(ctx, err)
+	}
+	return newRows(ctx, c, res), nil
+}
+
+// failed is an error of the engine as one of a query, unless it is that already.
+func failed(ctx context.Context, err error) error {
+	var refused *StatementError
+	if errors.As(err, &refused) {
+		return err
+	}
+	return &QueryError{errors.Join(ctx.Err(), err)}
+}
+
+// check decides whether a text may be prepared. The parser is the one that will
+// read it, in an engine that can do nothing; the text is data to it.
+func (c *conn) check(ctx context.Context, text string) error {
 	res, err := c.start("SELECT CAST(json_serialize_sql(CAST(? AS VARCHAR)) AS VARCHAR)", text)
 	if err != nil {
-		return nil, failed(err)
+		return failed(ctx, err)
 	}
 	parsed := newRows(ctx, c, res)
 	found := parsed.Next()
@@ -130,15 +161,9 @@ func (c *conn) query(ctx context.Context, text string) (*Rows, error) {
 	}
 	parsed.destroy()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := judge(text, []byte(answer)); err != nil {
-		return nil, err
-	}
-	if res, err = c.start(text); err != nil {
-		return nil, failed(err)
-	}
-	return newRows(ctx, c, res), nil
+	return judge(text, []byte(answer))
 }
 
 // Close ends the engine. No answer may be in use.

@@ -4,7 +4,11 @@
 
 package sql
 
-import "context"
+import (
+	"context"
+
+	"github.com/apache/arrow/go/v17/arrow"
+)
 
 // A DB answers queries over one scope.
 type DB struct{}
@@ -14,6 +18,16 @@ func Open(context.Context, Scope) (*DB, error) { return nil, new(UnavailableErro
 
 // Query fails with [ErrUnavailable].
 func (*DB) Query(context.Context, string) (*Rows, error) { return nil, new(UnavailableError) }
+
+// Arrow fails with [ErrUnavailable].
+func (*DB) Arrow(context.Context, Statement, func(*arrow.Schema) error, func(arrow.Record) error) error {
+	return new(UnavailableError)
+}
+
+// Describe fails with [ErrUnavailable].
+func (*DB) Describe(context.Context, string) (Description, error) {
+	return Description{}, new(UnavailableError)
+}
 
 // Close does nothing.
 func (*DB) Close() error { return nil }

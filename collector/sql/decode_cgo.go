@@ -22,6 +22,7 @@ type decoder struct {
 	kind     duckdb.Type
 	json     bool
 	inner    duckdb.Type // what decimals and enums are stored as
+	digits   uint8       // of decimals
 	scale    uint8
 	names    []string // of enums, of the members of structs and unions
 	width    uint64   // of arrays
@@ -41,7 +42,7 @@ func newDecoder(t duckdb.LogicalType) *decoder {
 	case duckdb.TypeVarchar:
 		d.json = duckdb.LogicalTypeGetAlias(t) == "JSON"
 	case duckdb.TypeDecimal:
-		d.inner, d.scale = duckdb.DecimalInternalType(t), duckdb.DecimalScale(t)
+		d.inner, d.digits, d.scale = duckdb.DecimalInternalType(t), duckdb.DecimalWidth(t), duckdb.DecimalScale(t)
 	case duckdb.TypeEnum:
 		d.inner = duckdb.EnumInternalType(t)
 		for i := range duckdb.EnumDictionarySize(t) {

@@ -73,32 +73,54 @@ func (c *conn) exec(statements []string) error {
 }
 
 // start prepares a query and begins to run it. args are for its parameters.
-func (c *conn) start(query string, args ...string) (_ *duckdb.Result, err error) {
+func (c *conn) start(query string, args ...string) (*duckdb.Result, error) {
+	return c.startWith(query, func(stmt duckdb.PreparedStatement) error {
+		for i, arg := range args {
+			if duckdb.BindVarcharLength(stmt, duckdb.IdxT(i+1), arg, duckdb.IdxT(len(arg))) == duckdb.StateError {
+				return fmt.Errorf("bind parameter %d", i+1)
+			}
+		}
+		return nil
+	})
+}
+
+// startWith prepares a query, has bind give its parameters their values, and
+// begins to run it.
+func (c *conn) startWith(query string, bind func(duckdb.PreparedStatement) error) (res *duckdb.Result, err error) {
+	err = c.prepare(query, func(stmt duckdb.PreparedStatement) error {
+		if err := bind(stmt); err != nil {
+			return err
+		}
+		var pending duckdb.PendingResult
+		state := duckdb.PendingPreparedStreaming(stmt, &pending)
+		defer duckdb.DestroyPending(&pending)
+		if state == duckdb.StateError {
+			return errors.New(duckdb.PendingError(pending))
+		}
+		res = new(duckdb.Result)
+		if duckdb.ExecutePending(pending, res) == duckdb.StateError {
+			text := duckdb.ResultError(res)
+			duckdb.DestroyResult(res)
+			return errors.New(text)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// prepare calls with with a statement, which is good until that returns.
+func (c *conn) prepare(query string, with func(duckdb.PreparedStatement) error) error {
 	if strings.IndexByte(query, 0) >= 0 {
-		return nil, errors.New("query holds a zero byte") // C would see its beginning only
+		return errors.New("query holds a zero byte") // C would see its beginning only
 	}
 	var stmt duckdb.PreparedStatement
 	state := duckdb.Prepare(c.c, query, &stmt)
 	defer duckdb.DestroyPrepare(&stmt)
 	if state == duckdb.StateError {
-		return nil, errors.New(duckdb.PrepareError(stmt))
+		return errors.New(duckdb.PrepareError(stmt))
 	}
-	for i, arg := range args {
-		if duckdb.BindVarcharLength(stmt, duckdb.IdxT(i+1), arg, duckdb.IdxT(len(arg))) == duckdb.StateError {
-			return nil, fmt.Errorf("bind parameter %d", i+1)
-		}
-	}
-	var pending duckdb.PendingResult
-	state = duckdb.PendingPreparedStreaming(stmt, &pending)
-	defer duckdb.DestroyPending(&pending)
-	if state == duckdb.StateError {
-		return nil, errors.New(duckdb.PendingError(pending))
-	}
-	res := new(duckdb.Result)
-	if duckdb.ExecutePending(pending, res) == duckdb.StateError {
-		text := duckdb.ResultError(res)
-		duckdb.DestroyResult(res)
-		return nil, errors.New(text)
-	}
-	return res, nil
+	return with(stmt)
 }

@@ -13,11 +13,13 @@ import (
 
 // An answer between two processes is a sequence of frames: a byte that says
 // what it is, the length of the rest in four bytes, and the rest. One with
-// columns comes first and any number with rows after it; an error, or the end,
-// is the last. An answer that stops before that is cut off, and shows it.
+// columns comes first and any number with rows after it, or, where the answer is
+// one in Arrow, any number with pieces of that; an error, or the end, is the
+// last. An answer that stops before that is cut off, and shows it.
 const (
 	frameColumns = 'c' // a JSON array of names
 	frameRows    = 'r' // a piece of the rows, which need not end where a row does
+	frameArrow   = 'a' // a piece of an Arrow IPC stream, or of what describes a statement
 	frameError   = 'e' // a failure
 	frameEnd     = '.'
 )
@@ -49,6 +51,80 @@ func readFrame(r io.Reader, buf []byte) (kind byte, payload []byte, err error) {
 	return head[0], buf[:n], nil
 }
 
+// A framer writes pieces of what is written to it in frames of its kind.
+type framer struct {
+	w    io.Writer
+	kind byte
+}
+
+func (f *framer) Write(b []byte) (int, error) {
+	for rest := b; len(rest) > 0; {
+		n := min(len(rest), maxFrame)
+		if err := writeFrame(f.w, f.kind, rest[:n]); err != nil {
+			return len(b) - len(rest), err
+		}
+		rest = rest[n:]
+	}
+	return len(b), nil
+}
+
+// frames are those of an answer, as they come.
+type frames struct {
+	r    io.Reader
+	buf  []byte
+	wait func() (stop func()) // called before each is waited for
+
+	rest []byte // of a piece, for Read
+	err  error  // what Read ended with; io.EOF behind the last piece
+}
+
+// next returns the next frame, its payload valid until the one after it. The
+// error is errDied where there is none, and the answer's where it has one.
+func (f *frames) next() (kind byte, payload []byte, err error) {
+	stop := f.wait()
+	kind, payload, err = readFrame(f.r, f.buf)
+	stop()
+	switch {
+	case err != nil:
+		return 0, nil, errDied
+	case kind == frameError:
+		return 0, nil, readError(payload)
+	}
+	return kind, payload, nil
+}
+
+// Read reads what the pieces of an Arrow stream are pieces of.
+func (f *frames) Read(b []byte) (int, error) {
+	for len(f.rest) == 0 {
+		if f.err != nil {
+			return 0, f.err
+		}
+		kind, payload, err := f.next()
+		switch {
+		case err != nil:
+			f.err = err
+		case kind == frameEnd:
+			f.err = io.EOF
+		case kind == frameArrow:
+			f.rest = payload
+		default:
+			f.err = errDied
+		}
+	}
+	n := copy(b, f.rest)
+	f.rest = f.rest[n:]
+	return n, nil
+}
+
+// end reads to the end, where nothing but that is left, and returns the error of
+// the answer if it has one.
+func (f *frames) end() error {
+	if _, err := io.Copy(io.Discard, f); err != nil {
+		return err
+	}
+	return nil
+}
+
 // A failure is an error of this package on its way between two processes.
 type failure struct {
 	Kind  string `json:"kind,omitempty"`
@@ -75,6 +151,7 @@ func writeError(w io.Writer, err error, limit int64) error {
 	case errors.Is(err, ErrUnavailable):
 		f = failure{Kind: "unavailable"}
 	}
+	f.Text, _, _ = strings.Cut(f.Text, "\n\nStack Trace:") // which the engine adds to errors of its own making
 	if len(f.Text) > maxWords {
 		f.Text = strings.ToValidUTF8(f.Text[:maxWords], "") + " ..."
 	}

@@ -75,7 +75,12 @@ func NewProcesses(path string, args []string, limits Limits) *Processes {
 // [MemoryError], [TimeoutError], [BusyError] or [CrashError], what columns or
 // rows returned, or the end of ctx.
 func (p *Processes) Query(ctx context.Context, scope Scope, text string, columns func([]string) error, rows io.Writer) error {
-	if err := checkLength(text); err != nil {
+	return p.ask(ctx, scope, request{Text: text}, func(f *frames) error { return relay(f, columns, rows) })
+}
+
+// ask has one process answer q over scope, and read read the answer.
+func (p *Processes) ask(ctx context.Context, scope Scope, q request, read func(*frames) error) error {
+	if err := checkLength(q.Text); err != nil {
 		return err
 	}
 	if _, _, err := scope.conditions(); err != nil {
@@ -92,12 +97,9 @@ func (p *Processes) Query(ctx context.Context, scope Scope, text string, columns
 	if scope.MemoryLimit <= 0 {
 		scope.MemoryLimit = p.limits.Memory / 3 * 2
 	}
-	scope = scope.withDefaults()
-	q := request{
-		Scope: scope, Text: text, Memory: p.limits.Memory,
-		CPU: max(p.limits.Total, 0) * time.Duration(scope.Threads),
-	}
-	err = p.run(ctx, &q, columns, rows)
+	q.Scope = scope.withDefaults()
+	q.Memory, q.CPU = p.limits.Memory, max(p.limits.Total, 0)*time.Duration(q.Scope.Threads)
+	err = p.run(ctx, &q, read)
 	if isMasked(err) {
 		return p.reason(ctx, q, err)
 	}
@@ -118,7 +120,7 @@ func isMasked(err error) bool {
 // for the query, and tells of nothing else that may happen now.
 func (p *Processes) reason(ctx context.Context, q request, masked error) error {
 	q.Scope.Threads = 1
-	again := p.run(ctx, &q, func([]string) error { return nil }, io.Discard)
+	again := p.run(ctx, &q, discard)
 	var failed *QueryError
 	var greedy *MemoryError
 	if errors.As(again, &failed) || errors.As(again, &greedy) {
@@ -165,7 +167,7 @@ func after(d time.Duration, cancel context.CancelCauseFunc) (stop func()) {
 var errDied = errors.New("the process of the query ended early")
 
 // run has one process answer and sees it to its end, by force if need be.
-func (p *Processes) run(ctx context.Context, q *request, columns func([]string) error, rows io.Writer) error {
+func (p *Processes) run(ctx context.Context, q *request, read func(*frames) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	question, err := json.Marshal(q)
@@ -198,7 +200,10 @@ func (p *Processes) run(ctx context.Context, q *request, columns func([]string) 
 	if _, err = stdin.Write(question); err != nil {
 		err = errDied
 	} else {
-		err = p.relay(cancel, stdout, columns, rows)
+		err = read(&frames{
+			r: bufio.NewReader(stdout), buf: make([]byte, maxFrame),
+			wait: func() (stop func()) { return after(p.limits.Stall, cancel) },
+		})
 	}
 	cause := context.Cause(ctx)
 	if err != nil {
@@ -215,15 +220,12 @@ func (p *Processes) run(ctx context.Context, q *request, columns func([]string) 
 	return err
 }
 
-// relay hands the answer on while it comes.
-func (p *Processes) relay(cancel context.CancelCauseFunc, answer io.Reader, columns func([]string) error, rows io.Writer) error {
-	r, buf := bufio.NewReader(answer), make([]byte, maxFrame)
+// relay hands an answer of rows on while it comes.
+func relay(f *frames, columns func([]string) error, rows io.Writer) error {
 	for {
-		stop := after(p.limits.Stall, cancel)
-		kind, payload, err := readFrame(r, buf)
-		stop()
+		kind, payload, err := f.next()
 		if err != nil {
-			return errDied
+			return err
 		}
 		switch kind {
 		case frameColumns:
@@ -234,14 +236,21 @@ func (p *Processes) relay(cancel context.CancelCauseFunc, answer io.Reader, colu
 			err = columns(names)
 		case frameRows:
 			_, err = rows.Write(payload)
-		case frameError:
-			return readError(payload)
 		case frameEnd:
 			return nil
 		default:
 			return errDied
 		}
 		if err != nil {
+			return err
+		}
+	}
+}
+
+// discard reads an answer to its end, for the error in it.
+func discard(f *frames) error {
+	for {
+		if kind, _, err := f.next(); err != nil || kind == frameEnd {
 			return err
 		}
 	}
