@@ -223,7 +223,7 @@ func (d *daemon) startServing(context.Context) error {
 	d.server = serve.New(serve.Config{
 		Store:   d.record.Lake,
 		Commits: func() uint64 { return d.record.Lake.Manifest().Number },
-		Query:   reading.SQL(d.record.Lake, sql.Limits{}),
+		Query:   reading.SQL(d.record.Lake, processes),
 		Plan:    reading.Plans(d.dir.Path),
 		Ledger:  reading.Ledger(d.dir.Path),
 		Replay:  d.replayServed,

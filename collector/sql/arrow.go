@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/ipc"
@@ -94,6 +96,35 @@ func (p *Processes) Describe(ctx context.Context, scope Scope, text string) (d D
 		return f.end()
 	})
 	return d, err
+}
+
+// A Table is a view that can be asked, with its columns.
+type Table struct {
+	Name    string
+	Columns *arrow.Schema
+}
+
+// Tables returns every view, sorted by name. They are the same for all scopes.
+func (p *Processes) Tables(ctx context.Context) ([]Table, error) {
+	p.described.Lock()
+	defer p.described.Unlock()
+	if p.tables != nil {
+		return p.tables, nil
+	}
+	var tables []Table
+	for _, name := range []string{"evaluations", "events", "operations"} {
+		d, err := p.Describe(ctx, Scope{}, "FROM "+name)
+		if err != nil {
+			return nil, err
+		}
+		tables = append(tables, Table{name, d.Columns})
+	}
+	for _, c := range classes {
+		tables = append(tables, Table{c.name, tables[1].Columns})
+	}
+	slices.SortFunc(tables, func(a, b Table) int { return strings.Compare(a.Name, b.Name) })
+	p.tables = tables
+	return tables, nil
 }
 
 // A description is a [Description] between two processes, as Arrow IPC streams.

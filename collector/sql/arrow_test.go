@@ -19,6 +19,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/decimal128"
 	"github.com/apache/arrow/go/v17/arrow/ipc"
 	"github.com/apache/arrow/go/v17/arrow/memory"
+	"github.com/google/go-cmp/cmp"
 )
 
 // askArrow returns an answer with its columns and their types in its first line
@@ -415,5 +416,39 @@ func TestDescribe(t *testing.T) {
 		if _, err := p.Describe(t.Context(), scope, q); !errors.As(err, &refused) {
 			t.Errorf("%s: %v", q, err)
 		}
+	}
+}
+
+// The tables are what SHOW TABLES shows, with the columns that they have.
+func TestTables(t *testing.T) {
+	scope, p := story(t), processes(t, Limits{})
+	tables, err := p.Tables(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := open(t, scope)
+	var want []string
+	rows, err := db.Query(t.Context(), "SELECT name FROM (SHOW TABLES) ORDER BY name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+		want = append(want, rows.Values()[0].(string))
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, table := range tables {
+		got = append(got, table.Name)
+		if slices.Contains([]string{"events", "operations", "evaluations", "api_activity", "kernel_activity"}, table.Name) {
+			d, err := db.Describe(t.Context(), "FROM "+table.Name)
+			if err != nil || !d.Columns.Equal(table.Columns) {
+				t.Errorf("%s has %v, %v; said %v", table.Name, d.Columns, err, table.Columns)
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("tables (-shown +said):\n%s", diff)
 	}
 }

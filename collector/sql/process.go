@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -57,6 +58,9 @@ type Processes struct {
 
 	places  chan struct{} // holds one for each query that runs or waits
 	running chan struct{} // holds one for each that runs
+
+	described sync.Mutex
+	tables    []Table // guarded by described; nil until somebody asks
 }
 
 // NewProcesses returns Processes that run the program at path with args, of

@@ -101,7 +101,7 @@ func offline(dir string) (*Client, error) {
 		Store:   r,
 		Commits: func() uint64 { return r.Manifest().Number },
 		// Who waits can stop waiting, and may read the answer in a pager.
-		Query:  SQL(r, sql.Limits{Stall: -1, Total: -1}),
+		Query:  SQL(r, Processes(sql.Limits{Stall: -1, Total: -1})),
 		Stall:  -1,
 		Limit:  24 * time.Hour,
 		Plan:   Plans(dir),

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/docket-audit/docket/collector/flight"
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/serve"
 	"github.com/docket-audit/docket/collector/sql"
@@ -26,16 +27,30 @@ type Lake interface {
 	Pin() (m *lake.Manifest, release func())
 }
 
+// Processes returns what runs queries, for all doors together: the limits are on
+// what they take of this machine.
+func Processes(limits sql.Limits) *sql.Processes {
+	return sql.NewProcesses(program(), []string{"docket", AnswerVerb}, limits)
+}
+
 // SQL returns what answers queries over a lake: the files of its manifest, as
 // it is when the query begins, which stay until it has ended.
-func SQL(l Lake, limits sql.Limits) func(ctx context.Context, q serve.Question, columns func([]string) error, rows io.Writer) error {
-	return serve.SQL(sql.NewProcesses(program(), []string{"docket", AnswerVerb}, limits), func(q serve.Question) (sql.Scope, func(), error) {
+func SQL(l Lake, p *sql.Processes) func(ctx context.Context, q serve.Question, columns func([]string) error, rows io.Writer) error {
+	return serve.SQL(p, func(q serve.Question) (sql.Scope, func(), error) {
 		m, release := l.Pin()
 		if q.At > m.Number {
 			release()
 			return sql.Scope{}, nil, serve.Invalid("at", fmt.Errorf("there is no commit %d yet, the newest is %d", q.At, m.Number))
 		}
 		return scope(l.Dir(), m, q), release, nil
+	})
+}
+
+// Arrow is [SQL] for the door of Flight SQL: a question sees what its view does.
+func Arrow(l Lake, p *sql.Processes) flight.Engine {
+	return flight.SQL(p, func(q flight.Question) (sql.Scope, func(), error) {
+		m, release := l.Pin()
+		return scope(l.Dir(), m, serve.Question{View: q.View}), release, nil
 	})
 }
 
@@ -50,7 +65,9 @@ func scope(dir string, m *lake.Manifest, q serve.Question) sql.Scope {
 			seen[e.Tenant] = true
 		}
 	}
-	s.Tenants = slices.Sorted(maps.Keys(seen)) // none are all, and then there are no files either
+	if s.Tenants = slices.Sorted(maps.Keys(seen)); !everything && len(seen) == 0 {
+		s.Tenants = []string{""} // no tenants would be all of them; this is nobody's name
+	}
 	for i := range m.Files {
 		f := &m.Files[i]
 		if q.At != 0 && f.FirstCommit > q.At {

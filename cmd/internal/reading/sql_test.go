@@ -44,9 +44,9 @@ func TestScope(t *testing.T) {
 		"its own": {view(&authz.Grant{Prefixes: []string{"acme/"}}), sql.Scope{Tenants: []string{"acme"}, Files: []string{"a"}, Shared: []string{"both", "odd"}}},
 		"globex":  {view(everybody, "globex"), sql.Scope{Tenants: []string{"globex"}, Files: []string{"g"}, Shared: []string{"both"}}},
 		"both":    {view(everybody, "globex", "acme"), sql.Scope{Tenants: []string{"acme", "globex"}, Files: []string{"a", "both", "g"}, Shared: []string{"odd"}}},
-		"nobody":  {view(everybody, "nobody"), sql.Scope{}},
-		"nothing": {view(new(authz.Grant)), sql.Scope{}},
-		"zero":    {authz.View{}, sql.Scope{}},
+		"nobody":  {view(everybody, "nobody"), sql.Scope{Tenants: []string{""}}},
+		"nothing": {view(new(authz.Grant)), sql.Scope{Tenants: []string{""}}},
+		"zero":    {authz.View{}, sql.Scope{Tenants: []string{""}}},
 	} {
 		test.want.Dir, test.want.Filter = "d", "ran"
 		got := scope("d", m, serve.Question{View: test.view, Filter: "ran"})
