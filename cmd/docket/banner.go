@@ -23,15 +23,19 @@ func (d *daemon) banner() {
 	w := d.o.stdout
 	fmt.Fprintf(w, "docket %s, data in %s\n", version.Number, d.o.data)
 	note := map[string]string{
-		"proxy": "governed calls go here",
-		"api":   "send the token in " + d.dir.Join("keys", "api.token"),
-		"ops":   "/healthz /readyz /metrics",
-		"nats":  "subscribe to " + profile.Prefix + ".>",
+		"proxy":  "governed calls go here",
+		"api":    "send the token in " + d.dir.Join("keys", "api.token"),
+		"flight": "Flight SQL, with the same token",
+		"ops":    "/healthz /readyz /metrics",
+		"nats":   "subscribe to " + profile.Prefix + ".>",
 	}
 	if d.open {
 		note["api"] = "demo: answers this machine without a token (list, read, tail, sql)"
 	}
-	for _, name := range []string{"proxy", "api", "ops", "nats"} {
+	if d.flightOpen {
+		note["flight"] = "Flight SQL; demo: without a token, as api"
+	}
+	for _, name := range []string{"proxy", "api", "flight", "ops", "nats"} {
 		if url := d.run.Addresses[name]; url != "" {
 			said := note[name]
 			if moved := d.run.Moved(name); moved != "" {

@@ -52,10 +52,10 @@ func TestBanner(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "it's data")
 	d := &daemon{
 		o: upOptions{data: dir, demo: true, stdout: &out}, cfg: &config.Config{}, dir: &datadir.Dir{Path: dir},
-		run: datadir.Run{Addresses: map[string]string{"api": "http://127.0.0.1:8080", "proxy": "http://127.0.0.1:7070", "ops": "http://127.0.0.1:9090", "nats": "nats://127.0.0.1:4222"}, Taken: map[string]string{"proxy": "7069"}},
+		run: datadir.Run{Addresses: map[string]string{"api": "http://127.0.0.1:8080", "flight": "grpc://127.0.0.1:8081", "proxy": "http://127.0.0.1:7070", "ops": "http://127.0.0.1:9090", "nats": "nats://127.0.0.1:4222"}, Taken: map[string]string{"proxy": "7069"}},
 	}
 	d.banner()
-	for _, want := range []string{`(?m)^  proxy +http://127\.0\.0\.1:7070 +moved from 7069, which is taken; governed calls go here$`, `(?m)^  api +http://127\.0\.0\.1:8080 `, `(?m)^  ops +http://127\.0\.0\.1:9090 `, `(?m)^  nats +nats://127\.0\.0\.1:4222 `} {
+	for _, want := range []string{`(?m)^  proxy +http://127\.0\.0\.1:7070 +moved from 7069, which is taken; governed calls go here$`, `(?m)^  api +http://127\.0\.0\.1:8080 `, `(?m)^  flight +grpc://127\.0\.0\.1:8081 `, `(?m)^  ops +http://127\.0\.0\.1:9090 `, `(?m)^  nats +nats://127\.0\.0\.1:4222 `} {
 		if !regexp.MustCompile(want).Match(out.Bytes()) {
 			t.Errorf("no %s in\n%s", want, out.String())
 		}
@@ -81,7 +81,7 @@ func TestWeakerStreamIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := filepath.Join(t.TempDir(), "docket.toml")
-	if err := os.WriteFile(name, []byte("[nats]\nurl = \""+broker.URL()+"\"\n[api]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n"), 0o600); err != nil {
+	if err := os.WriteFile(name, []byte("[nats]\nurl = \""+broker.URL()+"\"\n[api]\nlisten = \"127.0.0.1:0\"\n[flight]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var out, errs bytes.Buffer

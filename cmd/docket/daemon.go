@@ -74,6 +74,8 @@ type daemon struct {
 	open      bool            // api answers without a token
 	tls       *tlsfiles.Files // nil: api is in the plain
 
+	flightOpen bool // and so does flight
+
 	group                          rungroup.Group
 	emitting, collecting, proxying *rungroup.Part
 	watching                       *rungroup.Part
@@ -217,9 +219,10 @@ func (d *daemon) reload(ctx context.Context) (any, error) {
 	return change, nil
 }
 
-// startServing opens the doors: the socket for this user, api for those with
-// the token, ops for whoever watches.
+// startServing opens the doors: the socket for this user, api and flight for
+// those with the token, ops for whoever watches.
 func (d *daemon) startServing(context.Context) error {
+	processes := reading.Processes(sql.Limits{})
 	d.server = serve.New(serve.Config{
 		Store:   d.record.Lake,
 		Commits: func() uint64 { return d.record.Lake.Manifest().Number },
@@ -269,6 +272,9 @@ func (d *daemon) startServing(context.Context) error {
 		return errors.Join(err, api.Close())
 	}
 	d.serve(&listener{name: "api", url: url, taken: api.TakenPort}, secured, cors.Handler(d.server.Handler(door)))
+	if err := d.startFlight(processes, verifier); err != nil {
+		return err
+	}
 	d.ops, err = ops.Listen(&d.group, d.cfg.Ops.Listen, ops.Watched{Ready: d.ready, Metrics: d.metrics.Handler, Path: d.governing.Load})
 	return err
 }
@@ -277,8 +283,10 @@ func (d *daemon) startServing(context.Context) error {
 type listener struct {
 	name       string
 	url, taken string // "" for the socket; the port that it was to have, if another program had it
-	srv        *http.Server
-	part       *rungroup.Part
+	srv        interface {
+		Shutdown(ctx context.Context) error
+	}
+	part *rungroup.Part
 }
 
 func (d *daemon) serve(door *listener, l net.Listener, h http.Handler) {

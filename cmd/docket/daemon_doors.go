@@ -52,13 +52,13 @@ func checkDoors(cfg *config.Config, data string, log *slog.Logger) (*tlsfiles.Fi
 	}
 	// What cannot be resolved is told by who listens.
 	if at, err := net.ResolveTCPAddr("tcp", cfg.API.Listen); err == nil && !at.IP.IsLoopback() && !cfg.API.Insecure {
-		return nil, inThePlain(cfg.API.Listen)
+		return nil, inThePlain("api", cfg.API.Listen)
 	}
 	return nil, nil
 }
 
-func inThePlain(address string) error {
-	return cli.Hint(fmt.Errorf("api would listen beyond this machine without TLS, at %s", address),
+func inThePlain(door, address string) error {
+	return cli.Hint(fmt.Errorf("%s would listen beyond this machine without TLS, at %s", door, address),
 		"give [api] tls_cert and tls_key (`docket cert` makes a pair to try it with), or listen on 127.0.0.1; where something in front of it speaks TLS, say [api] insecure = true")
 }
 
@@ -74,7 +74,7 @@ func (d *daemon) secure(l *datadir.Listener) (net.Listener, string, error) {
 	}
 	if !at.IP.IsLoopback() {
 		if !d.cfg.API.Insecure {
-			return nil, "", inThePlain(at.String())
+			return nil, "", inThePlain("api", at.String())
 		}
 		d.o.log.Warn("api listens beyond this machine without TLS, as the configuration says: something in front of it must speak it", "address", at)
 	}

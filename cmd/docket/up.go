@@ -30,6 +30,8 @@ const upLong = `Run everything in one process over one data directory:
              in DIR/ledger.
   api        answers questions over HTTP: /v1/events, /v1/tail, /v1/query,
              /v1/status, /v1/chain/reload. Callers send the token in DIR/keys/api.token.
+  flight     answers SQL over Arrow Flight, in record batches, to those with the
+             same token; [flight] listen = "" turns it off.
   ops        /healthz, /readyz, /metrics.
 
 A port that is taken makes its listener move to the next free one. DIR/run.json
@@ -38,7 +40,7 @@ and asks over DIR/docket.sock. The directory has one owner at a time.
 
 With --demo there is traffic to look at: a small service, three interceptors and
 a client of two tenants run as processes of their own and end with docket. The
-api then answers this machine without a token.
+api and flight then answer this machine without a token.
 
 SIGINT and SIGTERM stop docket cleanly: the proxy sees the calls under way to
 their end, and everything that was recorded is stored before docket ends. A kill

@@ -4,6 +4,7 @@ package flight
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -89,7 +90,7 @@ func New(cfg Config) (*Door, error) {
 
 // Serve answers on l until Shutdown, and closes l.
 func (d *Door) Serve(l net.Listener) error {
-	if err := d.grpc.Serve(l); err != nil {
+	if err := d.grpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serve Flight SQL: %w", err)
 	}
 	return nil

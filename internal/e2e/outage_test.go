@@ -105,7 +105,7 @@ url = "%s"
 // collectorConfig configures a docket that collects from url and governs nothing.
 func collectorConfig(t *testing.T, url string) string {
 	conf := filepath.Join(t.TempDir(), "collector.toml")
-	write(t, conf, fmt.Sprintf("[nats]\nurl = %q\n[api]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n", url))
+	write(t, conf, fmt.Sprintf("[nats]\nurl = %q\n[api]\nlisten = \"127.0.0.1:0\"\n[flight]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n", url))
 	return conf
 }
 

@@ -30,6 +30,7 @@ type Config struct {
 	Lake      Lake      `koanf:"lake"`
 	API       API       `koanf:"api"`
 	Auth      Auth      `koanf:"auth"`
+	Flight    Flight    `koanf:"flight"`
 	Ops       Ops       `koanf:"ops"`
 	Ledger    Ledger    `koanf:"ledger"`
 	Telemetry Telemetry `koanf:"telemetry"`
@@ -141,6 +142,11 @@ type Auth struct {
 	Certificates []Certificate `koanf:"certificates"` // in the file alone
 }
 
+// Flight is the listener that answers SQL by Arrow Flight; "" is none.
+type Flight struct {
+	Listen string `koanf:"listen"`
+}
+
 // Ops is the listener of health and metrics.
 type Ops struct {
 	Listen string `koanf:"listen"`
@@ -164,6 +170,7 @@ func Defaults() Config {
 		OCSF:    OCSF{Version: ocsf.DefaultVersion},
 		NATS:    NATS{Listen: "127.0.0.1:4222", Replicas: 1},
 		API:     API{Listen: "127.0.0.1:8080"},
+		Flight:  Flight{Listen: "127.0.0.1:8081"},
 		Ops:     Ops{Listen: "127.0.0.1:9090"},
 
 		Collector: Collector{Lease: Duration(15 * time.Second)},
