@@ -51,13 +51,13 @@ test: ## what a newcomer runs: every package once, at most 4 minutes on 2 cores
 	@if [ "$$(go env CGO_ENABLED)" = 0 ]; then \
 	  echo "left out: SQL, for want of a C compiler (apt install gcc)"; fi
 	@echo "left out: race detector, crash and outage tests, fuzzing, lint, generated files," \
-	  "examples/replaytest, public files read by pyarrow, the TypeScript client, builds without cgo and from a clean copy; make test-all runs them"
+	  "examples/replaytest, public files read by pyarrow, Flight SQL by ADBC, the TypeScript client, builds without cgo and from a clean copy; make test-all runs them"
 
 .PHONY: test-all
 test-all: test test-rest ## everything but torture, at most 25 minutes on 2 cores
 
 .PHONY: test-rest
-test-rest: need-tools lint generate-check nocgo replaytest pyarrow typescript race e2e fuzz ## what test-all adds to test
+test-rest: need-tools lint generate-check nocgo replaytest pyarrow adbc typescript race e2e fuzz ## what test-all adds to test
 
 .PHONY: need-tools
 need-tools:
@@ -117,6 +117,15 @@ typescript: schemas/typescript/node_modules/.done ## the TypeScript client, comp
 
 schemas/typescript/node_modules/.done: schemas/typescript/package.json schemas/typescript/package-lock.json
 	cd schemas/typescript && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# The driver too, for this test only.
+.PHONY: adbc
+adbc: .tmp/adbc/.done ## Flight SQL by ADBC from Python
+	PYTHONPATH=$(CURDIR)/.tmp/adbc go test -tags adbc -count=1 $(GOTESTFLAGS) -run ByADBC ./collector/flight
+
+.tmp/adbc/.done: collector/flight/testdata/requirements.txt
+	python3 -m pip install --quiet --root-user-action ignore --upgrade --target .tmp/adbc -r $<
 	@touch $@
 
 .PHONY: nocgo
@@ -194,7 +203,7 @@ generate-check: ## generated files are what their sources make
 lint: $(BIN)/gofumpt $(BIN)/golangci-lint $(BIN)/buf $(BIN)/promlint ## format, vet, golangci-lint, buf, PromQL
 	@out=$$($(BIN)/gofumpt -l $$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$' | while read -r f; do [ -f "$$f" ] && echo "$$f"; done)); \
 	  [ -z "$$out" ] || { echo "not gofumpt-ed:"; echo "$$out"; exit 1; }
-	go vet -tags e2e,torture,pyarrow,node ./...
+	go vet -tags e2e,torture,pyarrow,adbc,node ./...
 	$(BIN)/golangci-lint run ./...
 	cd schemas/proto && $(BIN)/buf lint
 	$(BIN)/promlint dashboards
