@@ -56,3 +56,19 @@ func TestByADBC(t *testing.T) {
 		t.Errorf("ADBC (-want +got):\n%s", diff)
 	}
 }
+
+// The program in the documentation works as it stands, but for where it asks.
+func TestDocsByADBC(t *testing.T) {
+	h := newHouse(t, sql.Limits{}, nil)
+	program := block(t, "python")
+	for said, is := range map[string]string{"grpc://127.0.0.1:8081": "grpc://" + h.addr, `open("docket-data/keys/api.token").read().strip()`: `"acme"`} {
+		if !strings.Contains(program, said) {
+			t.Fatalf("docs/flightsql.md does not say %s", said)
+		}
+		program = strings.ReplaceAll(program, said, is)
+	}
+	cmd := exec.Command("python3", "-c", program)
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "0 operations were denied\n" {
+		t.Errorf("the example: %v\n%s", err, out)
+	}
+}

@@ -35,8 +35,8 @@ var plain = map[duckdb.Type]arrow.DataType{
 	duckdb.TypeSQLNull:     arrow.Null,
 }
 
-// arrow returns the type of Arrow for what the decoder reads; see the package
-// comment. It is text where Arrow has none.
+// arrow returns the type of Arrow for what the decoder reads; see
+// docs/flightsql.md. It is text where Arrow has none.
 func (d *decoder) arrow() arrow.DataType {
 	if t := plain[d.kind]; t != nil {
 		return t

@@ -52,6 +52,12 @@
 // itself when its standard input does, that is, with the one who started it. A
 // few run at a time, a few wait, the others are turned away.
 //
+// An answer is rows in JSON ([Processes.Query]) or record batches of Arrow
+// ([Processes.Arrow]), which are made of the engine's own columns. Which of
+// Arrow's types stands for which of DuckDB's is in docs/flightsql.md; what Arrow
+// has no type for is text. [Processes.Describe] says what a statement would answer,
+// and what its parameters are, without running it.
+//
 // # Without cgo
 //
 // DuckDB is C++, and this is the only package of Docket that needs cgo. Without

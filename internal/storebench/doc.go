@@ -13,6 +13,7 @@
 //     with the most memory that the process had.
 //   - BenchmarkStored: bytes on disk for an operation.
 //   - BenchmarkQuery: SQL over a lake of -events events.
+//   - BenchmarkFlight: many rows by Flight SQL, beside the engine alone.
 //   - BenchmarkLookUp: events by uid in that lake, by our index, by DuckDB without
 //     it, and by a scan.
 //
