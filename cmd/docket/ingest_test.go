@@ -32,7 +32,7 @@ func child(t *testing.T, out *bytes.Buffer, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(link, args...)
-	cmd.Env = append(os.Environ(), "DOCKET_NATS_LISTEN=127.0.0.1:0", "DOCKET_API_LISTEN=127.0.0.1:0", "DOCKET_OPS_LISTEN=127.0.0.1:0")
+	cmd.Env = append(os.Environ(), "DOCKET_NATS_LISTEN=127.0.0.1:0", "DOCKET_API_LISTEN=127.0.0.1:0", "DOCKET_FLIGHT_LISTEN=127.0.0.1:0", "DOCKET_OPS_LISTEN=127.0.0.1:0")
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

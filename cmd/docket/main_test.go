@@ -44,7 +44,7 @@ func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
-			for _, listener := range []string{"NATS", "GATEWAY", "API", "OPS"} {
+			for _, listener := range []string{"NATS", "GATEWAY", "API", "FLIGHT", "OPS"} {
 				e.Setenv("DOCKET_"+listener+"_LISTEN", "127.0.0.1:0")
 			}
 			e.Setenv("NO_COLOR", "1")

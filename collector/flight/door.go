@@ -131,6 +131,10 @@ func (d *Door) admit(ctx context.Context) (context.Context, context.CancelFunc, 
 	ctx, cancel := authz.NewContext(ctx, grant), context.CancelFunc(func() {})
 	if !grant.Expires.IsZero() {
 		ctx, cancel = context.WithDeadlineCause(ctx, grant.Expires, errExpired)
+		if errors.Is(context.Cause(ctx), errExpired) {
+			cancel()
+			return nil, nil, d.refusal(errExpired)
+		}
 	}
 	return ctx, cancel, nil
 }

@@ -102,6 +102,8 @@ func TestEnds(t *testing.T) {
 		wantCode(t, "read on", end(r), codes.Unauthenticated, "expired")
 		_, err := ask(as(t.Context(), "short"), h.client(), "SELECT 1")
 		wantCode(t, "ask again", err, codes.Unauthenticated, "expired")
+		_, err = h.client().GetCatalogs(as(t.Context(), "short"))
+		wantCode(t, "ask for what is no secret", err, codes.Unauthenticated, "expired")
 	})
 	t.Run("expiry while nobody reads", func(t *testing.T) {
 		h := newHouse(t, sql.Limits{}, nil)

@@ -332,7 +332,7 @@ func TestGarbage(t *testing.T) {
 	for what, call := range map[string]func() error{
 		"DoPut of nothing":         func() error { return put() },
 		"DoPut without a command":  func() error { return put(&flight.FlightData{}) },
-		"DoPut of a broken header": func() error { return put(&flight.FlightData{DataHeader: []byte("broken broken broken")}) },
+		"DoPut of a broken header": func() error { return put(&flight.FlightData{DataHeader: []byte("broken and no header")}) },
 		"DoPut of a broken command": func() error {
 			return put(&flight.FlightData{FlightDescriptor: &flight.FlightDescriptor{Cmd: []byte{0xff}}, DataHeader: bytes.Repeat([]byte{0xff}, 64)})
 		},

@@ -86,7 +86,7 @@ func (h *handles) expire() {
 	}
 }
 
-// use calls with with a statement of the caller's, which it may change.
+// use hands with a statement of the caller's, which it may change.
 func (h *handles) use(g *authz.Grant, handle []byte, with func(*prepared) error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

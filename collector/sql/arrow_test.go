@@ -84,7 +84,7 @@ var arrowTypes = []struct{ value, duck, arrow, want string }{
 	{"TIMESTAMPTZ '2026-11-30 12:00:00+02:00'", "TIMESTAMP WITH TIME ZONE", "timestamp[us, tz=UTC]", "2026-11-30 10:00:00Z"},
 	{"INTERVAL '14 months 3 days 1.5 seconds'", "INTERVAL", "month_day_nano_interval", `{"months":14,"days":3,"nanoseconds":1500000000}`},
 	{"[1, NULL, 3]", "INTEGER[]", "list<item: int32, nullable>", "[1,null,3]"},
-	{"[['a'], [], NULL]", "VARCHAR[][]", "list<item: list<item: utf8, nullable>, nullable>", `[["a"],[],null]`},
+	{"[['a'], [], NULL]", "VARCHAR[][]", "list<item: list<item: utf8, nullable>, nullable>", `[["a"],[],null]`}, //nolint:dupword // Arrow's words
 	{"[1, 2]::INTEGER[2]", "INTEGER[2]", "list<item: int32, nullable>", "[1,2]"},
 	{"{'a': 1, 'b': [{'c': 'x'}]}", `STRUCT("a" INTEGER, "b" STRUCT("c" VARCHAR)[])`, "struct<a: int32, b: list<item: struct<c: utf8>, nullable>>", `{"a":1,"b":[{"c":"x"}]}`},
 	{"MAP {'k': 1, 'l': NULL}", "MAP(VARCHAR, INTEGER)", "map<utf8, int32, items_nullable>", `[{"key":"k","value":1},{"key":"l","value":null}]`},

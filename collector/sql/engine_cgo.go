@@ -111,7 +111,7 @@ func (c *conn) startWith(query string, bind func(duckdb.PreparedStatement) error
 	return res, nil
 }
 
-// prepare calls with with a statement, which is good until that returns.
+// prepare hands with a statement, which is good until that returns.
 func (c *conn) prepare(query string, with func(duckdb.PreparedStatement) error) error {
 	if strings.IndexByte(query, 0) >= 0 {
 		return errors.New("query holds a zero byte") // C would see its beginning only

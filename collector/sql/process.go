@@ -82,7 +82,7 @@ func (p *Processes) Query(ctx context.Context, scope Scope, text string, columns
 	return p.ask(ctx, scope, request{Text: text}, func(f *frames) error { return relay(f, columns, rows) })
 }
 
-// ask has one process answer q over scope, and read read the answer.
+// ask has one process answer q over scope; read takes the answer in.
 func (p *Processes) ask(ctx context.Context, scope Scope, q request, read func(*frames) error) error {
 	if err := checkLength(q.Text); err != nil {
 		return err

@@ -32,6 +32,7 @@ type document struct {
 	Emitter   any `toml:"emitter"`
 	Collector any `toml:"collector"`
 	API       any `toml:"api"`
+	Flight    any `toml:"flight"`
 	Ops       any `toml:"ops"`
 	Ledger    any `toml:"ledger"`
 	Lake      any `toml:"lake"`

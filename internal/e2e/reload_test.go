@@ -56,6 +56,8 @@ unmatched = "deny"
 listen = "127.0.0.1:0"
 [api]
 listen = "127.0.0.1:0"
+[flight]
+listen = "127.0.0.1:0"
 [ops]
 listen = "127.0.0.1:0"
 [collector]
