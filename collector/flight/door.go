@@ -80,6 +80,7 @@ func New(cfg Config) (*Door, error) {
 		grpc.UnaryInterceptor(d.unary),
 		grpc.StreamInterceptor(d.stream),
 		grpc.MaxConcurrentStreams(64),
+		grpc.WaitForHandlers(true), // when it is stopped: they begin what Shutdown waits for
 		// Who is gone without a word is found out.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
