@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/docket-audit/docket/collector/judge"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/internal/stream"
 )
@@ -29,7 +30,7 @@ type Collector struct {
 
 	ledgered uint64             // number of the last statement that the ledger has; by who holds statements
 	marks    map[string]int64   // watermarks as they were put, by epoch
-	owners   map[string]*origin // whose an epoch is, by epoch; see forgetOwners
+	judge    *judge.Judge
 	epochs   *followers         // what is open
 	holes    *holes             // has a lock of its own
 	kv       jetstream.KeyValue
@@ -86,7 +87,7 @@ func New(cfg Config) (*Collector, error) {
 	}
 	c := &Collector{
 		cfg: cfg, log: cfg.Logger.With("component", "collector"), metrics: m,
-		marks: make(map[string]int64), owners: make(map[string]*origin), hurry: make(chan struct{}),
+		marks: make(map[string]int64), judge: judge.New(cfg.Prefix, cfg.Store), hurry: make(chan struct{}),
 		tasks: make(chan task), statements: make(chan struct{}, 1),
 	}
 	c.holes = newHoles(c)

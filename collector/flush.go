@@ -81,7 +81,7 @@ func (c *Collector) flush(ctx context.Context, b *batch) (err error) {
 	c.tellStream(ctx, c.removed)
 	c.removed = nil
 	c.accounted.Store(b.StreamSeq)
-	c.forgetOwners()
+	c.judge.Settled()
 	return nil
 }
 
@@ -136,7 +136,7 @@ func (c *Collector) recover(ctx context.Context) error {
 		}
 	}
 	c.epochs = newFollowers(c)
-	clear(c.owners)
+	c.judge.Reset()
 	c.holes.reset()
 	if err := c.holes.restore(ctx); err != nil {
 		return err

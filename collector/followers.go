@@ -281,8 +281,8 @@ func (s *followers) get(uid string) *follower {
 	f := s.epochs[uid]
 	if f == nil {
 		var whose owner
-		if o, known := s.c.owner(uid); known {
-			whose = o.owner
+		if o, known := s.c.judge.Owner(uid); known {
+			whose = owner{o.Tenant, o.Emitter}
 		}
 		f = newFollower(uid, whose)
 		f.again = s.judged[uid] // what is new is not all there is

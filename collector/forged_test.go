@@ -4,12 +4,12 @@ package collector
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/docket-audit/docket/collector/judge"
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/collector/store/storetest"
@@ -80,7 +80,7 @@ func TestForgedNames(t *testing.T) {
 	}
 	r.publish(
 		far.Fork().Start(closes("../../x", 1)), far.Fork().Start(closes(e.UID, profile.MaxInteger)),
-		far.Fork().Start(closes(e.UID, maxJump+2)), far.Fork().Start(closes(other.UID, 1)),
+		far.Fork().Start(closes(e.UID, judge.MaxJump+2)), far.Fork().Start(closes(other.UID, 1)),
 	)
 	last := e.Stop()
 	sent = append(sent, last)
@@ -181,7 +181,7 @@ func TestForgedSequences(t *testing.T) {
 		}
 		return store.Entry{Raw: raw, Header: h}
 	}
-	r.publish(forge(storetest.NewUID(), profile.MaxInteger), forge(e.UID, maxJump+2))
+	r.publish(forge(storetest.NewUID(), profile.MaxInteger), forge(e.UID, judge.MaxJump+2))
 	run := r.start()
 	r.drained(run)
 	if err := run.stop(); err != nil {
@@ -237,38 +237,6 @@ func TestUnfitForTheStore(t *testing.T) {
 	r.wantReasons("too red", "too blue", "malformed")
 	if m := r.mark(e.UID); m != fmt.Sprint(e.Sequence()) {
 		t.Errorf("watermark is %s, not %d", m, e.Sequence())
-	}
-}
-
-// What is kept of epochs in memory is bounded, and the store knows the rest.
-func TestManyEpochs(t *testing.T) {
-	r := newRig(t)
-	l, err := lake.Open(t.TempDir(), lake.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	c, err := New(Config{JetStream: r.js, Store: l})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := storetest.NewEpoch(t, "acme", "gateway-0")
-	if _, err := l.Commit(t.Context(), store.Batch{Entries: []store.Entry{e.Start()}}); err != nil {
-		t.Fatal(err)
-	}
-	if _, known := c.owner(e.UID); !known {
-		t.Error("the owner of a stored epoch is not known")
-	}
-	for range maxOwners {
-		c.owners[storetest.NewUID()] = &origin{}
-	}
-	c.forgetOwners()
-	if n := len(c.owners); n > maxOwners {
-		t.Errorf("%d owners are kept", n)
-	}
-	o, known := c.owner(e.UID)
-	if !known || o.emitter != "gateway-0" || o.last != 1 || !errors.Is(o.may(owner{"acme", "other"}, 2), errOwner) {
-		t.Errorf("the owner of a stored epoch is %+v", o)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/docket-audit/docket/collector/judge"
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/collector/store/storetest"
@@ -61,7 +62,7 @@ func TestRequeue(t *testing.T) {
 	r := newRig(t)
 	e := storetest.NewEpoch(t, "acme", "gateway-0")
 	first := e.Start()
-	e.Skip(maxJump - 2)
+	e.Skip(judge.MaxJump - 2)
 	near := e.Operation()
 	e.Skip(5)
 	far := e.Operation()
@@ -133,7 +134,7 @@ func TestRequeuedForAnotherReason(t *testing.T) {
 	r := newRig(t)
 	e := storetest.NewEpoch(t, "acme", "gateway-0")
 	first, second := e.Start(), e.Operation()
-	e.Skip(2 * maxJump)
+	e.Skip(2 * judge.MaxJump)
 	far := e.Operation()
 	run := r.start()
 	r.publish(first, far[0])
@@ -160,7 +161,7 @@ func TestRequeueIsCutOff(t *testing.T) {
 	r := newRig(t)
 	e := storetest.NewEpoch(t, "acme", "gateway-0")
 	first := e.Start()
-	e.Skip(maxJump - 2)
+	e.Skip(judge.MaxJump - 2)
 	near := e.Operation()
 	e.Skip(5)
 	far := e.Operation()

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"github.com/docket-audit/docket/collector/judge"
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/collector/store/storetest"
@@ -64,7 +65,7 @@ func TestSnapshots(t *testing.T) {
 		own := storetest.NewEpoch(t, "acme", "collector-0")
 		var findings []store.Entry // on their way
 		start := func() *Collector {
-			c := &Collector{owners: make(map[string]*origin)}
+			c := &Collector{judge: judge.New(profile.Prefix, l)}
 			c.cfg = Config{Store: l, DataDir: dir, Emitter: own.Emitter, Findings: func(_ context.Context, event ocsf.Event) {
 				told[event.(*ocsf.DetectionFinding).FindingInfo.UID]++
 				findings = append(findings, own.Seal(event))
