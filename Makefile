@@ -81,7 +81,7 @@ torture: ## power cuts and damage at every byte, faults, kills (FOR=1h, at least
 	  echo "commit  $(VERSION)"; \
 	  echo "machine $$(uname -srm), $$(nproc) cores, $$(awk '/^MemTotal/ {print int($$2/1048576+0.5)}' /proc/meminfo) GiB, $$(go version)"; \
 	  echo "began   $$(date -u +%FT%TZ)"; \
-	  go test -tags e2e,torture -count=1 -timeout 0 -v -run '^TestTorture$$' ./emitter ./internal/e2e ./collector/verify -torture.for=$(FOR); \
+	  go test -tags e2e,torture -count=1 -timeout 0 -v -run '^TestTorture$$' ./emitter ./internal/e2e ./collector/verify ./collector/follow -torture.for=$(FOR); \
 	  for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' ocsf/*_test.go | cut -c6-); do \
 	    echo "fuzz    $$name for $(TORTUREFUZZTIME)"; \
 	    tools/fuzz.sh ./ocsf $$name $(TORTUREFUZZTIME) | tail -3; done; \
