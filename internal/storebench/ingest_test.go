@@ -97,8 +97,9 @@ func rate(b *testing.B, events int, began time.Duration) {
 	b.ReportMetric(float64(events)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
-// ingest runs operations until -ingest events are stored.
-func ingest(b *testing.B, s *natstest.Server, opts lake.Options) {
+// ingest runs operations until -ingest events are stored. What is to run beside
+// it is begun when there is a lake, and ended by the function that it returns.
+func ingest(b *testing.B, s *natstest.Server, opts lake.Options, beside ...func(js jetstream.JetStream, l *lake.Lake) (end func())) {
 	b.Helper()
 	em, err := emitter.New(emitter.Config{Dir: b.TempDir(), Name: "gateway-0", Conn: s.Conn(b)})
 	if err != nil {
@@ -109,6 +110,9 @@ func ingest(b *testing.B, s *natstest.Server, opts lake.Options) {
 		b.Fatal(err)
 	}
 	l, stop := collect(b, js, opts)
+	for _, begin := range beside {
+		defer begin(js, l)()
+	}
 	ctx, cancel := context.WithCancel(b.Context())
 	var work sync.WaitGroup
 	work.Go(func() {
