@@ -28,11 +28,11 @@ type Collector struct {
 
 	// The rest up to mu is owned by Run.
 
-	ledgered uint64             // number of the last statement that the ledger has; by who holds statements
-	marks    map[string]int64   // watermarks as they were put, by epoch
+	ledgered uint64           // number of the last statement that the ledger has; by who holds statements
+	marks    map[string]int64 // watermarks as they were put, by epoch
 	judge    *judge.Judge
-	epochs   *followers         // what is open
-	holes    *holes             // has a lock of its own
+	epochs   *followers // what is open
+	holes    *holes     // has a lock of its own
 	kv       jetstream.KeyValue
 	accepted bool      // the stream passed its check once
 	purged   time.Time // when old messages were last looked for

@@ -21,7 +21,7 @@ import (
 // port, and returns how its users connect.
 func permitted(t *testing.T) (s *natstest.Server, as func(user string, opts ...nats.Option) *nats.Conn) {
 	t.Helper()
-	for _, name := range []string{"GATEWAY_0", "COLLECTOR", "OPERATOR", "SIEM"} {
+	for _, name := range []string{"GATEWAY_0", "COLLECTOR", "OPERATOR", "SIEM", "ARCHIVE"} {
 		t.Setenv(name+"_PASSWORD", "secret")
 	}
 	conf, err := server.ProcessConfigFile("../examples/nats-permissions.conf")

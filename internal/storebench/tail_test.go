@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/docket-audit/docket/collector/authz"
@@ -72,26 +73,31 @@ func hub(b *testing.B, js jetstream.JetStream, l *lake.Lake, subscribers int, do
 }
 
 // From Emit to a subscriber: the emitter's WAL, NATS and its disk, and the hub,
-// with a collector that fills a lake beside it, and 1,000 events a second.
+// with a collector that fills a lake beside it, and 1,000 events a second. Bare is
+// the same for somebody who subscribes to the subjects, in the same run.
 func BenchmarkTailLatency(b *testing.B) {
 	for _, subscribers := range []int{1, 50} {
 		b.Run(fmt.Sprintf("subscribers=%d", subscribers), func(b *testing.B) {
-			var all []time.Duration
+			var all, bare []time.Duration
 			for b.Loop() {
-				all = append(all, latencies(b, subscribers)...)
+				taken, plain := latencies(b, subscribers)
+				all, bare = append(all, taken...), append(bare, plain...)
 			}
-			slices.Sort(all)
-			at := func(p float64) float64 {
-				return float64(all[int(p*float64(len(all)-1))].Microseconds()) / 1000
+			for name, list := range map[string][]time.Duration{"": all, "bare-": bare} {
+				slices.Sort(list)
+				at := func(p float64) float64 {
+					return float64(list[int(p*float64(len(list)-1))].Microseconds()) / 1000
+				}
+				b.ReportMetric(at(.5), name+"p50-ms")
+				b.ReportMetric(at(.99), name+"p99-ms")
 			}
-			b.ReportMetric(at(.5), "p50-ms")
-			b.ReportMetric(at(.99), "p99-ms")
 		})
 	}
 }
 
-// latencies emits events and returns how long each took to the first subscriber.
-func latencies(b *testing.B, subscribers int) []time.Duration {
+// latencies emits events and returns how long each took to the first subscriber,
+// and to one of NATS alone.
+func latencies(b *testing.B, subscribers int) (taken, bare []time.Duration) {
 	b.Helper()
 	const events = 5000
 	s := natstest.Run(b)
@@ -115,18 +121,30 @@ func latencies(b *testing.B, subscribers int) []time.Duration {
 	defer work.Wait()
 	defer cancel()
 	emitted := make([]atomic.Int64, events)
-	taken := make([]time.Duration, 0, events)
-	done := make(chan struct{})
+	since := func(message string) time.Duration {
+		now, at := time.Now().UnixNano(), 0
+		if _, err := fmt.Sscanf(message, "event %d", &at); err != nil {
+			b.Error(err)
+		}
+		return time.Duration(now - emitted[at].Load())
+	}
+	done, bareDone := make(chan struct{}), make(chan struct{})
+	if _, err := s.Conn(b).Subscribe(profile.Prefix+".*."+profile.KindAction+".>", func(m *nats.Msg) {
+		h, err := profile.Parse(m.Data)
+		if err != nil {
+			b.Error(err)
+		}
+		if bare = append(bare, since(h.Message)); len(bare) == events {
+			close(bareDone)
+		}
+	}); err != nil {
+		b.Fatal(err)
+	}
 	defer hub(b, js, l, subscribers, func(n int, i follow.Item) {
-		var at int
 		if n > 0 || i.Entry == nil || i.Entry.Header.Kind != profile.KindAction {
 			return
 		}
-		if _, err := fmt.Sscanf(i.Entry.Header.Message, "event %d", &at); err != nil {
-			b.Error(err)
-			return
-		}
-		if taken = append(taken, time.Duration(time.Now().UnixNano()-emitted[at].Load())); len(taken) == events {
+		if taken = append(taken, since(i.Entry.Header.Message)); len(taken) == events {
 			close(done)
 		}
 	})()
@@ -142,10 +160,11 @@ func latencies(b *testing.B, subscribers int) []time.Duration {
 		em.Emit(ctx, e)
 	}
 	<-done
+	<-bareDone
 	if err := em.Close(ctx); err != nil {
 		b.Fatal(err)
 	}
-	return taken
+	return taken, bare
 }
 
 // The whole pipeline, with nobody who follows and with fifty who are given every
