@@ -138,7 +138,15 @@ func (f *follower) before(ctx context.Context, head uint64, n int) (store.Cursor
 
 // wants says whether an event is for this subscriber.
 func (f *follower) wants(h *profile.Header) (bool, error) {
-	if !f.opts.View.Sees(h.Tenant) || h.Time < f.since {
+	if !f.opts.View.Sees(h.Tenant) {
+		return false, nil
+	}
+	return f.selects(h)
+}
+
+// selects is wants for an event that the view sees.
+func (f *follower) selects(h *profile.Header) (bool, error) {
+	if h.Time < f.since {
 		return false, nil
 	}
 	return f.opts.Filter.Matches(h)
@@ -352,7 +360,7 @@ func (f *follower) deliver(e *store.Entry, had func()) error {
 		}
 	}
 	had()
-	ok, err := f.wants(&e.Header)
+	ok, err := f.selects(&e.Header)
 	if err != nil || !ok {
 		return err
 	}

@@ -53,7 +53,7 @@ func subscribe(ctx context.Context, url, subject string, out io.Writer, ready fu
 		}
 	})
 	if err == nil {
-		err = nc.FlushWithContext(ctx)
+		err = nc.Flush()
 	}
 	if err != nil {
 		return err

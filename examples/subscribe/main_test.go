@@ -36,7 +36,11 @@ func TestSubscribe(t *testing.T) {
 		done <- subscribe(ctx, s.URL(), "docket.activity.acme.>", in, func() { close(ready) })
 		_ = in.Close()
 	}()
-	<-ready
+	select {
+	case <-ready:
+	case err := <-done:
+		t.Fatal(err)
+	}
 	nc := s.Conn(t)
 	for _, m := range []*nats.Msg{
 		message("docket.activity.acme.outcome", "a", "1"), message("docket.activity.beta.outcome", "b", "1"), message("docket.activity.acme.outcome", "a", "2"),
