@@ -463,6 +463,30 @@ func TestPositions(t *testing.T) {
 	}
 }
 
+// A change that went by while the tape was out of reach is told all the same.
+func TestStateBeyondTheTape(t *testing.T) {
+	d := newDesk(t, func(c *Config) { c.Events = 4 })
+	e := storetest.NewEpoch(t, "acme", "gateway-0")
+	s, w := d.sit(Options{Positions: -1}), d.sit(Options{Positions: -1, Whole: true})
+	s.turn()
+	w.turn()
+	d.setState(Position{Live: true})
+	for range 5 {
+		d.commit(e.Operation()...)
+	}
+	for _, items := range [][]Item{s.turn(), w.turn()} {
+		n := 0
+		for _, i := range items {
+			if i.Position != nil && i.Position.Live {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("told %d times: %+v", n, items)
+		}
+	}
+}
+
 // Followers end with the hub and with their context, and say why.
 func TestEnds(t *testing.T) {
 	d := newDesk(t)

@@ -34,6 +34,7 @@ type follower struct {
 	met        map[string]*span // epochs of the events of the backfill
 	missed     *Missed          // while what comes is only counted
 	restate    bool             // the state changed meanwhile
+	said       Position         // the last one
 	told       time.Time        // when the last item was given
 }
 
@@ -212,11 +213,15 @@ func (f *follower) step(ctx context.Context) (idle bool, err error) {
 		if err := f.catchUp(ctx); err != nil || !f.joined {
 			return err == nil, err
 		}
-		if !f.backfilled {
+		first := !f.backfilled
+		if first {
 			f.backfilled = true
 			if err := f.backfilledGaps(); err != nil {
 				return false, err
 			}
+		}
+		// A change of the state may have been on the tape before it was joined.
+		if first || f.said != f.hub.shows() {
 			if err := f.position(); err != nil {
 				return false, err
 			}
@@ -392,11 +397,16 @@ func (f *follower) position() error {
 		f.restate = true
 		return nil
 	}
-	f.restate = false
-	f.hub.mu.Lock()
-	p := f.hub.state
-	f.hub.mu.Unlock()
+	p := f.hub.shows()
+	f.restate, f.said = false, p
 	return f.give(Item{Position: &p})
+}
+
+// shows returns how events are shown now.
+func (h *Hub) shows() Position {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.state
 }
 
 func (f *follower) give(i Item) error {
