@@ -79,6 +79,13 @@ func TestFlightDoor(t *testing.T) {
 }
 
 func TestAuthorizeFlight(t *testing.T) {
+	knows := func(secret string) *authz.Verifier {
+		v, err := authz.New(authz.Config{Secret: secret})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
 	for _, test := range []struct {
 		sent []string
 		open bool
@@ -93,7 +100,7 @@ func TestAuthorizeFlight(t *testing.T) {
 		{[]string{"secret"}, false, ""},
 		{[]string{"Bearer secret", "Bearer secret"}, false, ""},
 	} {
-		g, err := authorizeFlight("secret", test.open)(t.Context(), metadata.MD{"authorization": test.sent})
+		g, err := authorizeFlight(knows("secret"), test.open)(t.Context(), metadata.MD{"authorization": test.sent})
 		switch {
 		case test.by == "" && err == nil, test.by != "" && (err != nil || g.By != test.by || g.May(authz.SQL) != nil):
 			t.Errorf("%q, open %v: %+v, %v", test.sent, test.open, g, err)
@@ -101,7 +108,7 @@ func TestAuthorizeFlight(t *testing.T) {
 			t.Error("whoever has no token may do everything")
 		}
 	}
-	if g, err := authorizeFlight("", false)(t.Context(), metadata.MD{"authorization": {"Bearer "}}); err == nil {
+	if g, err := authorizeFlight(knows(""), false)(t.Context(), metadata.MD{"authorization": {"Bearer "}}); err == nil {
 		t.Errorf("an empty token is good: %+v", g)
 	}
 }
