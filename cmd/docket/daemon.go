@@ -78,7 +78,7 @@ type daemon struct {
 
 	group                          rungroup.Group
 	emitting, collecting, proxying *rungroup.Part
-	watching                       *rungroup.Part
+	watching, following            *rungroup.Part
 	listeners                      []*listener
 	ops                            *ops.Listener
 	run                            datadir.Run
@@ -223,7 +223,15 @@ func (d *daemon) reload(ctx context.Context) (any, error) {
 // those with the token, ops for whoever watches.
 func (d *daemon) startServing(context.Context) error {
 	processes := reading.Processes(sql.Limits{})
+	id := reading.StoreID(d.dir.Path)
+	hub, err := d.record.Hub(id, d.metrics.Provider)
+	if err != nil {
+		return err
+	}
+	d.following = d.group.Go("follow", hub.Run)
 	d.server = serve.New(serve.Config{
+		ID:      id,
+		Hub:     hub,
 		Store:   d.record.Lake,
 		Commits: func() uint64 { return d.record.Lake.Manifest().Number },
 		Query:   reading.SQL(d.record.Lake, processes),

@@ -58,7 +58,7 @@ func TestFlightDoor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.Execute(t.Context(), "SELECT 1"); status.Code(err) != codes.Unauthenticated || !strings.Contains(err.Error(), "keys/api.token") {
+	if _, err := client.Execute(t.Context(), "SELECT 1"); status.Code(err) != codes.Unauthenticated || !strings.Contains(err.Error(), "docket token") {
 		t.Errorf("without a token: %v", err)
 	}
 	endless, err := client.Execute(ctx, "FROM range(100000000000)")

@@ -32,6 +32,7 @@ func (d *daemon) stop(ctx context.Context) error {
 	d.drain(ctx, step)
 	step("collector", d.collecting.Stop())
 	d.closeDoors(ctx, step)
+	step("follow", d.following.Stop())
 	if d.record != nil {
 		step("lake and ledger", d.record.Close(ctx))
 	}

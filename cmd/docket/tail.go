@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/reading"
+	"github.com/docket-audit/docket/collector/follow"
 	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
@@ -111,7 +113,7 @@ func (o *tailFlags) request(c *cobra.Command, client *reading.Client, expression
 		o.follow = false
 	}
 	since, _ := o.span.stamps()
-	r := &auditv1.TailRequest{Follow: o.follow, Filter: (&span{to: o.span.to}).within(expression)}
+	r := &auditv1.TailRequest{Follow: o.follow, Whole: true, Filter: (&span{to: o.span.to}).within(expression)}
 	switch {
 	case o.resume != "":
 		r.ResumeToken = o.resume
@@ -138,6 +140,11 @@ func (o *tailFlags) tail(c *cobra.Command, client *reading.Client, r *auditv1.Ta
 		if m := item.GetMissed(); m != nil {
 			missed += m.GetEvents()
 			if err := p.Note(c.ErrOrStderr(), missedLine(m)); err != nil {
+				return err
+			}
+		}
+		if g := item.GetGap(); g != nil {
+			if err := p.Note(c.ErrOrStderr(), gapLine(g)); err != nil {
 				return err
 			}
 		}
@@ -169,6 +176,14 @@ func missedLine(m *auditv1.Missed) string {
 		line += "; --resume " + m.GetResumeToken() + " begins with the first"
 	}
 	return line + " ---"
+}
+
+// gapLine stands where events are not there.
+func gapLine(g *auditv1.Gap) string {
+	why := map[string]string{
+		follow.GapRefused: "refused by", follow.GapMissing: "missing of", follow.GapHole: "not there yet of", follow.GapWithdrawn: "shown and not stored, of",
+	}[g.GetReason()]
+	return fmt.Sprintf("--- %s of tenant %s %s %s ---", cli.Count(g.GetCount(), "event"), g.GetTenant(), cmp.Or(why, g.GetReason()+" of"), g.GetEmitter())
 }
 
 // goodbye says how much there was, and how to go on.

@@ -144,7 +144,7 @@ func (s *serverEnd) SendMsg(m any) error {
 		return fmt.Errorf("%T is no message", m)
 	}
 	select {
-	case s.responses <- resp:
+	case s.responses <- proto.Clone(resp): // it is the sender's again when this returns
 		return nil
 	case <-s.ctx.Done():
 		return s.ctx.Err()

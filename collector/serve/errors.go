@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 
 	"github.com/docket-audit/docket/collector/authz"
+	"github.com/docket-audit/docket/collector/follow"
 	"github.com/docket-audit/docket/collector/store"
 )
 
@@ -77,6 +78,7 @@ func classify(err error) codes.Code {
 		{ErrTooMuch, codes.ResourceExhausted}, // to ask again is of no use
 		{ErrBusy, codes.Unavailable},          // and here it is
 		{ErrStalled, codes.Aborted},
+		{follow.ErrStopped, codes.Unavailable},
 		{context.DeadlineExceeded, codes.DeadlineExceeded},
 		{context.Canceled, codes.Canceled},
 	} {

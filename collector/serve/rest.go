@@ -228,6 +228,10 @@ func (events) Marshal(v any) ([]byte, error) {
 			switch t.GetItem().(type) {
 			case *auditv1.TailResponse_CaughtUp:
 				head.WriteString("event: caught_up\n")
+			case *auditv1.TailResponse_Gap:
+				head.WriteString("event: gap\n")
+			case *auditv1.TailResponse_Position:
+				head.WriteString("event: position\n")
 			case *auditv1.TailResponse_Missed:
 				head.WriteString("event: missed\n")
 			}

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/docket-audit/docket/collector/authz"
+	"github.com/docket-audit/docket/collector/follow"
 	"github.com/docket-audit/docket/collector/store"
 	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
@@ -26,8 +27,16 @@ type Config struct {
 	// Store gives the events. Required.
 	Store store.Reader
 
+	// ID names the store for ever, so that a resume token of another one is refused;
+	// default "docket".
+	ID string
+
 	// Commits returns the number of the newest commit. Required.
 	Commits func() uint64
+
+	// Hub gives tails what they send. nil: the server has one of its own, over the
+	// store alone.
+	Hub *follow.Hub
 
 	// Query answers one question in SQL: it calls columns once, and then writes
 	// one JSON object in a line for each row, with members in the order of the
@@ -97,6 +106,9 @@ type Server struct {
 	rest    http.Handler
 	inside  sync.WaitGroup // streams of [conn]
 	replays replays
+	hub     func() (*follow.Hub, error)
+	running context.Context    // of the hub that is the server's own
+	stop    context.CancelFunc // ends running
 
 	drain     chan struct{} // closed when tails shall end with what is stored
 	drainOnce sync.Once
@@ -106,6 +118,9 @@ type Server struct {
 func New(cfg Config) *Server {
 	if cfg.Poll == 0 {
 		cfg.Poll = 100 * time.Millisecond
+	}
+	if cfg.ID == "" {
+		cfg.ID = "docket"
 	}
 	if cfg.Limit == 0 {
 		cfg.Limit = time.Minute
@@ -121,6 +136,11 @@ func New(cfg Config) *Server {
 	}
 	s := &Server{cfg: cfg, drain: make(chan struct{})}
 	s.replays.ctx, s.replays.stop = context.WithCancel(context.Background())
+	s.running, s.stop = context.WithCancel(context.Background())
+	s.hub = sync.OnceValues(func() (*follow.Hub, error) { return cfg.Hub, nil })
+	if cfg.Hub == nil {
+		s.hub = sync.OnceValues(s.ownHub)
+	}
 	s.service = &service{Server: s}
 	s.grpc = grpc.NewServer(grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream), grpc.MaxRecvMsgSize(maxBody))
 	auditv1.RegisterAuditServiceServer(s.grpc, s.service)
@@ -147,7 +167,18 @@ func (s *Server) Close() {
 	s.Drain()
 	s.grpc.Stop()
 	s.replays.close()
+	s.stop()
 	s.inside.Wait()
+}
+
+// ownHub begins a hub over the store alone.
+func (s *Server) ownHub() (*follow.Hub, error) {
+	hub, err := follow.New(follow.Config{ID: s.cfg.ID, Store: s.cfg.Store, Commits: s.cfg.Commits, Poll: s.cfg.Poll, Logger: s.cfg.Log})
+	if err != nil {
+		return nil, err
+	}
+	s.inside.Go(func() { _ = hub.Run(s.running) }) // it ends by Close, and without an error
+	return hub, nil
 }
 
 // Client returns a client within this process, which asks with a grant.

@@ -4,154 +4,141 @@ package serve
 
 import (
 	"context"
-	"encoding/base64"
+	"errors"
 	"fmt"
-	"math"
-	"slices"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docket-audit/docket/collector/filter"
-	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/collector/follow"
 	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
 var everything = new(filter.Filter)
 
-// Tail implements [auditv1.AuditServiceServer].
+// Tail implements [auditv1.AuditServiceServer]. What a tail promises is promised
+// by package follow.
 func (s *service) Tail(r *auditv1.TailRequest, to grpc.ServerStreamingServer[auditv1.TailResponse]) error {
-	ctx := to.Context()
-	sel, err := selectionOf(ctx, r)
+	o, err := tailOptions(to.Context(), r)
 	if err != nil {
 		return err
 	}
-	sel.query.After, err = s.first(ctx, r, sel)
+	hub, err := s.hub()
 	if err != nil {
 		return err
 	}
-	return s.follow(ctx, sel, r.GetFollow(), to)
+	ctx, cancel := context.WithCancelCause(to.Context())
+	defer cancel(nil)
+	var watching <-chan struct{}
+	if !o.Stored {
+		watching = s.drain
+	}
+	go func() { // ends with ctx
+		select {
+		case <-watching:
+			cancel(errDrained)
+		case <-ctx.Done():
+		}
+	}()
+	t := tail{to: to}
+	err = t.send(ctx, hub, o)
+	if errors.Is(err, errDrained) {
+		// What is stored by now is sent yet.
+		err = t.send(to.Context(), hub, follow.Options{After: t.token, View: o.View, Filter: o.Filter, Stored: true, Whole: true})
+	}
+	return err
 }
 
-// first returns the cursor behind which a tail begins.
-func (s *service) first(ctx context.Context, r *auditv1.TailRequest, sel selection) (store.Cursor, error) {
+// errDrained ends a tail that follows when the server stops.
+var errDrained = errors.New("the server stops")
+
+func tailOptions(ctx context.Context, r *auditv1.TailRequest) (o follow.Options, err error) {
+	sel, err := selectionOf(ctx, r)
+	if err != nil {
+		return o, err
+	}
 	given := 0
 	for _, is := range []bool{r.GetResumeToken() != "", r.GetAll(), r.GetLast() != 0, r.GetSince() != nil} {
 		if is {
 			given++
 		}
 	}
+	o = follow.Options{
+		After: r.GetResumeToken(), All: r.GetAll(), Last: int(r.GetLast()),
+		View: sel.view, Filter: sel.filter, Stored: !r.GetFollow(), Whole: r.GetWhole() || !r.GetFollow(),
+	}
 	switch {
 	case given > 1:
-		return store.Cursor{}, invalidf("resume_token", "resume_token, all, last and since exclude each other")
+		return o, invalidf("resume_token", "resume_token, all, last and since exclude each other")
 	case r.GetLast() < 0:
-		return store.Cursor{}, invalidf("last", "%d is not a number of events", r.GetLast())
-	case r.GetResumeToken() != "":
-		return parseResumeToken(r.GetResumeToken())
-	case r.GetAll():
-		return store.Cursor{}, nil
+		return o, invalidf("last", "%d is not a number of events", r.GetLast())
 	case r.GetSince() != nil:
 		if err := r.GetSince().CheckValid(); err != nil {
-			return store.Cursor{}, invalidf("since", "%w", err)
+			return o, invalidf("since", "%w", err)
 		}
-		return s.storedBefore(ctx, r.GetSince().AsTime())
+		o.Since = r.GetSince().AsTime()
 	}
-	return s.before(ctx, int(r.GetLast()), sel)
+	return o, nil
 }
 
-// A resume token is the cursor of the last event that was sent.
-func resumeToken(c store.Cursor) string {
-	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "s1.%d.%d", c.Commit, c.Pos))
+// A tail is what one caller gets.
+type tail struct {
+	to     grpc.ServerStreamingServer[auditv1.TailResponse]
+	token  string // of what was sent last
+	caught bool   // it was said that what follows is new
 }
 
-func parseResumeToken(t string) (store.Cursor, error) {
-	var c store.Cursor
-	b, err := base64.RawURLEncoding.DecodeString(t)
-	if err == nil {
-		_, err = fmt.Sscanf(string(b), "s1.%d.%d", &c.Commit, &c.Pos)
+// send sends what the hub gives.
+func (t *tail) send(ctx context.Context, hub *follow.Hub, o follow.Options) error {
+	for item, err := range hub.Follow(ctx, o) {
+		var refused *follow.TokenError
+		switch {
+		case errors.As(err, &refused):
+			return &invalid{"resume_token", err}
+		case err != nil:
+			return faulty(err)
+		}
+		t.token = item.Token()
+		resp := &auditv1.TailResponse{ResumeToken: t.token}
+		if !t.put(item, resp, o.Stored) {
+			continue
+		}
+		if item.Entry != nil {
+			sent(ctx, 1)
+		}
+		if err := t.to.Send(resp); err != nil {
+			return err
+		}
 	}
-	if err != nil || resumeToken(c) != t {
-		return c, invalidf("resume_token", "it is none that this server gave")
-	}
-	return c, nil
+	return nil
 }
 
-// storedBefore returns the cursor of the last event that was stored before t.
-func (s *Server) storedBefore(ctx context.Context, t time.Time) (store.Cursor, error) {
-	var at store.Cursor
-	q := store.Query{After: s.newest(), Descending: true, WithoutRaw: true}
-	for e, err := range s.cfg.Store.Scan(ctx, q) {
-		if err != nil {
-			return at, err
+// put makes an item what is sent of it; there may be nothing to send.
+func (t *tail) put(item follow.Item, resp *auditv1.TailResponse, stored bool) bool {
+	switch {
+	case item.Entry != nil:
+		resp.Item = &auditv1.TailResponse_Event{Event: item.Entry.Raw} // nobody changes it
+	case item.Gap != nil:
+		g := &auditv1.Gap{Reason: item.Gap.Reason, Tenant: item.Gap.Tenant, Emitter: item.Gap.Emitter, Epoch: item.Gap.Epoch, Count: item.Gap.Count}
+		for _, r := range item.Gap.Ranges {
+			g.Ranges = append(g.Ranges, &auditv1.Range{First: r.First, Last: r.Last})
 		}
-		if e.StoredTime.Before(t) {
-			return store.Cursor{Commit: e.Commit, Pos: e.Pos}, nil
+		resp.Item = &auditv1.TailResponse_Gap{Gap: g}
+	case item.Missed != nil:
+		m := &auditv1.Missed{Events: item.Missed.Events, ResumeToken: item.Missed.From, Reason: fmt.Sprintf("too slow for %d events and %d gaps", item.Missed.Events, item.Missed.Gaps)}
+		if item.Missed.Events > 0 {
+			m.First, m.Last = timestamppb.New(time.UnixMilli(item.Missed.First)), timestamppb.New(time.UnixMilli(item.Missed.Last))
 		}
+		resp.Item = &auditv1.TailResponse_Missed{Missed: m}
+	case stored:
+		return false // there is nothing new
+	case !t.caught:
+		t.caught = true
+		resp.Item = &auditv1.TailResponse_CaughtUp{CaughtUp: &auditv1.CaughtUp{Live: item.Position.Live, Reason: item.Position.Reason}}
+	default:
+		resp.Item = &auditv1.TailResponse_Position{Position: &auditv1.Position{Live: item.Position.Live, Reason: item.Position.Reason}}
 	}
-	return at, ctx.Err()
-}
-
-// before returns the cursor behind which the last n events are that are selected
-// by now. It counts them and keeps none: they are sent as they are read again,
-// and may be more than memory can hold.
-func (s *Server) before(ctx context.Context, n int, sel selection) (store.Cursor, error) {
-	head := s.cfg.Commits()
-	if n == 0 || head == 0 {
-		return store.Cursor{Commit: head, Pos: math.MaxUint32}, nil
-	}
-	var after store.Cursor
-	sel.query = store.Query{After: store.Cursor{Commit: head + 1}, Descending: true, WithoutRaw: true}
-	err := s.scan(ctx, sel, func(e *store.Entry) error {
-		if n--; n > 0 {
-			return nil
-		}
-		after = store.Cursor{Commit: e.Commit - 1, Pos: math.MaxUint32}
-		if e.Pos > 0 {
-			after = store.Cursor{Commit: e.Commit, Pos: e.Pos - 1}
-		}
-		return errEnough
-	})
-	return after, err // fewer than n are all of them
-}
-
-// follow sends what is behind the cursor of sel and then, if more shall come,
-// each commit.
-func (s *Server) follow(ctx context.Context, sel selection, more bool, to grpc.ServerStreamingServer[auditv1.TailResponse]) error {
-	tick := time.NewTicker(s.cfg.Poll)
-	defer tick.Stop()
-	for last, caughtUp := !more, false; ; {
-		now := s.cfg.Commits()
-		if end := (store.Cursor{Commit: now, Pos: math.MaxUint32}); sel.query.After.Compare(end) < 0 {
-			err := s.scan(ctx, sel, func(e *store.Entry) error {
-				if e.Commit > now {
-					return errEnough
-				}
-				sent(ctx, 1)
-				return to.Send(&auditv1.TailResponse{
-					Item:        &auditv1.TailResponse_Event{Event: slices.Clone(e.Raw)},
-					ResumeToken: resumeToken(store.Cursor{Commit: e.Commit, Pos: e.Pos}),
-				})
-			})
-			if err != nil {
-				return err
-			}
-			sel.query.After = end
-		}
-		if !caughtUp && more {
-			caughtUp = true
-			if err := to.Send(&auditv1.TailResponse{Item: &auditv1.TailResponse_CaughtUp{CaughtUp: &auditv1.CaughtUp{}}, ResumeToken: resumeToken(sel.query.After)}); err != nil {
-				return err
-			}
-		}
-		if last {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-s.drain:
-			last = true
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return true
 }

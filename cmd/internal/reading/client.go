@@ -98,6 +98,7 @@ func offline(dir string) (*Client, error) {
 		return nil, err
 	}
 	s := serve.New(serve.Config{
+		ID:      StoreID(dir),
 		Store:   r,
 		Commits: func() uint64 { return r.Manifest().Number },
 		// Who waits can stop waiting, and may read the answer in a pager.

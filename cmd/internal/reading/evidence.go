@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/lake"
@@ -17,6 +18,16 @@ import (
 	"github.com/docket-audit/docket/collector/prove"
 	"github.com/docket-audit/docket/collector/serve"
 )
+
+// StoreID names the store of a data directory for ever: by its ledger's key, which
+// is public.
+func StoreID(dir string) string {
+	key, err := os.ReadFile(filepath.Join(dir, "keys", "ledger.vkey"))
+	if err != nil {
+		return "" // there is no ledger yet, and nothing to resume
+	}
+	return strings.TrimSpace(string(key))
+}
 
 // Plans returns what finds plans by their digests in a data directory.
 func Plans(dir string) func(context.Context, string) ([]byte, error) {

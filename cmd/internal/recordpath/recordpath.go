@@ -20,6 +20,7 @@ import (
 	"github.com/docket-audit/docket/cmd/internal/config"
 	"github.com/docket-audit/docket/cmd/internal/datadir"
 	"github.com/docket-audit/docket/collector"
+	"github.com/docket-audit/docket/collector/follow"
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/ledger"
 	"github.com/docket-audit/docket/collector/retention"
@@ -90,6 +91,14 @@ func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.
 		return nil, err
 	}
 	return p, nil
+}
+
+// Hub returns what follows the stream and the store for those who subscribe. id
+// names the store.
+func (p *Path) Hub(id string, meter metric.MeterProvider) (*follow.Hub, error) {
+	return follow.New(follow.Config{
+		ID: id, Store: p.Lake, Commits: func() uint64 { return p.Lake.Manifest().Number }, JetStream: p.js, Logger: p.log, MeterProvider: meter,
+	})
 }
 
 // Run waits for the stream and collects until ctx ends. A stream that is not

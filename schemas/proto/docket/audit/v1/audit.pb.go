@@ -820,15 +820,18 @@ type TailRequest struct {
 	Last int32 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
 	// all sends all that are stored first.
 	All bool `protobuf:"varint,3,opt,name=all,proto3" json:"all,omitempty"`
-	// since sends those first that were stored at this time or later.
+	// since begins with what happened at this time or later.
 	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
 	// follow goes on with what comes.
 	Follow         bool     `protobuf:"varint,5,opt,name=follow,proto3" json:"follow,omitempty"`
 	Filter         string   `protobuf:"bytes,6,opt,name=filter,proto3" json:"filter,omitempty"`
 	Tenants        []string `protobuf:"bytes,7,rep,name=tenants,proto3" json:"tenants,omitempty"`
 	ExcludeTenants []string `protobuf:"bytes,8,rep,name=exclude_tenants,json=excludeTenants,proto3" json:"exclude_tenants,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// whole has a caller who is too slow read on from the store, later and later,
+	// in the place of being told what was missed.
+	Whole         bool `protobuf:"varint,9,opt,name=whole,proto3" json:"whole,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TailRequest) Reset() {
@@ -917,6 +920,13 @@ func (x *TailRequest) GetExcludeTenants() []string {
 	return nil
 }
 
+func (x *TailRequest) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
 // TailResponse is one event, or a word about the tail itself.
 type TailResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -925,6 +935,8 @@ type TailResponse struct {
 	//	*TailResponse_Event
 	//	*TailResponse_CaughtUp
 	//	*TailResponse_Missed
+	//	*TailResponse_Gap
+	//	*TailResponse_Position
 	Item isTailResponse_Item `protobuf_oneof:"item"`
 	// resume_token goes on behind this item.
 	ResumeToken   string `protobuf:"bytes,15,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
@@ -996,6 +1008,24 @@ func (x *TailResponse) GetMissed() *Missed {
 	return nil
 }
 
+func (x *TailResponse) GetGap() *Gap {
+	if x != nil {
+		if x, ok := x.Item.(*TailResponse_Gap); ok {
+			return x.Gap
+		}
+	}
+	return nil
+}
+
+func (x *TailResponse) GetPosition() *Position {
+	if x != nil {
+		if x, ok := x.Item.(*TailResponse_Position); ok {
+			return x.Position
+		}
+	}
+	return nil
+}
+
 func (x *TailResponse) GetResumeToken() string {
 	if x != nil {
 		return x.ResumeToken
@@ -1021,15 +1051,33 @@ type TailResponse_Missed struct {
 	Missed *Missed `protobuf:"bytes,3,opt,name=missed,proto3,oneof"`
 }
 
+type TailResponse_Gap struct {
+	// gap says that events are not there.
+	Gap *Gap `protobuf:"bytes,4,opt,name=gap,proto3,oneof"`
+}
+
+type TailResponse_Position struct {
+	// position comes when nothing else does for some seconds.
+	Position *Position `protobuf:"bytes,5,opt,name=position,proto3,oneof"`
+}
+
 func (*TailResponse_Event) isTailResponse_Item() {}
 
 func (*TailResponse_CaughtUp) isTailResponse_Item() {}
 
 func (*TailResponse_Missed) isTailResponse_Item() {}
 
+func (*TailResponse_Gap) isTailResponse_Item() {}
+
+func (*TailResponse_Position) isTailResponse_Item() {}
+
 // CaughtUp is between what was stored and what comes.
 type CaughtUp struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// live says that events are sent as they come by the stream; else they are
+	// sent when they are stored, and reason says why.
+	Live          bool   `protobuf:"varint,1,opt,name=live,proto3" json:"live,omitempty"`
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1064,21 +1112,91 @@ func (*CaughtUp) Descriptor() ([]byte, []int) {
 	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{12}
 }
 
-// Missed is a range that was not sent.
+func (x *CaughtUp) GetLive() bool {
+	if x != nil {
+		return x.Live
+	}
+	return false
+}
+
+func (x *CaughtUp) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Position is where a tail is when nothing comes.
+type Position struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Live          bool                   `protobuf:"varint,1,opt,name=live,proto3" json:"live,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Position) Reset() {
+	*x = Position{}
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Position) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Position) ProtoMessage() {}
+
+func (x *Position) ProtoReflect() protoreflect.Message {
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Position.ProtoReflect.Descriptor instead.
+func (*Position) Descriptor() ([]byte, []int) {
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Position) GetLive() bool {
+	if x != nil {
+		return x.Live
+	}
+	return false
+}
+
+func (x *Position) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Missed is what was not sent. The tail goes on behind it.
 type Missed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// events is how many were not sent.
 	Events int64 `protobuf:"varint,1,opt,name=events,proto3" json:"events,omitempty"`
 	// resume_token, in a new request, begins with the first of them.
-	ResumeToken   string `protobuf:"bytes,2,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	ResumeToken string `protobuf:"bytes,2,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	Reason      string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// first and last are the times of the oldest and the newest of them.
+	First         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=first,proto3" json:"first,omitempty"`
+	Last          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last,proto3" json:"last,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Missed) Reset() {
 	*x = Missed{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[13]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1090,7 +1208,7 @@ func (x *Missed) String() string {
 func (*Missed) ProtoMessage() {}
 
 func (x *Missed) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[13]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1103,7 +1221,7 @@ func (x *Missed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Missed.ProtoReflect.Descriptor instead.
 func (*Missed) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{13}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Missed) GetEvents() int64 {
@@ -1127,6 +1245,164 @@ func (x *Missed) GetReason() string {
 	return ""
 }
 
+func (x *Missed) GetFirst() *timestamppb.Timestamp {
+	if x != nil {
+		return x.First
+	}
+	return nil
+}
+
+func (x *Missed) GetLast() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+// Gap is events that are not there. It may be told more than once.
+type Gap struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// reason is refused (the emitter had no room for them), missing (they are
+	// gone), hole (they have not come yet) or withdrawn (they were sent here and
+	// were not stored).
+	Reason  string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Tenant  string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Emitter string `protobuf:"bytes,3,opt,name=emitter,proto3" json:"emitter,omitempty"`
+	Epoch   string `protobuf:"bytes,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// count is how many.
+	Count int64 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
+	// ranges are their sequences; the first of them where there are many, and none
+	// of what never had any.
+	Ranges        []*Range `protobuf:"bytes,6,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Gap) Reset() {
+	*x = Gap{}
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Gap) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Gap) ProtoMessage() {}
+
+func (x *Gap) ProtoReflect() protoreflect.Message {
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Gap.ProtoReflect.Descriptor instead.
+func (*Gap) Descriptor() ([]byte, []int) {
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Gap) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Gap) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Gap) GetEmitter() string {
+	if x != nil {
+		return x.Emitter
+	}
+	return ""
+}
+
+func (x *Gap) GetEpoch() string {
+	if x != nil {
+		return x.Epoch
+	}
+	return ""
+}
+
+func (x *Gap) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Gap) GetRanges() []*Range {
+	if x != nil {
+		return x.Ranges
+	}
+	return nil
+}
+
+// Range is sequences, both included.
+type Range struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	First         int64                  `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"`
+	Last          int64                  `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Range) Reset() {
+	*x = Range{}
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Range) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Range) ProtoMessage() {}
+
+func (x *Range) ProtoReflect() protoreflect.Message {
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Range.ProtoReflect.Descriptor instead.
+func (*Range) Descriptor() ([]byte, []int) {
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Range) GetFirst() int64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *Range) GetLast() int64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
 // QueryRequest is one SELECT, and over what.
 type QueryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1144,7 +1420,7 @@ type QueryRequest struct {
 
 func (x *QueryRequest) Reset() {
 	*x = QueryRequest{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[14]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1156,7 +1432,7 @@ func (x *QueryRequest) String() string {
 func (*QueryRequest) ProtoMessage() {}
 
 func (x *QueryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[14]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1169,7 +1445,7 @@ func (x *QueryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryRequest.ProtoReflect.Descriptor instead.
 func (*QueryRequest) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{14}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *QueryRequest) GetSql() string {
@@ -1220,7 +1496,7 @@ type QueryResponse struct {
 
 func (x *QueryResponse) Reset() {
 	*x = QueryResponse{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[15]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1232,7 +1508,7 @@ func (x *QueryResponse) String() string {
 func (*QueryResponse) ProtoMessage() {}
 
 func (x *QueryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[15]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1245,7 +1521,7 @@ func (x *QueryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryResponse.ProtoReflect.Descriptor instead.
 func (*QueryResponse) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{15}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *QueryResponse) GetColumns() []string {
@@ -1284,7 +1560,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[16]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1572,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[16]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1585,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{16}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StatsRequest) GetFilter() string {
@@ -1381,7 +1657,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[17]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1393,7 +1669,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[17]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1406,7 +1682,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{17}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StatsResponse) GetEvents() int64 {
@@ -1450,7 +1726,7 @@ type Facet struct {
 
 func (x *Facet) Reset() {
 	*x = Facet{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[18]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1462,7 +1738,7 @@ func (x *Facet) String() string {
 func (*Facet) ProtoMessage() {}
 
 func (x *Facet) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[18]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1475,7 +1751,7 @@ func (x *Facet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Facet.ProtoReflect.Descriptor instead.
 func (*Facet) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{18}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Facet) GetName() string {
@@ -1510,7 +1786,7 @@ type Count struct {
 
 func (x *Count) Reset() {
 	*x = Count{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[19]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1522,7 +1798,7 @@ func (x *Count) String() string {
 func (*Count) ProtoMessage() {}
 
 func (x *Count) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[19]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1535,7 +1811,7 @@ func (x *Count) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Count.ProtoReflect.Descriptor instead.
 func (*Count) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{19}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Count) GetValue() string {
@@ -1565,7 +1841,7 @@ type Bucket struct {
 
 func (x *Bucket) Reset() {
 	*x = Bucket{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[20]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1577,7 +1853,7 @@ func (x *Bucket) String() string {
 func (*Bucket) ProtoMessage() {}
 
 func (x *Bucket) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[20]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1590,7 +1866,7 @@ func (x *Bucket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bucket.ProtoReflect.Descriptor instead.
 func (*Bucket) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{20}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Bucket) GetStart() *timestamppb.Timestamp {
@@ -1625,7 +1901,7 @@ type GetPlanRequest struct {
 
 func (x *GetPlanRequest) Reset() {
 	*x = GetPlanRequest{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[21]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1637,7 +1913,7 @@ func (x *GetPlanRequest) String() string {
 func (*GetPlanRequest) ProtoMessage() {}
 
 func (x *GetPlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[21]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,7 +1926,7 @@ func (x *GetPlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPlanRequest.ProtoReflect.Descriptor instead.
 func (*GetPlanRequest) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{21}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetPlanRequest) GetDigest() string {
@@ -1670,7 +1946,7 @@ type GetPlanResponse struct {
 
 func (x *GetPlanResponse) Reset() {
 	*x = GetPlanResponse{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[22]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1682,7 +1958,7 @@ func (x *GetPlanResponse) String() string {
 func (*GetPlanResponse) ProtoMessage() {}
 
 func (x *GetPlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[22]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1695,7 +1971,7 @@ func (x *GetPlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPlanResponse.ProtoReflect.Descriptor instead.
 func (*GetPlanResponse) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{22}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetPlanResponse) GetPlan() []byte {
@@ -1716,7 +1992,7 @@ type GetLedgerRequest struct {
 
 func (x *GetLedgerRequest) Reset() {
 	*x = GetLedgerRequest{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[23]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1728,7 +2004,7 @@ func (x *GetLedgerRequest) String() string {
 func (*GetLedgerRequest) ProtoMessage() {}
 
 func (x *GetLedgerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[23]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1741,7 +2017,7 @@ func (x *GetLedgerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLedgerRequest.ProtoReflect.Descriptor instead.
 func (*GetLedgerRequest) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{23}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetLedgerRequest) GetEvent() string {
@@ -1766,7 +2042,7 @@ type GetLedgerResponse struct {
 
 func (x *GetLedgerResponse) Reset() {
 	*x = GetLedgerResponse{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[24]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1778,7 +2054,7 @@ func (x *GetLedgerResponse) String() string {
 func (*GetLedgerResponse) ProtoMessage() {}
 
 func (x *GetLedgerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[24]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1791,7 +2067,7 @@ func (x *GetLedgerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLedgerResponse.ProtoReflect.Descriptor instead.
 func (*GetLedgerResponse) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{24}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetLedgerResponse) GetCheckpoint() string {
@@ -1826,7 +2102,7 @@ type StartReplayRequest struct {
 
 func (x *StartReplayRequest) Reset() {
 	*x = StartReplayRequest{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[25]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1838,7 +2114,7 @@ func (x *StartReplayRequest) String() string {
 func (*StartReplayRequest) ProtoMessage() {}
 
 func (x *StartReplayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[25]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1851,7 +2127,7 @@ func (x *StartReplayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartReplayRequest.ProtoReflect.Descriptor instead.
 func (*StartReplayRequest) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{25}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StartReplayRequest) GetPlan() string {
@@ -1906,7 +2182,7 @@ type StartReplayResponse struct {
 
 func (x *StartReplayResponse) Reset() {
 	*x = StartReplayResponse{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[26]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +2194,7 @@ func (x *StartReplayResponse) String() string {
 func (*StartReplayResponse) ProtoMessage() {}
 
 func (x *StartReplayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[26]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2207,7 @@ func (x *StartReplayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartReplayResponse.ProtoReflect.Descriptor instead.
 func (*StartReplayResponse) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{26}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StartReplayResponse) GetId() string {
@@ -1951,7 +2227,7 @@ type GetReplayRequest struct {
 
 func (x *GetReplayRequest) Reset() {
 	*x = GetReplayRequest{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[27]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1963,7 +2239,7 @@ func (x *GetReplayRequest) String() string {
 func (*GetReplayRequest) ProtoMessage() {}
 
 func (x *GetReplayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[27]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1976,7 +2252,7 @@ func (x *GetReplayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReplayRequest.ProtoReflect.Descriptor instead.
 func (*GetReplayRequest) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{27}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetReplayRequest) GetId() string {
@@ -2006,7 +2282,7 @@ type GetReplayResponse struct {
 
 func (x *GetReplayResponse) Reset() {
 	*x = GetReplayResponse{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[28]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2018,7 +2294,7 @@ func (x *GetReplayResponse) String() string {
 func (*GetReplayResponse) ProtoMessage() {}
 
 func (x *GetReplayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[28]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2031,7 +2307,7 @@ func (x *GetReplayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReplayResponse.ProtoReflect.Descriptor instead.
 func (*GetReplayResponse) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{28}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetReplayResponse) GetId() string {
@@ -2152,7 +2428,7 @@ const file_docket_audit_v1_audit_proto_rawDesc = "" +
 	"\amoments\x18\x02 \x03(\v2\x17.docket.audit.v1.MomentR\amoments\"@\n" +
 	"\x06Moment\x12\x1a\n" +
 	"\x05event\x18\x01 \x01(\fB\x04\x98\xdb\x18\x01R\x05event\x12\x1a\n" +
-	"\bsentence\x18\x02 \x01(\tR\bsentence\"\xfb\x01\n" +
+	"\bsentence\x18\x02 \x01(\tR\bsentence\"\x91\x02\n" +
 	"\vTailRequest\x12!\n" +
 	"\fresume_token\x18\x01 \x01(\tR\vresumeToken\x12\x12\n" +
 	"\x04last\x18\x02 \x01(\x05R\x04last\x12\x10\n" +
@@ -2161,19 +2437,38 @@ const file_docket_audit_v1_audit_proto_rawDesc = "" +
 	"\x06follow\x18\x05 \x01(\bR\x06follow\x12\x16\n" +
 	"\x06filter\x18\x06 \x01(\tR\x06filter\x12\x18\n" +
 	"\atenants\x18\a \x03(\tR\atenants\x12'\n" +
-	"\x0fexclude_tenants\x18\b \x03(\tR\x0eexcludeTenants\"\xc4\x01\n" +
+	"\x0fexclude_tenants\x18\b \x03(\tR\x0eexcludeTenants\x12\x14\n" +
+	"\x05whole\x18\t \x01(\bR\x05whole\"\xa7\x02\n" +
 	"\fTailResponse\x12\x1c\n" +
 	"\x05event\x18\x01 \x01(\fB\x04\x98\xdb\x18\x01H\x00R\x05event\x128\n" +
 	"\tcaught_up\x18\x02 \x01(\v2\x19.docket.audit.v1.CaughtUpH\x00R\bcaughtUp\x121\n" +
-	"\x06missed\x18\x03 \x01(\v2\x17.docket.audit.v1.MissedH\x00R\x06missed\x12!\n" +
+	"\x06missed\x18\x03 \x01(\v2\x17.docket.audit.v1.MissedH\x00R\x06missed\x12(\n" +
+	"\x03gap\x18\x04 \x01(\v2\x14.docket.audit.v1.GapH\x00R\x03gap\x127\n" +
+	"\bposition\x18\x05 \x01(\v2\x19.docket.audit.v1.PositionH\x00R\bposition\x12!\n" +
 	"\fresume_token\x18\x0f \x01(\tR\vresumeTokenB\x06\n" +
-	"\x04item\"\n" +
-	"\n" +
-	"\bCaughtUp\"[\n" +
+	"\x04item\"6\n" +
+	"\bCaughtUp\x12\x12\n" +
+	"\x04live\x18\x01 \x01(\bR\x04live\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"6\n" +
+	"\bPosition\x12\x12\n" +
+	"\x04live\x18\x01 \x01(\bR\x04live\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xbd\x01\n" +
 	"\x06Missed\x12\x16\n" +
 	"\x06events\x18\x01 \x01(\x03R\x06events\x12!\n" +
 	"\fresume_token\x18\x02 \x01(\tR\vresumeToken\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x8b\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x120\n" +
+	"\x05first\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05first\x12.\n" +
+	"\x04last\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04last\"\xab\x01\n" +
+	"\x03Gap\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x18\n" +
+	"\aemitter\x18\x03 \x01(\tR\aemitter\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\tR\x05epoch\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\x03R\x05count\x12.\n" +
+	"\x06ranges\x18\x06 \x03(\v2\x16.docket.audit.v1.RangeR\x06ranges\"1\n" +
+	"\x05Range\x12\x14\n" +
+	"\x05first\x18\x01 \x01(\x03R\x05first\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\x03R\x04last\"\x8b\x01\n" +
 	"\fQueryRequest\x12\x10\n" +
 	"\x03sql\x18\x01 \x01(\tR\x03sql\x12\x16\n" +
 	"\x06filter\x18\x02 \x01(\tR\x06filter\x12\x18\n" +
@@ -2263,7 +2558,7 @@ func file_docket_audit_v1_audit_proto_rawDescGZIP() []byte {
 	return file_docket_audit_v1_audit_proto_rawDescData
 }
 
-var file_docket_audit_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_docket_audit_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_docket_audit_v1_audit_proto_goTypes = []any{
 	(*SearchEventsRequest)(nil),    // 0: docket.audit.v1.SearchEventsRequest
 	(*SearchEventsResponse)(nil),   // 1: docket.audit.v1.SearchEventsResponse
@@ -2278,78 +2573,86 @@ var file_docket_audit_v1_audit_proto_goTypes = []any{
 	(*TailRequest)(nil),            // 10: docket.audit.v1.TailRequest
 	(*TailResponse)(nil),           // 11: docket.audit.v1.TailResponse
 	(*CaughtUp)(nil),               // 12: docket.audit.v1.CaughtUp
-	(*Missed)(nil),                 // 13: docket.audit.v1.Missed
-	(*QueryRequest)(nil),           // 14: docket.audit.v1.QueryRequest
-	(*QueryResponse)(nil),          // 15: docket.audit.v1.QueryResponse
-	(*StatsRequest)(nil),           // 16: docket.audit.v1.StatsRequest
-	(*StatsResponse)(nil),          // 17: docket.audit.v1.StatsResponse
-	(*Facet)(nil),                  // 18: docket.audit.v1.Facet
-	(*Count)(nil),                  // 19: docket.audit.v1.Count
-	(*Bucket)(nil),                 // 20: docket.audit.v1.Bucket
-	(*GetPlanRequest)(nil),         // 21: docket.audit.v1.GetPlanRequest
-	(*GetPlanResponse)(nil),        // 22: docket.audit.v1.GetPlanResponse
-	(*GetLedgerRequest)(nil),       // 23: docket.audit.v1.GetLedgerRequest
-	(*GetLedgerResponse)(nil),      // 24: docket.audit.v1.GetLedgerResponse
-	(*StartReplayRequest)(nil),     // 25: docket.audit.v1.StartReplayRequest
-	(*StartReplayResponse)(nil),    // 26: docket.audit.v1.StartReplayResponse
-	(*GetReplayRequest)(nil),       // 27: docket.audit.v1.GetReplayRequest
-	(*GetReplayResponse)(nil),      // 28: docket.audit.v1.GetReplayResponse
-	(*timestamppb.Timestamp)(nil),  // 29: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 30: google.protobuf.Duration
+	(*Position)(nil),               // 13: docket.audit.v1.Position
+	(*Missed)(nil),                 // 14: docket.audit.v1.Missed
+	(*Gap)(nil),                    // 15: docket.audit.v1.Gap
+	(*Range)(nil),                  // 16: docket.audit.v1.Range
+	(*QueryRequest)(nil),           // 17: docket.audit.v1.QueryRequest
+	(*QueryResponse)(nil),          // 18: docket.audit.v1.QueryResponse
+	(*StatsRequest)(nil),           // 19: docket.audit.v1.StatsRequest
+	(*StatsResponse)(nil),          // 20: docket.audit.v1.StatsResponse
+	(*Facet)(nil),                  // 21: docket.audit.v1.Facet
+	(*Count)(nil),                  // 22: docket.audit.v1.Count
+	(*Bucket)(nil),                 // 23: docket.audit.v1.Bucket
+	(*GetPlanRequest)(nil),         // 24: docket.audit.v1.GetPlanRequest
+	(*GetPlanResponse)(nil),        // 25: docket.audit.v1.GetPlanResponse
+	(*GetLedgerRequest)(nil),       // 26: docket.audit.v1.GetLedgerRequest
+	(*GetLedgerResponse)(nil),      // 27: docket.audit.v1.GetLedgerResponse
+	(*StartReplayRequest)(nil),     // 28: docket.audit.v1.StartReplayRequest
+	(*StartReplayResponse)(nil),    // 29: docket.audit.v1.StartReplayResponse
+	(*GetReplayRequest)(nil),       // 30: docket.audit.v1.GetReplayRequest
+	(*GetReplayResponse)(nil),      // 31: docket.audit.v1.GetReplayResponse
+	(*timestamppb.Timestamp)(nil),  // 32: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 33: google.protobuf.Duration
 }
 var file_docket_audit_v1_audit_proto_depIdxs = []int32{
-	29, // 0: docket.audit.v1.SearchEventsRequest.since:type_name -> google.protobuf.Timestamp
-	29, // 1: docket.audit.v1.SearchEventsRequest.until:type_name -> google.protobuf.Timestamp
-	29, // 2: docket.audit.v1.GetEventResponse.stored_time:type_name -> google.protobuf.Timestamp
-	29, // 3: docket.audit.v1.ListOperationsRequest.since:type_name -> google.protobuf.Timestamp
-	29, // 4: docket.audit.v1.ListOperationsRequest.until:type_name -> google.protobuf.Timestamp
+	32, // 0: docket.audit.v1.SearchEventsRequest.since:type_name -> google.protobuf.Timestamp
+	32, // 1: docket.audit.v1.SearchEventsRequest.until:type_name -> google.protobuf.Timestamp
+	32, // 2: docket.audit.v1.GetEventResponse.stored_time:type_name -> google.protobuf.Timestamp
+	32, // 3: docket.audit.v1.ListOperationsRequest.since:type_name -> google.protobuf.Timestamp
+	32, // 4: docket.audit.v1.ListOperationsRequest.until:type_name -> google.protobuf.Timestamp
 	6,  // 5: docket.audit.v1.ListOperationsResponse.operations:type_name -> docket.audit.v1.Operation
-	29, // 6: docket.audit.v1.Operation.time:type_name -> google.protobuf.Timestamp
-	30, // 7: docket.audit.v1.Operation.duration:type_name -> google.protobuf.Duration
+	32, // 6: docket.audit.v1.Operation.time:type_name -> google.protobuf.Timestamp
+	33, // 7: docket.audit.v1.Operation.duration:type_name -> google.protobuf.Duration
 	6,  // 8: docket.audit.v1.GetOperationResponse.operation:type_name -> docket.audit.v1.Operation
 	9,  // 9: docket.audit.v1.GetOperationResponse.moments:type_name -> docket.audit.v1.Moment
-	29, // 10: docket.audit.v1.TailRequest.since:type_name -> google.protobuf.Timestamp
+	32, // 10: docket.audit.v1.TailRequest.since:type_name -> google.protobuf.Timestamp
 	12, // 11: docket.audit.v1.TailResponse.caught_up:type_name -> docket.audit.v1.CaughtUp
-	13, // 12: docket.audit.v1.TailResponse.missed:type_name -> docket.audit.v1.Missed
-	29, // 13: docket.audit.v1.StatsRequest.since:type_name -> google.protobuf.Timestamp
-	29, // 14: docket.audit.v1.StatsRequest.until:type_name -> google.protobuf.Timestamp
-	30, // 15: docket.audit.v1.StatsRequest.interval:type_name -> google.protobuf.Duration
-	18, // 16: docket.audit.v1.StatsResponse.facets:type_name -> docket.audit.v1.Facet
-	20, // 17: docket.audit.v1.StatsResponse.histogram:type_name -> docket.audit.v1.Bucket
-	30, // 18: docket.audit.v1.StatsResponse.interval:type_name -> google.protobuf.Duration
-	19, // 19: docket.audit.v1.Facet.values:type_name -> docket.audit.v1.Count
-	29, // 20: docket.audit.v1.Bucket.start:type_name -> google.protobuf.Timestamp
-	29, // 21: docket.audit.v1.StartReplayRequest.since:type_name -> google.protobuf.Timestamp
-	29, // 22: docket.audit.v1.StartReplayRequest.until:type_name -> google.protobuf.Timestamp
-	29, // 23: docket.audit.v1.GetReplayResponse.started:type_name -> google.protobuf.Timestamp
-	29, // 24: docket.audit.v1.GetReplayResponse.ended:type_name -> google.protobuf.Timestamp
-	0,  // 25: docket.audit.v1.AuditService.SearchEvents:input_type -> docket.audit.v1.SearchEventsRequest
-	2,  // 26: docket.audit.v1.AuditService.GetEvent:input_type -> docket.audit.v1.GetEventRequest
-	4,  // 27: docket.audit.v1.AuditService.ListOperations:input_type -> docket.audit.v1.ListOperationsRequest
-	7,  // 28: docket.audit.v1.AuditService.GetOperation:input_type -> docket.audit.v1.GetOperationRequest
-	10, // 29: docket.audit.v1.AuditService.Tail:input_type -> docket.audit.v1.TailRequest
-	14, // 30: docket.audit.v1.AuditService.Query:input_type -> docket.audit.v1.QueryRequest
-	16, // 31: docket.audit.v1.AuditService.Stats:input_type -> docket.audit.v1.StatsRequest
-	21, // 32: docket.audit.v1.AuditService.GetPlan:input_type -> docket.audit.v1.GetPlanRequest
-	23, // 33: docket.audit.v1.AuditService.GetLedger:input_type -> docket.audit.v1.GetLedgerRequest
-	25, // 34: docket.audit.v1.AuditService.StartReplay:input_type -> docket.audit.v1.StartReplayRequest
-	27, // 35: docket.audit.v1.AuditService.GetReplay:input_type -> docket.audit.v1.GetReplayRequest
-	1,  // 36: docket.audit.v1.AuditService.SearchEvents:output_type -> docket.audit.v1.SearchEventsResponse
-	3,  // 37: docket.audit.v1.AuditService.GetEvent:output_type -> docket.audit.v1.GetEventResponse
-	5,  // 38: docket.audit.v1.AuditService.ListOperations:output_type -> docket.audit.v1.ListOperationsResponse
-	8,  // 39: docket.audit.v1.AuditService.GetOperation:output_type -> docket.audit.v1.GetOperationResponse
-	11, // 40: docket.audit.v1.AuditService.Tail:output_type -> docket.audit.v1.TailResponse
-	15, // 41: docket.audit.v1.AuditService.Query:output_type -> docket.audit.v1.QueryResponse
-	17, // 42: docket.audit.v1.AuditService.Stats:output_type -> docket.audit.v1.StatsResponse
-	22, // 43: docket.audit.v1.AuditService.GetPlan:output_type -> docket.audit.v1.GetPlanResponse
-	24, // 44: docket.audit.v1.AuditService.GetLedger:output_type -> docket.audit.v1.GetLedgerResponse
-	26, // 45: docket.audit.v1.AuditService.StartReplay:output_type -> docket.audit.v1.StartReplayResponse
-	28, // 46: docket.audit.v1.AuditService.GetReplay:output_type -> docket.audit.v1.GetReplayResponse
-	36, // [36:47] is the sub-list for method output_type
-	25, // [25:36] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	14, // 12: docket.audit.v1.TailResponse.missed:type_name -> docket.audit.v1.Missed
+	15, // 13: docket.audit.v1.TailResponse.gap:type_name -> docket.audit.v1.Gap
+	13, // 14: docket.audit.v1.TailResponse.position:type_name -> docket.audit.v1.Position
+	32, // 15: docket.audit.v1.Missed.first:type_name -> google.protobuf.Timestamp
+	32, // 16: docket.audit.v1.Missed.last:type_name -> google.protobuf.Timestamp
+	16, // 17: docket.audit.v1.Gap.ranges:type_name -> docket.audit.v1.Range
+	32, // 18: docket.audit.v1.StatsRequest.since:type_name -> google.protobuf.Timestamp
+	32, // 19: docket.audit.v1.StatsRequest.until:type_name -> google.protobuf.Timestamp
+	33, // 20: docket.audit.v1.StatsRequest.interval:type_name -> google.protobuf.Duration
+	21, // 21: docket.audit.v1.StatsResponse.facets:type_name -> docket.audit.v1.Facet
+	23, // 22: docket.audit.v1.StatsResponse.histogram:type_name -> docket.audit.v1.Bucket
+	33, // 23: docket.audit.v1.StatsResponse.interval:type_name -> google.protobuf.Duration
+	22, // 24: docket.audit.v1.Facet.values:type_name -> docket.audit.v1.Count
+	32, // 25: docket.audit.v1.Bucket.start:type_name -> google.protobuf.Timestamp
+	32, // 26: docket.audit.v1.StartReplayRequest.since:type_name -> google.protobuf.Timestamp
+	32, // 27: docket.audit.v1.StartReplayRequest.until:type_name -> google.protobuf.Timestamp
+	32, // 28: docket.audit.v1.GetReplayResponse.started:type_name -> google.protobuf.Timestamp
+	32, // 29: docket.audit.v1.GetReplayResponse.ended:type_name -> google.protobuf.Timestamp
+	0,  // 30: docket.audit.v1.AuditService.SearchEvents:input_type -> docket.audit.v1.SearchEventsRequest
+	2,  // 31: docket.audit.v1.AuditService.GetEvent:input_type -> docket.audit.v1.GetEventRequest
+	4,  // 32: docket.audit.v1.AuditService.ListOperations:input_type -> docket.audit.v1.ListOperationsRequest
+	7,  // 33: docket.audit.v1.AuditService.GetOperation:input_type -> docket.audit.v1.GetOperationRequest
+	10, // 34: docket.audit.v1.AuditService.Tail:input_type -> docket.audit.v1.TailRequest
+	17, // 35: docket.audit.v1.AuditService.Query:input_type -> docket.audit.v1.QueryRequest
+	19, // 36: docket.audit.v1.AuditService.Stats:input_type -> docket.audit.v1.StatsRequest
+	24, // 37: docket.audit.v1.AuditService.GetPlan:input_type -> docket.audit.v1.GetPlanRequest
+	26, // 38: docket.audit.v1.AuditService.GetLedger:input_type -> docket.audit.v1.GetLedgerRequest
+	28, // 39: docket.audit.v1.AuditService.StartReplay:input_type -> docket.audit.v1.StartReplayRequest
+	30, // 40: docket.audit.v1.AuditService.GetReplay:input_type -> docket.audit.v1.GetReplayRequest
+	1,  // 41: docket.audit.v1.AuditService.SearchEvents:output_type -> docket.audit.v1.SearchEventsResponse
+	3,  // 42: docket.audit.v1.AuditService.GetEvent:output_type -> docket.audit.v1.GetEventResponse
+	5,  // 43: docket.audit.v1.AuditService.ListOperations:output_type -> docket.audit.v1.ListOperationsResponse
+	8,  // 44: docket.audit.v1.AuditService.GetOperation:output_type -> docket.audit.v1.GetOperationResponse
+	11, // 45: docket.audit.v1.AuditService.Tail:output_type -> docket.audit.v1.TailResponse
+	18, // 46: docket.audit.v1.AuditService.Query:output_type -> docket.audit.v1.QueryResponse
+	20, // 47: docket.audit.v1.AuditService.Stats:output_type -> docket.audit.v1.StatsResponse
+	25, // 48: docket.audit.v1.AuditService.GetPlan:output_type -> docket.audit.v1.GetPlanResponse
+	27, // 49: docket.audit.v1.AuditService.GetLedger:output_type -> docket.audit.v1.GetLedgerResponse
+	29, // 50: docket.audit.v1.AuditService.StartReplay:output_type -> docket.audit.v1.StartReplayResponse
+	31, // 51: docket.audit.v1.AuditService.GetReplay:output_type -> docket.audit.v1.GetReplayResponse
+	41, // [41:52] is the sub-list for method output_type
+	30, // [30:41] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_docket_audit_v1_audit_proto_init() }
@@ -2362,6 +2665,8 @@ func file_docket_audit_v1_audit_proto_init() {
 		(*TailResponse_Event)(nil),
 		(*TailResponse_CaughtUp)(nil),
 		(*TailResponse_Missed)(nil),
+		(*TailResponse_Gap)(nil),
+		(*TailResponse_Position)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2369,7 +2674,7 @@ func file_docket_audit_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_docket_audit_v1_audit_proto_rawDesc), len(file_docket_audit_v1_audit_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
