@@ -35,6 +35,9 @@ standard input and keeps it in the context. http:// is for this machine; beyond 
 			if k.URL == "" {
 				return cli.Usage(cli.Hint(fmt.Errorf("context %s: no address", k.Name), "give --url https://HOST:PORT"))
 			}
+			if k.Token != "" && k.Token != "-" {
+				return cli.Usage(cli.Hint(fmt.Errorf("--token takes no token: the list of processes shows what stands here"), "write it into a file, and say --token - < FILE, or --token-file FILE"))
+			}
 			if k.Token == "-" {
 				b, err := io.ReadAll(io.LimitReader(c.InOrStdin(), 64<<10))
 				if err != nil {
@@ -68,7 +71,7 @@ standard input and keeps it in the context. http:// is for this machine; beyond 
 	f := c.Flags()
 	f.StringVar(&k.URL, "url", "", "where the server is: https://HOST:PORT")
 	f.StringVar(&k.Description, "description", "", "what to remember about it")
-	f.StringVar(&k.Token, "token", "", "the token, or - to read it from standard input, where no list of processes shows it")
+	f.StringVar(&k.Token, "token", "", "- reads the token from standard input, and keeps it in the context")
 	f.StringVar(&k.TokenFile, "token-file", "", "a file with the token")
 	f.StringVar(&k.CA, "ca", "", "a file with the certificates (PEM) of who signs the server's; default what this system trusts")
 	f.StringVar(&k.Cert, "cert", "", "a file with the client's certificate (PEM)")
