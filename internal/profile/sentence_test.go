@@ -35,6 +35,12 @@ var sentences = func() []struct {
 			h.Message = "an operation has no outcome"
 		case profile.KindForeign:
 			h.ClassUID, h.Source, h.Message = 4001, "192.0.2.7", "connection refused"
+		case profile.KindAccess:
+			h.Method, h.OperationUID, h.Interceptor, h.Binding = "SearchEvents", "", "", ""
+			h.Message = "17 rows in 12ms"
+			if decision == profile.DecisionDeny {
+				h.Message, h.StatusDetail = "0 rows in 0s", "permission denied: the capability read is missing"
+			}
 		case profile.KindFailure:
 			h.FailureKind, h.FailurePolicy = "timeout", map[string]string{profile.DecisionAllow: "fail_open", profile.DecisionDeny: "fail_closed"}[decision]
 		}
