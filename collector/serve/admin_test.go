@@ -132,7 +132,7 @@ func TestWhoMayAsk(t *testing.T) {
 		{"from another machine", local, "", "127.0.0.1:8080", "", "192.0.2.1:1234", 401, 401},
 		{"a name that someone made resolve to loopback", local, "", "evil.example:8080", "", "", 401, 401},
 		{"a page of someone else", local, "", "127.0.0.1:8080", "https://evil.example", "", 401, 401},
-		{"the socket", s.Handler(serve.Door{Name: "socket", Authenticate: serve.Trusting(func(*http.Request) string { return "root" })}), "", "docket", "", "@", 200, 200},
+		{"the socket", s.Handler(serve.Door{Name: "socket", Authenticate: serve.Trusting(func(*http.Request) string { return "local" })}), "", "docket", "", "@", 200, 200},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for what, want := range map[string]int{read: tc.reads, change: tc.changes} {
@@ -214,7 +214,7 @@ func TestMistakesAreToldOnce(t *testing.T) {
 		"/v1/events/" + strings.Repeat("x", 1025):                          {"uid", "it is longer than 1024 bytes"},
 		"/v1/tail?last=-1":                                                 {"last", "-1 is not a number of events"},
 		"/v1/tail?all=true&last=1":                                         {"resume_token", "exclude each other"},
-		"/v1/tail?resume_token=x":                                          {"resume_token", "it is none that this server gave"},
+		"/v1/tail?resume_token=x":                                          {"resume_token", "not a resume token of this store"},
 		"/v1/stats?facets=nonsense":                                        {"facets", `there is no column "nonsense"`},
 		"/v1/stats?top=1001":                                               {"top", "not between 1 and 1000"},
 		"/v1/stats?interval=1us":                                           {"interval", "no positive number of milliseconds"},

@@ -33,7 +33,7 @@ import (
 )
 
 // plainRequests are requests that an admin is answered.
-func plainRequests() map[string]proto.Message {
+func plainRequests(t testing.TB, s *server) map[string]proto.Message {
 	return map[string]proto.Message{
 		"SearchEvents":   &auditv1.SearchEventsRequest{},
 		"GetEvent":       &auditv1.GetEventRequest{Uid: "event-1"},
@@ -44,12 +44,15 @@ func plainRequests() map[string]proto.Message {
 		"Stats":          &auditv1.StatsRequest{},
 		"GetPlan":        &auditv1.GetPlanRequest{Digest: planDigest},
 		"GetLedger":      &auditv1.GetLedgerRequest{Event: "event-1"},
+		"StartReplay":    &auditv1.StartReplayRequest{},
+		"GetReplay":      &auditv1.GetReplayRequest{Id: s.replay(t, "admin", &auditv1.StartReplayRequest{})},
 	}
 }
 
 var capabilityOf = map[string][]authz.Capability{
 	"SearchEvents": {authz.Read}, "GetEvent": {authz.Read}, "ListOperations": {authz.List}, "GetOperation": {authz.Read}, "Tail": {authz.Tail},
 	"Query": {authz.SQL}, "Stats": {authz.List}, "GetPlan": {authz.List}, "GetLedger": {authz.List, authz.Read},
+	"StartReplay": {authz.Replay}, "GetReplay": {authz.Replay},
 }
 
 // Who may not is refused, whatever is asked by whichever door, and each request
@@ -58,7 +61,10 @@ func TestWhoMayAskWhat(t *testing.T) {
 	m := newShelf()
 	m.add(t, "acme", "acmeCorp", "acme/eu", "globex")
 	s := start(t, m)
-	for name, q := range plainRequests() {
+	for name, q := range plainRequests(t, s) {
+		if name == "GetReplay" { // 16 are remembered, and others were begun
+			q = &auditv1.GetReplayRequest{Id: s.replay(t, "admin", &auditv1.StartReplayRequest{})}
+		}
 		set := func(field string, tenants ...string) proto.Message {
 			c := proto.Clone(q)
 			fd := c.ProtoReflect().Descriptor().Fields().ByName(protoreflect.Name(field))
@@ -95,6 +101,9 @@ func TestWhoMayAskWhat(t *testing.T) {
 		}
 		for _, c := range authz.Capabilities() {
 			code := ""
+			if name == "GetReplay" && c != authz.Replay {
+				continue // it is there for who began it
+			}
 			if slices.Contains(capabilityOf[name], c) {
 				code = "permission_denied"
 			}
@@ -122,6 +131,9 @@ func TestWhoMayAskWhat(t *testing.T) {
 				if len(told) != 1 {
 					t.Errorf("%s, %s, %s: told %d times: %+v", name, door, what, len(told), told)
 					continue
+				}
+				if name == "StartReplay" && got.Error == nil { // one runs at a time
+					ended(t, s.Client(grants[a.token], "directory"), got.Messages[0].(*auditv1.StartReplayResponse).GetId())
 				}
 				one := told[0]
 				if one.Grant != grants[a.token] || one.Door != "api" || one.Peer == "" || one.Method != name || (one.Err == nil) != (a.code == "") || !one.Start.Equal(epoch()) {
@@ -163,9 +175,8 @@ func rowsOf(all []proto.Message) int64 {
 			n += len(m.GetMoments())
 		case *auditv1.QueryResponse:
 			n += len(m.GetRows())
-		case *auditv1.StatsResponse:
-			n += int(m.GetEvents())
-		default: // one event, plan or proof
+		case *auditv1.StartReplayResponse:
+		default: // one event, plan, proof or count
 			n++
 		}
 	}
@@ -255,7 +266,7 @@ func TestExpiryInMidStream(t *testing.T) {
 				if lasted := time.Since(begun); lasted != time.Hour {
 					t.Errorf("it lasted %s", lasted)
 				}
-				if all := told.take(); len(all) != 1 || all[0].Rows != 1 || !errors.Is(all[0].Err, authz.ErrUnauthenticated) || all[0].Duration != time.Hour {
+				if all := told.take(); len(all) != 2 || !all[0].Began || all[1].Began || all[1].Rows != 1 || !errors.Is(all[1].Err, authz.ErrUnauthenticated) || all[1].Duration != time.Hour {
 					t.Errorf("told %+v", all)
 				}
 			})
@@ -320,9 +331,13 @@ func TestNothingOfOthers(t *testing.T) {
 		}
 		mine := rapid.SampledFrom([]string{"acme", "acme/", "acme/eu", "globex", "acm", "nobody", "acme eu"}).Draw(r, "prefix")
 		g := &authz.Grant{Subject: "someone", By: authz.ByToken, Capabilities: authz.Capabilities(), Prefixes: []string{mine}}
-		s := serve.New(serve.Config{Store: m, Commits: m.Commits, Query: m.query, Ledger: m, Plan: plan, Now: epoch})
+		s := serve.New(serve.Config{Store: m, Commits: m.Commits, Query: m.query, Ledger: m, Plan: plan, Replay: replay, Now: epoch})
 		defer s.Close()
-		h := s.Handler(serve.Door{Name: "api", Authenticate: func(*http.Request) (*authz.Grant, error) { return g, nil }})
+		scanning := serve.New(serve.Config{Store: m, Commits: m.Commits, Now: epoch}) // Stats asks the database where there is one
+		defer scanning.Close()
+		door := serve.Door{Name: "api", Authenticate: func(*http.Request) (*authz.Grant, error) { return g, nil }}
+		scan := scanning.Handler(door)
+		h := s.Handler(door)
 		named := rapid.SliceOfN(rapid.SampledFrom(append([]string{"/", "", "nobody"}, tenants...)), 0, 2)
 		filters := []string{"", "true", `tenant != "x"`, `message.contains("canary")`, `tenant == "globex"`, `1/time == 0`}
 		f := rapid.SampledFrom(filters).Draw(r, "filter")
@@ -349,9 +364,17 @@ func TestNothingOfOthers(t *testing.T) {
 				asked{"GetLedger", &auditv1.GetLedgerRequest{Event: fmt.Sprintf("uid-%d", i)}},
 			)
 		}
+		again := &auditv1.StartReplayRequest{}
+		if _, err := g.View(include, exclude); err == nil && f != "1/time == 0" {
+			again = &auditv1.StartReplayRequest{Filter: f, Tenants: include, ExcludeTenants: exclude}
+		}
+		questions = append(questions, asked{"GetReplay", &auditv1.GetReplayRequest{Id: replayed(t, s.Client(g, "directory"), again).GetId()}}, asked{"StartReplay", &auditv1.StartReplayRequest{Filter: f, Tenants: include, ExcludeTenants: exclude}})
 		seen := false
 		for _, q := range questions {
 			answer := inMemory(t, h, q)
+			if q.name == "Stats" {
+				answer = append(answer, inMemory(t, scan, q)...)
+			}
 			grpcSaid := saidOf(rpcs[q.name].call(t.Context(), s.Client(g, "directory"), q.request))
 			answer = append(answer, grpcSaid.bytes...)
 			if grpcSaid.Error != nil {
@@ -388,7 +411,7 @@ type asked struct {
 
 // What these tests ask is every method that there is.
 func TestRequestsAreOfEveryMethod(t *testing.T) {
-	have := slices.Sorted(maps.Keys(plainRequests()))
+	have := slices.Sorted(maps.Keys(plainRequests(t, start(t, newShelf()))))
 	var want []string
 	for _, m := range auditv1.AuditService_ServiceDesc.Methods {
 		want = append(want, m.MethodName)

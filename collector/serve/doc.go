@@ -33,6 +33,7 @@
 // process of its own, of which there are few: see [sql.Processes].
 //
 // The one mapping of errors to status codes is in errors.go. In REST an error is
-// an object {"error":{"code","message","field","hint"}}; within a stream, which
-// has its status already, it is the last line.
+// an object {"error":{"code","message","field","hint"}}. A stream ends with a last
+// line, that or {"end":{}}, as in gRPC with a status (answer.go): where neither
+// came, the connection was cut.
 package serve

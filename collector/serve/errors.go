@@ -100,7 +100,7 @@ func toStatus(err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, ok := err.(interface{ GRPCStatus() *status.Status }); ok { //nolint:errorlint // around another's status there are words of ours
+	if _, ok := err.(interface{ GRPCStatus() *status.Status }); ok {
 		return err // it came over a wire, or through the connection within the process
 	}
 	s := status.New(classify(err), err.Error())

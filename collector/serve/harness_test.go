@@ -5,12 +5,15 @@ package serve_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -175,7 +178,7 @@ type server struct {
 func start(t testing.TB, s *shelf, change ...func(*serve.Config)) *server {
 	t.Helper()
 	srv := &server{shelf: s}
-	cfg := serve.Config{Store: s, Commits: s.Commits, Poll: time.Millisecond, Now: epoch, Accessed: srv.accesses.tell, Query: s.query, Ledger: s, Plan: plan}
+	cfg := serve.Config{Store: s, Commits: s.Commits, Poll: time.Millisecond, Now: epoch, Accessed: srv.accesses.tell, Query: s.query, Ledger: s, Plan: plan, Replay: replay}
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -297,6 +300,48 @@ func plan(_ context.Context, digest string) ([]byte, error) {
 		return nil, fmt.Errorf("read plan: %w", store.ErrNotFound)
 	}
 	return []byte(planJSON), nil
+}
+
+// What stands in for a replay: a report that has all that it was given.
+func replay(_ context.Context, _ string, events iter.Seq2[[]byte, error]) ([]byte, error) {
+	all := []json.RawMessage{}
+	for e, err := range events {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, bytes.Clone(e))
+	}
+	return json.Marshal(map[string]any{"replayed": all})
+}
+
+// replay begins a replay and waits until it is done.
+func (s *server) replay(t testing.TB, token string, r *auditv1.StartReplayRequest) (id string) {
+	t.Helper()
+	return replayed(t, s.Client(grants[token], "directory"), r).GetId()
+}
+
+func replayed(t testing.TB, c auditv1.AuditServiceClient, r *auditv1.StartReplayRequest) *auditv1.GetReplayResponse {
+	t.Helper()
+	begun, err := c.StartReplay(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ended(t, c, begun.GetId())
+}
+
+// ended waits until a replay is done.
+func ended(t testing.TB, c auditv1.AuditServiceClient, id string) *auditv1.GetReplayResponse {
+	t.Helper()
+	for {
+		is, err := c.GetReplay(t.Context(), &auditv1.GetReplayRequest{Id: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if is.GetState() != "running" {
+			return is
+		}
+		runtime.Gosched()
+	}
 }
 
 // Checkpoint implements [serve.Ledger].

@@ -5,6 +5,7 @@ package serve
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -49,7 +50,7 @@ func (s *service) Query(r *auditv1.QueryRequest, to grpc.ServerStreamingServer[a
 	err = s.cfg.Query(ctx, Question{SQL: r.GetSql(), View: view, Filter: r.GetFilter(), At: r.GetAt()}, func(columns []string) error {
 		return rows.send(&auditv1.QueryResponse{Columns: columns})
 	}, rows)
-	if cause := context.Cause(ctx); err != nil && cause == ErrStalled {
+	if err != nil && errors.Is(context.Cause(ctx), ErrStalled) {
 		return ErrStalled
 	}
 	if err == nil && len(rows.part) > 0 {
@@ -109,7 +110,7 @@ func (r *rowSender) send(resp *auditv1.QueryResponse) error {
 	}
 	sent(r.ctx, len(resp.GetRows()))
 	err := r.to.Send(resp)
-	if context.Cause(r.ctx) == ErrStalled {
+	if errors.Is(context.Cause(r.ctx), ErrStalled) {
 		return ErrStalled
 	}
 	return err

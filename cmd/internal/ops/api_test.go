@@ -26,7 +26,7 @@ func TestNoAPI(t *testing.T) {
 	}
 	paths := []string{"/openapi.json", "/docs", "/v1/status", "/v1/chain/reload", "/v1/quarantine/requeue", "/v1/erase", "/v1/expire", "/v1/holds"}
 	for path, methods := range api.Paths {
-		paths = append(paths, strings.NewReplacer("{uid}", "x", "{digest}", strings.Repeat("0", 64)).Replace(path))
+		paths = append(paths, strings.NewReplacer("{uid}", "x", "{id}", "x", "{digest}", strings.Repeat("0", 64)).Replace(path))
 		for _, m := range methods {
 			paths = append(paths, "/docket.audit.v1.AuditService/"+m.OperationID)
 		}

@@ -67,6 +67,7 @@ export class Transport {
       for (const line of parser.push(chunk)) {
         const answer = object(line, response.status);
         if ("error" in answer) throw errorOf(answer.error, response.status);
+        if ("end" in answer) return; // nothing is missing
         signal.throwIfAborted();
         yield answer as Methods[N]["response"];
       }
