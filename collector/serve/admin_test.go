@@ -195,7 +195,7 @@ func TestMistakesAreToldOnce(t *testing.T) {
 		"/v1/events?filter=nonsense+%3D+1":                                 {"filter", `"=" at character 10 was not expected there`},
 		"/v1/events?filter=tenannt+%3D%3D1":                                {"filter", `there is no column or function "tenannt"`},
 		"/v1/events?filter=%ff":                                            {"filter", "it is not UTF-8"},
-		"/v1/events?page_token=x":                                          {"page_token", "not a resume token of this store"},
+		"/v1/events?page_token=x":                                          {"page_token", "it is none that this server gave"},
 		"/v1/events?page_size=no":                                          {"page_size", `"no" is no number in its range`},
 		"/v1/events?page_size=3000000000":                                  {"page_size", `"3000000000" is no number in its range`},
 		"/v1/events?page_size=":                                            {"page_size", `"" is no number in its range`},
