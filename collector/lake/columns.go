@@ -3,12 +3,12 @@
 package lake
 
 import (
+	"bytes"
 	"reflect"
 	"strings"
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/arrow/array"
 
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/internal/profile"
@@ -43,6 +43,13 @@ var schema = func() *arrow.Schema {
 		arrow.Field{Name: ColumnCommit, Type: arrow.PrimitiveTypes.Int64},
 		arrow.Field{Name: ColumnPos, Type: arrow.PrimitiveTypes.Int32})
 	return arrow.NewSchema(fields, nil)
+}()
+
+var headerNames = func() (names []string) {
+	for _, f := range headerFields {
+		names = append(names, columnName(f))
+	}
+	return names
 }()
 
 func columnName(f reflect.StructField) string {
@@ -95,58 +102,59 @@ func Columns() (names, types []string) {
 	return names, types
 }
 
-// setColumn puts the values of column name in rows of a into entries, one each.
-// Strings are copied: the array's memory is reused.
-func setColumn(entries []store.Entry, rows []int, name string, a arrow.Array) {
+// setColumn puts the values of column name in rows of c into entries, one each.
+// Texts are copied: what they are in is much larger.
+func setColumn(entries []store.Entry, rows []int, name string, c *chunk) {
 	switch name {
 	case ColumnRaw:
 		for i, row := range rows {
-			entries[i].Raw = []byte(a.(*array.String).Value(row))
+			entries[i].Raw = bytes.Clone(c.texts[row])
 		}
 	case ColumnStoredTime:
 		for i, row := range rows {
-			entries[i].StoredTime = time.UnixMilli(a.(*array.Int64).Value(row)).UTC()
+			entries[i].StoredTime = time.UnixMilli(c.longs[row]).UTC()
 		}
 	case ColumnStreamSeq:
 		for i, row := range rows {
-			entries[i].StreamSeq = uint64(a.(*array.Int64).Value(row))
+			entries[i].StreamSeq = uint64(c.longs[row])
 		}
 	case ColumnCommit:
 		for i, row := range rows {
-			entries[i].Commit = uint64(a.(*array.Int64).Value(row))
+			entries[i].Commit = uint64(c.longs[row])
 		}
 	case ColumnPos:
 		for i, row := range rows {
-			entries[i].Pos = uint32(a.(*array.Int32).Value(row))
+			entries[i].Pos = uint32(c.ints[row])
 		}
 	default:
-		setHeader(entries, rows, headerIndex[name], a)
+		setHeader(entries, rows, headerIndex[name], c)
 	}
 }
 
-func setHeader(entries []store.Entry, rows []int, index []int, a arrow.Array) {
+func setHeader(entries []store.Entry, rows []int, index []int, c *chunk) {
 	field := func(i int) reflect.Value { return reflect.ValueOf(&entries[i].Header).Elem().FieldByIndex(index) }
-	switch a := a.(type) {
-	case *array.String:
+	switch {
+	case len(rows) == 0:
+	case len(c.texts) > 0:
 		// Neighbours often have the same value: one copy is enough for both.
 		last := ""
 		for i, row := range rows {
-			if v := a.Value(row); v != last {
-				last = strings.Clone(v)
+			if v := c.texts[row]; string(v) != last {
+				last = string(v)
 			}
 			field(i).SetString(last)
 		}
-	case *array.Int64:
+	case len(c.longs) > 0:
 		for i, row := range rows {
-			field(i).SetInt(a.Value(row))
+			field(i).SetInt(c.longs[row])
 		}
-	case *array.Int32:
+	case len(c.ints) > 0:
 		for i, row := range rows {
-			field(i).SetInt(int64(a.Value(row)))
+			field(i).SetInt(int64(c.ints[row]))
 		}
-	case *array.Boolean:
+	case len(c.bools) > 0:
 		for i, row := range rows {
-			field(i).SetBool(a.Value(row))
+			field(i).SetBool(c.bools[row])
 		}
 	}
 }

@@ -3,305 +3,217 @@
 package lake
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"iter"
 	"slices"
-	"time"
+	"sort"
 
-	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/parquet/pqarrow"
+	"github.com/apache/arrow/go/v17/parquet"
+	"github.com/apache/arrow/go/v17/parquet/file"
 
+	"github.com/docket-audit/docket/collector/lake/index"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/internal/profile"
 )
 
 const (
-	// What a fetcher holds at a time, in bytes of events: a window of rows that
-	// are to be given next, and as much again of what came by too early.
+	// What a scan holds at a time, in bytes of events: a window of rows that are
+	// to be given next, and as much again of what came by too early. The first
+	// window is small, for those who want no more than a page.
+	firstWindow = 128 << 10
 	windowBytes = 32 << 20
-	// What it reads at once of one file.
+	windowRows  = windowBytes / 256
+	// What it reads at once of columns.
 	sliceBytes = 1 << 20
 	// A header is about that long.
 	headerBytes = 1 << 10
-	// So many files are open at a time.
-	maxOpen = 64
 )
 
-// A fetcher reads rows of a run in the order of rows. The files are in another
-// order, which is nearly the same: each is read forwards, once if all goes
-// well, and what comes by before its time waits.
-type fetcher struct {
-	dir   string
-	run   []File
-	rows  []match
-	names []string // of the columns to read
-
-	files map[int32]*fetched // with rows that are wanted
-	open  int
-
-	ahead      map[int]store.Entry // by index of rows
-	aheadBytes int
+// A forward reads columns of a row group from its first row on.
+type forward struct {
+	columns []file.ColumnChunkReader
+	next    int32 // the row that they give next
 }
 
-// A fetched file is one of which a fetcher reads.
-type fetched struct {
-	path   string
-	wanted []int // indices of rows, in the order of the file
-
-	seg     *segment // nil: not open
-	readers []*pqarrow.ColumnReader
-	group   int32
-	next    int32 // the row of the group that the readers give next
-	left    int   // of wanted: those before it have been passed
-}
-
-func newFetcher(dir string, run []File, rows []match, headers bool) *fetcher {
-	f := &fetcher{dir: dir, run: run, rows: rows, names: []string{ColumnRaw}, files: make(map[int32]*fetched), ahead: make(map[int]store.Entry)}
-	if headers {
-		f.names = nil
-		for _, field := range headerFields {
-			f.names = append(f.names, columnName(field))
+// fetch reads a window of rows. Those of a group are read in the order of the
+// file, which is another one than theirs, but nearly the same.
+func (s *scanner) fetch(ctx context.Context, window []pick) ([]store.Entry, error) {
+	entries := make([]store.Entry, len(window))
+	var groups []*group
+	lacking := make(map[*group][]int) // of window
+	for i, p := range window {
+		if _, ok := lacking[p.of]; !ok {
+			groups, lacking[p.of] = append(groups, p.of), nil
 		}
-	}
-	for i := range rows {
-		file := f.files[rows[i].file]
-		if file == nil {
-			file = &fetched{path: run[rows[i].file].Path}
-			f.files[rows[i].file] = file
-		}
-		file.wanted = append(file.wanted, i)
-	}
-	for _, file := range f.files {
-		slices.SortFunc(file.wanted, f.inFile)
-	}
-	return f
-}
-
-func (f *fetcher) headers() bool { return f.names[0] != ColumnRaw }
-
-func (f *fetcher) close() {
-	for _, file := range f.files {
-		f.shut(file)
-	}
-}
-
-func (f *fetcher) shut(file *fetched) {
-	if file.seg == nil {
-		return
-	}
-	for _, r := range file.readers {
-		r.Release()
-	}
-	file.seg.close()
-	file.seg, file.readers = nil, nil
-	f.open--
-}
-
-// entries yields the rows.
-func (f *fetcher) entries(ctx context.Context) iter.Seq2[store.Entry, error] {
-	return func(yield func(store.Entry, error) bool) {
-		for begin := 0; begin < len(f.rows); {
-			window, err := f.window(ctx, begin)
-			if err != nil {
-				yield(store.Entry{}, err)
-				return
-			}
-			for i := range window {
-				e, err := f.finish(&window[i], &f.rows[begin+i])
-				if !yield(e, err) || err != nil {
-					return
-				}
-				window[i] = store.Entry{} // it is the caller's now
-			}
-			begin += len(window)
-		}
-	}
-}
-
-// finish makes what was read of a row an entry.
-func (f *fetcher) finish(e *store.Entry, m *match) (store.Entry, error) {
-	e.Commit, e.Pos, e.StreamSeq, e.StoredTime = m.commit, m.pos, m.streamSeq, time.UnixMilli(m.stored).UTC()
-	if f.headers() {
-		return *e, nil
-	}
-	var err error
-	if e.Header, err = profile.Parse(e.Raw); err != nil {
-		return store.Entry{}, fmt.Errorf("%s: %w: row %d of commit %d: %w", f.run[m.file].Path, ErrCorrupt, m.pos, m.commit, err)
-	}
-	return *e, nil
-}
-
-// window reads the rows from begin on, as many as it may hold.
-func (f *fetcher) window(ctx context.Context, begin int) ([]store.Entry, error) {
-	end, bytes := begin, int64(0)
-	var files []int32
-	for end < len(f.rows) && (end == begin || bytes < windowBytes) {
-		m := &f.rows[end]
-		size, err := f.rowBytes(m)
-		if err != nil {
-			return nil, err
-		}
-		bytes, end = bytes+size, end+1
-		if !slices.Contains(files, m.file) {
-			files = append(files, m.file)
-		}
-	}
-	window := make([]store.Entry, end-begin)
-	lacking := make(map[int32][]int) // rows, by file
-	for i := begin; i < end; i++ {
-		if e, ok := f.ahead[i]; ok {
-			window[i-begin] = e
-			delete(f.ahead, i)
-			f.aheadBytes -= len(e.Raw) + headerBytes
+		if e, ok := s.aside[p]; ok {
+			entries[i] = e
+			delete(s.aside, p)
+			s.asideBytes -= len(e.Raw) + headerBytes
 			continue
 		}
-		lacking[f.rows[i].file] = append(lacking[f.rows[i].file], i)
+		lacking[p.of] = append(lacking[p.of], i)
 	}
-	for _, n := range files {
-		if len(lacking[n]) == 0 {
-			continue
-		}
-		if err := f.read(ctx, f.files[n], lacking[n], begin, window); err != nil {
-			return nil, err
+	for _, g := range groups {
+		rows := lacking[g]
+		slices.SortFunc(rows, func(a, b int) int { return cmp.Compare(window[a].i, window[b].i) })
+		if len(rows) > 0 {
+			if err := s.read(ctx, g, window, rows, entries); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return window, nil
+	return entries, nil
 }
 
-// rowBytes returns about how many bytes a row takes.
-func (f *fetcher) rowBytes(m *match) (int64, error) {
-	if f.headers() {
-		return headerBytes, nil
+// release ends the use of the groups of a window of which nothing is left.
+func (s *scanner) release(window []pick) {
+	for _, p := range window {
+		if p.of.rows != nil && p.of.next == len(p.of.order) {
+			s.retire(p.of)
+		}
 	}
-	file := f.files[m.file]
-	if err := f.reach(file); err != nil {
-		return 0, err
-	}
-	return file.seg.rawBytes(int(m.group)), nil
 }
 
-// reach opens a file if it is not open.
-func (f *fetcher) reach(file *fetched) error {
-	if file.seg != nil {
-		return nil
-	}
-	if f.open >= maxOpen {
-		f.close() // each begins anew when it is wanted again
-	}
-	seg, err := openSegment(f.dir, file.path)
-	if err != nil {
+// read reads rows of a window that are in one group, in the order of the file.
+func (s *scanner) read(ctx context.Context, g *group, window []pick, rows []int, entries []store.Entry) (err error) {
+	defer guard(g.source.path, &err)
+	if err := s.reach(g.source); err != nil {
 		return err
 	}
-	f.open++
-	file.seg, file.group, file.next, file.left = seg, -1, 0, 0
+	if !slices.Contains(g.source.active, g) {
+		g.source.active = append(g.source.active, g)
+	}
+	if s.byPages(g, window, rows) {
+		err := s.readPages(ctx, g, window, rows, entries)
+		if !errors.Is(err, index.ErrLayout) {
+			return err
+		}
+		g.source.unpaged = true
+	}
+	return s.readColumns(ctx, g, window, rows, entries)
+}
+
+// byPages reports whether rows are read by the pages of their events: always if
+// the events are wanted; and of headers too if they are few, as to come to one
+// by the columns takes these from the first row on.
+func (s *scanner) byPages(g *group, window []pick, rows []int) bool {
+	seg := g.source.seg
+	switch {
+	case g.source.unpaged:
+		return false
+	case !s.query.WithoutRaw:
+		return true
+	case g.forward != nil && g.forward.next <= window[rows[0]].match().row:
+		return false
+	}
+	raw := seg.rawBytes(g.number)
+	perPage := max(1, int32(parquet.DefaultDataPageSize/raw))
+	pages, last := int64(0), int32(-1)
+	for _, i := range rows {
+		if page := window[i].match().row / perPage; page != last {
+			pages, last = pages+1, page
+		}
+	}
+	// To read a header out of an event takes some times what it takes to unpack it.
+	const parse = 4
+	return pages*max(parquet.DefaultDataPageSize, raw)+int64(len(rows))*raw*parse < seg.plainBytes(g.number, s.names)
+}
+
+// readPages is read by the pages of the events.
+func (s *scanner) readPages(ctx context.Context, g *group, window []pick, rows []int, entries []store.Entry) (err error) {
+	if g.pages == nil {
+		if g.pages, err = g.source.seg.pages(g.number); err != nil {
+			return err
+		}
+	}
+	for _, i := range rows {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		raw, err := g.pages.Bytes(int64(window[i].match().row))
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s: %w: %w", g.source.path, ErrCorrupt, err)
+		case !s.query.WithoutRaw:
+			entries[i].Raw = bytes.Clone(raw)
+			continue
+		}
+		if entries[i].Header, err = profile.Parse(raw); err != nil {
+			return window[i].unreadable(err)
+		}
+	}
 	return nil
 }
 
-// inFile is the order of rows of one file.
-func (f *fetcher) inFile(a, b int) int {
-	return cmp.Or(cmp.Compare(f.rows[a].group, f.rows[b].group), cmp.Compare(f.rows[a].row, f.rows[b].row))
-}
-
-// read goes through a file until the lacking rows are in the window that begins
-// with row number begin.
-func (f *fetcher) read(ctx context.Context, file *fetched, lacking []int, begin int, window []store.Entry) error {
-	if err := f.reach(file); err != nil {
-		return err
-	}
-	first := slices.MinFunc(lacking, f.inFile)
-	if at, _ := slices.BinarySearchFunc(file.wanted, first, f.inFile); at < file.left || f.rows[first].group != file.group {
-		// It was passed and not kept, or is far ahead.
-		file.left, file.group = at, -1
-	}
-	for left := len(lacking); left > 0; {
-		if file.left < len(file.wanted) && f.rows[file.wanted[file.left]].group != file.group {
-			if err := file.begin(ctx, f.rows[file.wanted[file.left]].group, f.names); err != nil {
-				return err
-			}
-		}
-		n, err := f.slice(ctx, file, begin, window)
+// readColumns is read by the columns that are wanted, once through the group if
+// all goes well: what comes by before its time is put aside while there is room.
+func (s *scanner) readColumns(ctx context.Context, g *group, window []pick, rows []int, entries []store.Entry) error {
+	seg := g.source.seg
+	if g.forward == nil || g.forward.next > window[rows[0]].match().row {
+		columns, err := seg.columnReaders(g.number, s.names)
 		if err != nil {
 			return err
 		}
-		left -= n
+		g.forward = &forward{columns: columns}
+	}
+	f := g.forward
+	last := window[len(window)-1].match().at()
+	later := func(m *match) bool { return s.asideBytes < windowBytes && s.order(m.at(), last) > 0 }
+	slice := max(1, min(recordRows, sliceBytes/g.rowBytes))
+	i := sort.Search(len(g.rows), func(i int) bool { return g.rows[i].row >= f.next })
+	for len(rows) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for m := window[rows[0]].match(); &g.rows[i] != m && !later(&g.rows[i]); {
+			i++
+		}
+		skip, begin := true, g.rows[i].row
+		if begin == f.next {
+			skip, begin = false, int32(min(int64(f.next)+slice, seg.groupRows(g.number)))
+		}
+		n := min(int64(begin-f.next), recordRows)
+		if n <= 0 {
+			return fmt.Errorf("%s: %w: it has fewer rows than before", g.source.path, ErrCorrupt)
+		}
+		if err := seg.readNext(f.columns, s.names, n, s.columns); err != nil {
+			return err
+		}
+		first := f.next
+		f.next += int32(n)
+		if skip {
+			continue
+		}
+		var at []int      // of the columns
+		var these []int32 // of the group's rows
+		for ; i < len(g.rows) && g.rows[i].row < f.next; i++ {
+			at, these = append(at, int(g.rows[i].row-first)), append(these, int32(i))
+		}
+		read := make([]store.Entry, len(at))
+		for c, name := range s.names {
+			setColumn(read, at, name, &s.columns[c])
+		}
+		for j := range read {
+			p := pick{g, these[j]}
+			switch {
+			case len(rows) > 0 && window[rows[0]] == p:
+				entries[rows[0]] = read[j]
+				rows = rows[1:]
+			case later(p.match()):
+				s.putAside(p, &read[j])
+			}
+		}
 	}
 	return nil
 }
 
-// begin sets the readers to the first row of a group.
-func (file *fetched) begin(ctx context.Context, group int32, names []string) error {
-	for _, r := range file.readers {
-		r.Release()
+// putAside keeps a row for a later window.
+func (s *scanner) putAside(p pick, e *store.Entry) {
+	if _, known := s.aside[p]; !known {
+		s.aside[p] = *e
+		s.asideBytes += len(e.Raw) + headerBytes
 	}
-	var err error
-	file.readers, err = file.seg.readers(ctx, int(group), names)
-	file.group, file.next = group, 0
-	return err
-}
-
-// slice reads the next rows of a file's group. It puts what is wanted into the
-// window, or aside if its time has not come, and returns how many are new in
-// the window.
-func (f *fetcher) slice(ctx context.Context, file *fetched, begin int, window []store.Entry) (filled int, err error) {
-	defer guard(file.path, &err)
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
-	n := min(file.seg.groupRows(int(file.group))-int64(file.next), max(1, min(recordRows, sliceBytes/f.estimate(file))))
-	if n <= 0 || file.left == len(file.wanted) {
-		return 0, fmt.Errorf("%s: %w: it has fewer rows than before", file.path, ErrCorrupt)
-	}
-	err = file.seg.batch(file.readers, f.names, n, func(columns []arrow.Array) error {
-		var rows, at []int
-		for ; file.left < len(file.wanted); file.left++ {
-			m := &f.rows[file.wanted[file.left]]
-			if m.group != file.group || int64(m.row) >= int64(file.next)+n {
-				break
-			}
-			rows, at = append(rows, int(m.row-file.next)), append(at, file.wanted[file.left])
-		}
-		entries := make([]store.Entry, len(rows))
-		for c, name := range f.names {
-			setColumn(entries, rows, name, columns[c])
-		}
-		for j := range entries {
-			if f.put(at[j], &entries[j], begin, window) {
-				filled++
-			}
-		}
-		return nil
-	})
-	file.next += int32(n)
-	return filled, err
-}
-
-// estimate returns about how many bytes a row of the file's group takes.
-func (f *fetcher) estimate(file *fetched) int64 {
-	if f.headers() {
-		return headerBytes
-	}
-	return file.seg.rawBytes(int(file.group))
-}
-
-// put takes a row into the window, or keeps it for a later one while there is
-// room.
-func (f *fetcher) put(i int, e *store.Entry, begin int, window []store.Entry) (filled bool) {
-	switch {
-	case i < begin: // given already
-		return false
-	case i < begin+len(window):
-		slot := &window[i-begin]
-		if slot.Raw != nil || slot.Header != (profile.Header{}) {
-			return false
-		}
-		*slot = *e
-		return true
-	}
-	if _, known := f.ahead[i]; !known && f.aheadBytes < windowBytes {
-		f.ahead[i] = *e
-		f.aheadBytes += len(e.Raw) + headerBytes
-	}
-	return false
 }

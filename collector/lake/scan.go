@@ -4,48 +4,80 @@ package lake
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"iter"
 	"slices"
-
-	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/arrow/array"
+	"time"
 
 	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/internal/profile"
 )
 
-// errStop ends a scan whose consumer has enough.
-var errStop = errors.New("stop")
-
 // scan gives what q selects of files, which are those of a manifest. It verifies
-// nothing; it passes over what a file's own description rules out. It goes run
-// by run, as the files of one run overlap in commits.
+// nothing; it passes over what a file's own description rules out. It looks no
+// further than it must for what it gives, as many who ask want a page.
 func scan(ctx context.Context, dir string, files []File, q store.Query) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
-		given := 0
-		give := func(e store.Entry) error {
-			if !yield(e, nil) {
-				return errStop
-			}
-			if given++; q.Limit > 0 && given >= q.Limit {
-				return errStop
-			}
-			return nil
-		}
-		s := scanner{dir: dir, query: q, filters: filters(q)}
-		list := slices.Collect(Runs(files))
-		if q.Descending {
-			slices.Reverse(list)
-		}
-		for _, run := range list {
-			if err := s.run(ctx, run, give); err != nil {
-				if !errors.Is(err, errStop) {
-					yield(store.Entry{}, failed("read lake", dir, err))
-				}
-				return
-			}
+		s := newScanner(dir, files, q)
+		defer s.close()
+		err := s.scan(ctx, func(e store.Entry) bool { return yield(e, nil) })
+		if err != nil {
+			yield(store.Entry{}, failed("read lake", dir, err))
 		}
 	}
+}
+
+// scan calls give with the entries until it wants no more.
+func (s *scanner) scan(ctx context.Context, give func(store.Entry) bool) error {
+	given := 0
+	for size := int64(firstWindow); ; size = min(2*size, windowBytes) {
+		most := windowRows
+		if s.query.Limit > 0 {
+			most = min(most, s.query.Limit-given)
+		}
+		window, err := s.next(ctx, size, most)
+		if err != nil || len(window) == 0 {
+			return err
+		}
+		entries, err := s.fetch(ctx, window)
+		if err != nil {
+			return err
+		}
+		for i := range entries {
+			e, err := s.finish(&entries[i], window[i])
+			if err != nil {
+				return err
+			}
+			if !give(e) {
+				return nil
+			}
+			entries[i] = store.Entry{} // it is the caller's now
+		}
+		s.release(window)
+		given += len(entries)
+		if given == s.query.Limit {
+			return nil
+		}
+	}
+}
+
+// finish makes what was read of a row an entry.
+func (s *scanner) finish(e *store.Entry, p pick) (store.Entry, error) {
+	m := p.match()
+	e.Commit, e.Pos, e.StreamSeq, e.StoredTime = m.commit, m.pos, m.streamSeq, time.UnixMilli(m.stored).UTC()
+	if s.query.WithoutRaw {
+		return *e, nil
+	}
+	var err error
+	if e.Header, err = profile.Parse(e.Raw); err != nil {
+		return store.Entry{}, p.unreadable(err)
+	}
+	return *e, nil
+}
+
+func (p pick) unreadable(err error) error {
+	m := p.match()
+	return fmt.Errorf("%s: %w: row %d of commit %d: %w", p.of.source.path, ErrCorrupt, m.pos, m.commit, err)
 }
 
 // possible reports whether a file can hold what q selects.
@@ -74,14 +106,14 @@ func possible(f *File, q store.Query) bool {
 // A filter judges the rows of one column.
 type filter struct {
 	column string
-	keep   func(a arrow.Array, i int) bool
+	keep   func(c *chunk, i int) bool
 }
 
 func filters(q store.Query) []filter {
 	var fs []filter
 	equal := func(column, want string) {
 		if want != "" {
-			fs = append(fs, filter{column, func(a arrow.Array, i int) bool { return a.(*array.String).Value(i) == want }})
+			fs = append(fs, filter{column, func(c *chunk, i int) bool { return string(c.texts[i]) == want }})
 		}
 	}
 	// The most selective first.
@@ -91,107 +123,40 @@ func filters(q store.Query) []filter {
 	equal("epoch", q.Epoch)
 	equal("tenant", q.Tenant)
 	if len(q.Kinds) > 0 {
-		fs = append(fs, filter{"kind", func(a arrow.Array, i int) bool { return slices.Contains(q.Kinds, a.(*array.String).Value(i)) }})
+		fs = append(fs, filter{"kind", func(c *chunk, i int) bool {
+			return slices.ContainsFunc(q.Kinds, func(kind string) bool { return string(c.texts[i]) == kind })
+		}})
 	}
 	if q.Since != 0 || q.Until != 0 {
-		fs = append(fs, filter{"time", func(a arrow.Array, i int) bool {
-			t := a.(*array.Int64).Value(i)
+		fs = append(fs, filter{"time", func(c *chunk, i int) bool {
+			t := c.longs[i]
 			return (q.Since == 0 || t >= q.Since) && (q.Until == 0 || t < q.Until)
 		}})
 	}
 	return fs
 }
 
-// A scanner goes through a lake for one query.
-type scanner struct {
-	dir     string
-	query   store.Query
-	filters []filter
-}
-
-// A match is a row that a query selects: where it is, and where it was put.
-type match struct {
-	commit    uint64
-	streamSeq uint64
-	stored    int64
-	pos       uint32
-	file      int32 // of the run
-	group     int32
-	row       int32 // of the group
-}
-
-// placeColumns say where and when an entry was put.
-var placeColumns = []string{ColumnCommit, ColumnPos, ColumnStoredTime, ColumnStreamSeq}
-
-// run gives what the query selects of one run: it finds the rows by their light
-// columns, and fetches the rest of them in commit order, a window at a time.
-func (s *scanner) run(ctx context.Context, run []File, give func(store.Entry) error) error {
-	var rows []match
-	for i := range run {
-		if !possible(&run[i], s.query) {
-			continue
-		}
-		var err error
-		if rows, err = s.matches(ctx, run[i].Path, int32(i), rows); err != nil {
-			return err
-		}
-	}
-	order := func(a, b match) int {
-		return store.Cursor{Commit: a.commit, Pos: a.pos}.Compare(store.Cursor{Commit: b.commit, Pos: b.pos})
-	}
-	if s.query.Descending {
-		slices.SortFunc(rows, func(a, b match) int { return order(b, a) })
-	} else if !slices.IsSortedFunc(rows, order) {
-		slices.SortFunc(rows, order)
-	}
-	if limit := s.query.Limit; limit > 0 && len(rows) > limit {
-		rows = rows[:limit]
-	}
-	f := newFetcher(s.dir, run, rows, s.query.WithoutRaw)
-	defer f.close()
-	for entry, err := range f.entries(ctx) {
-		if err != nil {
-			return err
-		}
-		if err := give(entry); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// matches appends the rows of a file that the query selects.
-func (s *scanner) matches(ctx context.Context, path string, file int32, rows []match) ([]match, error) {
-	seg, err := openSegment(s.dir, path)
-	if err != nil {
+// matches returns the rows of a group that the query selects, in the order of
+// the file.
+func (s *scanner) matches(ctx context.Context, seg *segment, group int) ([]match, error) {
+	keep, err := s.keep(ctx, seg, group)
+	if err != nil || keep != nil && !slices.Contains(keep, true) {
 		return nil, err
 	}
-	defer seg.close()
-	for g := range seg.groups() {
-		keep, err := s.keep(ctx, seg, g)
-		if err != nil {
-			return nil, err
-		}
-		if keep != nil && !slices.Contains(keep, true) {
-			continue
-		}
-		row := int32(0)
-		err = seg.read(ctx, g, placeColumns, func(c []arrow.Array) error {
-			commits, positions, stored, streamSeqs := c[0].(*array.Int64), c[1].(*array.Int32), c[2].(*array.Int64), c[3].(*array.Int64)
-			for i := range commits.Len() {
-				at := store.Cursor{Commit: uint64(commits.Value(i)), Pos: uint32(positions.Value(i))}
-				if (keep == nil || keep[row]) && behind(s.query, at) {
-					rows = append(rows, match{at.Commit, uint64(streamSeqs.Value(i)), stored.Value(i), at.Pos, file, int32(g), row})
-				}
-				row++
+	var rows []match
+	row := int32(0)
+	err = seg.chunks(ctx, group, placeColumns, s.columns[:len(placeColumns)], func(n int, c []chunk) error {
+		commits, positions, stored, streamSeqs := c[0].longs, c[1].ints, c[2].longs, c[3].longs
+		for i := range n {
+			at := store.Cursor{Commit: uint64(commits[i]), Pos: uint32(positions[i])}
+			if (keep == nil || keep[row]) && behind(s.query, at) {
+				rows = append(rows, match{at.Commit, uint64(streamSeqs[i]), stored[i], at.Pos, row})
 			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
+			row++
 		}
-	}
-	return rows, nil
+		return nil
+	})
+	return rows, err
 }
 
 // keep says which rows of a group pass the filters; nil is all of them.
@@ -199,9 +164,9 @@ func (s *scanner) keep(ctx context.Context, seg *segment, group int) ([]bool, er
 	var keep []bool
 	for n, f := range s.filters {
 		row := 0
-		err := seg.read(ctx, group, []string{f.column}, func(columns []arrow.Array) error {
-			for i := range columns[0].Len() {
-				ok := f.keep(columns[0], i)
+		err := seg.chunks(ctx, group, []string{f.column}, s.columns[:1], func(rows int, c []chunk) error {
+			for i := range rows {
+				ok := f.keep(&c[0], i)
 				if n == 0 {
 					keep = append(keep, ok)
 				} else if !ok {

@@ -13,7 +13,7 @@ import (
 // readChunks is [ReadColumns] for columns that every segment has, without arrays:
 // texts are where the reader unpacked them, and stay until nobody refers to them.
 // The chunks are gone when each returns.
-func readChunks(ctx context.Context, dir, path string, names []string, each func(columns []chunk) error) error {
+func readChunks(ctx context.Context, dir, path string, names []string, each func(rows int, columns []chunk) error) error {
 	s, err := openSegment(dir, path)
 	if err != nil {
 		return err
@@ -30,13 +30,11 @@ func readChunks(ctx context.Context, dir, path string, names []string, each func
 
 // chunks calls each for the rows of one row group, some at a time, with what is
 // in the columns names.
-func (s *segment) chunks(ctx context.Context, group int, names []string, columns []chunk, each func(columns []chunk) error) (err error) {
+func (s *segment) chunks(ctx context.Context, group int, names []string, columns []chunk, each func(rows int, columns []chunk) error) (err error) {
 	defer guard(s.path, &err)
-	readers := make([]file.ColumnChunkReader, len(names))
-	for i, name := range names {
-		if readers[i], err = s.rows.ParquetReader().RowGroup(group).Column(columnIndex[name]); err != nil {
-			return fmt.Errorf("%s: %w: column %s: %w", s.path, ErrCorrupt, name, err)
-		}
+	readers, err := s.columnReaders(group, names)
+	if err != nil {
+		return err
 	}
 	for left := s.groupRows(group); left > 0; {
 		if err := ctx.Err(); err != nil {
@@ -44,13 +42,34 @@ func (s *segment) chunks(ctx context.Context, group int, names []string, columns
 		}
 		n := min(left, recordRows)
 		left -= n
-		for i, r := range readers {
-			if err := columns[i].read(r, n); err != nil {
-				return fmt.Errorf("%s: %w: column %s: %w", s.path, ErrCorrupt, names[i], err)
-			}
-		}
-		if err := each(columns); err != nil {
+		if err := s.readNext(readers, names, n, columns); err != nil {
 			return err
+		}
+		if err := each(int(n), columns); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// columnReaders returns a reader for each of the columns names of a row group.
+func (s *segment) columnReaders(group int, names []string) (readers []file.ColumnChunkReader, err error) {
+	defer guard(s.path, &err)
+	for _, name := range names {
+		r, err := s.rows.ParquetReader().RowGroup(group).Column(columnIndex[name])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w: column %s: %w", s.path, ErrCorrupt, name, err)
+		}
+		readers = append(readers, r)
+	}
+	return readers, nil
+}
+
+// readNext puts the next n rows into columns.
+func (s *segment) readNext(readers []file.ColumnChunkReader, names []string, n int64, columns []chunk) error {
+	for i, r := range readers {
+		if err := columns[i].read(r, n); err != nil {
+			return fmt.Errorf("%s: %w: column %s: %w", s.path, ErrCorrupt, names[i], err)
 		}
 	}
 	return nil

@@ -10,14 +10,17 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/apache/arrow/go/v17/parquet"
 	"github.com/apache/arrow/go/v17/parquet/file"
+	"github.com/apache/arrow/go/v17/parquet/metadata"
 	"github.com/apache/arrow/go/v17/parquet/pqarrow"
 
+	"github.com/docket-audit/docket/collector/lake/index"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/internal/regular"
 )
@@ -117,6 +120,51 @@ func (s *segment) groupRows(group int) int64 {
 	return s.rows.ParquetReader().MetaData().RowGroup(group).NumRows()
 }
 
+// bounds returns the least and the greatest number in a column of a row group, as
+// the file says of itself, and whether it does.
+func (s *segment) bounds(group int, column string) (least, most int64, ok bool) {
+	defer func() {
+		if recover() != nil { // what it says makes no sense
+			ok = false
+		}
+	}()
+	c, err := s.rows.ParquetReader().MetaData().RowGroup(group).ColumnChunk(columnIndex[column])
+	if err != nil {
+		return 0, 0, false
+	}
+	stats, err := c.Statistics()
+	of, numbers := stats.(*metadata.Int64Statistics)
+	if err != nil || !numbers || !of.HasMinMax() || of.Min() > of.Max() {
+		return 0, 0, false
+	}
+	return of.Min(), of.Max(), true
+}
+
+// plainBytes returns how many bytes some columns of a group have without
+// compression, as the file says of itself.
+func (s *segment) plainBytes(group int, names []string) (sum int64) {
+	for _, name := range names {
+		if c, err := s.rows.ParquetReader().MetaData().RowGroup(group).ColumnChunk(columnIndex[name]); err == nil {
+			sum += max(0, c.TotalUncompressedSize())
+		}
+	}
+	return sum
+}
+
+// pages returns a reader of the events of a group by their pages. It fails with
+// [index.ErrLayout] where these are not as ours.
+func (s *segment) pages(group int) (*index.Rows, error) {
+	info, err := s.file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read segment: %w", err)
+	}
+	pages, err := index.OpenGroup(s.file, info.Size(), s.rows.ParquetReader(), group)
+	if err != nil && !errors.Is(err, index.ErrLayout) {
+		return nil, fmt.Errorf("%s: %w: %w", s.path, ErrCorrupt, err)
+	}
+	return pages, err
+}
+
 // rawBytes returns how many bytes the event of a row of a group has on average,
 // as the file says of itself.
 func (s *segment) rawBytes(group int) int64 {
@@ -194,24 +242,19 @@ func (s *segment) batch(readers []*pqarrow.ColumnReader, names []string, n int64
 	return each(columns)
 }
 
-// entries reads the columns names of the rows of one row group for which keep
-// is true, or of all when keep is nil, in the order of the file.
-func (s *segment) entries(ctx context.Context, group int, names []string, keep []bool) ([]store.Entry, error) {
+// entries reads the rows of one row group, in the order of the file.
+func (s *segment) entries(ctx context.Context, group int, names []string) ([]store.Entry, error) {
 	var out []store.Entry
-	done := 0 // rows of earlier batches
-	err := s.read(ctx, group, names, func(columns []arrow.Array) error {
-		var rows []int
-		for i := range columns[0].Len() {
-			if keep == nil || keep[done+i] {
-				rows = append(rows, i)
-			}
+	var rows []int
+	columns := make([]chunk, len(names))
+	err := s.chunks(ctx, group, names, columns, func(n int, columns []chunk) error {
+		for len(rows) < n {
+			rows = append(rows, len(rows))
 		}
-		done += columns[0].Len()
-		entries := make([]store.Entry, len(rows))
+		out = slices.Grow(out, n)[:len(out)+n]
 		for c, name := range names {
-			setColumn(entries, rows, name, columns[c])
+			setColumn(out[len(out)-n:], rows[:n], name, &columns[c])
 		}
-		out = append(out, entries...)
 		return nil
 	})
 	return out, err
@@ -230,7 +273,7 @@ func ReadSegment(ctx context.Context, dir, path string) iter.Seq2[store.Entry, e
 		defer s.close()
 		names, _ := Columns()
 		for g := range s.groups() {
-			entries, err := s.entries(ctx, g, names, nil)
+			entries, err := s.entries(ctx, g, names)
 			if err != nil {
 				yield(store.Entry{}, err)
 				return

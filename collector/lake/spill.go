@@ -127,7 +127,7 @@ func (s *spill) take(ctx context.Context, dir string, f *File, w io.Writer) erro
 		}
 	}
 	rows := int64(0)
-	err := readChunks(ctx, dir, f.Path, spillColumns, func(c []chunk) error {
+	err := readChunks(ctx, dir, f.Path, spillColumns, func(_ int, c []chunk) error {
 		tenants, classes, times, raws := c[0].texts, c[1].ints, c[2].longs, c[3].texts
 		stored, streamSeqs, commits, positions := c[4].longs, c[5].longs, c[6].longs, c[7].ints
 		for i, raw := range raws {

@@ -9,6 +9,7 @@ import (
 	"sort"
 
 	"github.com/apache/arrow/go/v17/parquet/compress"
+	"github.com/apache/arrow/go/v17/parquet/file"
 )
 
 // Rows reads single rows of a segment. It holds one decompressed page of each
@@ -40,14 +41,35 @@ func OpenRows(segment io.ReaderAt, of Segment) (*Rows, error) {
 	if err := b.readPages(); err != nil {
 		return nil, err
 	}
-	x := &Index{of: of}
+	return b.rows(), nil
+}
+
+// OpenGroup is [OpenRows] for one row group of a segment of which size bytes are
+// there and the footer was read. Rows count from the group's first.
+func OpenGroup(segment io.ReaderAt, size int64, r *file.Reader, group int) (_ *Rows, err error) {
+	defer guard(&err)
+	of := r.RowGroup(group)
+	b := &builder{of: Segment{Bytes: size, Rows: of.NumRows()}, segment: segment}
+	raw, err := leaf(r, Columns[Raw])
+	if err == nil {
+		err = b.walk(of, Raw, raw)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b.rows(), nil
+}
+
+// rows returns a reader by the pages that were found.
+func (b *builder) rows() *Rows {
+	x := &Index{of: b.of}
 	first := int64(0)
 	for _, p := range b.pages[Raw] {
 		p.first = first
 		first += int64(p.rows)
 		x.pages[Raw] = append(x.pages[Raw], p)
 	}
-	return x.Rows(segment), nil
+	return x.Rows(b.segment)
 }
 
 // Int returns the value of a row in a column of numbers. It fails with
