@@ -4,6 +4,10 @@ package lake
 
 import (
 	"context"
+	"iter"
+	"testing"
+
+	"github.com/apache/arrow/go/v17/parquet"
 
 	"github.com/docket-audit/docket/collector/store"
 )
@@ -13,6 +17,32 @@ var Failed = failed
 
 // ScanOnly is scan, which uses no index.
 var ScanOnly = scan
+
+// Bounds are bounds.
+type Bounds struct {
+	First, Window, Aside, Page int64
+	Open                       int
+}
+
+// ScanWithin is scan within other bounds.
+func ScanWithin(ctx context.Context, b Bounds, dir string, files []File, q store.Query) iter.Seq2[store.Entry, error] {
+	return func(yield func(store.Entry, error) bool) {
+		s := newScanner(dir, files, q)
+		s.bounds = bounds{b.First, b.Window, b.Aside, b.Page, b.Open}
+		s.entries(ctx, yield)
+		if len(s.open) > 0 {
+			panic("files stay open")
+		}
+	}
+}
+
+// WriteWith changes how files are written until the test ends.
+func WriteWith(t testing.TB, more ...parquet.WriterProperty) {
+	hot, public := writerProperties, publicProperties
+	t.Cleanup(func() { writerProperties, publicProperties = hot, public })
+	writerProperties = parquet.NewWriterProperties(append(baseProperties(), more...)...)
+	publicProperties = parquet.NewWriterProperties(append(publicBaseProperties(), more...)...)
+}
 
 // LookUp returns how many rows a look-up finds, of the writer l or of a reader;
 // it fails where there is none.

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/apache/arrow/go/v17/parquet"
 	"github.com/apache/arrow/go/v17/parquet/file"
 
 	"github.com/docket-audit/docket/collector/lake/index"
@@ -20,16 +19,11 @@ import (
 )
 
 const (
-	// What a scan holds at a time, in bytes of events: a window of rows that are
-	// to be given next, and as much again of what came by too early. The first
-	// window is small, for those who want no more than a page.
-	firstWindow = 128 << 10
-	windowBytes = 32 << 20
-	windowRows  = windowBytes / 256
-	// What it reads at once of columns.
+	// What a scan reads at once of columns.
 	sliceBytes = 1 << 20
-	// A header is about that long.
+	// A header is about that long, and an event hardly shorter than that.
 	headerBytes = 1 << 10
+	leastBytes  = 256
 )
 
 // A forward reads columns of a row group from its first row on.
@@ -51,7 +45,7 @@ func (s *scanner) fetch(ctx context.Context, window []pick) ([]store.Entry, erro
 		if e, ok := s.aside[p]; ok {
 			entries[i] = e
 			delete(s.aside, p)
-			s.asideBytes -= len(e.Raw) + headerBytes
+			s.asideBytes -= int64(len(e.Raw) + headerBytes)
 			continue
 		}
 		lacking[p.of] = append(lacking[p.of], i)
@@ -110,7 +104,7 @@ func (s *scanner) byPages(g *group, window []pick, rows []int) bool {
 		return false
 	}
 	raw := seg.rawBytes(g.number)
-	perPage := max(1, int32(parquet.DefaultDataPageSize/raw))
+	perPage := max(1, int32(s.bounds.page/raw))
 	pages, last := int64(0), int32(-1)
 	for _, i := range rows {
 		if page := window[i].match().row / perPage; page != last {
@@ -119,7 +113,7 @@ func (s *scanner) byPages(g *group, window []pick, rows []int) bool {
 	}
 	// To read a header out of an event takes some times what it takes to unpack it.
 	const parse = 4
-	return pages*max(parquet.DefaultDataPageSize, raw)+int64(len(rows))*raw*parse < seg.plainBytes(g.number, s.names)
+	return pages*max(s.bounds.page, raw)+int64(len(rows))*raw*parse < seg.plainBytes(g.number, s.names)
 }
 
 // readPages is read by the pages of the events.
@@ -161,7 +155,7 @@ func (s *scanner) readColumns(ctx context.Context, g *group, window []pick, rows
 	}
 	f := g.forward
 	last := window[len(window)-1].match().at()
-	later := func(m *match) bool { return s.asideBytes < windowBytes && s.order(m.at(), last) > 0 }
+	later := func(m *match) bool { return s.asideBytes < s.bounds.aside && s.order(m.at(), last) > 0 }
 	slice := max(1, min(recordRows, sliceBytes/g.rowBytes))
 	i := sort.Search(len(g.rows), func(i int) bool { return g.rows[i].row >= f.next })
 	for len(rows) > 0 {
@@ -214,6 +208,6 @@ func (s *scanner) readColumns(ctx context.Context, g *group, window []pick, rows
 func (s *scanner) putAside(p pick, e *store.Entry) {
 	if _, known := s.aside[p]; !known {
 		s.aside[p] = *e
-		s.asideBytes += len(e.Raw) + headerBytes
+		s.asideBytes += int64(len(e.Raw) + headerBytes)
 	}
 }

@@ -5,14 +5,26 @@ package lake
 import (
 	"container/heap"
 	"context"
+	"math"
 	"slices"
+
+	"github.com/apache/arrow/go/v17/parquet"
 
 	"github.com/docket-audit/docket/collector/lake/index"
 	"github.com/docket-audit/docket/collector/store"
 )
 
-// So many files are open at a time.
-const maxOpen = 64
+// Bounds say what a scan holds at a time, in bytes of events.
+type bounds struct {
+	// A window of rows that are to be given next. The first is small, for those
+	// who want no more than a page.
+	first, window int64
+	aside         int64 // what came by too early
+	page          int64 // what the writer makes a page of
+	open          int   // files
+}
+
+var usualBounds = bounds{first: 128 << 10, window: 32 << 20, aside: 32 << 20, page: parquet.DefaultDataPageSize, open: 64}
 
 // A scanner goes through a lake for one query. The files of a compaction overlap
 // in commits, and so do the row groups of each; but of all it is known what they
@@ -24,6 +36,7 @@ type scanner struct {
 	filters []filter
 	names   []string // of the columns to give
 	columns []chunk  // for what is read at a time
+	bounds  bounds
 
 	sources []*source // that were not opened yet, in the order of their bounds
 	groups  queue     // in which nobody looked for rows, by their bounds
@@ -31,13 +44,13 @@ type scanner struct {
 	open    []*source // the one that was in use last is the last
 
 	aside      map[pick]store.Entry // that came by before their time
-	asideBytes int
+	asideBytes int64
 }
 
 // A source is a file that a scan goes through.
 type source struct {
 	path        string
-	first, last uint64 // the commits that it may have
+	first, last store.Cursor // nothing in it is before or behind these
 
 	seg     *segment // nil: not open
 	left    int      // groups that may still give rows
@@ -49,7 +62,7 @@ type source struct {
 type group struct {
 	source      *source
 	number      int
-	first, last uint64 // the commits that it may have
+	first, last store.Cursor // as of a source
 
 	rows  []match // which the query selects, in the order of the file
 	order []int32 // indices of rows, in that of the query
@@ -84,19 +97,20 @@ func (p pick) match() *match { return &p.of.rows[p.i] }
 var placeColumns = []string{ColumnCommit, ColumnPos, ColumnStoredTime, ColumnStreamSeq}
 
 func newScanner(dir string, files []File, q store.Query) *scanner {
-	s := &scanner{dir: dir, query: q, filters: filters(q), names: []string{ColumnRaw}, aside: make(map[pick]store.Entry)}
+	s := &scanner{dir: dir, query: q, filters: filters(q), names: []string{ColumnRaw}, bounds: usualBounds}
+	s.aside = make(map[pick]store.Entry)
 	if q.WithoutRaw {
 		s.names = headerNames
 	}
 	s.columns = make([]chunk, max(len(s.names), len(placeColumns)))
-	s.groups.before = func(a, b *group) bool { return s.order(s.bound(a.first, a.last), s.bound(b.first, b.last)) < 0 }
+	s.groups.before = func(a, b *group) bool { return s.order(s.begin(a.first, a.last), s.begin(b.first, b.last)) < 0 }
 	s.found.before = func(a, b *group) bool { return s.order(a.head().at(), b.head().at()) < 0 }
 	for i := range files {
 		if f := &files[i]; possible(f, q) {
-			s.sources = append(s.sources, &source{path: f.Path, first: f.FirstCommit, last: f.LastCommit})
+			s.sources = append(s.sources, &source{path: f.Path, first: store.Cursor{Commit: f.FirstCommit}, last: store.Cursor{Commit: f.LastCommit, Pos: math.MaxUint32}})
 		}
 	}
-	order := func(a, b *source) int { return s.order(s.bound(a.first, a.last), s.bound(b.first, b.last)) }
+	order := func(a, b *source) int { return s.order(s.begin(a.first, a.last), s.begin(b.first, b.last)) }
 	if q.Descending {
 		slices.Reverse(s.sources) // as good as sorted, often
 	}
@@ -114,13 +128,13 @@ func (s *scanner) order(a, b store.Cursor) int {
 	return a.Compare(b)
 }
 
-// bound returns the place that nothing is before, in the order of the query, of
-// what has commits from first to last.
-func (s *scanner) bound(first, last uint64) store.Cursor {
+// begin returns the place that nothing between two is before, in the order of
+// the query.
+func (s *scanner) begin(first, last store.Cursor) store.Cursor {
 	if s.query.Descending {
-		return store.Cursor{Commit: last, Pos: 1<<32 - 1}
+		return last
 	}
-	return store.Cursor{Commit: first}
+	return first
 }
 
 // next finds the rows that come next, as many as have about size bytes, and no
@@ -155,10 +169,10 @@ func (s *scanner) advance(ctx context.Context) error {
 		var bound store.Cursor
 		if len(s.groups.groups) > 0 {
 			g = s.groups.groups[0]
-			bound = s.bound(g.first, g.last)
+			bound = s.begin(g.first, g.last)
 		}
 		if len(s.sources) > 0 {
-			if b := s.bound(s.sources[0].first, s.sources[0].last); g == nil || s.order(b, bound) <= 0 {
+			if b := s.begin(s.sources[0].first, s.sources[0].last); g == nil || s.order(b, bound) <= 0 {
 				of, bound = s.sources[0], b
 			}
 		}
@@ -189,8 +203,11 @@ func (s *scanner) enter(of *source) error {
 	}
 	for n := range of.seg.groups() {
 		g := &group{source: of, number: n, first: of.first, last: of.last}
-		if least, most, ok := of.seg.bounds(n, ColumnCommit); ok {
-			g.first, g.last = uint64(least), uint64(most)
+		if least, most, ok := of.seg.within(n, ColumnCommit); ok {
+			g.first.Commit, g.last.Commit = uint64(least), uint64(most)
+			if least, most, ok := of.seg.within(n, ColumnPos); ok {
+				g.first.Pos, g.last.Pos = uint32(least), uint32(most)
+			}
 		}
 		if s.rulesOut(of.seg, g) {
 			continue
@@ -209,16 +226,16 @@ func (s *scanner) enter(of *source) error {
 func (s *scanner) rulesOut(seg *segment, g *group) bool {
 	q := &s.query
 	switch {
-	case q.AsOf != 0 && g.first > q.AsOf:
+	case q.AsOf != 0 && g.first.Commit > q.AsOf:
 		return true
-	case q.After != (store.Cursor{}) && !q.Descending && g.last < q.After.Commit:
+	case q.After != (store.Cursor{}) && !q.Descending && g.last.Compare(q.After) <= 0:
 		return true
-	case q.After != (store.Cursor{}) && q.Descending && g.first > q.After.Commit:
+	case q.After != (store.Cursor{}) && q.Descending && g.first.Compare(q.After) >= 0:
 		return true
 	case q.Since == 0 && q.Until == 0:
 		return false
 	}
-	least, most, ok := seg.bounds(g.number, "time")
+	least, most, ok := seg.within(g.number, "time")
 	return ok && (q.Since != 0 && most < q.Since || q.Until != 0 && least >= q.Until)
 }
 
@@ -274,7 +291,7 @@ func (s *scanner) reach(of *source) error {
 		}
 		return nil
 	}
-	if len(s.open) == maxOpen {
+	if len(s.open) == s.bounds.open {
 		s.shut(s.open[0])
 	}
 	seg, err := openSegment(s.dir, of.path)

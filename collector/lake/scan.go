@@ -18,20 +18,23 @@ import (
 // further than it must for what it gives, as many who ask want a page.
 func scan(ctx context.Context, dir string, files []File, q store.Query) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
-		s := newScanner(dir, files, q)
-		defer s.close()
-		err := s.scan(ctx, func(e store.Entry) bool { return yield(e, nil) })
-		if err != nil {
-			yield(store.Entry{}, failed("read lake", dir, err))
-		}
+		newScanner(dir, files, q).entries(ctx, yield)
+	}
+}
+
+// entries yields what the query selects, and closes the scanner.
+func (s *scanner) entries(ctx context.Context, yield func(store.Entry, error) bool) {
+	defer s.close()
+	if err := s.scan(ctx, func(e store.Entry) bool { return yield(e, nil) }); err != nil {
+		yield(store.Entry{}, failed("read lake", s.dir, err))
 	}
 }
 
 // scan calls give with the entries until it wants no more.
 func (s *scanner) scan(ctx context.Context, give func(store.Entry) bool) error {
 	given := 0
-	for size := int64(firstWindow); ; size = min(2*size, windowBytes) {
-		most := windowRows
+	for size := s.bounds.first; ; size = min(2*size, s.bounds.window) {
+		most := int(max(1, s.bounds.window/leastBytes))
 		if s.query.Limit > 0 {
 			most = min(most, s.query.Limit-given)
 		}

@@ -29,17 +29,20 @@ const (
 	flushRows = 1024
 )
 
-var writerProperties = parquet.NewWriterProperties(baseProperties()...)
+var (
+	writerProperties = parquet.NewWriterProperties(baseProperties()...)
+	publicProperties = parquet.NewWriterProperties(publicBaseProperties()...)
+)
 
-// publicProperties are those of public files. Of the nested columns, in which
-// payloads are, there are no minima either.
-var publicProperties = func() *parquet.WriterProperties {
+// publicBaseProperties are those of public files. Of the nested columns, in which payloads
+// are, there are no minima either.
+func publicBaseProperties() []parquet.WriterProperty {
 	props := append(baseProperties(), parquet.WithStats(false))
 	for _, f := range schema.Fields() {
 		props = append(props, parquet.WithStatsFor(f.Name, f.Name != ColumnRaw && f.Name != "message"))
 	}
-	return parquet.NewWriterProperties(append(props, parquet.WithStatsFor(ColumnTimeDT, true))...)
-}()
+	return append(props, parquet.WithStatsFor(ColumnTimeDT, true))
+}
 
 func baseProperties() []parquet.WriterProperty {
 	props := []parquet.WriterProperty{

@@ -120,9 +120,9 @@ func (s *segment) groupRows(group int) int64 {
 	return s.rows.ParquetReader().MetaData().RowGroup(group).NumRows()
 }
 
-// bounds returns the least and the greatest number in a column of a row group, as
+// within returns the least and the greatest number in a column of a row group, as
 // the file says of itself, and whether it does.
-func (s *segment) bounds(group int, column string) (least, most int64, ok bool) {
+func (s *segment) within(group int, column string) (least, most int64, ok bool) {
 	defer func() {
 		if recover() != nil { // what it says makes no sense
 			ok = false
@@ -133,11 +133,16 @@ func (s *segment) bounds(group int, column string) (least, most int64, ok bool) 
 		return 0, 0, false
 	}
 	stats, err := c.Statistics()
-	of, numbers := stats.(*metadata.Int64Statistics)
-	if err != nil || !numbers || !of.HasMinMax() || of.Min() > of.Max() {
+	if err != nil {
 		return 0, 0, false
 	}
-	return of.Min(), of.Max(), true
+	switch of := stats.(type) {
+	case *metadata.Int64Statistics:
+		least, most, ok = of.Min(), of.Max(), of.HasMinMax()
+	case *metadata.Int32Statistics:
+		least, most, ok = int64(of.Min()), int64(of.Max()), of.HasMinMax()
+	}
+	return least, most, ok && least <= most
 }
 
 // plainBytes returns how many bytes some columns of a group have without

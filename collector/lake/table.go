@@ -29,6 +29,7 @@ type table struct {
 	columns []chunk                     // in the order of the file
 	rows    int                         // in columns
 	grouped int                         // in the row group, without these
+	full    int                         // what a row group has at most
 }
 
 // newTable begins a file with some columns, the first of which are those of
@@ -38,7 +39,7 @@ func newTable(w io.Writer, columns *arrow.Schema, props *parquet.WriterPropertie
 	if err != nil {
 		return nil, err
 	}
-	t := &table{columns: make([]chunk, layout.NumColumns())}
+	t := &table{columns: make([]chunk, layout.NumColumns()), full: int(props.MaxRowGroupLength())}
 	t.file = file.NewParquetWriter(w, layout.Root(), file.WithWriterProps(props), file.WithWriteMetadata(metadata.KeyValueMetadata{}))
 	for i := range t.columns {
 		c := layout.Column(i)
@@ -90,7 +91,7 @@ func bytesOf(s string) []byte {
 
 // next ends a row. A row group that is full ends, too.
 func (t *table) next() error {
-	if t.rows++; t.grouped+t.rows < rowGroupRows {
+	if t.rows++; t.grouped+t.rows < t.full {
 		return nil
 	}
 	if err := t.flush(); err != nil {
