@@ -87,6 +87,11 @@ func TestNarrow(t *testing.T) {
 		`time == sequence && tenant == method`:                  {},
 		`tenant in [] || tenant == "a"`:                         {},
 		`ran ? tenant == "a" : tenant == "a"`:                   {},
+		`decision == "deny" && kind == "outcome"`:               {Kinds: []string{"outcome"}, Texts: map[string][]string{"decision": {"deny"}}},
+		`principal in ["b", "a", ""] && method == service`:      {Texts: map[string][]string{"principal": {"", "a", "b"}}},
+		`principal == "a" && principal == "b"`:                  {Texts: map[string][]string{"principal": {}}},
+		`method == "m" && (principal == "a" || service == "s")`: {Texts: map[string][]string{"method": {"m"}}},
+		`principal != "a"`:                                      {},
 	} {
 		var got store.Query
 		parse(t, expression).Narrow(&got)
@@ -99,6 +104,12 @@ func TestNarrow(t *testing.T) {
 	parse(t, `tenant == "a" && time >= 2 && time < 9 && kind == "x"`).Narrow(&q)
 	if diff := cmp.Diff(store.Query{Tenant: "other", Since: 5, Until: 7, Kinds: []string{"k"}}, q); diff != "" {
 		t.Error(diff)
+	}
+	texts := map[string][]string{"method": {"m"}}
+	q = store.Query{Texts: texts}
+	parse(t, `method == "n" && principal == "a"`).Narrow(&q)
+	if diff := cmp.Diff(store.Query{Texts: map[string][]string{"method": {"m"}, "principal": {"a"}}}, q); diff != "" || len(texts) != 1 {
+		t.Errorf("%s, of %v", diff, texts)
 	}
 	if q.Until == math.MaxInt64 {
 		t.Error("no end became one")

@@ -3,6 +3,7 @@
 package filter
 
 import (
+	"maps"
 	"math"
 	"slices"
 
@@ -26,9 +27,6 @@ type bounds struct {
 	bounded  bool
 }
 
-// narrowed are the columns that a [store.Query] knows, beside time.
-var narrowed = []string{"tenant", "kind", "metadata_uid", "operation_uid", "trace_uid", "epoch"}
-
 // put narrows q, which may be narrow already.
 func (b bounds) put(q *store.Query) {
 	one := func(to *string, column string) {
@@ -44,6 +42,7 @@ func (b bounds) put(q *store.Query) {
 	if values := b.texts["kind"]; len(values) > 0 && len(q.Kinds) == 0 {
 		q.Kinds = slices.Clone(values)
 	}
+	q.Texts = b.more(q.Texts)
 	if !b.bounded {
 		return
 	}
@@ -54,6 +53,24 @@ func (b bounds) put(q *store.Query) {
 	if b.max > 0 && b.max < math.MaxInt64 && (q.Until == 0 || b.max+1 < q.Until) {
 		q.Until = b.max + 1
 	}
+}
+
+// own are the columns that a [store.Query] has fields for.
+var own = []string{"tenant", "kind", "metadata_uid", "operation_uid", "trace_uid", "epoch"}
+
+// more returns texts with those of the other columns that are not in it.
+func (b bounds) more(texts map[string][]string) map[string][]string {
+	for column, values := range b.texts {
+		if _, known := texts[column]; known || slices.Contains(own, column) {
+			continue
+		}
+		// The caller has other queries with that map.
+		if texts = maps.Clone(texts); texts == nil {
+			texts = make(map[string][]string)
+		}
+		texts[column] = slices.Clone(values)
+	}
+	return texts
 }
 
 func (f *Filter) implied(e ast.Expr) bounds {
@@ -97,7 +114,7 @@ var turned = map[string]string{
 func compared(column, operator string, v ref.Val) bounds {
 	switch v := v.(type) {
 	case types.String:
-		if operator == operators.Equals && slices.Contains(narrowed, column) {
+		if operator == operators.Equals && store.IsText(column) {
 			return bounds{texts: map[string][]string{column: {string(v)}}}
 		}
 	case types.Int:
@@ -151,7 +168,7 @@ func (f *Filter) among(column, list ast.Expr) bounds {
 	}
 	slices.Sort(texts)
 	switch name := column.AsIdent(); {
-	case len(texts) > 0 && slices.Contains(narrowed, name):
+	case len(texts) > 0 && store.IsText(name):
 		return bounds{texts: map[string][]string{name: slices.Compact(texts)}}
 	case timed.min <= timed.max && name == "time":
 		return timed
@@ -161,16 +178,11 @@ func (f *Filter) among(column, list ast.Expr) bounds {
 
 func (b bounds) and(c bounds) bounds {
 	out := bounds{texts: map[string][]string{}, min: b.min, max: b.max, bounded: b.bounded}
-	for _, column := range narrowed {
-		x, inB := b.texts[column]
-		y, inC := c.texts[column]
-		switch {
-		case inB && inC:
+	maps.Copy(out.texts, b.texts)
+	for column, y := range c.texts {
+		x, both := out.texts[column]
+		if out.texts[column] = y; both {
 			out.texts[column] = slices.DeleteFunc(slices.Clone(x), func(v string) bool { return !slices.Contains(y, v) })
-		case inB:
-			out.texts[column] = x
-		case inC:
-			out.texts[column] = y
 		}
 	}
 	switch {

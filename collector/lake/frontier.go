@@ -24,7 +24,7 @@ type bounds struct {
 	open          int   // files
 }
 
-var usualBounds = bounds{first: 128 << 10, window: 32 << 20, aside: 32 << 20, page: parquet.DefaultDataPageSize, open: 64}
+var usualBounds = bounds{first: 256 << 10, window: 32 << 20, aside: 32 << 20, page: parquet.DefaultDataPageSize, open: 64}
 
 // A scanner goes through a lake for one query. The files of a compaction overlap
 // in commits, and so do the row groups of each; but of all it is known what they

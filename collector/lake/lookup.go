@@ -257,7 +257,7 @@ func selects(q *store.Query, h *profile.Header) bool {
 	return equal(q.Event, h.MetadataUID) && equal(q.Operation, h.OperationUID) && equal(q.Trace, h.TraceUID) &&
 		equal(q.Epoch, h.Epoch) && equal(q.Tenant, h.Tenant) &&
 		(len(q.Kinds) == 0 || slices.Contains(q.Kinds, h.Kind)) &&
-		(q.Since == 0 || h.Time >= q.Since) && (q.Until == 0 || h.Time < q.Until)
+		(q.Since == 0 || h.Time >= q.Since) && (q.Until == 0 || h.Time < q.Until) && q.Holds(h)
 }
 
 // behind reports whether a row is one that comes after the query's cursor, and

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -98,6 +99,11 @@ func possible(f *File, q store.Query) bool {
 	case q.After != (store.Cursor{}) && q.Descending && f.FirstCommit > q.After.Commit:
 		return false
 	}
+	for column, values := range q.Texts {
+		if len(values) == 0 || !store.IsText(column) {
+			return false
+		}
+	}
 	if q.Epoch != "" {
 		if _, ok := f.Epochs[q.Epoch]; !ok {
 			return false
@@ -125,10 +131,16 @@ func filters(q store.Query) []filter {
 	equal("trace_uid", q.Trace)
 	equal("epoch", q.Epoch)
 	equal("tenant", q.Tenant)
-	if len(q.Kinds) > 0 {
-		fs = append(fs, filter{"kind", func(c *chunk, i int) bool {
-			return slices.ContainsFunc(q.Kinds, func(kind string) bool { return string(c.texts[i]) == kind })
+	among := func(column string, values []string) {
+		fs = append(fs, filter{column, func(c *chunk, i int) bool {
+			return slices.ContainsFunc(values, func(v string) bool { return string(c.texts[i]) == v })
 		}})
+	}
+	for _, column := range slices.Sorted(maps.Keys(q.Texts)) {
+		among(column, q.Texts[column])
+	}
+	if len(q.Kinds) > 0 {
+		among("kind", q.Kinds)
 	}
 	if q.Since != 0 || q.Until != 0 {
 		fs = append(fs, filter{"time", func(c *chunk, i int) bool {

@@ -61,6 +61,7 @@ func naive(q store.Query, stored []store.Entry) (out []store.Entry) {
 		switch {
 		case q.Since != 0 && h.Time < q.Since, q.Until != 0 && h.Time >= q.Until,
 			q.Tenant != "" && h.Tenant != q.Tenant, q.Epoch != "" && h.Epoch != q.Epoch,
+			q.Texts != nil && !slices.Contains(q.Texts["principal"], h.Principal),
 			len(q.Kinds) > 0 && !slices.Contains(q.Kinds, h.Kind), q.AsOf != 0 && e.Commit > q.AsOf,
 			q.After != store.Cursor{} && (q.Descending && c >= 0 || !q.Descending && c <= 0):
 			continue
@@ -86,6 +87,7 @@ func drawScan(r *rapid.T, stored []store.Entry) store.Query {
 		Limit:  rapid.SampledFrom([]int{0, 0, 1, 7, 100}).Draw(r, "limit"),
 		Tenant: rapid.SampledFrom([]string{"", "", "acme", "other", "nobody"}).Draw(r, "tenant"),
 		Kinds:  rapid.SampledFrom([][]string{nil, nil, {profile.KindOutcome}, {profile.KindOutcome, profile.KindResult}, {profile.KindFinding}}).Draw(r, "kinds"),
+		Texts:  rapid.SampledFrom([]map[string][]string{nil, nil, {"principal": {"user-1", "user-4"}}}).Draw(r, "texts"),
 		Epoch:  rapid.SampledFrom([]string{"", "", "", pick("epoch").Header.Epoch}).Draw(r, "of epoch"),
 		Since:  rapid.SampledFrom([]int64{0, 0, pick("since").Header.Time}).Draw(r, "since this"),
 		Until:  rapid.SampledFrom([]int64{0, 0, pick("until").Header.Time}).Draw(r, "until this"),

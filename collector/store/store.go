@@ -158,6 +158,9 @@ type Query struct {
 	Operation    string // operation_uid
 	Trace        string // trace_uid
 	Epoch        string
+	// Texts has, by the name of a text column of [profile.Header], the values of
+	// which an entry must have one there; see [Query.Holds].
+	Texts map[string][]string
 	// AsOf is the number of a commit: only entries of it and of those before it,
 	// as the store was then; 0 is all.
 	AsOf       uint64

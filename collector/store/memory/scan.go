@@ -88,7 +88,7 @@ func selects(q store.Query, h *profile.Header) bool {
 	is := func(want, have string) bool { return want == "" || want == have }
 	return (q.Since == 0 || h.Time >= q.Since) && (q.Until == 0 || h.Time < q.Until) &&
 		is(q.Tenant, h.Tenant) && (len(q.Kinds) == 0 || slices.Contains(q.Kinds, h.Kind)) &&
-		is(q.Event, h.MetadataUID) && is(q.Operation, h.OperationUID) && is(q.Trace, h.TraceUID) && is(q.Epoch, h.Epoch)
+		is(q.Event, h.MetadataUID) && is(q.Operation, h.OperationUID) && is(q.Trace, h.TraceUID) && is(q.Epoch, h.Epoch) && q.Holds(h)
 }
 
 // Statements implements [store.Writer]: the bytes of [Statement]s. They are the

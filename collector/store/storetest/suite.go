@@ -181,6 +181,13 @@ func (s Subject) queries(t *testing.T, compacting bool) {
 		"all three":         {Trace: mid.Header.TraceUID, Event: mid.Header.MetadataUID, Operation: mid.Header.OperationUID},
 		"event of another":  {Event: mid.Header.MetadataUID, Tenant: "nobody"},
 		"epoch":             {Epoch: other.UID},
+		"texts":             {Texts: map[string][]string{"principal": {"user-3", "nobody", "user-5"}, "method": {"CreateSandbox"}}},
+		"texts, descending": {Texts: map[string][]string{"principal": {"user-3"}}, Tenant: "acme", Descending: true, Limit: 3, AsOf: mid.Commit},
+		"no such text":      {Texts: map[string][]string{"principal": {}}},
+		"empty text":        {Texts: map[string][]string{"evaluation_uid": {""}}},
+		"text of a number":  {Texts: map[string][]string{"time": {"7"}}},
+		"text of the bytes": {Texts: map[string][]string{"_raw": {"x"}}},
+		"texts, operation":  {Texts: map[string][]string{"kind": {profile.KindOutcome}}, Operation: mid.Header.OperationUID},
 		"after":             {After: cursor},
 		"before":            {After: cursor, Descending: true},
 		"descending":        {Descending: true},
@@ -216,6 +223,7 @@ func apply(q store.Query, all []store.Entry) []store.Entry {
 			q.Event != "" && h.MetadataUID != q.Event, q.Operation != "" && h.OperationUID != q.Operation,
 			q.Trace != "" && h.TraceUID != q.Trace,
 			q.Epoch != "" && h.Epoch != q.Epoch,
+			!texts(q, h),
 			q.AsOf != 0 && e.Commit > q.AsOf,
 			q.After != store.Cursor{} && (q.Descending && c >= 0 || !q.Descending && c <= 0),
 			q.Limit > 0 && len(out) == q.Limit:
@@ -227,6 +235,17 @@ func apply(q store.Query, all []store.Entry) []store.Entry {
 		out = append(out, e)
 	}
 	return out
+}
+
+// texts does the part of a query that names columns.
+func texts(q store.Query, h profile.Header) bool {
+	have := map[string]string{"principal": h.Principal, "method": h.Method, "evaluation_uid": h.EvaluationUID, "kind": h.Kind}
+	for column, values := range q.Texts {
+		if v, ok := have[column]; !ok || !slices.Contains(values, v) {
+			return false
+		}
+	}
+	return true
 }
 
 func (s Subject) duplicates(t *testing.T) {
