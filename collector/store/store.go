@@ -168,7 +168,7 @@ type Query struct {
 	Descending bool   // newest commit first; After then means before
 	Limit      int
 	// WithoutRaw leaves Raw nil, for those who need headers only. The headers
-	// are then what the store keeps beside the bytes.
+	// may then be what the store keeps beside the bytes.
 	WithoutRaw bool
 }
 
