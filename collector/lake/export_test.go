@@ -4,6 +4,7 @@ package lake
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"testing"
 
@@ -24,14 +25,24 @@ type Bounds struct {
 	Open                       int
 }
 
-// ScanWithin is scan within other bounds.
+// ScanWithin is scan within other bounds. It fails when something is held still
+// after the last entry.
 func ScanWithin(ctx context.Context, b Bounds, dir string, files []File, q store.Query) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
 		s := newScanner(dir, files, q)
+		defer s.close()
 		s.bounds = bounds{b.First, b.Window, b.Aside, b.Page, b.Open}
-		s.entries(ctx, yield)
-		if len(s.open) > 0 {
-			panic("files stay open")
+		stopped, given := false, 0
+		err := s.scan(ctx, func(e store.Entry) bool {
+			stopped = !yield(e, nil)
+			given++
+			return !stopped
+		})
+		if err == nil && !stopped && (q.Limit == 0 || given < q.Limit) && (len(s.open) > 0 || len(s.aside) > 0 || s.asideBytes > 0) {
+			err = fmt.Errorf("%d files are open, %d entries put aside", len(s.open), len(s.aside))
+		}
+		if err != nil {
+			yield(store.Entry{}, err)
 		}
 	}
 }
