@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/docket-audit/docket/collector/serve"
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/interceptor/replay"
 )
@@ -35,7 +34,7 @@ func (d *daemon) replayServed(ctx context.Context, plan string, events iter.Seq2
 	} else {
 		var err error
 		if candidate, err = find(plan); err != nil {
-			return nil, serve.Invalid("plan", err)
+			return nil, fmt.Errorf("replay: %w", err)
 		}
 	}
 	r, err := replay.Run(ctx, given(events), candidate, opts...)

@@ -3,7 +3,8 @@
 package serve
 
 import (
-	"net"
+	"cmp"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -21,13 +22,13 @@ import (
 func (a *Access) Event(uid string) *ocsf.APIActivity {
 	s, _ := status.FromError(toStatus(a.Err))
 	ms := a.Duration.Milliseconds()
-	door := map[string]any{"door": a.Door}
+	door := map[string]any{"door": legible(a.Door)}
 	who := "unknown"
 	if a.Grant != nil {
-		who = a.Grant.Subject
-		door["by"] = a.Grant.By
+		who = cmp.Or(legible(a.Grant.Subject), who)
+		door["by"] = legible(a.Grant.By)
 		if a.Grant.Issuer != "" {
-			door["issuer"] = a.Grant.Issuer
+			door["issuer"] = legible(a.Grant.Issuer)
 		}
 	}
 	e := &ocsf.APIActivity{
@@ -39,23 +40,27 @@ func (a *Access) Event(uid string) *ocsf.APIActivity {
 			Metadata: ocsf.Metadata{EventCode: profile.KindAccess, TenantUID: profile.TenantDocket, Profiles: []string{"security_control"}},
 			Actor:    &ocsf.Actor{User: &ocsf.User{UID: who}},
 			API: &ocsf.API{
-				Operation: a.Method, Service: &ocsf.Service{Name: auditv1.AuditService_ServiceDesc.ServiceName},
-				Request: &ocsf.Request{UID: uid, Data: map[string]any{"request": a.Request}},
+				Operation: legible(a.Method), Service: &ocsf.Service{Name: auditv1.AuditService_ServiceDesc.ServiceName},
+				Request: &ocsf.Request{UID: uid, Data: map[string]any{"request": legible(a.Request)}},
 			},
 			Unmapped: map[string]any{profile.Unmapped: map[string]any{"access": door, "rows": a.Rows}},
 		},
 	}
-	switch s.Code() {
-	case codes.OK, codes.Canceled: // who has seen enough goes away
-	case codes.Unauthenticated, codes.PermissionDenied:
+	switch code := s.Code(); {
+	case code == codes.OK, code == codes.Canceled: // who has seen enough goes away
+	case a.Rows == 0 && (code == codes.Unauthenticated || code == codes.PermissionDenied): // else it ended early
 		e.StatusID, e.SeverityID = ocsf.StatusFailure, ocsf.SeverityLow
 		e.ActionID, e.DispositionID = ocsf.ActionDenied, ocsf.DispositionUnauthorized
-		e.StatusDetail = s.Message()
+		e.StatusDetail = legible(s.Message())
 	default:
-		e.StatusID, e.StatusDetail = ocsf.StatusFailure, s.Message()
+		e.StatusID, e.StatusDetail = ocsf.StatusFailure, legible(s.Message())
 	}
 	return e
 }
+
+// legible makes text of what callers send: an event with anything else in it is
+// none, and nobody would know of the access.
+func legible(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 func (a *Access) message() string {
 	if a.Began {
@@ -66,13 +71,10 @@ func (a *Access) message() string {
 
 // endpoint is where a request came from; the socket has no address.
 func endpoint(peer string) *ocsf.NetworkEndpoint {
-	host, port, err := net.SplitHostPort(peer)
-	if err != nil || net.ParseIP(host) == nil {
+	p, err := netip.ParseAddrPort(peer)
+	if err != nil {
 		return &ocsf.NetworkEndpoint{Name: "localhost"}
 	}
-	e := &ocsf.NetworkEndpoint{IP: host}
-	if n, err := strconv.Atoi(port); err == nil {
-		e.Port = int64(n)
-	}
-	return e
+	// Which of our interfaces a link-local address is at is none of it.
+	return &ocsf.NetworkEndpoint{IP: p.Addr().WithZone("").String(), Port: int64(p.Port())}
 }

@@ -13,6 +13,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -24,9 +25,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/serve"
+	"github.com/docket-audit/docket/collector/sql"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/collector/store/memory"
 	"github.com/docket-audit/docket/internal/profile"
@@ -34,7 +37,20 @@ import (
 	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// answerName is what this program is called where it answers one query; see
+// [sql.Processes].
+const answerName = "docket-serve-answer"
+
+func TestMain(m *testing.M) {
+	if os.Args[0] == answerName {
+		if err := sql.Answer(context.Background(), os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // A shelf is a store whose commits the test makes.
 type shelf struct {
@@ -369,3 +385,5 @@ func (s *shelf) Prove(ctx context.Context, uid string) (*serve.Proof, error) {
 	}
 	return nil, fmt.Errorf("prove %s: %w", uid, store.ErrNotFound)
 }
+
+func at(ms int64) *timestamppb.Timestamp { return timestamppb.New(time.UnixMilli(ms)) }

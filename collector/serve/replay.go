@@ -27,8 +27,9 @@ type replays struct {
 	stop context.CancelFunc
 	work sync.WaitGroup
 
-	mu  sync.Mutex
-	all []*replaying // oldest first; guarded by mu
+	mu     sync.Mutex
+	all    []*replaying // oldest first; guarded by mu
+	closed bool         // guarded by mu; once it is set no work begins
 }
 
 // A replaying is one replay.
@@ -37,19 +38,23 @@ type replaying struct {
 	owner   authz.Grant
 	started time.Time
 	events  atomic.Int64
-	done    chan struct{} // closed when what is below is there
+	done    chan struct{} // closed when what is below is there, which nobody writes again
 	ended   time.Time
 	report  []byte
 	err     error
 }
 
 func (r *replays) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
 	r.stop()
 	r.work.Wait()
 }
 
-// add remembers a replay, unless one is running.
-func (r *replays) add(p *replaying) error {
+// start remembers a replay and lets work do it, unless one is running. p.done is
+// closed when work has returned.
+func (r *replays) start(p *replaying, work func()) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, other := range r.all {
@@ -59,13 +64,17 @@ func (r *replays) add(p *replaying) error {
 			return fmt.Errorf("%w: a replay is running", ErrBusy)
 		}
 	}
-	if r.ctx.Err() != nil {
+	if r.closed {
 		return fmt.Errorf("%w: the server stops", ErrBusy)
 	}
 	if len(r.all) == maxReplays {
 		r.all = slices.Delete(r.all, 0, 1)
 	}
 	r.all = append(r.all, p)
+	r.work.Go(func() {
+		defer close(p.done)
+		work()
+	})
 	return nil
 }
 
@@ -101,22 +110,22 @@ func (s *service) StartReplay(ctx context.Context, r *auditv1.StartReplayRequest
 		plan = "sha256:" + digest
 	}
 	p := &replaying{id: rand.Text(), owner: *authz.FromContext(ctx), started: s.cfg.Now(), done: make(chan struct{})}
-	if err := s.replays.add(p); err != nil {
-		return nil, err
-	}
-	run, cancel := s.replays.ctx, context.CancelFunc(func() {})
-	if !p.owner.Expires.IsZero() {
-		run, cancel = context.WithTimeoutCause(run, p.owner.Expires.Sub(p.started), errExpired)
-	}
-	s.replays.work.Go(func() {
-		defer cancel()
-		defer close(p.done)
+	err = s.replays.start(p, func() {
+		run := s.replays.ctx
+		if !p.owner.Expires.IsZero() {
+			var cancel context.CancelFunc
+			run, cancel = context.WithTimeoutCause(run, p.owner.Expires.Sub(p.started), errExpired)
+			defer cancel()
+		}
 		p.report, p.err = s.cfg.Replay(run, plan, s.replayed(run, sel, p))
 		if p.err != nil && run.Err() != nil {
 			p.err = context.Cause(run)
 		}
 		p.ended = s.cfg.Now()
 	})
+	if err != nil {
+		return nil, err
+	}
 	return &auditv1.StartReplayResponse{Id: p.id}, nil
 }
 
@@ -125,7 +134,8 @@ func (s *Server) replayed(ctx context.Context, sel selection, p *replaying) iter
 	return func(yield func([]byte, error) bool) {
 		err := s.scan(ctx, sel, func(e *store.Entry) error {
 			p.events.Add(1)
-			if !yield(e.Raw, nil) {
+			// What replays keeps the events of operations that have not ended.
+			if !yield(slices.Clone(e.Raw), nil) {
 				return errEnough
 			}
 			return nil
@@ -146,9 +156,9 @@ func (s *service) GetReplay(ctx context.Context, r *auditv1.GetReplayRequest) (*
 		return nil, nothing("replay", r.GetId())
 	}
 	// A report tells of all that was replayed: a token that covers less than the
-	// one it was begun with is not shown it.
-	if _, err := who.View(p.owner.Prefixes, nil); err != nil {
-		return nil, err
+	// one it was begun with is not shown it, nor told which tenants those are.
+	if slices.ContainsFunc(p.owner.Prefixes, func(prefix string) bool { return !who.Covers(prefix) }) {
+		return nil, &authz.Error{Err: authz.ErrDenied, Reason: "the replay was begun with a token that covers more", Advice: "ask with that token"}
 	}
 	resp := &auditv1.GetReplayResponse{Id: p.id, State: "running", Started: timestamppb.New(p.started), Events: p.events.Load()}
 	select {

@@ -55,8 +55,8 @@ type Config struct {
 	Ledger Ledger
 
 	// Replay runs the operations of events through the plan with a digest, or each
-	// through its own where that is "", and returns the report as JSON. An error
-	// that is [ErrInvalid] is of the request. nil: nothing is replayed here.
+	// through its own where that is "", and returns the report as JSON. Its error
+	// is what whoever began the replay is told. nil: nothing is replayed here.
 	Replay func(ctx context.Context, plan string, events iter.Seq2[[]byte, error]) (report []byte, err error)
 
 	// Accessed is told of every request to read, allowed or denied, when it has
