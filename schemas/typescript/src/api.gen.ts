@@ -37,6 +37,12 @@ export interface Bucket {
  * CaughtUp is between what was stored and what comes.
  */
 export interface CaughtUp {
+  /**
+   * live says that events are sent as they come by the stream; else they are
+   * sent when they are stored, and reason says why.
+   */
+  live: boolean;
+  reason: string;
 }
 
 /**
@@ -57,6 +63,30 @@ export interface Facet {
    */
   others: Int64;
   values: Count[];
+}
+
+/**
+ * Gap is events that are not there. It may be told more than once.
+ */
+export interface Gap {
+  /**
+   * count is how many.
+   */
+  count: Int64;
+  emitter: string;
+  epoch: string;
+  /**
+   * ranges are their sequences; the first of them where there are many, and none
+   * of what never had any.
+   */
+  ranges: Range[];
+  /**
+   * reason is refused (the emitter had no room for them), missing (they are
+   * gone), hole (they have not come yet) or withdrawn (they were sent here and
+   * were not stored).
+   */
+  reason: string;
+  tenant: string;
 }
 
 /**
@@ -86,9 +116,11 @@ export interface GetLedgerResponse {
    */
   checkpoint: string;
   /**
-   * proof is what `docket verify-proof` takes.
+   * proof is the text that `docket verify-proof` takes. It holds the statement of
+   * the commit that the event came in, and is for callers who may see all tenants
+   * that this speaks of.
    */
-  proof: JSONObject | null;
+  proof: string;
 }
 
 /**
@@ -143,13 +175,18 @@ export interface ListOperationsResponse {
 }
 
 /**
- * Missed is a range that was not sent.
+ * Missed is what was not sent. The tail goes on behind it.
  */
 export interface Missed {
   /**
    * events is how many were not sent.
    */
   events: Int64;
+  /**
+   * first and last are the times of the oldest and the newest of them.
+   */
+  first: Timestamp;
+  last: Timestamp;
   reason: string;
   /**
    * resume_token, in a new request, begins with the first of them.
@@ -207,6 +244,14 @@ export interface Operation {
 }
 
 /**
+ * Position is where a tail is when nothing comes.
+ */
+export interface Position {
+  live: boolean;
+  reason: string;
+}
+
+/**
  * QueryRequest is one SELECT, and over what.
  */
 export interface QueryRequest {
@@ -236,6 +281,14 @@ export interface QueryResponse {
    * rows are JSON objects with the columns as members, in their order.
    */
   rows: Row[];
+}
+
+/**
+ * Range is sequences, both included.
+ */
+export interface Range {
+  first: Int64;
+  last: Int64;
 }
 
 /**
@@ -298,9 +351,17 @@ export interface TailResponse {
   caught_up?: CaughtUp;
   event?: OCSFEvent;
   /**
+   * gap says that events are not there.
+   */
+  gap?: Gap;
+  /**
    * missed says that the caller was too slow, and what it did not get.
    */
   missed?: Missed;
+  /**
+   * position comes when nothing else does for some seconds.
+   */
+  position?: Position;
   /**
    * resume_token goes on behind this item.
    */
@@ -379,7 +440,7 @@ export interface ListOperationsRequest {
 export interface SearchEventsRequest {
   /**
    * page_size is how many events at most; 100 when it is 0, at most 1000. A page
-   * ends earlier when it has 16 MiB.
+   * ends earlier when it has 3 MiB.
    */
   page_size?: number | undefined;
   /**
@@ -457,7 +518,7 @@ export interface TailRequest {
    */
   all?: boolean | undefined;
   /**
-   * since sends those first that were stored at this time or later.
+   * since begins with what happened at this time or later.
    */
   since?: Timestamp | Date | undefined;
   /**
@@ -467,6 +528,11 @@ export interface TailRequest {
   filter?: string | undefined;
   tenants?: readonly string[] | undefined;
   exclude_tenants?: readonly string[] | undefined;
+  /**
+   * whole has a caller who is too slow read on from the store, later and later,
+   * in the place of being told what was missed.
+   */
+  whole?: boolean | undefined;
 }
 
 /** Where each method of the service is, and what it takes and answers. */
