@@ -181,6 +181,9 @@ func (r *remote) explain(code string, err error) error {
 		return cli.Hint(err, "no server has this name; `docket context show %s`", r.context.Name)
 	case strings.Contains(text, "remote error: tls: "): // TLS 1.3 says it behind the handshake
 		return cli.Hint(err, wantsCertificate)
+	case r.context.TLS() && r.context.Cert == "" && (strings.Contains(text, "broken pipe") || strings.Contains(text, "connection reset")):
+		// What is written races with the alert that says why.
+		return cli.Hint(err, "the server hung up behind the handshake; if it wants a client's certificate, `docket context add` has --cert FILE --key FILE")
 	case strings.Contains(text, "server preface") && !r.context.TLS():
 		return cli.Hint(err, "what answers there does not speak gRPC without TLS; does the address begin with https://?")
 	}

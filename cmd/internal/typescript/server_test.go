@@ -203,7 +203,7 @@ func (h *house) open() error {
 	h.server = serve.New(serve.Config{
 		Store:    failing{h.lake},
 		Commits:  func() uint64 { return h.lake.Manifest().Number },
-		Query:    reading.SQL(h.lake, sql.Limits{}),
+		Query:    reading.SQL(h.lake, reading.Processes(sql.Limits{})),
 		Plan:     reading.Plans(h.dir),
 		Ledger:   reading.Ledger(h.dir),
 		Replay:   replayed,

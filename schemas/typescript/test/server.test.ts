@@ -263,7 +263,7 @@ test("a replay is begun, and its report is there when it is done", async () => {
 test("ten events as they come", async () => {
   const tail = ops.tail({ follow: true, tenants: ["live"] });
   const first = await tail.next();
-  assert.deepEqual(first.value?.caught_up, {});
+  assert.equal(typeof first.value?.caught_up?.live, "boolean");
   for (let n = 0; n < 10; n++) {
     const { uids } = await add("live", 1, `${arabic} ${n}`);
     const item = await tail.next();
