@@ -230,19 +230,17 @@ func (d *daemon) startServing(context.Context) error {
 	}
 	d.following = d.group.Go("follow", hub.Run)
 	d.server = serve.New(serve.Config{
-		ID:      id,
-		Hub:     hub,
-		Store:   d.record.Lake,
-		Commits: func() uint64 { return d.record.Lake.Manifest().Number },
-		Query:   reading.SQL(d.record.Lake, processes),
-		Plan:    reading.Plans(d.dir.Path),
-		Ledger:  reading.Ledger(d.dir.Path),
-		Replay:  d.replayServed,
-		Accessed: func(ctx context.Context, a serve.Access) {
-			d.emitter.Emit(ctx, a.Event(uuid.Must(uuid.NewV7()).String()))
-		},
-		Status: d.status,
-		Reload: d.reload,
+		ID:       id,
+		Hub:      hub,
+		Store:    d.record.Lake,
+		Commits:  func() uint64 { return d.record.Lake.Manifest().Number },
+		Query:    reading.SQL(d.record.Lake, processes),
+		Plan:     reading.Plans(d.dir.Path),
+		Ledger:   reading.Ledger(d.dir.Path),
+		Replay:   d.replayServed,
+		Accessed: d.accessed,
+		Status:   d.status,
+		Reload:   d.reload,
 		Requeue: func(ctx context.Context, ids []string, tell func(any) error) error {
 			return d.record.Collector.Requeue(ctx, ids, func(r collector.Requeued) error { return tell(r) })
 		},
@@ -315,6 +313,11 @@ func (d *daemon) serve(door *listener, l net.Listener, h http.Handler) {
 		return nil
 	})
 	d.listeners = append(d.listeners, door)
+}
+
+// accessed makes an event of everybody who read, or was refused.
+func (d *daemon) accessed(ctx context.Context, a serve.Access) {
+	d.emitter.Emit(ctx, a.Event(uuid.Must(uuid.NewV7()).String()))
 }
 
 type peerKey struct{}

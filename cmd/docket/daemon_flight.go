@@ -44,6 +44,7 @@ func (d *daemon) startFlight(processes *sql.Processes, v *authz.Verifier) error 
 		Options:   opts,
 		Engine:    reading.Arrow(d.record.Lake, processes),
 		Authorize: authorizeFlight(v, d.flightOpen),
+		Accessed:  d.flown,
 		Version:   version.Number,
 		Log:       d.o.log.With("component", "flight"),
 	})
@@ -59,6 +60,13 @@ func (d *daemon) startFlight(processes *sql.Processes, v *authz.Verifier) error 
 	})
 	d.listeners = append(d.listeners, listening)
 	return nil
+}
+
+// flown records an access by Flight SQL as one by api.
+func (d *daemon) flown(ctx context.Context, a flight.Access) {
+	d.accessed(ctx, serve.Access{
+		Grant: a.Grant, Door: "flight", Peer: a.Peer, Method: a.Method, Request: a.SQL, Rows: a.Rows, Err: a.Err, Start: a.Start, Duration: a.Duration,
+	})
 }
 
 // authorizeFlight lets those in that api lets in: whom the verifier knows and, where

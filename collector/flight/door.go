@@ -33,6 +33,10 @@ type Config struct {
 	// the caller. Required.
 	Authorize func(ctx context.Context, md metadata.MD) (*authz.Grant, error)
 
+	// Accessed is told of every call that read, when it has ended, and of every one
+	// that was refused. It must not block. nil: nobody is told.
+	Accessed func(context.Context, Access)
+
 	// Version is what clients are told of the server.
 	Version string
 
@@ -124,6 +128,7 @@ func (d *Door) admit(ctx context.Context) (context.Context, context.CancelFunc, 
 		grant = new(authz.Grant) // which may nothing
 	}
 	if err == nil {
+		noted(ctx).access.Grant = grant
 		err = grant.May(authz.SQL)
 	}
 	if err != nil {
@@ -141,10 +146,13 @@ func (d *Door) admit(ctx context.Context) (context.Context, context.CancelFunc, 
 }
 
 func (d *Door) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (answer any, err error) {
-	ctx, cancel, err := d.admit(ctx)
+	ctx, c := d.begin(ctx, info.FullMethod)
+	admitted, cancel, err := d.admit(ctx)
 	if err != nil {
+		d.end(ctx, c, true, err)
 		return nil, err
 	}
+	ctx = admitted
 	defer cancel()
 	defer d.recover(info.FullMethod, &err)
 	if answer, err = handler(ctx, req); err != nil {
@@ -157,8 +165,10 @@ func (d *Door) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 // hears of nothing, so that the stream is ended over its head when it has to end:
 // that wakes it.
 func (d *Door) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	ctx, cancel, err := d.admit(ss.Context())
+	noting, c := d.begin(ss.Context(), info.FullMethod)
+	ctx, cancel, err := d.admit(noting)
 	if err != nil {
+		d.end(noting, c, true, err)
 		return err
 	}
 	defer cancel()
@@ -178,9 +188,10 @@ func (d *Door) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		return d.status(ctx, err)
+		err = d.status(ctx, err)
 	}
-	return nil
+	d.end(ctx, c, false, err)
+	return err
 }
 
 type stream struct {

@@ -359,3 +359,47 @@ func TestGarbage(t *testing.T) {
 		t.Errorf("afterwards: %q, %v", s, err)
 	}
 }
+
+// Who read is told with what and how much, and who was refused with why; to ask
+// what could be read is no read.
+func TestAccesses(t *testing.T) {
+	var mu sync.Mutex
+	var told []Access // guarded by mu
+	h := newHouse(t, sql.Limits{}, func(c *Config) {
+		c.Accessed = func(_ context.Context, a Access) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, a)
+		}
+	})
+	take := func() []Access {
+		mu.Lock()
+		defer mu.Unlock()
+		all := told
+		told = nil
+		return all
+	}
+	const text = "SELECT * FROM range(3)"
+	if s, err := ask(as(t.Context(), "acme"), h.client(), text); err != nil || s != "range;\n0;\n1;\n2;\n" {
+		t.Fatal(s, err)
+	}
+	h.shut() // what is told when a call has ended is told by now
+	all := take()
+	if len(all) != 1 || all[0].Method != "DoGet" || all[0].SQL != text || all[0].Rows != 3 || all[0].Err != nil || all[0].Grant == nil || all[0].Grant.Subject != "ann" || all[0].Peer == "" {
+		t.Errorf("told %+v", all)
+	}
+}
+
+func TestRefusedAccesses(t *testing.T) {
+	told := make(chan Access, 10)
+	h := newHouse(t, sql.Limits{}, func(c *Config) { c.Accessed = func(_ context.Context, a Access) { told <- a } })
+	for token, who := range map[string]string{"stranger": "", "reader": "ray"} {
+		if _, err := ask(as(t.Context(), token), h.client(), "SELECT 1"); err == nil {
+			t.Fatalf("%s may ask", token)
+		}
+		a := <-told
+		if a.Err == nil || a.Rows != 0 || (a.Grant == nil) != (who == "") || a.Grant != nil && a.Grant.Subject != who {
+			t.Errorf("%s: told %+v", token, a)
+		}
+	}
+}

@@ -211,6 +211,8 @@ func (s *server) run(ctx context.Context, handle []byte, text string, parameters
 	if err != nil {
 		return nil, nil, err
 	}
+	c := noted(ctx)
+	c.sql.Store(&text)
 	type beginning struct {
 		schema *arrow.Schema
 		err    error
@@ -228,7 +230,12 @@ func (s *server) run(ctx context.Context, handle []byte, text string, parameters
 			return nil
 		}, func(batch arrow.Record) error {
 			batch.Retain() // it is released by who sends it
-			return s.send(running, chunks, flight.StreamChunk{Data: batch})
+			rows := batch.NumRows()
+			if err := s.send(running, chunks, flight.StreamChunk{Data: batch}); err != nil {
+				return err
+			}
+			c.rows.Add(rows)
+			return nil
 		})
 		switch {
 		case err == nil:
