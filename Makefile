@@ -166,6 +166,14 @@ bench-store: ## ingest, size, SQL, look-ups, verify, backlog, each beside the le
 	  go test -run '^$$' -bench '^BenchmarkVerify$$' -benchtime 3x ./collector/verify; \
 	done | tee /dev/stderr | awk -f internal/storebench/summary.awk
 
+# The lake that is asked is that of bench-store, larger. Latency is from the call of
+# Emit to the subscriber, beside a bare subscription in the same run.
+.PHONY: bench-api
+bench-api: ## first pages, counts, tail latency, the pipeline with subscribers, Flight SQL (EVENTS=5000000)
+	go test -timeout 0 -run '^$$' -bench '^BenchmarkAPI$$' -benchtime 20x ./internal/storebench -events $(or $(EVENTS),5000000)
+	go test -timeout 0 -run '^$$' -bench '^BenchmarkTail' -benchtime 1x ./internal/storebench
+	go test -timeout 0 -run '^$$' -bench '^BenchmarkFlight' -benchtime 5x ./internal/storebench -events $(or $(EVENTS),5000000)
+
 # The peers are in a module of their own. The ratios at the end are of medians. Each
 # round runs all of them once: so what else the machine does meets all alike, and
 # not one of them, as with -count. The test binary is built once.

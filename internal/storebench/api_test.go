@@ -37,7 +37,6 @@ func BenchmarkAPI(b *testing.B) {
 		{"principal", "/v1/events?newest_first=true&filter=" + url.QueryEscape(`principal == "user-7"`)},
 		{"operations", "/v1/operations"},
 		{"tail", "/v1/tail?last=100"},
-		{"stats", "/v1/stats"},
 	} {
 		b.Run(q.name, func(b *testing.B) {
 			bytes := int64(0)
