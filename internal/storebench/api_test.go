@@ -9,11 +9,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"testing"
 
 	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/serve"
+	"github.com/docket-audit/docket/collector/sql"
 )
 
 // BenchmarkAPI asks by REST what a user asks first of a large lake: the answer
@@ -24,7 +26,13 @@ func BenchmarkAPI(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer r.Close()
-	s := serve.New(serve.Config{Store: r, Commits: func() uint64 { return r.Manifest().Number }})
+	exe, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	scope, _, _ := scopeOf(b, r.Dir())
+	query := serve.SQL(sql.NewProcesses(exe, []string{answerName}, sql.Limits{}), func(serve.Question) (sql.Scope, func(), error) { return scope, func() {}, nil })
+	s := serve.New(serve.Config{Store: r, Commits: func() uint64 { return r.Manifest().Number }, Query: query})
 	defer s.Close()
 	srv := httptest.NewServer(s.Handler(serve.Door{Name: "api", Authenticate: func(*http.Request) (*authz.Grant, error) {
 		return authz.Trusted("bench", authz.BySecret), nil
@@ -37,6 +45,7 @@ func BenchmarkAPI(b *testing.B) {
 		{"principal", "/v1/events?newest_first=true&filter=" + url.QueryEscape(`principal == "user-7"`)},
 		{"operations", "/v1/operations"},
 		{"tail", "/v1/tail?last=100"},
+		{"stats", "/v1/stats"},
 	} {
 		b.Run(q.name, func(b *testing.B) {
 			bytes := int64(0)
