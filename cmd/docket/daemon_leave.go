@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -87,7 +86,7 @@ func (d *daemon) changeHolds(ctx context.Context, body []byte, tell func(any) er
 		return err
 	})
 	if err != nil {
-		return errors.Join(serve.ErrRefused, err)
+		return fmt.Errorf("%w: %w", serve.ErrRefused, err)
 	}
 	return tell(changed)
 }

@@ -87,7 +87,7 @@ func (o *exportFlags) run(c *cobra.Command, s *settings) error {
 		return err
 	}
 	defer client.Close()
-	r := &auditv1.SearchEventsRequest{Filter: expression}
+	r := &auditv1.SearchEventsRequest{Filter: expression, Tenants: o.filter.tenants()}
 	r.Since, r.Until = o.span.stamps()
 	return o.export(c, client, r)
 }
@@ -159,7 +159,7 @@ func (o *exportFlags) write(c *cobra.Command, client *reading.Client, r *auditv1
 	defer bar.Done()
 	var total int64
 	if cli.IsTerminal(c.ErrOrStderr()) { // nobody else is shown it, and it takes time
-		stats, err := client.Audit.Stats(c.Context(), &auditv1.StatsRequest{Filter: r.GetFilter(), Since: r.GetSince(), Until: r.GetUntil(), Facets: []string{"kind"}})
+		stats, err := client.Audit.Stats(c.Context(), &auditv1.StatsRequest{Filter: r.GetFilter(), Tenants: r.GetTenants(), Since: r.GetSince(), Until: r.GetUntil(), Facets: []string{"kind"}})
 		if err == nil { // else what there is to export is told without it
 			total = stats.GetEvents()
 		}
@@ -208,6 +208,9 @@ func headerCells(h *profile.Header) []string {
 	cells := make([]string, v.NumField())
 	for i := range cells {
 		cells[i] = fmt.Sprint(v.Field(i).Interface())
+		if v.Type().Field(i).Name == "Time" {
+			cells[i] = csvTime(h.Time)
+		}
 	}
 	return cells
 }

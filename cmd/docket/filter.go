@@ -52,6 +52,11 @@ func (e *eventFilter) asked(c *cobra.Command, within *span) (expression string, 
 	return expression, true, err
 }
 
+// tenants are those that were named to be selected. They are asked for by name,
+// beside the filter: who may not see one of them is refused, in the place of being
+// shown nothing.
+func (e *eventFilter) tenants() []string { return e.selected["tenant"] }
+
 // terms are the values of flags, by column; those of --filter are by "".
 type terms map[string][]string
 

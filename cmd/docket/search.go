@@ -68,7 +68,7 @@ func (o *searchFlags) run(c *cobra.Command, s *settings) error {
 	if err != nil {
 		return err
 	}
-	r := &auditv1.SearchEventsRequest{Filter: expression, NewestFirst: !o.oldestFirst}
+	r := &auditv1.SearchEventsRequest{Filter: expression, Tenants: o.filter.tenants(), NewestFirst: !o.oldestFirst}
 	r.Since, r.Until = o.span.stamps()
 	most := o.limit + 1 // one more tells whether there are more
 	if o.all {

@@ -57,7 +57,7 @@ is the newest operation whose outcome the flags select.
 			var operation string
 			if len(args) > 0 {
 				operation = args[0]
-			} else if operation, err = newestOperation(c.Context(), client, expression); err != nil {
+			} else if operation, err = newestOperation(c.Context(), client, expression, filter.tenants()); err != nil {
 				return err
 			}
 			timeline, err := timelineOf(c.Context(), client, operation)
@@ -121,8 +121,8 @@ func noOperation(ctx context.Context, client *reading.Client, uid string) string
 
 // newestOperation returns the uid of the newest operation whose outcome the
 // filter selects.
-func newestOperation(ctx context.Context, client *reading.Client, filter string) (uid string, err error) {
-	found, err := client.Audit.ListOperations(ctx, &auditv1.ListOperationsRequest{PageSize: 1, Filter: filter})
+func newestOperation(ctx context.Context, client *reading.Client, filter string, tenants []string) (uid string, err error) {
+	found, err := client.Audit.ListOperations(ctx, &auditv1.ListOperationsRequest{PageSize: 1, Filter: filter, Tenants: tenants})
 	if err != nil {
 		return "", client.Answered(err)
 	}

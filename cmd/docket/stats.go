@@ -93,7 +93,7 @@ func (o *statsFlags) run(c *cobra.Command, s *settings) error {
 		return err
 	}
 	defer client.Close()
-	r := &auditv1.StatsRequest{Filter: expression, Facets: o.facets, Top: o.top}
+	r := &auditv1.StatsRequest{Filter: expression, Tenants: o.filter.tenants(), Facets: o.facets, Top: o.top}
 	r.Since, r.Until = o.span.stamps()
 	if o.interval > 0 {
 		r.Interval = durationpb.New(o.interval)

@@ -34,7 +34,8 @@ func tailCommand(s *settings) *cobra.Command {
 		Long: `Print events, one sentence each: who did what, decided by which binding, and
 why. While somebody stores events, tail goes on with what comes, unless --last or
 --until say where to end. Nothing is shown twice and nothing is left out; an event is
-shown when it is durable in the store. --since begins with what was stored then.
+shown as it comes by the stream, moments before it is stored. --since begins with what
+happened then.
 
 ` + filterHelp + `
 
@@ -95,6 +96,8 @@ func (o *tailFlags) check(c *cobra.Command) error {
 	switch {
 	case o.last < 0:
 		return cli.Usagef("--last %d: not a number of events", o.last)
+	case o.follow && o.span.until != "":
+		return cli.Usage(cli.Hint(errors.New("--follow and --until exclude each other"), "--until ends"))
 	case given("last", "since", "resume") > 1:
 		return cli.Usage(cli.Hint(errors.New("--last, --since and --resume exclude each other"), "each says where to begin"))
 	case given("input-file") > 0 && given("follow", "resume") > 0:
@@ -113,7 +116,7 @@ func (o *tailFlags) request(c *cobra.Command, client *reading.Client, expression
 		o.follow = false
 	}
 	since, _ := o.span.stamps()
-	r := &auditv1.TailRequest{Follow: o.follow, Whole: true, Filter: (&span{to: o.span.to}).within(expression)}
+	r := &auditv1.TailRequest{Follow: o.follow, Whole: true, Filter: (&span{to: o.span.to}).within(expression), Tenants: o.filter.tenants()}
 	switch {
 	case o.resume != "":
 		r.ResumeToken = o.resume
@@ -161,6 +164,9 @@ func (o *tailFlags) tail(c *cobra.Command, client *reading.Client, r *auditv1.Ta
 	}
 	if err := p.Close(); err != nil {
 		return err
+	}
+	if o.follow && c.Context().Err() == nil {
+		fmt.Fprintf(c.ErrOrStderr(), "docket: the server has stopped, after %s\n", cli.Count(p.Rows(), "event"))
 	}
 	o.goodbye(c, p, token)
 	if missed > 0 {

@@ -74,12 +74,12 @@ func TestTailMissed(t *testing.T) {
 			"among sentences", "short", io.EOF, cli.ExitPartial,
 			"TIME alice was denied CreateSandbox by images/allow-list: image \"x\" is not on the list\n" +
 				"--- 1,200 events not sent: too slow\\x1b[2J; --resume back begins with the first ---\nTIME stopped\n",
-			"resume with --resume t4\n",
+			"docket: the server has stopped, after 2 events\nresume with --resume t4\n",
 		},
 		{
 			"beside data", "ndjson", io.EOF, cli.ExitPartial,
 			string(events[4]) + "\n" + string(events[5]) + "\n",
-			"--- 1,200 events not sent: too slow\\x1b[2J; --resume back begins with the first ---\nresume with --resume t4\n",
+			"--- 1,200 events not sent: too slow\\x1b[2J; --resume back begins with the first ---\ndocket: the server has stopped, after 2 events\nresume with --resume t4\n",
 		},
 		{
 			"the server ends it", "ndjson", errors.New("gone"), cli.ExitFailure,

@@ -93,7 +93,7 @@ func Trusting(who func(*http.Request) string) func(*http.Request) (*authz.Grant,
 // loopback.
 func OrLoopback(next func(*http.Request) (*authz.Grant, error)) func(*http.Request) (*authz.Grant, error) {
 	return func(r *http.Request) (*authz.Grant, error) {
-		if r.Header.Get("Authorization") != "" || r.Header.Get("Origin") != "" || !loopback(r.Host) || !loopback(r.RemoteAddr) {
+		if r.Header.Get("Authorization") != "" || r.TLS != nil && len(r.TLS.PeerCertificates) > 0 || r.Header.Get("Origin") != "" || !loopback(r.Host) || !loopback(r.RemoteAddr) {
 			return next(r)
 		}
 		return Loopback(), nil

@@ -46,7 +46,7 @@ func (s *Server) newREST() http.Handler {
 		}),
 		runtime.WithRoutingErrorHandler(func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
 			if code == http.StatusMethodNotAllowed {
-				writeJSON(w, code, map[string]any{"error": &RemoteError{Code: "unimplemented", Message: r.Method + " " + r.URL.Path + " is not for that method"}})
+				writeJSON(w, code, map[string]any{"error": &RemoteError{Code: "unimplemented", Message: r.URL.Path + " is for another method than " + r.Method, Advice: "/docs says what there is"}})
 				return
 			}
 			nowhere(w, r)
