@@ -296,7 +296,7 @@ type listener struct {
 }
 
 func (d *daemon) serve(door *listener, l net.Listener, h http.Handler) {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, Protocols: new(http.Protocols)}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, Protocols: new(http.Protocols)}
 	srv.Protocols.SetHTTP1(true)
 	srv.Protocols.SetHTTP2(true) // gRPC needs it, with TLS and, on loopback, without
 	srv.Protocols.SetUnencryptedHTTP2(true)

@@ -5,6 +5,7 @@ package flight
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -237,6 +238,9 @@ func (s *server) run(ctx context.Context, handle []byte, text string, parameters
 			c.rows.Add(rows)
 			return nil
 		})
+		if err == nil && !started {
+			err = errors.New("the engine has not answered")
+		}
 		switch {
 		case err == nil:
 		case !started:

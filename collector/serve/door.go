@@ -93,11 +93,19 @@ func Trusting(who func(*http.Request) string) func(*http.Request) (*authz.Grant,
 // loopback.
 func OrLoopback(next func(*http.Request) (*authz.Grant, error)) func(*http.Request) (*authz.Grant, error) {
 	return func(r *http.Request) (*authz.Grant, error) {
-		if r.Header.Get("Authorization") != "" || r.TLS != nil && len(r.TLS.PeerCertificates) > 0 || r.Header.Get("Origin") != "" || !loopback(r.Host) || !loopback(r.RemoteAddr) {
+		// A header that is there counts, whatever it says.
+		if len(r.Header.Values("Authorization")) > 0 || r.TLS != nil && len(r.TLS.PeerCertificates) > 0 || len(r.Header.Values("Origin")) > 0 || ofOthers(r) || !loopback(r.Host) || !loopback(r.RemoteAddr) {
 			return next(r)
 		}
 		return Loopback(), nil
 	}
+}
+
+// ofOthers reports whether a browser asks for a page of somebody else. It says so
+// where there is no Origin too: of an image, or a link.
+func ofOthers(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site != "" && site != "same-origin" && site != "none"
 }
 
 // Loopback is the grant of programs on this machine, where they need no token.

@@ -106,6 +106,7 @@ type Server struct {
 	rest    http.Handler
 	inside  sync.WaitGroup // streams of [conn]
 	replays replays
+	tails   tails
 	hub     func() (*follow.Hub, error)
 	running context.Context    // of the hub that is the server's own
 	stop    context.CancelFunc // ends running

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/filter"
 	"github.com/docket-audit/docket/collector/follow"
 	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
@@ -25,6 +26,11 @@ func (s *service) Tail(r *auditv1.TailRequest, to grpc.ServerStreamingServer[aud
 	if err != nil {
 		return err
 	}
+	leave, err := s.tails.enter(authz.FromContext(to.Context()))
+	if err != nil {
+		return err
+	}
+	defer leave()
 	hub, err := s.hub()
 	if err != nil {
 		return err

@@ -59,6 +59,9 @@ type Processes struct {
 	places  chan struct{} // holds one for each query that runs or waits
 	running chan struct{} // holds one for each that runs
 
+	sharing sync.Mutex
+	shares  map[string]int // queries that run or wait, by their tenants; guarded by sharing
+
 	described sync.Mutex
 	tables    []Table // guarded by described; nil until somebody asks
 }
@@ -93,7 +96,7 @@ func (p *Processes) ask(ctx context.Context, scope Scope, q request, read func(*
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer after(p.limits.Total, cancel)()
-	leave, err := p.enter(ctx)
+	leave, err := p.enter(ctx, &scope)
 	if err != nil {
 		return err
 	}
@@ -133,8 +136,18 @@ func (p *Processes) reason(ctx context.Context, q request, masked error) error {
 	return masked
 }
 
-// enter waits for a place among those that run.
-func (p *Processes) enter(ctx context.Context) (leave func(), err error) {
+// enter waits for a place among those that run. Of the same tenants, where a scope
+// has some, one place is left to others: what one asks must not keep all waiting.
+func (p *Processes) enter(ctx context.Context, scope *Scope) (leave func(), err error) {
+	yield, err := p.share(scope)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			yield()
+		}
+	}()
 	select {
 	case p.places <- struct{}{}:
 	default:
@@ -148,7 +161,7 @@ func (p *Processes) enter(ctx context.Context) (leave func(), err error) {
 	}
 	select {
 	case p.running <- struct{}{}:
-		return func() { <-p.running; <-p.places }, nil
+		return func() { <-p.running; <-p.places; yield() }, nil
 	case <-long:
 		err = new(BusyError)
 	case <-ctx.Done():
@@ -156,6 +169,30 @@ func (p *Processes) enter(ctx context.Context) (leave func(), err error) {
 	}
 	<-p.places
 	return nil, err
+}
+
+// share counts a query of the scope's tenants.
+func (p *Processes) share(scope *Scope) (yield func(), err error) {
+	if len(scope.Tenants) == 0 {
+		return func() {}, nil
+	}
+	key := strings.Join(scope.Tenants, "\x00")
+	p.sharing.Lock()
+	defer p.sharing.Unlock()
+	if p.shares[key] >= max(1, p.limits.Running-1) {
+		return nil, new(BusyError)
+	}
+	if p.shares == nil {
+		p.shares = make(map[string]int)
+	}
+	p.shares[key]++
+	return func() {
+		p.sharing.Lock()
+		defer p.sharing.Unlock()
+		if p.shares[key]--; p.shares[key] == 0 {
+			delete(p.shares, key)
+		}
+	}, nil
 }
 
 // after cancels with a [TimeoutError] unless stop is called before.
