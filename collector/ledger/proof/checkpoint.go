@@ -60,6 +60,10 @@ func OpenCheckpoint(raw []byte, vkey string) (Checkpoint, error) {
 	case err != nil:
 		return Checkpoint{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
+	// A decoder takes several spellings of one signature, and a checkpoint has one.
+	if _, err := base64.StdEncoding.Strict().DecodeString(n.Sigs[0].Base64); err != nil {
+		return Checkpoint{}, fmt.Errorf("%w: signature: %w", ErrMalformed, err)
+	}
 	cp, err := parseText(n.Text)
 	if err != nil {
 		return Checkpoint{}, err
