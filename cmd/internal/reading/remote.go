@@ -109,6 +109,11 @@ func (r *remote) plain(ctx context.Context, address string) (net.Conn, error) {
 	if err != nil || r.context.Insecure && !r.context.Loopback() {
 		return conn, err
 	}
+	return within(conn, address)
+}
+
+// within returns a connection that stays within this machine, and closes another.
+func within(conn net.Conn, address string) (net.Conn, error) {
 	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
 		return nil, errors.Join(fmt.Errorf("%s is not this machine but %s, and there is no TLS", address, conn.RemoteAddr()), conn.Close())
 	}
