@@ -177,3 +177,16 @@ func messageJSON(m proto.Message, w secretwalk.Walk) (raw []byte, err error) {
 	}()
 	return protojson.MarshalOptions{AllowPartial: true, Resolver: w.Resolver()}.Marshal(m)
 }
+
+// Patched returns the payload with patches applied, all or none, as a chain
+// applies those of a binding in modify_operation.
+func (p *Payload) Patched(patches []Patch) (*Payload, error) {
+	if p.msg == nil {
+		return nil, errors.New("patch payload: no message")
+	}
+	m, err := patched(p.msg, patches, p.walk)
+	if err != nil {
+		return nil, err
+	}
+	return newPayload(m, p.walk), nil
+}

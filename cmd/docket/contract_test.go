@@ -27,7 +27,7 @@ import (
 
 // Scripts of others read these; new members may be added, none may go.
 func TestReplayJSON(t *testing.T) {
-	b, err := json.Marshal(&replay.Report{Groups: []replay.Group{}})
+	b, err := json.Marshal(&replay.Report{Groups: []replay.Group{}, Strata: []replay.Stratum{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,12 +35,16 @@ func TestReplayJSON(t *testing.T) {
 	if err := json.Unmarshal(b, &members); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"errors", "flips", "groups", "patch_diffs", "reexecuted", "replayed", "same", "unreplayable"}
+	want := []string{
+		"annotation_diffs", "dialled", "errors", "failure_diffs", "flips", "groups", "linked", "patch_diffs", "reexecuted",
+		"replayed", "same", "status_diffs", "strata", "unanswered", "unreplayable",
+	}
+	lists := []string{"groups", "strata"}
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(members))); diff != "" {
 		t.Errorf("members of replay -o json (-want +got):\n%s", diff)
 	}
 	for name, v := range members {
-		if shape := string(v); (name == "groups") != (shape == "[]") || name != "groups" && shape != "0" {
+		if shape := string(v); shape != "0" && shape != "[]" || slices.Contains(lists, name) != (shape == "[]") {
 			t.Errorf("%s is %s", name, shape)
 		}
 	}

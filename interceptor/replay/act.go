@@ -14,6 +14,7 @@ import (
 
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/interceptor/activity"
+	"github.com/docket-audit/docket/interceptor/remote"
 	"github.com/docket-audit/docket/ocsf"
 )
 
@@ -21,18 +22,15 @@ import (
 // time: the chain calls bindings one after the other, and those of post_commit
 // only when it has returned.
 type act struct {
-	op   *activity.Operation
-	uids int
-	done chan struct{} // closed when the last binding of post_commit has ended
+	take
+	op      *activity.Operation
+	request proto.Message
+	altered bool // the request is not that of the record
+	uids    int
+	done    chan struct{} // closed when the last binding of post_commit has ended
 
 	accepted []interceptor.Patch // so far
-
-	reexecuted, answered int
-	unanswered           int
-	unreplayable         string            // why, if it cannot be replayed
-	missed               *interceptor.Part // the binding that could not be answered for
-	missing              interceptor.UID   // the last evaluation that could not be answered
-	erred                *interceptor.Part // the first binding that failed now and not then
+	missing  interceptor.UID     // the last evaluation that could not be answered
 }
 
 func (a *act) nextUID() interceptor.UID {
@@ -56,63 +54,6 @@ const (
 	redactedPatches = "its patches are redacted"
 	redactedResult  = "no implementation here, and the binding's result is redacted"
 )
-
-// replay takes one operation through the candidate and compares.
-func (s *stage) replay(ctx context.Context, op *activity.Operation) Group {
-	a := &act{op: op, done: make(chan struct{})}
-	w := s.wanted(op.Service, op.Method)
-	if why := unfit(op, w); why != "" {
-		s.report.unanswered += w.before
-		return Group{Comparison: Unreplayable, Reason: why}
-	}
-	s.now = a
-	again := op.Operation
-	again.Durable = false
-	if again.Labels == nil && w.byLabel {
-		again.Labels = labelsOf(op.Request)
-	}
-	if again.Metadata == nil {
-		again.Metadata = initialMetadata(op)
-	}
-	out := s.chain.Run(ctx, &again, a.handle)
-	if out.Ran && out.HandlerStatus.Code() == codes.OK && w.after > passedOver(out) {
-		<-a.done
-	}
-	s.report.Reexecuted += a.reexecuted
-	s.report.Replayed += a.reexecuted + a.answered
-	s.report.unanswered += a.unanswered
-	return a.compare(out)
-}
-
-// unfit says why an operation cannot be put on stage; "" when it can.
-func unfit(op *activity.Operation, w wants) string {
-	if op.Outcome == nil {
-		return noOutcome
-	}
-	if w.before == 0 {
-		return ""
-	}
-	if op.Request == nil && (!w.selective || w.byLabel && !knowsLabels(op)) {
-		return noPayload // else it may be that no binding is called
-	}
-	for _, e := range op.Evaluations {
-		if e.Phase == interceptor.Validate && e.Missing != "" && e.Payload != nil {
-			return noState
-		}
-	}
-	return ""
-}
-
-// passedOver counts the bindings of post_commit that do not select the operation.
-func passedOver(out *interceptor.Outcome) int {
-	n := 0
-	for i := range out.Parts {
-		if p := &out.Parts[i]; p.Phase == interceptor.PostCommit && p.Skipped != "" {
-			n++
-		}
-	}
-	return n
-}
 
 // handle answers what the handler answered then. Where it did not run then it
 // is taken to have succeeded, with a response that nobody knows.
@@ -140,9 +81,15 @@ func (a *act) recorded(e *interceptor.Evaluation) *activity.Evaluation {
 
 // A standIn is called in place of a binding's implementation.
 type standIn struct {
-	stage  *stage
+	stage  *Stage
 	impl   interceptor.Interceptor // nil: there is only the record
+	remote bool
 	shadow bool
+}
+
+func newStandIn(s *Stage, b *interceptor.Binding) *standIn {
+	_, dialled := b.Impl.(*remote.Client)
+	return &standIn{stage: s, impl: b.Impl, remote: dialled, shadow: b.Shadow}
 }
 
 // Describe implements [interceptor.Interceptor].
@@ -157,23 +104,51 @@ func (s *standIn) Describe(ctx context.Context) (*interceptor.Manifest, error) {
 func (s *standIn) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*interceptor.Result, error) {
 	a := s.stage.now
 	then := a.recorded(e)
+	if s.stage.observe == nil {
+		r, _, err := s.answer(ctx, e, then)
+		return r, err
+	}
+	if a.aborted != nil {
+		return nil, a.abort(a.aborted)
+	}
+	m := &Moment{Operation: a.op, Evaluation: a.shown(e, then), Shadow: s.shadow, Then: then}
+	if err := s.stage.observe(ctx, m); err != nil {
+		return nil, a.abort(err)
+	}
+	m.Result, m.From, m.Err = s.answer(ctx, e, then)
+	m.Answered = true
+	if err := s.stage.observe(ctx, m); err != nil {
+		return nil, a.abort(err)
+	}
+	return m.Result, m.Err
+}
+
+// answer has the binding answer, or answers for it.
+func (s *standIn) answer(ctx context.Context, e *interceptor.Evaluation, then *activity.Evaluation) (*interceptor.Result, Origin, error) {
+	a := s.stage.now
 	if e.Phase == interceptor.PostCommit && a.op.Outcome.Response == nil && (then == nil || then.Failure == nil) {
-		return nil, s.miss(e, noResponse)
+		return nil, Nowhere, s.miss(e, noResponse)
 	}
 	if then != nil && then.Failure != nil {
 		a.answered++
-		return nil, &interceptor.Failure{Kind: then.Failure.Kind, Detail: then.Failure.Detail}
+		return nil, FromRecord, &interceptor.Failure{Kind: then.Failure.Kind, Detail: then.Failure.Detail}
 	}
-	if e.Phase != interceptor.PostCommit && a.op.Request == nil {
-		return nil, s.miss(e, noPayload)
+	if e.Phase != interceptor.PostCommit && a.request == nil {
+		return nil, Nowhere, s.miss(e, noPayload)
 	}
-	shown := a.shown(e)
+	shown := a.shown(e, then)
 	if s.impl != nil {
 		if a.redacted(then, e.Phase) {
-			return nil, s.miss(e, redactedInput)
+			return nil, Nowhere, s.miss(e, redactedInput)
 		}
-		a.reexecuted++
-		return s.impl.Evaluate(ctx, shown)
+		origin := Linked
+		if a.linked++; s.remote {
+			a.linked--
+			a.dialled++
+			origin = Dialled
+		}
+		r, err := s.impl.Evaluate(ctx, shown)
+		return r, origin, err
 	}
 	var why string
 	switch {
@@ -191,9 +166,9 @@ func (s *standIn) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*int
 		a.answered++
 		again := *then.Result
 		again.Violation = ""
-		return &again, nil
+		return &again, FromRecord, nil
 	}
-	return nil, s.miss(e, why)
+	return nil, Nowhere, s.miss(e, why)
 }
 
 // redacted says whether the record has the input of a binding not as it was. A
@@ -212,30 +187,40 @@ func valueless(p interceptor.Patch) bool {
 	return p.Value == nil && (p.Op == "add" || p.Op == "replace" || p.Op == "test")
 }
 
-// shown returns the evaluation as the binding is to see it. The chain here knows
-// the payload as JSON only, while the recorded one made each patched payload a
-// message of the RPC's type, which leaves out defaults and settles names. So
-// where the patches so far are those of the record, the payload is its too.
-func (a *act) shown(e *interceptor.Evaluation) *interceptor.Evaluation {
-	if e.Phase == interceptor.PostCommit || len(a.accepted) == 0 {
-		return e
+// shown returns the evaluation as the binding is to see it: with the uid and the
+// time of the record, for interceptors that take their samples by the one and
+// look at the clock in the other.
+//
+// The chain here knows the payload as JSON only, while the recorded one made each
+// patched payload a message of the RPC's type, which leaves out defaults and
+// settles names. So where the patches so far are those of the record, the payload
+// is its too.
+func (a *act) shown(e *interceptor.Evaluation, then *activity.Evaluation) *interceptor.Evaluation {
+	c := *e
+	if then != nil {
+		c.UID = then.UID
+		if !then.Start.IsZero() {
+			c.Start = then.Start
+		}
 	}
-	var then []interceptor.Patch
+	if e.Phase == interceptor.PostCommit || len(a.accepted) == 0 || a.altered {
+		return &c
+	}
+	var patches []interceptor.Patch
 	for i := range a.op.Evaluations {
 		r := &a.op.Evaluations[i]
 		if r.Phase == interceptor.PostCommit {
 			break
 		}
-		if r.Payload != nil && slices.EqualFunc(then, a.accepted, samePatch) {
-			c := *e
+		if r.Payload != nil && slices.EqualFunc(patches, a.accepted, samePatch) {
 			c.Payload = r.Payload
-			return &c
+			break
 		}
 		if r.Result != nil && r.Result.Decision == interceptor.Modify && !a.shadowed(r.UID) {
-			then = append(then, r.Result.Patches...)
+			patches = append(patches, r.Result.Patches...)
 		}
 	}
-	return e
+	return &c
 }
 
 // shadowed says whether an evaluation of the record was a shadow's.
@@ -255,6 +240,14 @@ func (s *standIn) miss(e *interceptor.Evaluation, why string) error {
 		a.missed = &interceptor.Part{Interceptor: e.Interceptor, Binding: e.Binding, Phase: e.Phase}
 	}
 	return &interceptor.Failure{Kind: interceptor.Unavailable, Detail: why}
+}
+
+// abort ends the operation because somebody who observes it wants no more of it.
+func (a *act) abort(err error) error {
+	if a.aborted == nil {
+		a.aborted = err
+	}
+	return &interceptor.Failure{Kind: interceptor.Cancelled, Detail: err.Error()}
 }
 
 // equal says whether two payloads are the same JSON.
@@ -285,26 +278,3 @@ func sameScope(x, y *interceptor.Evaluation) bool {
 	b, err := ocsf.EncodeValue(y.Metadata)
 	return err == nil && bytes.Equal(a, b)
 }
-
-// Record implements [interceptor.Recorder]: the stage watches its own chain.
-func (s *stage) Record(f interceptor.Fact) {
-	e := f.Evaluation
-	if e == nil || f.Result == nil && f.Failure == nil {
-		return
-	}
-	a := s.now
-	if f.Result != nil && f.Result.Decision == interceptor.Modify && !f.Binding.Shadow {
-		a.accepted = append(a.accepted, f.Result.Patches...)
-	}
-	if f.Failure != nil && a.erred == nil && a.missing != e.UID && !f.Binding.Shadow {
-		if then := a.recorded(e); then == nil || then.Failure == nil {
-			a.erred = &interceptor.Part{Interceptor: e.Interceptor, Binding: e.Binding, Phase: e.Phase, Failure: &interceptor.Failure{Kind: f.Failure.Kind}}
-		}
-	}
-	if e.Phase == interceptor.PostCommit && e.Index == e.Count-1 {
-		close(a.done)
-	}
-}
-
-// Barrier implements [interceptor.Recorder]. Nobody waits in replay.
-func (s *stage) Barrier(context.Context, interceptor.UID) error { return nil }

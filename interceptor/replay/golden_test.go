@@ -3,6 +3,7 @@
 package replay_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -24,7 +25,16 @@ func TestGolden(t *testing.T) {
 
 func golden(t *testing.T, h *history) {
 	report := replayed(t, h, func() *interceptor.Plan { return planOf(watch(), images("base:1", "evil:1"), nil, nil) })
-	got := counts(report) + "\n\n" + report.String()
+	whole, err := json.MarshalIndent(report, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := string(whole) + "\n\n" + report.String()
+	for i := range report.Groups {
+		for j := range report.Groups[i].Samples {
+			got += "\n" + report.Groups[i].Samples[j].String() + "\n"
+		}
+	}
 	file := filepath.Join("testdata", "report.txt")
 	if *update {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {

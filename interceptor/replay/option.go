@@ -2,7 +2,13 @@
 
 package replay
 
-import "github.com/docket-audit/docket/interceptor"
+import (
+	"context"
+	"time"
+
+	"github.com/docket-audit/docket/interceptor"
+	"github.com/docket-audit/docket/interceptor/activity"
+)
 
 // An Option says how to replay, and what a [Test] may find.
 type Option func(*options)
@@ -11,6 +17,22 @@ type options struct {
 	where           string
 	requireVerified bool
 	plans           func(digest string) (*interceptor.Plan, error)
+	against         *interceptor.Plan
+	learn           bool
+	old             *interceptor.Plan // to learn noise from
+	workers         int
+	observe         func(context.Context, *Moment) error
+	each            func(Diff)
+
+	from, until time.Time
+	keep        []func(*activity.Operation) bool
+	only        string // uid
+	sample      int    // of each stratum; 0: all
+	seed        uint64
+
+	resumed    *Report
+	every      int // operations between checkpoints
+	checkpoint func(*Report) error
 
 	// Of Test.
 	allowed     []Difference
@@ -20,9 +42,12 @@ type options struct {
 const defaultMinExecuted = 0.9
 
 func newOptions(opts []Option) options {
-	o := options{minExecuted: defaultMinExecuted}
+	o := options{minExecuted: defaultMinExecuted, workers: 1}
 	for _, opt := range opts {
 		opt(&o)
+	}
+	if o.observe != nil {
+		o.workers = 1
 	}
 	return o
 }
@@ -40,6 +65,31 @@ func RequireVerified() Option { return func(o *options) { o.requireVerified = tr
 func Recorded(find func(digest string) (*interceptor.Plan, error)) Option {
 	return func(o *options) { o.plans = find }
 }
+
+// Against compares with what another plan makes of the operations now, instead of
+// with what the record says came of them.
+func Against(plan *interceptor.Plan) Option { return func(o *options) { o.against = plan } }
+
+// Workers sets how many operations are under way at once; default 1. The report is
+// the same for any number, provided that implementations judge an operation
+// without regard to others: those that keep count see operations in the order of
+// the record with one worker only.
+func Workers(n int) Option { return func(o *options) { o.workers = max(n, 1) } }
+
+// Each calls f for each operation, in the order in which they ended, with how it
+// compares.
+func Each(f func(Diff)) Option { return func(o *options) { o.each = f } }
+
+// Checkpoint calls save with the report so far, whenever so many more operations
+// were replayed. An error of save ends the replay. See [Resume].
+func Checkpoint(every int, save func(*Report) error) Option {
+	return func(o *options) { o.every, o.checkpoint = max(every, 1), save }
+}
+
+// Resume goes on with a replay of which a [Checkpoint] was saved: over the same
+// history and with the same options, the operations that are in report are read,
+// but not replayed again.
+func Resume(report *Report) Option { return func(o *options) { o.resumed = report } }
 
 // Allow lets a [Test] pass in spite of a difference. Several may be given; each
 // operation that differs counts against the first that takes it.

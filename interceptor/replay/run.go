@@ -6,8 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"time"
+	"iter"
+	"sync"
 
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/interceptor/activity"
@@ -15,6 +15,7 @@ import (
 
 var (
 	errNoPlan     = errors.New("no plan to replay with")
+	errNoOld      = errors.New("no plan to learn noise from: name it in LearnNoise, or give Against or Recorded")
 	errUnverified = errors.New("the source cannot tell whether its events are what was recorded")
 )
 
@@ -38,146 +39,206 @@ func Run(ctx context.Context, source Source, plan *interceptor.Plan, opts ...Opt
 			return nil, err
 		}
 	}
-	p := player{report: &Report{Groups: []Group{}}, groups: map[groupKey]int{}, stages: map[string]*stage{}, find: o.plans}
-	if plan != nil {
-		p.find = func(string) (*interceptor.Plan, error) { return plan, nil }
-		p.onePlan = true
+	if o.only != "" {
+		uid, err := operationOf(ctx, source, o)
+		if err != nil {
+			return nil, err
+		}
+		o.only = uid
 	}
-	err := p.play(ctx, source, o.where)
-	if closed := p.close(ctx); err == nil {
-		err = closed
+	p := &player{options: o, candidate: oneOrFound(plan, o.plans), report: newReport(o.resumed)}
+	if o.against != nil {
+		p.baseline = oneOrFound(o.against, nil)
 	}
-	if err != nil {
+	if o.learn {
+		old := oneOrFound(firstPlan(o.old, o.against), o.plans)
+		if old == nil {
+			return nil, errNoOld
+		}
+		if err := p.learn(ctx, source, old); err != nil {
+			return nil, err
+		}
+		p.noise.resume(o.resumed)
+	}
+	if err := p.play(ctx, source); err != nil {
 		return nil, err
 	}
+	p.report.Noise = p.noise.list()
 	p.report.sort()
 	return p.report, nil
 }
 
-// A player replays operations one after the other.
-type player struct {
-	report *Report
-	groups map[groupKey]int
-
-	find    func(digest string) (*interceptor.Plan, error)
-	onePlan bool
-	stages  map[string]*stage // by digest; one plan is kept under ""
-}
-
-func (p *player) play(ctx context.Context, source Source, where string) error {
-	for op, err := range activity.Operations(source.Events(ctx, where)) {
-		if err != nil {
-			return fmt.Errorf("read history: %w", err)
+func firstPlan(plans ...*interceptor.Plan) *interceptor.Plan {
+	for _, p := range plans {
+		if p != nil {
+			return p
 		}
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("replay: %w", err)
-		}
-		s, err := p.stage(op.Plan)
-		if err != nil {
-			return fmt.Errorf("replay operation %s: %w", op.UID, err)
-		}
-		g := s.replay(ctx, op)
-		g.Service, g.Method = op.Service, op.Method
-		p.report.add(p.groups, g, string(op.UID))
 	}
 	return nil
 }
 
-func (p *player) stage(digest string) (*stage, error) {
-	if p.onePlan {
-		digest = ""
-	}
-	if s, ok := p.stages[digest]; ok {
-		return s, nil
-	}
-	plan, err := p.find(digest)
-	if err != nil {
-		return nil, fmt.Errorf("find plan %s: %w", digest, err)
-	}
-	s, err := newStage(plan, p.report)
-	if err != nil {
-		return nil, err
-	}
-	p.stages[digest] = s
-	return s, nil
+// A player replays operations.
+type player struct {
+	options
+	candidate, baseline *casting
+	noise               *noise
+	report              *Report
 }
 
-func (p *player) close(ctx context.Context) error {
-	var errs []error
-	for _, s := range p.stages {
-		// Nothing runs any more but implementations that outlived their timeout.
-		ctx, cancel := context.WithTimeout(ctx, patience)
-		errs = append(errs, s.chain.Close(ctx))
-		cancel()
+// operations yields those that are asked for, in the order in which they ended.
+func (p *player) operations(ctx context.Context, source Source) iter.Seq2[*activity.Operation, error] {
+	ops := activity.Operations(source.Events(ctx, p.where))
+	ops = p.chosen(ops)
+	if p.sample > 0 {
+		ops = sampled(ops, p.sample, p.seed)
 	}
-	return errors.Join(errs...)
+	return ops
 }
 
-// patience is how long an implementation may take in replay. A machine that
-// runs tests is no place to measure the timeouts of production, so those of
-// the plan are not lower than this.
-const patience = 30 * time.Second
-
-// A stage is one plan, its bindings stood in for, with the chain that runs it.
-type stage struct {
-	chain  *interceptor.Chain
-	plan   *interceptor.Plan
-	now    *act // the operation on stage; one at a time
-	report *Report
-	wants  map[string]wants // by service/method
-}
-
-// wants is what a plan calls for one method. Selective says that it may be less
-// for some operations, byLabel that their labels are to tell.
-type wants struct {
-	before, after      int
-	selective, byLabel bool
-}
-
-func newStage(plan *interceptor.Plan, report *Report) (*stage, error) {
-	s := &stage{report: report, wants: map[string]wants{}}
-	c := *plan
-	c.Audit, c.AuditDeadline = interceptor.AuditBestEffort, 0
-	c.Bindings = slices.Clone(plan.Bindings)
-	for i := range c.Bindings {
-		b := &c.Bindings[i]
-		b.Impl = &standIn{stage: s, impl: b.Impl, shadow: b.Shadow}
-		b.Timeout = max(b.Timeout, patience)
+// play replays and compares.
+func (p *player) play(ctx context.Context, source Source) error {
+	skip := p.report.Operations() // those of a replay that is gone on with
+	type stages struct{ candidate, baseline *troupe }
+	all := make([]stages, p.workers)
+	for i := range all {
+		all[i] = stages{newTroupe(p.candidate, p.observe), newTroupe(p.baseline, nil)}
 	}
-	var err error
-	if s.chain, err = interceptor.New(&c, s); err != nil {
-		return nil, fmt.Errorf("replay: %w", err)
-	}
-	s.plan = s.chain.Plan()
-	// An interceptor that looks at the time of an evaluation sees the time of
-	// the record.
-	s.chain.Now = func() time.Time { return s.now.op.Start }
-	s.chain.NewUID = func() interceptor.UID { return s.now.nextUID() }
-	return s, nil
-}
-
-// wanted counts the bindings that the plan calls for a method, before and after
-// the handler.
-func (s *stage) wanted(service, method string) wants {
-	key := service + "/" + method
-	if w, ok := s.wants[key]; ok {
-		return w
-	}
-	var w wants
-	for _, b := range s.plan.Bindings {
-		if one := (interceptor.Plan{Bindings: []interceptor.Binding{b}}); !one.Governs(service, method) {
-			continue
+	one := func(worker int, op *activity.Operation) (Diff, error) {
+		s := &all[worker]
+		now, err := s.candidate.run(ctx, op)
+		if err != nil {
+			return Diff{}, err
 		}
-		w.selective = w.selective || len(b.Principals)+len(b.Labels) > 0
-		w.byLabel = w.byLabel || len(b.Labels) > 0
-		for _, phase := range b.Phases {
-			if phase == interceptor.PostCommit {
-				w.after++
+		if now.aborted != nil {
+			return Diff{}, now.aborted
+		}
+		then := &take{}
+		if p.baseline == nil {
+			then.ofRecord(op)
+		} else if then, err = s.baseline.run(ctx, op); err != nil {
+			return Diff{}, err
+		}
+		d := compare(op, then, now, p.noise)
+		d.stratum, d.tally = stratumOf(op), now.tally
+		return d, nil
+	}
+	done := 0
+	err := perform(ctx, from(p.operations(ctx, source), skip), p.workers, one, func(d Diff) error {
+		p.report.add(&d)
+		if p.noise != nil {
+			p.noise.excluded(d.noisy)
+		}
+		if p.each != nil {
+			p.each(d)
+		}
+		if done++; p.checkpoint != nil && done%p.every == 0 {
+			p.report.Noise = p.noise.list()
+			return p.checkpoint(p.report)
+		}
+		return nil
+	})
+	for i := range all {
+		err = errors.Join(err, all[i].candidate.close(ctx), all[i].baseline.close(ctx))
+	}
+	return err
+}
+
+// learn runs the old plan twice over everything.
+func (p *player) learn(ctx context.Context, source Source, old *casting) error {
+	p.noise = &noise{fields: map[noiseKey]*Noise{}}
+	troupes := make([]*troupe, p.workers)
+	for i := range troupes {
+		troupes[i] = newTroupe(old, nil)
+	}
+	err := perform(ctx, p.operations(ctx, source), p.workers, func(worker int, op *activity.Operation) ([]noiseKey, error) {
+		first, err := troupes[worker].run(ctx, op)
+		if err != nil {
+			return nil, err
+		}
+		second, err := troupes[worker].run(ctx, op)
+		if err != nil {
+			return nil, err
+		}
+		return differences(op, first, second), nil
+	}, func(keys []noiseKey) error {
+		p.noise.learn(keys)
+		return nil
+	})
+	for _, t := range troupes {
+		err = errors.Join(err, t.close(ctx))
+	}
+	return err
+}
+
+// perform does something with each operation, by so many workers, and takes
+// what comes of it in the order of the operations. A bounded number is under way.
+func perform[T any](ctx context.Context, ops iter.Seq2[*activity.Operation, error], workers int,
+	do func(worker int, op *activity.Operation) (T, error), take func(T) error,
+) error {
+	type job struct {
+		op   *activity.Operation
+		out  T
+		err  error
+		done chan struct{}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	work, queue := make(chan *job), make(chan *job, 32*workers)
+	var working, taking sync.WaitGroup
+	for i := range workers {
+		working.Go(func() {
+			for j := range work {
+				if j.err = ctx.Err(); j.err == nil {
+					j.out, j.err = do(i, j.op)
+				}
+				close(j.done)
+			}
+		})
+	}
+	var failed error
+	taking.Go(func() {
+		for j := range queue {
+			<-j.done
+			if failed != nil {
+				continue
+			}
+			if failed = j.err; failed == nil {
+				failed = take(j.out)
 			} else {
-				w.before++
+				failed = fmt.Errorf("replay operation %s: %w", j.op.UID, failed)
+			}
+			if failed != nil {
+				cancel(failed)
 			}
 		}
+	})
+	var read error
+	for op, err := range ops {
+		if err != nil {
+			read = fmt.Errorf("read history: %w", err)
+			break
+		}
+		j := &job{op: op, done: make(chan struct{})}
+		select {
+		case work <- j:
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		queue <- j
 	}
-	s.wants[key] = w
-	return w
+	close(work)
+	working.Wait()
+	close(queue)
+	taking.Wait()
+	switch {
+	case failed != nil:
+		return failed
+	case read != nil:
+		return read
+	case ctx.Err() != nil:
+		return fmt.Errorf("replay: %w", context.Cause(ctx))
+	}
+	return nil
 }
