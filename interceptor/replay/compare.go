@@ -72,24 +72,26 @@ func (c *comparing) judge(d *Diff) {
 			d.by(by)
 		}
 		return
+	case now.Decision == interceptor.Deny:
+		// What was patched before came to nothing.
+		if by := cause(then, now); then.Status.Code() != now.Status.Code() && !circumstantial(then) && c.quiet(by, fieldStatus) {
+			d.Comparison = StatusDiffers
+			d.From, d.To = codeName(then.Status.Code()), codeName(now.Status.Code())
+			d.by(by)
+			return
+		}
 	case c.then.truncated:
 		d.Comparison, d.Reason = Unreplayable, noPatches
 		return
-	}
-	if by, differ := c.patches(); differ {
-		if c.then.redacted {
+	default:
+		if by, differ := c.patches(); differ && c.then.redacted {
 			d.Comparison, d.Reason = Unreplayable, redactedPatches
 			return
+		} else if differ {
+			d.Comparison = PatchesDiffer
+			d.by(by)
+			return
 		}
-		d.Comparison = PatchesDiffer
-		d.by(by)
-		return
-	}
-	if now.Decision == interceptor.Deny && then.Status.Code() != now.Status.Code() && !circumstantial(then) && c.quiet(cause(then, now), fieldStatus) {
-		d.Comparison = StatusDiffers
-		d.From, d.To = codeName(then.Status.Code()), codeName(now.Status.Code())
-		d.by(cause(then, now))
-		return
 	}
 	if a := c.handling(); a != nil {
 		d.Comparison = FailureDiffers

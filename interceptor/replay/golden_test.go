@@ -4,11 +4,7 @@ package replay_test
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/interceptor/activity"
@@ -35,20 +31,5 @@ func golden(t *testing.T, h *history) {
 			got += "\n" + report.Groups[i].Samples[j].String() + "\n"
 		}
 	}
-	file := filepath.Join("testdata", "report.txt")
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("report (-want +got):\n%s", diff)
-	}
+	goldenFile(t, "report.txt", got)
 }

@@ -90,16 +90,16 @@ func watch() *counter {
 	return counting(func(*interceptor.Evaluation) (*interceptor.Result, error) { return allow() })
 }
 
-func planOf(naming, images, quota, watch interceptor.Interceptor) *interceptor.Plan {
+func planOf(naming, images, quota, watch interceptor.Interceptor, more ...interceptor.Binding) *interceptor.Plan {
 	phases := func(p ...interceptor.Phase) []interceptor.Phase { return p }
 	return &interceptor.Plan{
 		Unmatched: interceptor.UnmatchedAllow,
-		Bindings: []interceptor.Binding{
+		Bindings: append([]interceptor.Binding{
 			{Interceptor: "naming", ID: "lower-case", Order: 1, Phases: phases(interceptor.ModifyOperation), Impl: naming},
 			{Interceptor: "images", ID: "allow-list", Order: 2, Phases: phases(interceptor.Validate), Impl: images},
 			{Interceptor: "quota", ID: "per-tenant", Order: 3, Phases: phases(interceptor.Validate), FailurePolicy: interceptor.FailOpen, Impl: quota},
 			{Interceptor: "watch", ID: "commits", Order: 4, Phases: phases(interceptor.PostCommit), Impl: watch},
-		},
+		}, more...),
 	}
 }
 

@@ -35,14 +35,19 @@ type options struct {
 	checkpoint func(*Report) error
 
 	// Of Test.
-	allowed     []Difference
-	minExecuted float64
+	allowed         []Difference
+	minExecuted     float64
+	maxUnreplayable float64
+	golden          string // file
 }
 
-const defaultMinExecuted = 0.9
+const (
+	defaultMinExecuted     = 0.9
+	defaultMaxUnreplayable = 0.1
+)
 
 func newOptions(opts []Option) options {
-	o := options{minExecuted: defaultMinExecuted, workers: 1}
+	o := options{minExecuted: defaultMinExecuted, maxUnreplayable: defaultMaxUnreplayable, workers: 1}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -91,52 +96,11 @@ func Checkpoint(every int, save func(*Report) error) Option {
 // but not replayed again.
 func Resume(report *Report) Option { return func(o *options) { o.resumed = report } }
 
-// Allow lets a [Test] pass in spite of a difference. Several may be given; each
-// operation that differs counts against the first that takes it.
-func Allow(d Difference) Option { return func(o *options) { o.allowed = append(o.allowed, d) } }
-
 // MinExecuted sets the share of the candidate's evaluations that a [Test] wants
 // re-executed, from 0 to 1; default 0.9. A test whose bindings are all answered
 // from the record has tested nothing.
 func MinExecuted(share float64) Option { return func(o *options) { o.minExecuted = share } }
 
-// A Difference is one that was thought of.
-type Difference struct {
-	comparison Comparison
-	from, to   string
-	binding    string
-	limit      int // -1: any number
-}
-
-// Flip is the difference that operations decided one way are decided another:
-// "allow", "deny" or "modify", or "*" for any.
-func Flip(from, to string) Difference {
-	return Difference{comparison: Flipped, from: from, to: to, limit: -1}
-}
-
-// PatchDiff is the difference that operations are patched otherwise.
-func PatchDiff() Difference {
-	return Difference{comparison: PatchesDiffer, from: anything, to: anything, limit: -1}
-}
-
-const anything = "*"
-
-// On narrows the difference to those that a binding brings about, told by its
-// id, by the name of its interceptor, or by both as "interceptor/id".
-func (d Difference) On(binding string) Difference {
-	d.binding = binding
-	return d
-}
-
-// Max bounds the number of operations.
-func (d Difference) Max(n int) Difference {
-	d.limit = n
-	return d
-}
-
-// takes says whether the difference is of the group's kind.
-func (d *Difference) takes(g *Group) bool {
-	return d.comparison == g.Comparison &&
-		(d.from == anything || d.from == g.From) && (d.to == anything || d.to == g.To) &&
-		(d.binding == "" || d.binding == g.Interceptor || d.binding == g.Binding || d.binding == g.Interceptor+"/"+g.Binding)
-}
+// MaxUnreplayable sets the share of operations, from 0 to 1, of which a [Test]
+// takes that they cannot be replayed; default 0.1.
+func MaxUnreplayable(share float64) Option { return func(o *options) { o.maxUnreplayable = share } }

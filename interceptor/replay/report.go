@@ -33,9 +33,16 @@ type Report struct {
 	Groups          []Group   `json:"groups"` // of all that is not the same; the most severe and the largest first
 	Strata          []Stratum `json:"strata"` // of all, by service, method and recorded decision
 	Noise           []Noise   `json:"noise,omitempty"`
+	Sampled         *Sampled  `json:"sampled,omitempty"` // nil: all that was selected
 
 	groups map[groupKey]int
 	strata map[stratumKey]int
+}
+
+// Sampled says how a [Sample] was taken.
+type Sampled struct {
+	Each int    `json:"each"`        // at most so many of each stratum
+	Seed uint64 `json:"seed,string"` // the same seed takes the same ones
 }
 
 // A Stratum is operations of one method that were decided alike.
@@ -105,8 +112,8 @@ func (r *Report) Differs() bool { return r.different() > 0 }
 func (r *Report) Flipped(from, to string) int {
 	n := 0
 	for i := range r.Groups {
-		if d := Flip(from, to); d.takes(&r.Groups[i]) {
-			n += r.Groups[i].Count
+		if g := &r.Groups[i]; g.Comparison == Flipped && (from == anything || from == g.From) && (to == anything || to == g.To) {
+			n += g.Count
 		}
 	}
 	return n
@@ -281,6 +288,9 @@ func (r *Report) Headline() string {
 	some("annotation-diff", r.AnnotationDiffs)
 	some("error", r.Errors)
 	count("unreplayable", r.Unreplayable)
+	if r.Sampled != nil {
+		parts = append(parts, fmt.Sprintf("sample of %s each, seed %d", thousands(r.Sampled.Each), r.Sampled.Seed))
+	}
 	return strings.Join(parts, " | ")
 }
 

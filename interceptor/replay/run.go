@@ -64,6 +64,9 @@ func Run(ctx context.Context, source Source, plan *interceptor.Plan, opts ...Opt
 		return nil, err
 	}
 	p.report.Noise = p.noise.list()
+	if o.sample > 0 {
+		p.report.Sampled = &Sampled{Each: o.sample, Seed: o.seed}
+	}
 	p.report.sort()
 	return p.report, nil
 }

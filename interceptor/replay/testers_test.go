@@ -3,24 +3,35 @@
 package replay_test
 
 import (
+	"flag"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/interceptor/replay"
+	"github.com/docket-audit/docket/internal/profile"
 )
 
 // A tester records what a test under test says.
 type tester struct {
 	testing.TB
-	failures []string
+	failures, logs []string
 }
 
-func (t *tester) Helper()             {}
-func (t *tester) Logf(string, ...any) {}
-func (t *tester) Failed() bool        { return len(t.failures) > 0 }
-func (t *tester) Error(args ...any)   { t.failures = append(t.failures, fmt.Sprint(args...)) }
+func (t *tester) Helper()      {}
+func (t *tester) Failed() bool { return len(t.failures) > 0 }
+func (t *tester) Logf(format string, args ...any) {
+	t.logs = append(t.logs, fmt.Sprintf(format, args...))
+}
+func (t *tester) Errorf(format string, args ...any) {
+	t.failures = append(t.failures, fmt.Sprintf(format, args...))
+}
 func (t *tester) Fatalf(format string, args ...any) {
 	t.failures = append(t.failures, fmt.Sprintf(format, args...))
 	panic(t)
@@ -47,6 +58,9 @@ func TestTest(t *testing.T) {
 		{"loose", loose(), nil, []string{"replay: 1 of 1 demo.Sandboxes/CreateSandbox: deny -> allow by images/allow-list"}},
 		{"loose, the other way allowed", loose(), []replay.Option{replay.Allow(replay.Flip("allow", "deny"))}, []string{"replay: 1 of 1"}},
 		{"loose, allowed", loose(), []replay.Option{replay.Allow(replay.Flip("deny", "allow"))}, nil},
+		{"loose, allowed by an asterisk", loose(), []replay.Option{replay.Allow(replay.Flip("*", "*")), replay.Allow(replay.Flip("*", "allow"))}, []string{"replay: 1 of 1"}},
+		{"not to be replayed", planOf(nil, nil, nil, nil, strangers()...), []replay.Option{replay.MinExecuted(0)}, []string{"replay: 87.5 % of the operations could not be replayed, want at most 10.0 %"}},
+		{"not to be replayed, allowed", planOf(nil, nil, nil, nil, strangers()...), []replay.Option{replay.MinExecuted(0), replay.MaxUnreplayable(0.9)}, nil},
 		{"nothing executed", planOf(nil, nil, nil, nil), nil, []string{"replay: 0.0 % of the evaluations were re-executed, want at least 90.0 %"}},
 		{"nothing executed, allowed", planOf(nil, nil, nil, nil), []replay.Option{replay.MinExecuted(0)}, nil},
 		{"names", planOf(watch(), images("base:1", "base:2"), quota(), watch()), []replay.Option{replay.Allow(replay.Flip("modify", "allow"))}, nil},
@@ -72,8 +86,120 @@ func TestTest(t *testing.T) {
 		})
 	}
 	under := &tester{TB: t}
+	replay.Test(under, oldPlan(), h, replay.Allow(replay.PatchDiff().On("naming").Max(3)))
+	if want := `replay: replay.PatchDiff().On("naming").Max(3) is allowed, and nothing of the kind is there`; len(under.failures) > 0 || !slices.Equal(under.logs, []string{want}) {
+		t.Errorf("an allowance for nothing: %q, %q", under.failures, under.logs)
+	}
+	under = &tester{TB: t}
 	replay.Test(under, oldPlan(), &history{})
 	if len(under.failures) != 1 {
 		t.Errorf("an empty history: %q", under.failures)
+	}
+}
+
+// strangers are bindings that nobody had, and nobody has an implementation of.
+func strangers() []interceptor.Binding {
+	return []interceptor.Binding{{Interceptor: "new", ID: "one", Order: 9, Phases: []interceptor.Phase{interceptor.Validate}}}
+}
+
+// TestFailureText keeps what a failing test says. It has to be enough to go on
+// with.
+func TestFailureText(t *testing.T) {
+	h := record(t, oldPlan())
+	var got strings.Builder
+	for _, c := range []struct {
+		name string
+		plan *interceptor.Plan
+		opts []replay.Option
+	}{
+		{"a tightened rule", planOf(naming(), images("base:1"), quota(), watch()), nil},
+		{"a loosened rule", planOf(naming(), images("base:1", "base:2", "evil:1"), quota(), watch()), []replay.Option{replay.Allow(replay.Flip("*", "*"))}},
+		{"other patches", planOf(counting(func(e *interceptor.Evaluation) (*interceptor.Result, error) {
+			return &interceptor.Result{Decision: interceptor.Modify, Patches: []interceptor.Patch{{Op: "add", Path: "/owner", Value: []byte(`"alice"`)}}}, nil
+		}), images("base:1", "base:2"), quota(), watch()), []replay.Option{replay.Allow(replay.Flip("allow", "modify").Max(2))}},
+		{"a failure", planOf(naming(), counting(func(*interceptor.Evaluation) (*interceptor.Result, error) { panic("no list") }), quota(), watch()), nil},
+		{"little executed", planOf(nil, nil, nil, nil), nil},
+		{"not to be replayed", planOf(nil, nil, nil, nil, strangers()...), []replay.Option{replay.MinExecuted(0)}},
+	} {
+		under := &tester{TB: t}
+		replay.Test(under, c.plan, h, c.opts...)
+		fmt.Fprintf(&got, "=== %s\n%s\n", c.name, strings.Join(append(under.logs, under.failures...), "\n"))
+	}
+	goldenFile(t, "failure.txt", got.String())
+}
+
+func TestGoldenFlips(t *testing.T) {
+	h := record(t, oldPlan())
+	tight, loose := planOf(naming(), images("base:1"), quota(), watch()), planOf(naming(), images("base:1", "base:2", "evil:1"), quota(), watch())
+	path := filepath.Join(t.TempDir(), "testdata", "flips.golden")
+	fails := func(plan *interceptor.Plan) string {
+		t.Helper()
+		under := &tester{TB: t}
+		replay.Test(under, plan, h, replay.Golden(path))
+		return strings.Join(under.failures, "\n")
+	}
+	if got := fails(tight); !strings.Contains(got, path+" is not there; write it with `go test -replay.update`") {
+		t.Errorf("without the file: %q", got)
+	}
+	setFlag(t, "replay.update", "true")
+	if got := fails(loose); got != "" {
+		t.Errorf("writing it: %q", got)
+	}
+	setFlag(t, "replay.update", "false")
+	if got := fails(loose); got != "" {
+		t.Errorf("with what it lists, a deny that is an allow now: %q", got)
+	}
+	for _, want := range []string{
+		"  - 0199d0aa-3000-7000-8000-000000000005 flip deny->allow images/allow-list",
+		"  + 0199d0aa-3000-7000-8000-000000000003 flip allow->deny images/allow-list",
+		"  + 0199d0aa-3000-7000-8000-000000000006 flip modify->deny images/allow-list",
+	} {
+		if got := fails(tight); !strings.Contains(got, want) {
+			t.Errorf("no %q in %q", want, got)
+		}
+	}
+	if got := fails(oldPlan()); !strings.Contains(got, "- 0199") {
+		t.Errorf("what is listed and gone: %q", got)
+	}
+}
+
+func TestOneEvent(t *testing.T) {
+	h := record(t, oldPlan())
+	header, err := profile.Parse(h.raw[len(h.raw)/2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	setFlag(t, "replay.event", header.MetadataUID)
+	under := &tester{TB: t}
+	report := replay.Test(under, planOf(naming(), images("base:1"), quota(), watch()), h)
+	if report.Operations() != 1 || !strings.Contains(strings.Join(under.logs, "\n"), "images/allow-list in validate: re-executed in this process") {
+		t.Errorf("%s\n%s", report, under.logs)
+	}
+}
+
+func setFlag(t *testing.T, name, value string) {
+	t.Helper()
+	before := flag.Lookup(name).Value.String()
+	if err := flag.Set(name, value); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = flag.Set(name, before) })
+}
+
+// goldenFile compares a text with a file of testdata.
+func goldenFile(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", name, diff)
 	}
 }
