@@ -123,7 +123,7 @@ func differences(op *activity.Operation, first, second *take) []noiseKey {
 	} else if a.Status.Code() != b.Status.Code() {
 		note(cause(a, b), fieldStatus)
 	}
-	if op.Request != nil && !slices.EqualFunc(a.Patches, b.Patches, samePatch) {
+	if a.Decision == b.Decision && op.Request != nil && !slices.EqualFunc(a.Patches, b.Patches, samePatch) {
 		x, errX := patched(op, a.Patches)
 		y, errY := patched(op, b.Patches)
 		if errX == nil && errY == nil {
@@ -135,7 +135,7 @@ func differences(op *activity.Operation, first, second *take) []noiseKey {
 	for i := range second.answers {
 		now := &second.answers[i]
 		then := first.find(now)
-		if then == nil || then.result == nil || now.result == nil {
+		if then == nil || then.result == nil || now.result == nil || then.result.Decision != now.result.Decision {
 			continue
 		}
 		part := &interceptor.Part{Interceptor: now.Interceptor, Binding: now.Binding}

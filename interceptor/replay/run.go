@@ -191,8 +191,10 @@ func perform[T any](ctx context.Context, ops iter.Seq2[*activity.Operation, erro
 	for i := range workers {
 		working.Go(func() {
 			for j := range work {
-				if j.err = ctx.Err(); j.err == nil {
-					j.out, j.err = do(i, j.op)
+				if j.err = context.Cause(ctx); j.err == nil {
+					if j.out, j.err = do(i, j.op); j.err != nil {
+						cancel(j.err) // nothing more is begun
+					}
 				}
 				close(j.done)
 			}
