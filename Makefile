@@ -174,6 +174,13 @@ bench-api: ## first pages, counts, tail latency, the pipeline with subscribers, 
 	go test -timeout 0 -run '^$$' -bench '^BenchmarkTail' -benchtime 1x ./internal/storebench
 	go test -timeout 0 -run '^$$' -bench '^BenchmarkFlight' -benchtime 5x ./internal/storebench -events $(or $(EVENTS),5000000)
 
+# In process: operations that have been read, then from their events in memory; then
+# those of a lake, which is made once, and how much memory that takes.
+.PHONY: bench-replay
+bench-replay: ## decisions a second and core, in process and from a lake of a million operations (EVENTS=7000000)
+	GOMAXPROCS=1 go test -run '^$$' -bench '^(BenchmarkStage|BenchmarkRun)$$' -benchmem ./interceptor/replay
+	go test -timeout 0 -run '^$$' -bench '^BenchmarkReplay$$' -benchtime 1x ./internal/storebench -events $(or $(EVENTS),7000000)
+
 # The peers are in a module of their own. The ratios at the end are of medians. Each
 # round runs all of them once: so what else the machine does meets all alike, and
 # not one of them, as with -count. The test binary is built once.

@@ -17,7 +17,7 @@ import (
 )
 
 func TestSample(t *testing.T) {
-	h := longer(t, 5)
+	h := longer(t, 2)
 	whole, err := replay.Run(context.Background(), h, oldPlan())
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func TestSample(t *testing.T) {
 	}
 	others := 0
 	rapid.Check(t, func(t *rapid.T) {
-		n, seed := rapid.IntRange(1, 30).Draw(t, "n"), rapid.Uint64().Draw(t, "seed")
+		n, seed := rapid.IntRange(1, 12).Draw(t, "n"), rapid.Uint64().Draw(t, "seed")
 		r, err := replay.Run(context.Background(), h, oldPlan(), replay.Sample(n, seed))
 		if err != nil {
 			t.Fatal(err)

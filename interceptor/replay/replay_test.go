@@ -307,18 +307,3 @@ func TestLarge(t *testing.T) {
 		t.Errorf("report: %s", report)
 	}
 }
-
-func BenchmarkReplay(b *testing.B) {
-	h := record(b, oldPlan())
-	plan := oldPlan()
-	b.ReportAllocs()
-	evaluations := 0
-	for b.Loop() {
-		report, err := replay.Run(context.Background(), h, plan)
-		if err != nil {
-			b.Fatal(err)
-		}
-		evaluations += report.Replayed
-	}
-	b.ReportMetric(float64(evaluations)/b.Elapsed().Seconds(), "evaluations/s")
-}

@@ -29,9 +29,11 @@ func (t *tester) Failed() bool { return len(t.failures) > 0 }
 func (t *tester) Logf(format string, args ...any) {
 	t.logs = append(t.logs, fmt.Sprintf(format, args...))
 }
+
 func (t *tester) Errorf(format string, args ...any) {
 	t.failures = append(t.failures, fmt.Sprintf(format, args...))
 }
+
 func (t *tester) Fatalf(format string, args ...any) {
 	t.failures = append(t.failures, fmt.Sprintf(format, args...))
 	panic(t)

@@ -24,17 +24,25 @@ func newPeak() peak {
 // report does so where it can be known.
 func (p peak) report(b *testing.B) {
 	b.Helper()
+	if mib := p.mib(); mib > 0 {
+		b.ReportMetric(mib, "peak-MiB")
+	}
+}
+
+// mib is the peak so far, in MiB; 0 where it cannot be known.
+func (p peak) mib() float64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if !p.counted || err != nil {
-		return
+		return 0
 	}
 	for line := range bytes.Lines(status) {
 		if fields := bytes.Fields(line); len(fields) == 3 && string(fields[0]) == "VmHWM:" {
 			if kib, err := strconv.ParseFloat(string(fields[1]), 64); err == nil {
-				b.ReportMetric(kib/1024, "peak-MiB")
+				return kib / 1024
 			}
 		}
 	}
+	return 0
 }
 
 // processor returns the processor time that this process has used so far.
