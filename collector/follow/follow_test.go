@@ -463,6 +463,26 @@ func TestPositions(t *testing.T) {
 	}
 }
 
+// They come when nothing at all happens, too, which keeps what is in between from
+// taking the connection for dead.
+func TestPositionsInSilence(t *testing.T) {
+	d := newDesk(t)
+	var items []Item
+	for i, err := range d.Follow(t.Context(), Options{View: everything(t), Positions: time.Millisecond}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if items = append(items, i); len(items) == 4 {
+			break
+		}
+	}
+	for _, i := range items {
+		if i.Position == nil || i.Position.Reason != ReasonNoStream || i.Token() == "" {
+			t.Errorf("an item of silence: %+v", i)
+		}
+	}
+}
+
 // A change that went by while the tape was out of reach is told all the same.
 func TestStateBeyondTheTape(t *testing.T) {
 	d := newDesk(t, func(c *Config) { c.Events = 4 })

@@ -174,32 +174,45 @@ func (f *follower) run(ctx context.Context) error {
 		case err != nil:
 			return err
 		case idle:
-			if err := f.hub.wait(ctx, f.next); err != nil {
+			more, err := f.hub.wait(ctx, f.next, f.opts.Positions)
+			if err == nil && !more {
+				err = f.position()
+			}
+			if err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// wait waits until the tape has a record of an index.
-func (h *Hub) wait(ctx context.Context, index uint64) error {
+// wait waits until the tape has a record of an index, or for so long; 0 or less is
+// for ever.
+func (h *Hub) wait(ctx context.Context, index uint64, atMost time.Duration) (more bool, err error) {
 	h.mu.Lock()
 	if h.tape.end > index {
 		h.mu.Unlock()
-		return nil
+		return true, nil
 	}
 	if h.ended {
 		h.mu.Unlock()
-		return ErrStopped
+		return false, ErrStopped
 	}
 	h.asleep++
 	wake := h.wake
 	h.mu.Unlock()
+	var enough <-chan time.Time
+	if atMost > 0 {
+		t := time.NewTimer(atMost)
+		defer t.Stop()
+		enough = t.C
+	}
 	select {
 	case <-wake:
-		return nil
+		return true, nil
+	case <-enough:
+		return false, nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return false, context.Cause(ctx)
 	}
 }
 

@@ -68,6 +68,9 @@ const patience = 20_000
 // post_commit: that comes after an outcome, which was then yielded long before,
 // or not selected.
 //
+// A nil event says that nothing has come for a while: nothing more is waited for
+// of the operations that have ended.
+//
 // An error of events, or an event that cannot be read, is yielded with a nil
 // Operation; the iteration then goes on for as long as the caller does.
 func Operations(events iter.Seq2[[]byte, error]) iter.Seq2[*Operation, error] {
@@ -75,6 +78,14 @@ func Operations(events iter.Seq2[[]byte, error]) iter.Seq2[*Operation, error] {
 		a := assembly{open: map[interceptor.UID]*assembled{}}
 		n := 0
 		for raw, err := range events {
+			if raw == nil && err == nil {
+				for _, op := range a.quiet() {
+					if !yield(op.finish(), nil) {
+						return
+					}
+				}
+				continue
+			}
 			n++
 			if err == nil {
 				err = a.add(raw, n)
@@ -202,6 +213,16 @@ func (a *assembly) due(n int) []*assembled {
 		a.ended = a.ended[1:]
 		delete(a.open, op.UID)
 		out = append(out, op)
+	}
+	return out
+}
+
+// quiet returns all ended operations.
+func (a *assembly) quiet() []*assembled {
+	out := a.ended
+	a.ended = nil
+	for _, op := range out {
+		delete(a.open, op.UID)
 	}
 	return out
 }

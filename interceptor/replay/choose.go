@@ -77,6 +77,9 @@ func operationOf(ctx context.Context, source Source, o options) (string, error) 
 		if err != nil {
 			return "", fmt.Errorf("read history: %w", err)
 		}
+		if raw == nil {
+			continue
+		}
 		h, err := profile.Parse(raw)
 		if err != nil {
 			return "", fmt.Errorf("read history: %w", err)

@@ -20,7 +20,10 @@ import (
 // A Source gives recorded events, in the order in which they were stored.
 type Source interface {
 	// Events returns the canonical bytes of the events that where selects; the
-	// empty where selects all. What where may say is up to the Source.
+	// empty where selects all. What where may say is up to the Source. One that
+	// goes on says by a nil event that nothing has come for a while, so that what
+	// has ended is replayed. An event's bytes are not looked at once the next one
+	// is asked for.
 	Events(ctx context.Context, where string) iter.Seq2[[]byte, error]
 }
 
