@@ -467,6 +467,15 @@ func TestPositions(t *testing.T) {
 // taking the connection for dead.
 func TestPositionsInSilence(t *testing.T) {
 	d := newDesk(t)
+	run, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- d.Run(run) }()
+	defer func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
 	var items []Item
 	for i, err := range d.Follow(t.Context(), Options{View: everything(t), Positions: time.Millisecond}) {
 		if err != nil {
