@@ -52,6 +52,7 @@ func TestClientUnderNode(t *testing.T) {
 	cmd.Env = append(os.Environ(),
 		"DOCKET_URL=http://"+api,
 		"DOCKET_CUTTING_URL=http://"+cutting(t, api),
+		"DOCKET_ENDING_URL=http://"+ending(t, api),
 		"DOCKET_CONTROL_URL="+h.control(),
 	)
 	cmd.WaitDelay = time.Second

@@ -15,6 +15,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -337,4 +339,42 @@ func cut(t *testing.T, from net.Conn, api string, length int64) {
 	_ = to.Close()
 	_ = from.Close()
 	asking.Wait()
+}
+
+// ending opens a way to the api by a proxy that loses it after five lines of a
+// stream and ends the answer as if it were whole, and returns its address.
+func ending(t *testing.T, api string) string {
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: api}) },
+		FlushInterval: -1,
+		ModifyResponse: func(r *http.Response) error {
+			r.Body = &fewLines{ReadCloser: r.Body, left: 5}
+			return nil
+		},
+	})
+	t.Cleanup(proxy.Close)
+	return proxy.Listener.Addr().String()
+}
+
+// fewLines end behind so many lines.
+type fewLines struct {
+	io.ReadCloser
+
+	left int
+}
+
+func (f *fewLines) Read(b []byte) (int, error) {
+	if f.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := f.ReadCloser.Read(b)
+	for i, c := range b[:n] {
+		if c != '\n' {
+			continue
+		}
+		if f.left--; f.left == 0 {
+			return i + 1, nil
+		}
+	}
+	return n, err
 }

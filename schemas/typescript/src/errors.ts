@@ -67,7 +67,10 @@ export class Unknown extends DocketError {}
 
 /** The server could not be reached; cause is why. */
 export class ConnectionFailed extends Unavailable {}
-/** The connection ended in the midst of an answer; what came before is right. */
+/**
+ * The connection ended in the midst of an answer, or the answer lacks its end; what
+ * came before is right. Of a tail, resume_token of the last item goes on behind it.
+ */
 export class StreamBroken extends Unavailable {}
 
 const byCode: ReadonlyMap<string, typeof DocketError> = new Map<string, typeof DocketError>([

@@ -59,7 +59,11 @@ export class Transport {
     return object(answer, response.status) as Methods[N]["response"];
   }
 
-  /** lines gives the lines of a stream. A line that is an error is thrown. */
+  /**
+   * lines gives the lines of a stream. A line that is an error is thrown, and so is
+   * an answer without the last line {"end":{}}: a proxy that loses the server may end
+   * it as if it were whole.
+   */
   async *lines<N extends Name>(name: N, request: Methods[N]["request"], signal: AbortSignal): AsyncGenerator<Methods[N]["response"], void, undefined> {
     const response = await this.#send(name, request, "application/x-ndjson", signal);
     const parser = new LineParser(this.#maxLine);
@@ -73,6 +77,11 @@ export class Transport {
       }
     }
     parser.end();
+    throw new StreamBroken("the answer ends without its last line: the connection was cut on the way", {
+      code: "unavailable",
+      status: response.status,
+      hint: name === "Tail" ? "resume_token of the last item goes on behind it" : "what came is right, and not all of it; ask again",
+    });
   }
 
   async #send(name: Name, request: object, accept: string, signal: AbortSignal | undefined): Promise<Response> {

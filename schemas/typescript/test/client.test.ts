@@ -45,6 +45,7 @@ const json = (w: ServerResponse, status: number, body: unknown, headers: Record<
 
 const lines = (w: ServerResponse): ServerResponse => w.writeHead(200, { "content-type": "application/x-ndjson" });
 const item = (n: number): string => JSON.stringify({ event: { metadata: { uid: `event-${n}` } }, resume_token: `t${n}` }) + "\n";
+const end = '{"end":{}}\n';
 const caughtUp = (n: number): string => JSON.stringify({ caught_up: {}, resume_token: `t${n}` }) + "\n";
 
 async function all<T>(of: AsyncIterable<T>): Promise<T[]> {
@@ -69,7 +70,7 @@ test("a request is on the wire as the service has it", async (t) => {
     let body = "";
     for await (const chunk of r.setEncoding("utf8")) body += chunk;
     seen.push({ method: r.method, url: r.url, token: r.headers.authorization, accept: r.headers.accept, body });
-    if (r.url?.endsWith("/query") === true) lines(w).end('{"columns":["a"],"rows":[]}\n');
+    if (r.url?.endsWith("/query") === true) lines(w).end('{"columns":["a"],"rows":[]}\n' + end);
     else json(w, 200, { events: [], next_page_token: "" });
   });
   let n = 0;
@@ -119,9 +120,9 @@ test("what a newer server adds is passed on, and does no harm", async (t) => {
   const baseUrl = await serve(t, (r, w) => {
     if (r.url?.startsWith("/v1/tail") === true) {
       lines(w).write(JSON.stringify({ weather: { wind: 3 }, resume_token: "w" }) + "\n");
-      w.end(JSON.stringify({ event: { metadata: { uid: "e" }, new_attribute: [1] }, resume_token: "t", more: true }) + "\n");
+      w.end(JSON.stringify({ event: { metadata: { uid: "e" }, new_attribute: [1] }, resume_token: "t", more: true }) + "\n" + end);
     } else if (r.url === "/v1/query") {
-      lines(w).end('{"columns":["a"],"rows":[],"plan":{}}\n{"columns":[],"rows":[{"a":1}],"more":1}\n{"statistics":{},"columns":[],"rows":[]}\n');
+      lines(w).end('{"columns":["a"],"rows":[],"plan":{}}\n{"columns":[],"rows":[{"a":1}],"more":1}\n{"statistics":{},"columns":[],"rows":[]}\n' + end);
     } else {
       json(w, 200, { events: [{ metadata: { uid: "e", novel: 1 } }], next_page_token: "", total: "12" });
     }
@@ -233,6 +234,42 @@ test("a line that the server did not end is told, though the answer ended well",
   assert.ok((await failure(all(rows))) instanceof StreamBroken);
 });
 
+test("an answer without its last line is told, wherever it ends well", async (t) => {
+  const tail = [item(1), caughtUp(1), item(2), end];
+  const query = ['{"columns":["n"],"rows":[]}\n', '{"columns":[],"rows":[{"n":1},{"n":2}]}\n', '{"columns":[],"rows":[{"n":3}]}\n', end];
+  let n = 0; // so many lines come, and then the chunked body ends as it should
+  const baseUrl = await serve(t, (r, w) => lines(w).end((r.url === "/v1/query" ? query : tail).slice(0, n).join("")));
+  const client = new DocketClient({ baseUrl });
+  const rows = [0, 0, 2, 3];
+  for (n = 0; n < tail.length; n++) {
+    const got: unknown[] = [];
+    for (const follow of [false, true]) {
+      got.length = 0;
+      const broken = await failure((async () => { for await (const i of client.tail({ all: true, follow })) got.push(i.resume_token); })());
+      assert.ok(broken instanceof StreamBroken && broken.code === "unavailable" && broken.status === 200, `${n}: ${broken}`);
+      assert.match(broken.hint ?? "", /resume_token/);
+      assert.deepEqual(got, ["t1", "t1", "t2"].slice(0, n));
+    }
+    got.length = 0;
+    const broken = await failure((async () => { for await (const row of client.query("SELECT n")) got.push(row["n"]); })());
+    assert.ok(broken instanceof StreamBroken, `${n}: ${broken}`);
+    assert.deepEqual(got, [1, 2, 3].slice(0, rows[n]));
+  }
+  assert.equal((await all(client.tail({ all: true }))).length, 3);
+  assert.deepEqual(await all(client.query("SELECT n")), [{ n: 1 }, { n: 2 }, { n: 3 }]);
+});
+
+test("what is cut goes on behind its last item, also where nothing follows", async (t) => {
+  const asked: (string | null)[] = [];
+  const baseUrl = await serve(t, (r, w) => {
+    asked.push(new URL(r.url ?? "", "http://x").searchParams.get("resume_token"));
+    lines(w).end([item(1) + item(2), "", item(3), end][asked.length - 1]);
+  });
+  const items = await all(new DocketClient({ baseUrl }).tail({ all: true }, { reconnect: { wait: () => Promise.resolve() } }));
+  assert.deepEqual(items.map((i) => i.resume_token), ["t1", "t2", "t3"]);
+  assert.deepEqual(asked, [null, "t2", "t2", "t3"]);
+});
+
 test("a tail comes back behind what was taken, each time later", async (t) => {
   const asked: string[] = [];
   const answers: ((w: ServerResponse) => void)[] = [
@@ -242,8 +279,10 @@ test("a tail comes back behind what was taken, each time later", async (t) => {
     (w) => lines(w).write(item(1) + caughtUp(1) + item(2) + item(3).slice(0, 20), () => w.socket?.destroy()),
     (w) => json(w, 502, "<html>"),
     (w) => lines(w).end(item(3) + caughtUp(3) + '{"error":{"code":"canceled","message":"the server stops"}}\n'),
-    (w) => lines(w).end(caughtUp(3)),
-    (w) => lines(w).end(item(4) + '{"error":{"code":"permission_denied","message":"not any more"}}\n'),
+    (w) => lines(w).end(caughtUp(3) + end), // the server stops
+    (w) => lines(w).end(item(4)), // a proxy lost it
+    (w) => lines(w).end(end),
+    (w) => lines(w).end(item(5) + '{"error":{"code":"permission_denied","message":"not any more"}}\n'),
   ];
   const baseUrl = await serve(t, (r, w) => {
     asked.push(new URL(r.url ?? "", "http://x").search);
@@ -261,11 +300,11 @@ test("a tail comes back behind what was taken, each time later", async (t) => {
     })(),
   );
   assert.equal(err.code, "permission_denied");
-  assert.deepEqual(got, ["event-1", "caught up", "event-2", "event-3", "event-4"]);
+  assert.deepEqual(got, ["event-1", "caught up", "event-2", "event-3", "event-4", "event-5"]);
   const begin = "?last=5&follow=true&filter=ran";
   const behind = (n: number): string => `?follow=true&filter=ran&resume_token=t${n}`;
-  assert.deepEqual(asked, [begin, begin, begin, begin, behind(2), behind(2), behind(3), behind(3)]);
-  assert.deepEqual(waits, [100, 3000, 4000, 100, 200, 100, 100]);
+  assert.deepEqual(asked, [begin, begin, begin, begin, behind(2), behind(2), behind(3), behind(3), behind(4), behind(4)]);
+  assert.deepEqual(waits, [100, 3000, 4000, 100, 200, 100, 100, 100, 200]);
 });
 
 test("a tail gives up in the end, and at once where it is of no use", async (t) => {
@@ -295,7 +334,7 @@ test("an expired token is followed by a new one, where there is one", async (t) 
   const tokens: (string | undefined)[] = [];
   const baseUrl = await serve(t, (r, w) => {
     tokens.push(r.headers.authorization);
-    if (tokens.length === 2) lines(w).end(item(2));
+    if (tokens.length === 2) lines(w).end(item(2) + end);
     else lines(w).end(item(1) + '{"error":{"code":"unauthenticated","message":"the token has expired"}}\n');
   });
   let n = 0;
@@ -346,7 +385,7 @@ test("to leave the loop ends the answer, and so does an error of the loop", asyn
 });
 
 test("what is there already comes no more when the signal is aborted", async () => {
-  const body = '{"columns":["a"],"rows":[]}\n{"columns":[],"rows":[{"a":1},{"a":2},{"a":3}]}\n';
+  const body = '{"columns":["a"],"rows":[]}\n{"columns":[],"rows":[{"a":1},{"a":2},{"a":3}]}\n' + end;
   const controller = new AbortController();
   const reason = new Error("enough");
   const client = new DocketClient({ baseUrl: "http://x", fetch: () => Promise.resolve(new Response(body)) });
@@ -421,7 +460,7 @@ test("a signal ends what it is given to, with its reason", async (t) => {
 });
 
 test("columns are there before rows, and with them", async (t) => {
-  const baseUrl = await serve(t, (_, w) => lines(w).end('{"columns":["b","a"],"rows":[]}\n{"columns":[],"rows":[{"b":9223372036854775807,"a":null}]}\n'));
+  const baseUrl = await serve(t, (_, w) => lines(w).end('{"columns":["b","a"],"rows":[]}\n{"columns":[],"rows":[{"b":9223372036854775807,"a":null}]}\n' + end));
   const client = new DocketClient({ baseUrl });
   const rows = client.query("SELECT b, a");
   assert.deepEqual(await rows.columns(), ["b", "a"]);

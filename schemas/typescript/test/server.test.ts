@@ -17,6 +17,7 @@ import {
   type OCSFEvent,
   PermissionDenied,
   type Row,
+  StreamBroken,
   type TailResponse,
   Unauthenticated,
   Unavailable,
@@ -30,6 +31,7 @@ function environment(name: string): string {
 
 const baseUrl = environment("DOCKET_URL");
 const cuttingUrl = environment("DOCKET_CUTTING_URL");
+const endingUrl = environment("DOCKET_ENDING_URL");
 const controlUrl = environment("DOCKET_CONTROL_URL");
 
 const ops = new DocketClient({ baseUrl, token: "ops" });
@@ -338,6 +340,30 @@ test("over connections that are cut, and a server that starts anew, nothing come
   const resume_token = part.at(-1)?.resume_token;
   const rest = await all(ops.tail(resume_token === undefined ? { all: true, tenants: ["cut"] } : { resume_token, tenants: ["cut"] }));
   assert.deepEqual([...part, ...rest].map((i) => uid(i.event)), expected);
+});
+
+test("a proxy that ends an answer well before its end deceives nobody", async () => {
+  const client = new DocketClient({ baseUrl: endingUrl, token: "ops" });
+  const { uids } = await add("ending", 23);
+  const part: TailResponse[] = [];
+  const tailed = await failure((async () => { for await (const i of client.tail({ all: true, tenants: ["ending"] })) part.push(i); })());
+  assert.ok(tailed instanceof StreamBroken && /resume_token/.test(tailed.hint ?? ""), String(tailed));
+  assert.deepEqual(part.map((i) => uid(i.event)), uids.slice(0, 5));
+  const rest = await all(ops.tail({ resume_token: part.at(-1)?.resume_token ?? "", tenants: ["ending"] }));
+  assert.deepEqual(rest.map((i) => uid(i.event)), uids.slice(5));
+  // By itself it needs as many connections as it takes.
+  let connections = 0;
+  const wait = (): Promise<void> => Promise.resolve(void connections++);
+  const whole = await all(client.tail({ all: true, tenants: ["ending"] }, { reconnect: { wait } }));
+  assert.deepEqual(whole.map((i) => uid(i.event)), uids);
+  assert.equal(connections, 4);
+  // A query has no token that goes on. Its answer of few lines is whole.
+  const rows: unknown[] = [];
+  const asked = await failure((async () => { for await (const r of client.query({ sql: "SELECT range AS n FROM range(100000)" })) rows.push(r["n"]); })());
+  assert.ok(asked instanceof StreamBroken, String(asked));
+  assert.deepEqual(rows, Array.from(rows, (_, n) => n));
+  assert.ok(rows.length > 0 && rows.length < 100_000);
+  assert.deepEqual(await all(client.query("SELECT 1 AS n")), [{ n: 1 }]);
 });
 
 test("the example of the README is that, and runs", async () => {
