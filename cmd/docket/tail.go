@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/spf13/cobra"
 
@@ -19,11 +20,14 @@ import (
 type tailFlags struct {
 	format string
 	follow bool
+	once   bool // end when the server does
 	last   int
 	resume string
 	input  string
 	filter *eventFilter
 	span   *span
+
+	reconnect reading.Reconnect // but for what is told
 }
 
 func tailCommand(s *settings) *cobra.Command {
@@ -38,6 +42,10 @@ shown as it comes by the stream, moments before it is stored. --since begins wit
 happened then.
 
 ` + filterHelp + `
+
+When the server stops or the connection is lost, a tail that follows comes back, behind
+the last event, as soon as there is a server; a line on standard error says so.
+--no-reconnect ends it there.
 
 At its end a tail that followed prints a token on standard error: --resume TOKEN, with
 the same flags, goes on behind the last event. Where the server could not wait for
@@ -55,6 +63,7 @@ this end, a line says how many events were not sent, and the exit code is 4.
 	}
 	f := c.Flags()
 	f.BoolVarP(&o.follow, "follow", "f", false, "go on with what comes (default while somebody stores events, unless --last or --until is given)")
+	f.BoolVar(&o.once, "no-reconnect", false, "end when the server stops or the connection is lost")
 	f.IntVarP(&o.last, "last", "n", 10, "begin with the newest N")
 	f.StringVar(&o.resume, "resume", "", "go on behind the last event of the tail that printed this token")
 	f.StringVar(&o.input, "input-file", "", "events of this file, - is standard input, in place of a store's")
@@ -100,7 +109,7 @@ func (o *tailFlags) check(c *cobra.Command) error {
 		return cli.Usage(cli.Hint(errors.New("--follow and --until exclude each other"), "--until ends"))
 	case given("last", "since", "resume") > 1:
 		return cli.Usage(cli.Hint(errors.New("--last, --since and --resume exclude each other"), "each says where to begin"))
-	case given("input-file") > 0 && given("follow", "resume") > 0:
+	case given("input-file") > 0 && given("follow", "resume", "no-reconnect") > 0:
 		return cli.Usage(errors.New("nothing follows on a file"))
 	}
 	return nil
@@ -134,7 +143,7 @@ func (o *tailFlags) tail(c *cobra.Command, client *reading.Client, r *auditv1.Ta
 		return err
 	}
 	token, missed := "", int64(0)
-	for item, err := range client.Follow(c.Context(), r) {
+	for item, err := range o.items(c, client, r) {
 		if err != nil {
 			printed := p.Close()
 			o.goodbye(c, p, token)
@@ -173,6 +182,32 @@ func (o *tailFlags) tail(c *cobra.Command, client *reading.Client, r *auditv1.Ta
 		return cli.Code(cli.ExitPartial)
 	}
 	return nil
+}
+
+// items are what the tail gives, over as many connections as it takes.
+func (o *tailFlags) items(c *cobra.Command, client *reading.Client, r *auditv1.TailRequest) iter.Seq2[*auditv1.TailResponse, error] {
+	if o.once {
+		return client.Follow(c.Context(), r)
+	}
+	how := o.reconnect
+	how.Lost = func(why error) {
+		fmt.Fprintf(c.ErrOrStderr(), "docket: %s; trying again until ^C\n", lostBy(why))
+	}
+	how.Back = func(why error, attempts int) {
+		after := cli.Count(int64(attempts), "attempt")
+		if attempts == 1 { // why was not said yet
+			after = lostBy(why)
+		}
+		fmt.Fprintf(c.ErrOrStderr(), "docket: connected again behind the last event, after %s\n", after)
+	}
+	return client.FollowOn(c.Context(), r, how)
+}
+
+func lostBy(why error) string {
+	if why == nil {
+		return "the server stopped"
+	}
+	return cli.Escape(why.Error())
 }
 
 // missedLine stands where events are missing.

@@ -41,7 +41,9 @@ type Client struct {
 	admin  *admin // nil where nobody owns the directory, or it is a server's
 	store  *lake.Reader
 	remote *remote // nil of a directory
-	close  func()
+	// again connects anew to who answers now; nil of a directory as it lies.
+	again func(context.Context) (*Client, error)
+	close func()
 }
 
 // Open finds out who answers for dir.
@@ -85,10 +87,24 @@ func socket(dir string) (*Client, error) {
 		return nil, fmt.Errorf("ask the owner of %s: %w", dir, err)
 	}
 	a := newAdmin(dir)
-	return &Client{Audit: auditv1.NewAuditServiceClient(conn), Dir: dir, Live: true, admin: a, close: func() {
+	again := func(ctx context.Context) (*Client, error) { return owner(ctx, dir) }
+	return &Client{Audit: auditv1.NewAuditServiceClient(conn), Dir: dir, Live: true, admin: a, again: again, close: func() {
 		conn.Close()
 		a.close()
 	}}, nil
+}
+
+// owner returns a client of the owner of dir, and of nobody else.
+func owner(ctx context.Context, dir string) (*Client, error) {
+	if _, err := datadir.Owner(dir); err != nil {
+		return nil, err
+	}
+	conn, err := datadir.DialSocket(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	conn.Close()
+	return socket(dir)
 }
 
 // offline serves the directory inside this process.
@@ -137,19 +153,26 @@ func (c *Client) Tail(ctx context.Context, n int, follow bool, filter string) it
 // with the token that goes on behind it. It ends when ctx does, without an error.
 func (c *Client) Follow(ctx context.Context, r *auditv1.TailRequest) iter.Seq2[*auditv1.TailResponse, error] {
 	return func(yield func(*auditv1.TailResponse, error) bool) {
-		seen, enough := context.WithCancel(ctx)
-		defer enough()
-		stream, err := c.Audit.Tail(seen, r)
-		for err == nil {
-			var item *auditv1.TailResponse
-			if item, err = stream.Recv(); err == nil && !yield(item, nil) {
-				return
-			}
-		}
-		if !errors.Is(err, io.EOF) && ctx.Err() == nil {
+		err := c.follow(ctx, r, func(item *auditv1.TailResponse) bool { return yield(item, nil) })
+		if err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
 			yield(nil, c.Answered(err))
 		}
 	}
+}
+
+// follow calls each with the items of a tail until it has enough, which is no
+// error, or the tail ends: io.EOF is its end, another error one of gRPC.
+func (c *Client) follow(ctx context.Context, r *auditv1.TailRequest, each func(*auditv1.TailResponse) bool) error {
+	ctx, enough := context.WithCancel(ctx)
+	defer enough()
+	stream, err := c.Audit.Tail(ctx, r)
+	for err == nil {
+		var item *auditv1.TailResponse
+		if item, err = stream.Recv(); err == nil && !each(item) {
+			return nil
+		}
+	}
+	return err
 }
 
 // Search yields the events that r selects, page after page, until limit of them

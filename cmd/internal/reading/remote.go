@@ -61,7 +61,8 @@ func Remote(_ context.Context, c contexts.Context) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", r.name(), err)
 	}
-	return &Client{Audit: auditv1.NewAuditServiceClient(conn), Server: c.Name, Live: true, remote: r, close: func() { conn.Close() }}, nil
+	again := func(ctx context.Context) (*Client, error) { return Remote(ctx, c) }
+	return &Client{Audit: auditv1.NewAuditServiceClient(conn), Server: c.Name, Live: true, remote: r, again: again, close: func() { conn.Close() }}, nil
 }
 
 // A remote knows how a server is reached, and why it was not.
@@ -141,6 +142,19 @@ func (r *remote) shook(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.refused = err
+}
+
+// distrusted reports whether the newest handshake failed for what was shown, which
+// another attempt does not better. A server that went away in its midst is none.
+func (r *remote) distrusted() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var (
+		shown  *tls.CertificateVerificationError
+		record tls.RecordHeaderError
+		alert  *net.OpError
+	)
+	return errors.As(r.refused, &shown) || errors.As(r.refused, &record) || errors.As(r.refused, &alert) && alert.Op == "remote error"
 }
 
 // handshakes tell what became of the newest: gRPC makes text of it.
