@@ -19,6 +19,7 @@ import (
 	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/config"
 	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/cmd/internal/duration"
 	"github.com/docket-audit/docket/cmd/internal/ops"
 	"github.com/docket-audit/docket/cmd/internal/requestpath"
 	"github.com/docket-audit/docket/cmd/internal/rungroup"
@@ -75,7 +76,7 @@ of the configuration anew; one that is refused leaves the old one in force.`,
 	f := c.Flags()
 	f.StringVar(&o.config, "config", os.Getenv("DOCKET_CONFIG"), "configuration file (DOCKET_CONFIG)")
 	f.StringVar(&o.data, "data", data, "data directory (DOCKET_DATA)")
-	f.DurationVar(&o.limit, "for", 0, "stop after this long, such as 20s")
+	duration.Var(f, &o.limit, "for", 0, "stop after this long, such as 20s")
 	f.StringArrayVar(&o.set, "set", nil, "set a configuration key, as in --set nats.url=nats://nats.example:4222 (DOCKET_TABLE_KEY)")
 	f.StringVar(&level, "log", "warn", "log level: debug, info, warn, error")
 	cli.SetHelp(c)

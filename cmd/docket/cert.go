@@ -17,6 +17,7 @@ import (
 	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/datadir"
 	"github.com/docket-audit/docket/cmd/internal/devcert"
+	"github.com/docket-audit/docket/cmd/internal/duration"
 )
 
 func certCommand(s *settings) *cobra.Command {
@@ -75,7 +76,7 @@ that they trust.`,
 	}
 	c.Flags().StringSliceVar(&hosts, "host", nil, "one more name or address of the server")
 	c.Flags().StringVar(&client, "client", "", "also a client's certificate with this name in it")
-	c.Flags().DurationVar(&valid, "for", 365*24*time.Hour, "how long they are valid, 19800h at most")
+	duration.Var(c.Flags(), &valid, "for", 365*duration.Day, "how long they are valid, 825d at most")
 	c.Flags().BoolVar(&force, "force", false, "overwrite what is there")
 	return c
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -81,7 +82,7 @@ func (f *selectionFlags) flags(c *cobra.Command) {
 	c.Flags().StringVar(&f.subject, "subject", "", `events about a user, as in "user:alice"`)
 	c.Flags().StringVar(&f.tenant, "tenant", "", "events of this tenant")
 	c.Flags().StringVar(&f.operation, "operation", "", "events of the operation with this uid")
-	c.Flags().StringVar(&f.since, "since", "", "events from this time on: RFC 3339, or a time ago such as 720h")
+	c.Flags().StringVar(&f.since, "since", "", "events from this time on: 2026-10-28, 2026-10-28T06:00:00Z, yesterday, or 30d for that long ago")
 	c.Flags().StringVar(&f.until, "until", "", "events before this time")
 	c.Flags().StringVar(&f.before, "before", "", "the same as --until")
 }
@@ -96,15 +97,14 @@ func (f *selectionFlags) selection() (s retention.Selection, err error) {
 	if f.until != "" && f.before != "" {
 		return s, cli.Usage(errors.New("--until and --before are the same: give one"))
 	}
-	for text, to := range map[string]*int64{f.since: &s.Since, f.until + f.before: &s.Until} {
-		if text == "" {
-			continue
+	between := span{since: f.since, until: cmp.Or(f.until, f.before)}
+	if err := between.parse(time.Now()); err != nil {
+		return s, err
+	}
+	for at, to := range map[*time.Time]*int64{&between.from: &s.Since, &between.to: &s.Until} {
+		if !at.IsZero() {
+			*to = at.UnixMilli()
 		}
-		at, err := parseSince(text, time.Now())
-		if err != nil {
-			return s, cli.Usage(err)
-		}
-		*to = at.UnixMilli()
 	}
 	return s, nil
 }

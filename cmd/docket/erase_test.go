@@ -32,6 +32,12 @@ func TestEraseOffline(t *testing.T) {
 	erase := []string{"erase", "--subject", "user:user-2", "--reason", "ticket 9"}
 	code(1, erase...)
 	code(2, "erase", "--since", "24h")
+	// A range without anything in it is not one that is open at one end.
+	empty := append(erase, "--yes", "--since", "2099-01-01", "--until", "2099-01-01")
+	if out := code(2, empty...); !strings.Contains(out, "--until 2099-01-01 is not after --since 2099-01-01") {
+		t.Errorf("an empty range: %s", out)
+	}
+	code(2, append(erase, "--yes", "--until", "soon")...)
 	code(2, "hold", "add", "--tenant", "acme")
 	id := strings.TrimSpace(code(0, "hold", "add", "--tenant", "acme", "--reason", "case 1"))
 	if out := code(4, append(erase, "--yes")...); !strings.Contains(out, "1 events erased, 1 stay under a legal hold") {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
+	"github.com/docket-audit/docket/cmd/internal/duration"
 )
 
 // parseSince is [parseTime] of --since.
@@ -36,15 +37,11 @@ func parseTime(flag, text string, now time.Time) (time.Time, error) {
 			return t, nil
 		}
 	}
-	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+	// What would be before the year 1 is no time: that is the zero of our bounds.
+	if d, err := duration.Parse(text); err == nil && now.Add(-d).Year() >= 1 {
 		return now.Add(-d), nil
 	}
-	if days, ok := strings.CutSuffix(text, "d"); ok { // as retention has it
-		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
-			return now.AddDate(0, 0, -int(n)), nil
-		}
-	}
-	return time.Time{}, cli.Usage(cli.Hint(fmt.Errorf("--%s %s: not a time", flag, text), "give 2026-10-28, 2026-10-28T06:00:00Z, yesterday, or 24h or 30d for that long ago"))
+	return time.Time{}, cli.Usage(cli.Hint(fmt.Errorf("--%s %s: not a time", flag, text), "give 2026-10-28, 2026-10-28T06:00:00Z, yesterday, or 24h, 30d or 2w for that long ago"))
 }
 
 // A span is --since and --until: since <= time < until.
@@ -55,7 +52,7 @@ type span struct {
 
 func newSpan(f *pflag.FlagSet) *span {
 	s := &span{}
-	f.StringVar(&s.since, "since", "", "only events of this time and later: 10m (ago), 7d, yesterday, 2026-10-28, 2026-10-28T06:00:00Z")
+	f.StringVar(&s.since, "since", "", "only events of this time and later: 10m (ago), 7d, 2w, yesterday, 2026-10-28, 2026-10-28T06:00:00Z")
 	f.StringVar(&s.until, "until", "", "only events before this time")
 	return s
 }

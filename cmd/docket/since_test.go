@@ -18,6 +18,8 @@ func TestParseSince(t *testing.T) {
 		"90m":                       now.Add(-90 * time.Minute),
 		"0s":                        now,
 		"30d":                       now.AddDate(0, 0, -30),
+		"2w":                        now.AddDate(0, 0, -14),
+		"1d12h":                     now.Add(-36 * time.Hour),
 		"now":                       now,
 		"today":                     time.Date(2026, 10, 28, 0, 0, 0, 0, time.UTC),
 		"yesterday":                 time.Date(2026, 10, 27, 0, 0, 0, 0, time.UTC),
@@ -26,7 +28,7 @@ func TestParseSince(t *testing.T) {
 			t.Errorf("%q: %v, %v, want %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"tomorrow", "-1h", "7", "-3d", "d", "1.5d", "999999d", "2026-13-01"} {
+	for _, text := range []string{"tomorrow", "-1h", "7", "-3d", "d", "1.5d", "999999d", "106000w", "1h1d", "2026-13-01"} {
 		if got, err := parseSince(text, now); err == nil {
 			t.Errorf("%q: %v", text, got)
 		}

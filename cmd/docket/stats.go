@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
+	"github.com/docket-audit/docket/cmd/internal/duration"
 	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
@@ -57,7 +58,7 @@ as it lies, beside a docket that runs or without one.`,
 	f := c.Flags()
 	f.StringSliceVar(&o.facets, "facet", nil, "count by this column (default kind, decision, service, method, principal, binding)")
 	f.Int32Var(&o.top, "top", 10, "so many values of each")
-	f.DurationVar(&o.interval, "interval", 0, "the width of a step in time, such as 1m (default: about 60 of what there is)")
+	duration.Var(f, &o.interval, "interval", 0, "the width of a step in time, such as 1m or 1d (default: about 60 of what there is)")
 	f.BoolVar(&o.cost, "cost", false, "bytes by day, tenant and class, and days until the disk is full")
 	o.span = newSpan(f)
 	o.filter = newEventFilter(f)

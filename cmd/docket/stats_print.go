@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
+	"github.com/docket-audit/docket/cmd/internal/duration"
 	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
@@ -63,7 +64,7 @@ func printStats(w io.Writer, format string, stats *auditv1.StatsResponse) error 
 	case cli.JSON:
 		return cli.PrintJSON(w, r)
 	case "", cli.Table:
-		return r.chart(w)
+		return r.chart(w, stats.GetInterval().AsDuration())
 	case cli.NDJSON, cli.CSV:
 		return r.rows(w, format)
 	}
@@ -108,7 +109,7 @@ func (r *statsReport) rows(w io.Writer, format string) error {
 }
 
 // chart is the table: counts with bars beside them.
-func (r *statsReport) chart(w io.Writer) error {
+func (r *statsReport) chart(w io.Writer, interval time.Duration) error {
 	if _, err := fmt.Fprintln(w, cli.Count(r.Events, "event")); err != nil {
 		return err
 	}
@@ -139,7 +140,7 @@ func (r *statsReport) chart(w io.Writer) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	return section(w, []string{"time (UTC), " + r.Interval + " each", "events", "denied", ""}, lines)
+	return section(w, []string{"time (UTC), " + duration.String(interval) + " each", "events", "denied", ""}, lines)
 }
 
 func section(w io.Writer, heads []string, lines [][]string) error {

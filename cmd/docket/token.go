@@ -15,6 +15,7 @@ import (
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/cmd/internal/duration"
 	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/internal/strictoml"
 )
@@ -73,7 +74,7 @@ it is valid for an hour, and for 30 days at most. docs/authorization.md says mor
 	f.StringVar(&o.Subject, "subject", "", "who it is for; events about what they ask say so")
 	f.StringSliceVar(&caps, "cap", nil, "what they may do: "+strings.Join(capabilityNames(), ", "))
 	f.StringSliceVar(&o.Prefixes, "prefix", nil, `a tenant that they see, with what is below it at a "/"; "/" is all`)
-	f.DurationVar(&o.Lifetime, "for", authz.DefaultLifetime, "how long it is valid, 720h at most")
+	duration.Var(f, &o.Lifetime, "for", authz.DefaultLifetime, "how long it is valid, such as 12h, 7d or 2w; 30d at most")
 	f.StringVar(&key, "key", "", "file with the key that signs (default: DIR/keys/tokens.hs256)")
 	f.StringVar(&o.Audience, "audience", authz.DefaultAudience, "the aud that [auth] audience asks for")
 	f.StringVar(&o.Issuer, "issuer", "", "the iss that [auth] issuer asks for")
@@ -96,9 +97,9 @@ func checkOrder(o *authz.Order, caps []string) (err error) {
 	case slices.Contains(o.Prefixes, ""):
 		return usage(`give --prefix TENANT, or --prefix / for all of them`, "the empty prefix covers no tenant")
 	case o.Lifetime > authz.MaxLifetime:
-		return usage("it cannot be called back: mint one that is valid for 720h at most, and another before it ends", "--for %v is longer than 30 days", o.Lifetime)
+		return usage("it cannot be called back: mint one that is valid for 30d at most, and another before it ends", "--for %s is longer than 30 days", duration.String(o.Lifetime))
 	case o.Lifetime < time.Second:
-		return usage("give --for a time such as 1h", "--for %v is over before it is used", o.Lifetime)
+		return usage("give --for a time such as 1h", "--for %s is over before it is used", duration.String(o.Lifetime))
 	}
 	o.Capabilities, err = authz.ParseCapabilities(caps)
 	var unknown *authz.CapabilityError

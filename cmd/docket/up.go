@@ -15,6 +15,7 @@ import (
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/config"
+	"github.com/docket-audit/docket/cmd/internal/duration"
 	"github.com/docket-audit/docket/cmd/internal/telemetry"
 )
 
@@ -78,7 +79,7 @@ func upCommand(s *settings) *cobra.Command {
 	f.StringVar(&o.config, "config", os.Getenv("DOCKET_CONFIG"), "configuration file (DOCKET_CONFIG)")
 	f.BoolVar(&o.demo, "demo", false, "with a demo service, interceptors and traffic")
 	f.BoolVar(&o.adopt, "adopt-ledger", false, "begin the ledger anew where it is gone or contradicts what is stored; the old one is set aside and a finding says so")
-	f.DurationVar(&o.limit, "for", 0, "stop when all has run for this long, such as 20s")
+	duration.Var(f, &o.limit, "for", 0, "stop when all has run for this long, such as 20s")
 	f.StringArrayVar(&o.set, "set", nil, "set a configuration key, as in --set api.listen=127.0.0.1:8081 (DOCKET_TABLE_KEY)")
 	f.StringVar(&level, "log", "warn", "log level: debug, info, warn, error")
 	return c

@@ -95,7 +95,7 @@ something missing, 4 when a part could not be read.`,
 	f.BoolVar(&deep, "deep", false, "also hash every event again and derive every column from it")
 	f.StringVar(&key, "key", "", "file with the ledger's public key, kept elsewhere")
 	f.StringVar(&against, "against", "", "file with a ledger checkpoint that was kept")
-	f.StringVar(&since, "since", "", "judge in depth what was stored since: 2026-10-28, 2026-10-28T06:00:00Z, or 24h for that long ago")
+	f.StringVar(&since, "since", "", "judge in depth what was stored since: 2026-10-28, 2026-10-28T06:00:00Z, or 24h or 7d for that long ago")
 	f.StringVar(&tenant, "tenant", "", "judge in depth what is of this tenant")
 	f.StringVarP(&format, "output", "o", "", "format: table, json (default table)")
 	return c

@@ -103,7 +103,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"ask", "a", "b"}, "docket: docket ask takes one SQL, not 2\nhint: put what has spaces in it between quotation marks, and see `docket ask --help`\n"},
 		{[]string{"none", "x"}, "docket: docket none takes no argument, and \"x\" is one\nhint: see `docket none --help`\n"},
 		{[]string{"none", "-n", "x"}, "docket: --number x: not a whole number\nhint: see `docket none --help`\n"},
-		{[]string{"none", "--for", "soon"}, "docket: --for soon: not a duration such as 500ms or 20s\nhint: see `docket none --help`\n"},
+		{[]string{"none", "--for", "soon"}, "docket: --for soon: not a duration such as 500ms, 12h or 30d\nhint: see `docket none --help`\n"},
 		{[]string{"none", "--nix"}, "docket: unknown flag: --nix\nhint: see `docket none --help`\n"},
 	} {
 		var stdout, stderr bytes.Buffer

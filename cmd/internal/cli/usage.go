@@ -83,7 +83,7 @@ func flagError(c *cobra.Command, err error) error {
 	if errors.As(err, &invalid) {
 		flag := invalid.GetFlag()
 		words := map[string]string{
-			"int": "not a whole number", "duration": "not a duration such as 500ms or 20s", "bool": "neither true nor false",
+			"int": "not a whole number", "duration": "not a duration such as 500ms, 12h or 30d", "bool": "neither true nor false",
 		}
 		if said, ok := words[flag.Value.Type()]; ok {
 			err = fmt.Errorf("--%s %s: %s", flag.Name, invalid.GetValue(), said)

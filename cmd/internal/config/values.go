@@ -9,20 +9,18 @@ import (
 	"strings"
 	"time"
 
+	"github.com/docket-audit/docket/cmd/internal/duration"
 	"github.com/docket-audit/docket/internal/profile"
 )
 
-// A Duration is written as "1m30s", as Go writes it.
+// A Duration is written as "1m30s" or "2d", as package duration reads it.
 type Duration time.Duration
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Duration) UnmarshalText(b []byte) error {
-	v, err := time.ParseDuration(string(b))
+	v, err := duration.Parse(string(b))
 	if err != nil {
-		return fmt.Errorf("%q is not a duration such as \"500ms\" or \"2s\"", b)
-	}
-	if v < 0 {
-		return fmt.Errorf("%q is negative", b)
+		return fmt.Errorf("%q is not a duration such as \"500ms\", \"2s\" or \"7d\"", b)
 	}
 	*d = Duration(v)
 	return nil
