@@ -37,7 +37,8 @@ a DNS name, also one by which a client is known: client.pem, client.key.
 The authority's own key is used once and written nowhere, and what it signs is good for
 these hosts alone. So nobody can make more certificates of it, whoever trusts it: for
 another host make all of them anew, with --force. A docket that runs serves the new
-certificate without a restart.
+certificate without a restart. What to put into the configuration, and the command of
+curl by which to try it, are printed to standard error.
 
 This is for trying things. Where others connect, use the certificates of an authority
 that they trust.`,
@@ -47,7 +48,7 @@ that they trust.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if valid < time.Hour || valid > devcert.MaxLifetime {
-				return cli.Usage(cli.Hint(fmt.Errorf("--for %v is not between 1h and 19800h", valid), "clients refuse certificates of servers that are valid for more than 825 days"))
+				return cli.Usage(cli.Hint(fmt.Errorf("--for %s is not between 1h and 825d", duration.String(valid)), "clients refuse certificates of servers that are valid for more than 825 days"))
 			}
 			if err := datadir.Claimable(s.data); err != nil {
 				return err
@@ -70,7 +71,7 @@ that they trust.`,
 					return cli.Hint(fmt.Errorf("write certificates: %w", err), "the directory must be writable by this user")
 				}
 			}
-			fmt.Fprint(c.ErrOrStderr(), cli.EscapeText(certAdvice(dir, files, client, time.Now().Add(valid))))
+			fmt.Fprint(c.ErrOrStderr(), cli.EscapeText(certAdvice(s.data, dir, files, client, time.Now().Add(valid))))
 			return nil
 		},
 	}
@@ -92,7 +93,7 @@ func noneThere(dir string, files []devcert.File) error {
 }
 
 // certAdvice says what was made and how it is used.
-func certAdvice(dir string, files []devcert.File, client string, until time.Time) string {
+func certAdvice(data, dir string, files []devcert.File, client string, until time.Time) string {
 	var names []string
 	for _, f := range files {
 		names = append(names, f.Name)
@@ -101,13 +102,13 @@ func certAdvice(dir string, files []devcert.File, client string, until time.Time
 	var b strings.Builder
 	fmt.Fprintf(&b, "docket: wrote %s into %s, valid until %s\n", strings.Join(names, ", "), dir, until.UTC().Format(time.RFC3339))
 	fmt.Fprintf(&b, "docket: in the configuration:\n\n  [api]\n  tls_cert = %q\n  tls_key = %q\n", at("server.pem"), at("server.key"))
-	as := ""
+	as := fmt.Sprintf(` -H "Authorization: Bearer $(docket token --data %s --subject me --cap list --prefix /)"`, quote(data))
 	if client != "" {
 		fmt.Fprintf(&b, "  client_ca = %q\n\n  [[auth.certificates]]\n  name = %q\n  capabilities = [\"list\", \"read\"]\n  prefixes = [\"/\"]\n", at("ca.pem"), client)
 		as = fmt.Sprintf(" --cert %s --key %s", quote(at("client.pem")), quote(at("client.key")))
 	}
 	if slices.Contains(names, "ca.pem") {
-		fmt.Fprintf(&b, "\ndocket: clients trust it by its authority:\n\n  curl --cacert %s%s https://localhost:8080/v1/status\n\n", quote(at("ca.pem")), as)
+		fmt.Fprintf(&b, "\ndocket: clients trust it by its authority; to try it, while docket runs with that:\n\n  curl --cacert %s%s https://localhost:8080/v1/status\n\n", quote(at("ca.pem")), as)
 	}
 	return b.String()
 }

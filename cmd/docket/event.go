@@ -47,24 +47,46 @@ func csvTime(ms int64) string {
 	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00")
 }
 
-// eventRow turns an event's bytes into a row. Widths are fixed, so that a table
-// that is shown while it grows stays one.
-func eventRow(raw []byte) (cli.Row, error) {
+// eventRows make rows of events. Those that are not of today have a date.
+type eventRows struct {
+	now   func() time.Time
+	dated bool // a row has a date: the table has room for it from there on
+}
+
+func newEventRows() *eventRows { return &eventRows{now: time.Now} }
+
+// clock is when an event happened, for people in this place: with the date where it
+// is of another day.
+func (r *eventRows) clock(at time.Time, layout string) string {
+	year, month, day := at.Date()
+	if y, m, d := r.now().Date(); y == year && m == month && d == day {
+		return at.Format(layout)
+	}
+	return at.Format(time.DateOnly + " " + layout)
+}
+
+// row turns an event's bytes into a row. Widths are fixed, so that a table that is
+// shown while it grows stays one.
+func (r *eventRows) row(raw []byte) (cli.Row, error) {
 	h, err := profile.Parse(raw)
 	if err != nil {
 		return cli.Row{}, fmt.Errorf("read event: %w", err)
 	}
 	sentence := profile.Sentence(h)
 	at := time.UnixMilli(h.Time)
+	table := r.clock(at, "15:04:05.000")
+	if r.dated = r.dated || len(table) > 12; r.dated {
+		table = pad(table, 23)
+	}
 	return cli.Row{
 		Wide: []string{
 			csvTime(h.Time), pad(h.Tenant, 8), pad(h.Kind, 10), pad(h.Decision, 8), h.Service, h.Method, h.Principal, h.Source,
 			h.Interceptor, h.Binding, h.Phase, strconv.FormatInt(h.DurationMS, 10), pad(h.OperationUID, 36), h.MetadataUID, sentence,
 		},
-		Cells:  []string{at.Format("15:04:05.000"), pad(h.Tenant, 8), pad(h.Kind, 10), pad(h.Decision, 8), pad(h.OperationUID, 36), sentence},
+		Cells:  []string{table, pad(h.Tenant, 8), pad(h.Kind, 10), pad(h.Decision, 8), pad(h.OperationUID, 36), sentence},
 		CSV:    []string{csvTime(h.Time), h.Tenant, h.Kind, h.Decision, h.OperationUID, sentence},
 		JSON:   raw,
-		Short:  at.Format("15:04:05") + " " + sentence,
+		Short:  r.clock(at, time.TimeOnly) + " " + sentence,
 		Colour: eventColour(h),
 	}, nil
 }

@@ -94,12 +94,20 @@ says which commit an event came with. What expired or was erased since is not th
 	f.StringVar(&q.Filter, "filter", "", `only events that CEL over columns selects, such as 'duration_ms > 100'`)
 	f.Uint64Var(&q.At, "at", 0, "the store as it was at the commit of this number")
 	cli.OutputFlag(f, &format, cli.Parquet)
+	cli.NoFlag(c, "input-file", "SQL asks a store: `docket ingest FILE` takes the events of a file into one, `docket tail --input-file FILE` selects and prints them; SQL itself is read from a file by `docket query - < FILE`")
+	cli.NoFlag(c, "limit", "SQL has LIMIT")
+	for _, flag := range []string{"kind", "decision", "method", "service", "principal", "interceptor", "operation", "since", "until", "not"} {
+		cli.NoFlag(c, flag, fmt.Sprintf("SQL has WHERE; or select with --filter, which `docket search --%s ... --print-filter` prints", flag))
+	}
 	return c
 }
 
 // checkSQL says of what cannot be a query what was meant.
 func checkSQL(text string) error {
 	text = strings.TrimSpace(text)
+	if strings.HasPrefix(text, strings.Join(eventColumns, ",")) || strings.HasPrefix(text, "{\"") {
+		return cli.Usage(cli.Hint(errors.New("these are events, not a query"), "`docket query -` reads SQL from standard input; `docket tail --input-file FILE` selects among events of a file, `docket ingest FILE` takes them into a store"))
+	}
 	if text == "" {
 		return cli.Usage(cli.Hint(errors.New("the query is empty"), "docket query \"SELECT count(*) FROM events\""))
 	}

@@ -74,6 +74,7 @@ func (o *searchFlags) run(c *cobra.Command, s *settings) error {
 	if o.all {
 		most = 0
 	}
+	rows := newEventRows()
 	for raw, err := range client.Search(c.Context(), r, most) {
 		if err != nil {
 			return err
@@ -87,7 +88,7 @@ func (o *searchFlags) run(c *cobra.Command, s *settings) error {
 			}
 			return nil
 		}
-		row, err := eventRow(raw)
+		row, err := rows.row(raw)
 		if err != nil {
 			return err
 		}

@@ -176,7 +176,7 @@ func settingOf(timeline []moment) setting {
 }
 
 func showRow(h profile.Header, raw []byte, start int64) cli.Row {
-	at := time.UnixMilli(h.Time).Format("15:04:05.000")
+	at := newEventRows().clock(time.UnixMilli(h.Time), "15:04:05.000")
 	if h.Time != start {
 		at = fmt.Sprintf("%+d ms", h.Time-start)
 	}

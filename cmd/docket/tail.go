@@ -142,7 +142,7 @@ func (o *tailFlags) tail(c *cobra.Command, client *reading.Client, r *auditv1.Ta
 	if err != nil {
 		return err
 	}
-	token, missed := "", int64(0)
+	token, missed, rows := "", int64(0), newEventRows()
 	for item, err := range o.items(c, client, r) {
 		if err != nil {
 			printed := p.Close()
@@ -161,7 +161,7 @@ func (o *tailFlags) tail(c *cobra.Command, client *reading.Client, r *auditv1.Ta
 			}
 		}
 		if raw := item.GetEvent(); raw != nil {
-			row, err := eventRow(raw)
+			row, err := rows.row(raw)
 			if err != nil {
 				return err
 			}

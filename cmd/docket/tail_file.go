@@ -32,8 +32,9 @@ func (o *tailFlags) tailFile(c *cobra.Command, expression string) error {
 	if err != nil {
 		return err
 	}
+	rows := newEventRows()
 	show := func(raw []byte) error {
-		row, err := eventRow(raw)
+		row, err := rows.row(raw)
 		if err != nil {
 			return err
 		}
@@ -52,7 +53,7 @@ func (o *tailFlags) tailFile(c *cobra.Command, expression string) error {
 			fmt.Fprintf(c.ErrOrStderr(), "docket: %s: %s\n", cli.Escape(o.input), cli.Escape(fault.Error()))
 			continue
 		case err != nil:
-			return errors.Join(p.Close(), err)
+			return errors.Join(p.Close(), fmt.Errorf("read %s: %w", o.input, err))
 		case e.Bundle:
 			continue
 		}

@@ -5,6 +5,7 @@ package serve
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -92,7 +93,7 @@ func newCounting(r *auditv1.StatsRequest) (*counting, error) {
 	for _, name := range c.names {
 		i := slices.IndexFunc(slices.Collect(fieldNames(header)), func(n string) bool { return n == name })
 		if i < 0 {
-			return nil, invalidf("facets", "there is no column %.80q", name)
+			return nil, &facetError{name}
 		}
 		c.fields = append(c.fields, i)
 		c.values = append(c.values, map[string]int64{})
@@ -106,6 +107,18 @@ func newCounting(r *auditv1.StatsRequest) (*counting, error) {
 		c.interval, c.fixed = d.Milliseconds(), true
 	}
 	return c, nil
+}
+
+// A facetError is of a facet that is no column.
+type facetError struct{ name string }
+
+func (e *facetError) Error() string { return ErrInvalid.Error() + ": " + e.reason().Error() }
+func (e *facetError) reason() error { return fmt.Errorf("there is no column %.80q", e.name) }
+func (e *facetError) Unwrap() error { return Invalid("facets", e.reason()) }
+
+// Hint names the columns that there are.
+func (e *facetError) Hint() string {
+	return "count by " + strings.Join(slices.Sorted(fieldNames(reflect.TypeFor[profile.Header]())), ", ")
 }
 
 // fieldNames yields the columns that a header has.

@@ -104,6 +104,11 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"none", "x"}, "docket: docket none takes no argument, and \"x\" is one\nhint: see `docket none --help`\n"},
 		{[]string{"none", "-n", "x"}, "docket: --number x: not a whole number\nhint: see `docket none --help`\n"},
 		{[]string{"none", "--for", "soon"}, "docket: --for soon: not a duration such as 500ms, 12h or 30d\nhint: see `docket none --help`\n"},
+		{[]string{"none", "--limt", "3"}, "docket: unknown flag: --limt\nhint: did you mean --limit? see `docket none --help`\n"},
+		{[]string{"none", "--sql"}, "docket: unknown flag: --sql\nhint: it is a flag of ask; see `docket none --help`\n"},
+		{[]string{"ask", "--number", "3"}, "docket: unknown flag: --number\nhint: it is a flag of none; see `docket ask --help`\n"},
+		{[]string{"ask", "--from", "x"}, "docket: unknown flag: --from\nhint: SQL has FROM\n"},
+		{[]string{"none", "-q"}, "docket: unknown shorthand flag: 'q' in -q\nhint: see `docket none --help`\n"},
 		{[]string{"none", "--nix"}, "docket: unknown flag: --nix\nhint: see `docket none --help`\n"},
 	} {
 		var stdout, stderr bytes.Buffer
@@ -112,7 +117,11 @@ func TestWrongUsage(t *testing.T) {
 		none := &cobra.Command{Use: "none", Args: cobra.NoArgs, RunE: run}
 		none.Flags().IntP("number", "n", 0, "")
 		none.Flags().Duration("for", 0, "")
-		root.AddCommand(none, &cobra.Command{Use: "ask SQL", Example: "  docket ask 'SELECT 1'\n  docket ask -", Args: cobra.ExactArgs(1), RunE: run})
+		none.Flags().Int("limit", 0, "")
+		ask := &cobra.Command{Use: "ask SQL", Example: "  docket ask 'SELECT 1'\n  docket ask -", Args: cobra.ExactArgs(1), RunE: run}
+		ask.Flags().Bool("sql", false, "")
+		NoFlag(ask, "from", "SQL has FROM")
+		root.AddCommand(none, ask)
 		if code := Run(root, tc.args, &stdout, &stderr); code != ExitUsage {
 			t.Errorf("%v: exit code %d", tc.args, code)
 		}

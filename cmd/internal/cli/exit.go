@@ -133,7 +133,7 @@ func Verbs(c *cobra.Command, args []string) error {
 		return nil
 	}
 	err := Usagef("unknown command %q for %q", args[0], c.CommandPath())
-	c.SuggestionsMinimumDistance = 2
+	c.SuggestionsMinimumDistance = min(2, len(args[0])/2) // of a word of two letters all is near
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
 		return Hint(err, "did you mean %s?", strings.Join(near, " or "))
 	}

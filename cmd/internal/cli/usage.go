@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/docket-audit/docket/internal/strictoml"
 )
 
 // SetHelp gives c and its verbs the help of Docket's commands: it starts with
@@ -89,5 +91,48 @@ func flagError(c *cobra.Command, err error) error {
 			err = fmt.Errorf("--%s %s: %s", flag.Name, invalid.GetValue(), said)
 		}
 	}
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		err = Hint(err, "%s", unknownFlag(c, unknown.GetSpecifiedName()))
+	}
 	return Usage(Hint(err, "see `%s --help`", c.CommandPath()))
+}
+
+// noFlag begins the annotations of [NoFlag].
+const noFlag = "docket_no_flag_"
+
+// NoFlag says what somebody who gives c a flag that it does not have may do.
+func NoFlag(c *cobra.Command, name, advice string) {
+	if c.Annotations == nil {
+		c.Annotations = map[string]string{}
+	}
+	c.Annotations[noFlag+name] = advice
+}
+
+// unknownFlag is the advice for a flag that c does not have: others may have it,
+// or one with a name like it may be meant.
+func unknownFlag(c *cobra.Command, name string) string {
+	help := fmt.Sprintf("see `%s --help`", c.CommandPath())
+	if advice, ok := c.Annotations[noFlag+name]; ok {
+		return advice
+	}
+	var others []string
+	for _, verb := range c.Root().Commands() {
+		if verb != c && !verb.Hidden && len(name) > 1 && verb.Flags().Lookup(name) != nil {
+			others = append(others, verb.Name())
+		}
+	}
+	if len(others) > 0 {
+		return fmt.Sprintf("it is a flag of %s; %s", strings.Join(others, ", "), help)
+	}
+	var own []string
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			own = append(own, f.Name)
+		}
+	})
+	if near := strictoml.Suggest(name, own); near != "" {
+		return "did you mean --" + near + "? " + help
+	}
+	return help
 }

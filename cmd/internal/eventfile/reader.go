@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
 )
@@ -266,6 +267,10 @@ func (r *Reader) other() (Event, error) {
 		r.start, r.end, r.err = 0, 0, errBinary
 		return Event{}, r.err
 	}
+	if !value && !r.found && r.index == 0 && f.Line == 1 && csvHead.Match(bytes.TrimSpace(said)) {
+		r.start, r.end, r.err = 0, 0, errCSV
+		return Event{}, r.err
+	}
 	f.Index = r.index
 	r.index++
 	if value {
@@ -278,6 +283,13 @@ func (r *Reader) other() (Event, error) {
 // errBinary is said once of a file, in place of each of its lines. Behind an
 // event it is not: there, zero bytes are what a crash left of some lines.
 var errBinary = cli.Hint(errors.New("it is binary, not JSON"), "name files of events as JSON, with or without gzip")
+
+// errCSV is said once of a file that begins with the names of columns, in place of
+// each of its lines: it is what `-o csv` printed, or another table.
+var (
+	errCSV  = cli.Hint(errors.New("it is CSV, which does not hold events as they are stored"), "give events as JSON, one a line: `docket export --to FILE.ndjson` and -o ndjson write them so")
+	csvHead = regexp.MustCompile(`^"?[A-Za-z_][A-Za-z0-9_. ]*"?([,;\t]"?[A-Za-z_][A-Za-z0-9_. ]*"?){2,}$`)
+)
 
 // finish returns what is to say at the end of what could be read.
 func (r *Reader) finish() error {
@@ -294,7 +306,7 @@ func (r *Reader) finish() error {
 
 // failed is the error of an input that cannot be read further.
 func (r *Reader) failed() error {
-	if errors.Is(r.err, errBinary) {
+	if errors.Is(r.err, errBinary) || errors.Is(r.err, errCSV) {
 		return r.err
 	}
 	return fmt.Errorf("from line %d on: %w", r.line, r.err)
