@@ -3,13 +3,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/collector/serve"
+	"github.com/docket-audit/docket/collector/store"
 )
 
 // actions are what the running docket does with what is stored when it is asked.
@@ -33,17 +37,42 @@ type holdOrder struct {
 
 // do changes the book.
 func (o *holdOrder) do(book *retention.Book, now time.Time) (h retention.Hold, err error) {
+	if (o.Add != nil) == (o.Remove != "") {
+		return h, &retention.OrderError{Err: errors.New(`change holds: give "add" with a hold, or "remove" with the ID of one`)}
+	}
 	if o.Add != nil {
 		return book.Add(*o.Add, now)
 	}
 	return book.Remove(o.Remove, o.Reason, o.By, now)
 }
 
+// readOrder refuses what it does not know: an order to erase that lost a condition
+// to a misspelling would erase more than was meant.
 func readOrder(body []byte, into any) error {
-	if err := json.Unmarshal(body, into); err != nil {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
 		return fmt.Errorf("%w: %w", serve.ErrInvalid, err)
 	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: there is something behind the order", serve.ErrInvalid)
+	}
 	return nil
+}
+
+// refused is the answer to an order that was not carried out: for what it says, for
+// what there is and is not, or for the state of things.
+func refused(err error) error {
+	var order *retention.OrderError
+	switch {
+	case errors.As(err, &order):
+		return serve.Invalid(order.Field, err)
+	case errors.Is(err, retention.ErrNoHold):
+		return fmt.Errorf("%w: %w", store.ErrNotFound, err)
+	case errors.Is(err, retention.ErrHoldExists):
+		return fmt.Errorf("%w: %w", serve.ErrExists, err)
+	}
+	return fmt.Errorf("%w: %w", serve.ErrRefused, err)
 }
 
 // telling makes of what tells lines what tells of statements.
@@ -58,7 +87,7 @@ func (d *daemon) erase(ctx context.Context, body []byte, tell func(any) error) e
 	}
 	all, err := d.record.Collector.Erase(ctx, e, telling(tell))
 	if err != nil {
-		return fmt.Errorf("%w: %w", serve.ErrRefused, err)
+		return refused(err)
 	}
 	return tell(leftTotal{all, true})
 }
@@ -70,7 +99,7 @@ func (d *daemon) expire(ctx context.Context, body []byte, tell func(any) error) 
 	}
 	all, err := d.record.Collector.Expire(ctx, o.TrustClock, telling(tell))
 	if err != nil {
-		return fmt.Errorf("%w: %w", serve.ErrRefused, err)
+		return refused(err)
 	}
 	return tell(leftTotal{all, true})
 }
@@ -86,7 +115,7 @@ func (d *daemon) changeHolds(ctx context.Context, body []byte, tell func(any) er
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", serve.ErrRefused, err)
+		return refused(err)
 	}
 	return tell(changed)
 }

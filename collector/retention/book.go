@@ -44,7 +44,35 @@ var (
 	ErrClock = errors.New("the clock has gone far ahead")
 	// ErrNoHold says that there is no hold of that name.
 	ErrNoHold = errors.New("no such hold")
+	// ErrHoldExists says that a hold on the same, for the same reason, is there: who
+	// orders it again did not hear of the first one.
+	ErrHoldExists = errors.New("that is held already")
 )
+
+// An OrderError is of an order that is wrong, whatever there is.
+type OrderError struct {
+	Field string // of the order that is at fault, as JSON has it; "" for none alone
+	Err   error
+}
+
+func (e *OrderError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *OrderError) Unwrap() error { return e.Err }
+
+// A HoldError is [ErrNoHold] or [ErrHoldExists], of a hold.
+type HoldError struct {
+	ID  string
+	Err error
+}
+
+func (e *HoldError) Error() string { return fmt.Sprintf("%v: %.80q", e.Err, e.ID) }
+
+// Unwrap returns the cause.
+func (e *HoldError) Unwrap() error { return e.Err }
+
+// Hint says where to look.
+func (*HoldError) Hint() string { return "docket hold ls names them" }
 
 // MaxLeap is how far the clock may have gone since retention ran last, or since
 // the newest commit where it never ran. Beyond, somebody has to say that it is
@@ -179,22 +207,26 @@ func (b *Book) Holds() []Hold {
 	return slices.Clone(b.page.Holds)
 }
 
-// Add places a hold and returns it with its ID. It is durable when Add returns,
+// Add places a hold and returns it with its ID. One that is there is
+// [ErrHoldExists], and returned. A new one is durable when Add returns,
 // and what erases or expires afterwards heeds it.
 func (b *Book) Add(h Hold, now time.Time) (Hold, error) {
 	switch {
 	case h.Selection.IsZero():
-		return h, errors.New("add hold: say what it holds: a tenant, a subject, an operation or a time range")
+		return h, &OrderError{"", errors.New("add hold: say what it holds: a tenant, a subject, an operation or a time range")}
 	case h.Until != 0 && h.Until <= h.Since:
-		return h, errors.New("add hold: the time range is empty")
+		return h, &OrderError{"until", errors.New("add hold: the time range is empty")}
 	case h.Reason == "":
-		return h, errors.New("add hold: give a reason")
+		return h, &OrderError{"reason", errors.New("add hold: give a reason")}
 	case h.Subject.named(h.Reason, h.By):
-		return h, fmt.Errorf("add hold: %w", ErrNamed)
+		return h, &OrderError{"reason", fmt.Errorf("add hold: %w", ErrNamed)}
 	}
 	h.ID, h.Placed = uuid.Must(uuid.NewV7()).String(), now.UnixMilli()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if i := slices.IndexFunc(b.page.Holds, func(o Hold) bool { return o.Selection.Equal(h.Selection) && o.Reason == h.Reason }); i >= 0 {
+		return b.page.Holds[i], &HoldError{b.page.Holds[i].ID, ErrHoldExists}
+	}
 	next := b.page
 	next.Holds = append(slices.Clip(next.Holds), h)
 	next.Untold = append(slices.Clip(next.Untold), change(&h, true, h.Reason, h.By, now))
@@ -208,11 +240,11 @@ func (b *Book) Remove(id, reason, by string, now time.Time) (Hold, error) {
 	i := slices.IndexFunc(b.page.Holds, func(h Hold) bool { return h.ID == id })
 	switch {
 	case i < 0:
-		return Hold{}, &Error{b.path, fmt.Errorf("%w: %.80q", ErrNoHold, id), "docket hold ls names them"}
+		return Hold{}, &HoldError{id, ErrNoHold}
 	case reason == "":
-		return Hold{}, errors.New("remove hold: give a reason")
+		return Hold{}, &OrderError{"reason", errors.New("remove hold: give a reason")}
 	case b.page.Holds[i].Subject.named(reason, by):
-		return Hold{}, fmt.Errorf("remove hold: %w", ErrNamed)
+		return Hold{}, &OrderError{"reason", fmt.Errorf("remove hold: %w", ErrNamed)}
 	}
 	h := b.page.Holds[i]
 	next := b.page

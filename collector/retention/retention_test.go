@@ -130,6 +130,74 @@ func TestClock(t *testing.T) {
 	}
 }
 
+// Which orders are wrong, and which come too late.
+func TestOrdersOfHolds(t *testing.T) {
+	now := time.UnixMilli(1_793_215_000_000)
+	b, err := Open(filepath.Join(t.TempDir(), "retention.json"), Policy{}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice, err := ParseSubject("user:alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := func(change func(*Hold)) Hold {
+		h := Hold{Selection: Selection{Tenant: "acme", Subject: alice, Since: 1, Until: 9}, Reason: "case 1", By: "root"}
+		change(&h)
+		return h
+	}
+	first, err := b.Add(of(func(*Hold) {}), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var order *OrderError
+	for field, h := range map[string]Hold{
+		"":       of(func(h *Hold) { h.Selection = Selection{} }),
+		"until":  of(func(h *Hold) { h.Until = h.Since }),
+		"reason": of(func(h *Hold) { h.Reason = "" }),
+	} {
+		if _, err := b.Add(h, now); !errors.As(err, &order) || order.Field != field {
+			t.Errorf("add without %q: %v", field, err)
+		}
+	}
+	if _, err := b.Add(of(func(h *Hold) { h.Reason = "Alice is sued" }), now); !errors.Is(err, ErrNamed) || !errors.As(err, &order) || order.Field != "reason" {
+		t.Errorf("a reason that names the subject: %v", err)
+	}
+	var at *HoldError
+	again, err := b.Add(of(func(h *Hold) { h.By = "somebody else" }), now.Add(time.Hour))
+	if !errors.Is(err, ErrHoldExists) || !errors.As(err, &at) || at.ID != first.ID || again.ID != first.ID || again.By != "root" {
+		t.Errorf("added twice: %+v, %v", again, err)
+	}
+	for what, change := range map[string]func(*Hold){
+		"another reason":    func(h *Hold) { h.Reason = "case 2" },
+		"another tenant":    func(h *Hold) { h.Tenant = "globex" },
+		"nobody":            func(h *Hold) { h.Subject = Subject{} },
+		"another operation": func(h *Hold) { h.Operation = "op" },
+		"another time":      func(h *Hold) { h.Since = 2 },
+		"without an end":    func(h *Hold) { h.Until = 0 },
+	} {
+		if _, err := b.Add(of(change), now); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if n := len(b.Holds()); n != 7 {
+		t.Errorf("%d holds", n)
+	}
+	if _, err := b.Remove(first.ID, "", "root", now); !errors.As(err, &order) || order.Field != "reason" {
+		t.Errorf("remove without a reason: %v", err)
+	}
+	if _, err := b.Remove("none", "closed", "root", now); !errors.Is(err, ErrNoHold) || !errors.As(err, &at) || at.ID != "none" || at.Hint() == "" {
+		t.Errorf("remove what is not there: %v", err)
+	}
+	// What was taken away can be placed again.
+	if _, err := b.Remove(first.ID, "closed", "root", now); err != nil {
+		t.Fatal(err)
+	}
+	if h, err := b.Add(of(func(*Hold) {}), now); err != nil || h.ID == first.ID {
+		t.Errorf("placed again: %+v, %v", h, err)
+	}
+}
+
 // A hold is there or not, whenever the process ends, and each change is told once
 // it is told.
 func TestHoldsOutlastCrashes(t *testing.T) {

@@ -116,6 +116,11 @@ func (s *Selection) IsZero() bool {
 	return s.Tenant == "" && s.Subject.IsZero() && s.Operation == "" && s.Since == 0 && s.Until == 0
 }
 
+// Equal reports whether both are of the same.
+func (s Selection) Equal(o Selection) bool {
+	return s.Tenant == o.Tenant && s.Subject.name == o.Subject.name && s.Operation == o.Operation && s.Since == o.Since && s.Until == o.Until
+}
+
 // A Row is what a selection looks at.
 type Row struct {
 	Tenant, Operation string
@@ -163,11 +168,11 @@ func (s Subject) named(texts ...string) bool {
 func (e *Erasure) Validate() error {
 	switch {
 	case e.Subject.IsZero() && e.Tenant == "" && e.Operation == "":
-		return errors.New("erase: say whose events: a subject or a tenant")
+		return &OrderError{"", errors.New("erase: say whose events: a subject or a tenant")}
 	case e.Until != 0 && e.Until <= e.Since:
-		return errors.New("erase: the time range is empty")
+		return &OrderError{"until", errors.New("erase: the time range is empty")}
 	case e.Subject.named(e.Reference, e.By):
-		return fmt.Errorf("erase: %w", ErrNamed)
+		return &OrderError{"reference", fmt.Errorf("erase: %w", ErrNamed)}
 	}
 	return nil
 }

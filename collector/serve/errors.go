@@ -28,6 +28,7 @@ var (
 	ErrTooMuch     = errors.New("the request needs more than it may have")
 	ErrBusy        = errors.New("too many requests at a time")
 	ErrRefused     = errors.New("refused")
+	ErrExists      = errors.New("already there")
 	ErrStalled     = errors.New("the caller did not take the answer")
 )
 
@@ -73,6 +74,7 @@ func classify(err error) codes.Code {
 		{authz.ErrDenied, codes.PermissionDenied},
 		{ErrInvalid, codes.InvalidArgument},
 		{store.ErrNotFound, codes.NotFound},
+		{ErrExists, codes.AlreadyExists},
 		{ErrRefused, codes.FailedPrecondition}, // of an error behind it: it is what was refused for
 		{ErrUnsupported, codes.Unimplemented},
 		{ErrTooMuch, codes.ResourceExhausted}, // to ask again is of no use
