@@ -61,7 +61,7 @@ What chains mean, docket chain check says.`,
 			if len(args) > 0 {
 				keys = slices.DeleteFunc(keys, func(e config.Explained) bool { return e.Key != args[0] })
 				if len(keys) == 0 {
-					return cli.Usage(cli.Hint(fmt.Errorf("there is no key %q", args[0]), "did you mean %s?", or(strictoml.Suggest(args[0], config.Keys()), "one of `docket config explain`")))
+					return cli.Usage(cli.Hint(fmt.Errorf("there is no key %q", args[0]), "%s", nearKey(args[0])))
 				}
 			}
 			p, err := cli.NewPrinter(c.OutOrStdout(), format, []string{"key", "value", "from", "where", "variable"}, false)
@@ -85,4 +85,11 @@ What chains mean, docket chain check says.`,
 	f.StringArrayVar(&set, "set", nil, "set a key, as for docket up")
 	cli.OutputFlag(f, &format)
 	return c
+}
+
+func nearKey(key string) string {
+	if near := strictoml.Suggest(key, config.Keys()); near != "" {
+		return "did you mean " + near + "?"
+	}
+	return "`docket config explain` lists all of them"
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -91,8 +92,11 @@ type filterFlag struct {
 
 // Set implements [pflag.Value].
 func (v *filterFlag) Set(text string) error {
+	if !utf8.ValidString(text) {
+		return errors.New("it is not UTF-8") // String tells nobody what it is
+	}
 	values := []string{text}
-	if v.column != "" { // CEL has commas of its own
+	if v.column != "" && !strings.ContainsAny(text, "\r\n") { // CEL has commas of its own, and a list is one line
 		if list, err := csv.NewReader(strings.NewReader(text)).Read(); err == nil {
 			values = list // else it is one value, with quotation marks in it
 		}

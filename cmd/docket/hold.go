@@ -75,8 +75,8 @@ func holdAddCommand(s *settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(c.OutOrStdout(), h.ID)
-			return nil
+			_, err = fmt.Fprintln(c.OutOrStdout(), h.ID)
+			return err
 		},
 	}
 	o.flags(c)
@@ -104,8 +104,8 @@ func holdRemoveCommand(s *settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "removed %s\n", h.ID)
-			return nil
+			_, err = fmt.Fprintf(c.OutOrStdout(), "removed %s\n", h.ID)
+			return err
 		},
 	}
 	o.flags(c)

@@ -99,6 +99,9 @@ func (o *searchFlags) run(c *cobra.Command, s *settings) error {
 	if err := p.Close(); err != nil {
 		return err
 	}
+	if p.Rows() == 0 && c.Context().Err() == nil && (p.Format == cli.Table || p.Format == cli.Wide) {
+		fmt.Fprintln(c.ErrOrStderr(), "docket: no stored event is selected") // the names of columns alone look like an answer that was cut
+	}
 	cli.Interrupted(c.Context(), c.ErrOrStderr(), p.Rows(), "event")
 	return nil
 }

@@ -5,8 +5,10 @@ package main
 import (
 	"fmt"
 	"os"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/contexts"
@@ -81,9 +83,35 @@ func warnDamaged(c *cobra.Command, client *reading.Client) {
 }
 
 // prepare is what every verb begins with: flags that all have.
-func (s *settings) prepare(c *cobra.Command, _ []string) error {
+func (s *settings) prepare(c *cobra.Command, args []string) error {
 	if c.Flags().Changed("context") && c.Annotations[readsAnywhere] == "" {
 		return cli.Usage(cli.Hint(fmt.Errorf("%s does not ask a server", c.CommandPath()), "leave --context out; it is for tail, search, show, query, stats and export"))
 	}
+	if c.Annotations[readsAnywhere] != "" {
+		if err := legible(c, args); err != nil {
+			return err
+		}
+	}
 	return cli.SetColour(s.colour)
+}
+
+// legible refuses what cannot be asked: a request is UTF-8, and so is whatever it
+// could select.
+func legible(c *cobra.Command, args []string) (err error) {
+	refuse := func(what, text string) {
+		if !utf8.ValidString(text) {
+			err = cli.Usage(cli.Hint(fmt.Errorf("%s is not UTF-8: %q", what, text), "does this terminal, or the script, use another encoding?"))
+		}
+	}
+	c.Flags().Visit(func(f *pflag.Flag) {
+		switch f.Name {
+		case "data", "input-file", "to": // files have the names that they have
+		default:
+			refuse("--"+f.Name, f.Value.String())
+		}
+	})
+	for _, arg := range args {
+		refuse("the argument", arg)
+	}
+	return err
 }

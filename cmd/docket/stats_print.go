@@ -115,6 +115,9 @@ func (r *statsReport) chart(w io.Writer, interval time.Duration) error {
 	}
 	for _, f := range r.Facets {
 		values := f.Values
+		if len(values) == 0 && f.Others == 0 {
+			continue // of no event
+		}
 		if f.Others > 0 {
 			values = append(slices.Clone(values), statsValue{"(others)", f.Others})
 		}

@@ -107,6 +107,11 @@ func (o *tailFlags) check(c *cobra.Command) error {
 		return cli.Usagef("--last %d: not a number of events", o.last)
 	case o.follow && o.span.until != "":
 		return cli.Usage(cli.Hint(errors.New("--follow and --until exclude each other"), "--until ends"))
+	case given("resume") > 0 && o.resume == "":
+		// As of a variable that is not set: to begin anew would leave something out.
+		return cli.Usage(cli.Hint(errors.New("--resume: no token"), "leave --resume out to begin anew, with --last or --since"))
+	case given("input-file") > 0 && o.input == "":
+		return cli.Usage(cli.Hint(errors.New("--input-file: no name of a file"), "- is standard input"))
 	case given("last", "since", "resume") > 1:
 		return cli.Usage(cli.Hint(errors.New("--last, --since and --resume exclude each other"), "each says where to begin"))
 	case given("input-file") > 0 && given("follow", "resume", "no-reconnect") > 0:

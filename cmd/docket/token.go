@@ -66,8 +66,8 @@ it is valid for an hour, and for 30 days at most. docs/authorization.md says mor
 				fmt.Fprintf(c.ErrOrStderr(), "docket: made the key %s; whoever can read it can mint\n", cli.Escape(key))
 			}
 			fmt.Fprintf(c.ErrOrStderr(), "docket: %s\n", cli.Escape(mayDo(&o, expires)))
-			fmt.Fprintln(c.OutOrStdout(), token)
-			return nil
+			_, err = fmt.Fprintln(c.OutOrStdout(), token)
+			return err // else somebody has an empty file for a token
 		},
 	}
 	f := c.Flags()

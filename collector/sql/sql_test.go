@@ -239,7 +239,7 @@ func TestRefused(t *testing.T) {
 
 	// statement: refused by the parse, with a StatementError.
 	statement := []string{
-		"", ";", "-- nothing", "SELEC 1", "SELECT", "nonsense",
+		"", ";", "-- nothing", "SELECT 1e400", "SELECT * FROM events WHERE duration_ms < 1e999", "SELEC 1", "SELECT", "nonsense",
 		"COPY events TO " + lake("x.csv"), "COPY (SELECT 1) TO " + literal(granted), "copy events to '/tmp/x.parquet' (format parquet)",
 		"ATTACH " + lake("x.db"), "ATTACH " + lake("x.db") + " AS x; CREATE TABLE x.t AS SELECT 1", "DETACH memory", "USE memory",
 		"EXPORT DATABASE " + lake("x"), "IMPORT DATABASE " + lake("x"),

@@ -5,6 +5,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -108,6 +109,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"none", "--sql"}, "docket: unknown flag: --sql\nhint: it is a flag of ask; see `docket none --help`\n"},
 		{[]string{"ask", "--number", "3"}, "docket: unknown flag: --number\nhint: it is a flag of none; see `docket ask --help`\n"},
 		{[]string{"ask", "--from", "x"}, "docket: unknown flag: --from\nhint: SQL has FROM\n"},
+		{[]string{"none", "-f"}, "docket: unknown shorthand flag: 'f' in -f\nhint: see `docket none --help`\n"},
 		{[]string{"none", "-q"}, "docket: unknown shorthand flag: 'q' in -q\nhint: see `docket none --help`\n"},
 		{[]string{"none", "--nix"}, "docket: unknown flag: --nix\nhint: see `docket none --help`\n"},
 	} {
@@ -127,6 +129,33 @@ func TestWrongUsage(t *testing.T) {
 		}
 		if diff := cmp.Diff(tc.stderr, stderr.String()); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", tc.args, diff)
+		}
+	}
+}
+
+// Whoever presses ^C is told that, and not of a context.
+func TestInterruptedIsTold(t *testing.T) {
+	for _, tc := range []struct {
+		err    func(context.Context) error
+		code   int
+		stderr string
+	}{
+		{func(ctx context.Context) error { return fmt.Errorf("ask SQL: %w", ctx.Err()) }, ExitFailure, "docket: interrupted\n"},
+		{func(context.Context) error { return errors.New("rpc: context canceled") }, ExitFailure, "docket: interrupted\n"},
+		{func(context.Context) error { return errors.New("the disk is full") }, ExitFailure, "docket: the disk is full\n"},
+		{func(context.Context) error { return Code(ExitPartial) }, ExitPartial, ""},
+		{func(context.Context) error { return nil }, ExitOK, ""},
+	} {
+		var stdout, stderr bytes.Buffer
+		c := &cobra.Command{Use: "docket", RunE: func(c *cobra.Command, _ []string) error {
+			if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
+				return err
+			}
+			<-c.Context().Done()
+			return tc.err(c.Context())
+		}}
+		if code := Run(c, []string{}, &stdout, &stderr); code != tc.code || stderr.String() != tc.stderr {
+			t.Errorf("exit code %d, %q, want %d, %q", code, stderr.String(), tc.code, tc.stderr)
 		}
 	}
 }

@@ -94,8 +94,14 @@ func Run(root *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(flagError)
 	explainArguments(root)
-	return report(root.ExecuteContext(ctx), root.Name(), stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil && ctx.Err() != nil && strings.HasSuffix(err.Error(), context.Canceled.Error()) {
+		err = errInterrupted // whoever pressed ^C knows of no context
+	}
+	return report(err, root.Name(), stderr)
 }
+
+var errInterrupted = errors.New("interrupted")
 
 // ReaderGone reports whether err says that nobody reads the output any more, as
 // behind `| head`. That is no failure; a verb whose exit code says what it found

@@ -85,7 +85,8 @@ func flagError(c *cobra.Command, err error) error {
 	if errors.As(err, &invalid) {
 		flag := invalid.GetFlag()
 		words := map[string]string{
-			"int": "not a whole number", "duration": "not a duration such as 500ms, 12h or 30d", "bool": "neither true nor false",
+			"int": "not a whole number", "int32": "not a whole number, or too large a one", "int64": "not a whole number, or too large a one",
+			"uint32": "not a whole number from 0 on, or too large a one", "uint64": "not a whole number from 0 on, or too large a one", "duration": "not a duration such as 500ms, 12h or 30d", "bool": "neither true nor false",
 		}
 		if said, ok := words[flag.Value.Type()]; ok {
 			err = fmt.Errorf("--%s %s: %s", flag.Name, invalid.GetValue(), said)
@@ -131,7 +132,7 @@ func unknownFlag(c *cobra.Command, name string) string {
 			own = append(own, f.Name)
 		}
 	})
-	if near := strictoml.Suggest(name, own); near != "" {
+	if near := strictoml.Suggest(name, own); near != "" && len(name) > 1 {
 		return "did you mean --" + near + "? " + help
 	}
 	return help

@@ -265,6 +265,9 @@ func Check(path string) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return &Error{path, ErrNotADir, "start one with `docket up --demo`, or name yours with --data or DOCKET_DATA"}
 		}
+		if errors.Is(err, syscall.ENOTDIR) {
+			return &Error{path, fmt.Errorf("%w but a file", ErrNotADir), "name the directory with --data; `docket tail --input-file FILE` reads events of a file"}
+		}
 		return &Error{path, err, "the directory must be readable by this user"}
 	}
 	return checkFormat(path, false)
