@@ -30,6 +30,9 @@ type Operation struct {
 	// Truncated says that the Outcome's patches were too large to be recorded,
 	// Redacted that they are not as they were.
 	Truncated, Redacted bool
+	// LabelsRedacted says that Labels are not as they were, or not all there,
+	// ReasonRedacted that the Outcome's Reason is not as it was.
+	LabelsRedacted, ReasonRedacted bool
 }
 
 // An Evaluation is what the record says of one evaluation. It has a Result, or
@@ -145,6 +148,7 @@ func (a *assembly) add(raw []byte, n int) error {
 	op.learn(r)
 	if r.Outcome != nil && op.Outcome == nil {
 		op.Outcome, op.Truncated, op.Redacted, op.Plan = r.Outcome, r.Truncated, r.Redacted, h.PlanDigest
+		op.LabelsRedacted, op.ReasonRedacted = r.LabelsRedacted, r.ReasonRedacted
 		a.ended = append(a.ended, op)
 	}
 	return nil

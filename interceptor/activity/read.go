@@ -48,6 +48,10 @@ type Recorded struct {
 	// patches are not known.
 	Truncated bool
 
+	// LabelsRedacted says that the operation's labels are not as they were, or not
+	// all there, ReasonRedacted that the reason of a deny is not as it was.
+	LabelsRedacted, ReasonRedacted bool
+
 	payload, state proto.Message // of the Evaluation's Payload and State
 	visible        []string      // names of the attributes that the binding was granted
 }
@@ -109,7 +113,7 @@ type reading struct {
 func (r *reading) fact() (*Recorded, error) {
 	r.out.Header = r.header
 	r.out.Broken, _ = r.own[ownBroken].(string)
-	r.out.Redacted = r.redacted()
+	r.out.Redacted, r.out.LabelsRedacted, r.out.ReasonRedacted = r.redacted(), r.notes(atLabels), r.notes(atReason)
 	r.out.Time = instant(r.Time)
 	r.out.Operation = r.operation()
 	var err error
@@ -137,6 +141,16 @@ func (r *reading) redacted() bool {
 			return false
 		}
 		return m["rule"] != ruleDescriptor
+	})
+}
+
+// notes says whether something was left out at a part of the event; also when
+// there are too many notes to tell.
+func (r *reading) notes(at string) bool {
+	list, _ := r.own[ownRedactions].([]any)
+	return r.own[ownMoreRedactions] != nil || slices.ContainsFunc(list, func(item any) bool {
+		m, _ := item.(map[string]any)
+		return m["at"] == at
 	})
 }
 

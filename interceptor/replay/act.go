@@ -4,6 +4,7 @@ package replay
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -30,6 +31,7 @@ type act struct {
 	done    chan struct{} // closed when the last binding of post_commit has ended
 
 	accepted []interceptor.Patch // so far
+	given    []interceptor.Patch // what the last binding answered, if the chain was told otherwise
 	missing  interceptor.UID     // the last evaluation that could not be answered
 }
 
@@ -40,16 +42,19 @@ func (a *act) nextUID() interceptor.UID {
 
 // Why an operation cannot be replayed.
 const (
-	noOutcome   = "the record has no outcome of it"
-	noPayload   = "its payload is not in the record"
-	noState     = "the current state is not in the record"
-	noResponse  = "what was committed is not in the record"
-	noPatches   = "its patches were too large to be recorded"
-	notCalled   = "no implementation here, and the binding was not called then"
-	cutOff      = "no implementation here, and the binding's answer is not in the record"
-	otherInput  = "no implementation here, and the binding would be shown another input than then"
-	resultLarge = "no implementation here, and the binding's result was too large to be recorded"
+	noOutcome    = "the record has no outcome of it"
+	noEvaluation = "an event of an evaluation is not in the record"
+	noPayload    = "its payload is not in the record"
+	noState      = "the current state is not in the record"
+	noMetadata   = "the metadata are not in the record"
+	noResponse   = "what was committed is not in the record"
+	noPatches    = "its patches were too large to be recorded"
+	notCalled    = "no implementation here, and the binding was not called then"
+	cutOff       = "no implementation here, and the binding's answer is not in the record"
+	otherInput   = "no implementation here, and the binding would be shown another input than then"
+	resultLarge  = "no implementation here, and the binding's result was too large to be recorded"
 
+	redactedLabels  = "its labels are redacted"
 	redactedInput   = "its payload is redacted"
 	redactedPatches = "its patches are redacted"
 	redactedResult  = "no implementation here, and the binding's result is redacted"
@@ -85,11 +90,16 @@ type standIn struct {
 	impl   interceptor.Interceptor // nil: there is only the record
 	remote bool
 	shadow bool
+
+	maxBytes int // of a result
 }
 
 func newStandIn(s *Stage, b *interceptor.Binding) *standIn {
 	_, dialled := b.Impl.(*remote.Client)
-	return &standIn{stage: s, impl: b.Impl, remote: dialled, shadow: b.Shadow}
+	return &standIn{
+		stage: s, impl: b.Impl, remote: dialled, shadow: b.Shadow,
+		maxBytes: cmp.Or(b.MaxResponseBytes, interceptor.DefaultMaxResponseBytes),
+	}
 }
 
 // Describe implements [interceptor.Interceptor].
@@ -103,10 +113,11 @@ func (s *standIn) Describe(ctx context.Context) (*interceptor.Manifest, error) {
 // Evaluate implements [interceptor.Interceptor].
 func (s *standIn) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*interceptor.Result, error) {
 	a := s.stage.now
+	a.given = nil
 	then := a.recorded(e)
 	if s.stage.observe == nil {
 		r, _, err := s.answer(ctx, e, then)
-		return r, err
+		return s.settled(ctx, e, r), err
 	}
 	if a.aborted != nil {
 		return nil, a.abort(a.aborted)
@@ -120,7 +131,7 @@ func (s *standIn) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*int
 	if err := s.stage.observe(ctx, m); err != nil {
 		return nil, a.abort(err)
 	}
-	return m.Result, m.Err
+	return s.settled(ctx, e, m.Result), m.Err
 }
 
 // answer has the binding answer, or answers for it.
@@ -206,21 +217,82 @@ func (a *act) shown(e *interceptor.Evaluation, then *activity.Evaluation) *inter
 	if e.Phase == interceptor.PostCommit || len(a.accepted) == 0 || a.altered {
 		return &c
 	}
-	var patches []interceptor.Patch
+	if r := a.after(a.accepted); r != nil {
+		c.Payload = r.Payload
+	}
+	return &c
+}
+
+// after returns an evaluation of the record that was shown what just these patches
+// made of the request; nil when it has none.
+func (a *act) after(patches []interceptor.Patch) *activity.Evaluation {
+	var then []interceptor.Patch
 	for i := range a.op.Evaluations {
 		r := &a.op.Evaluations[i]
 		if r.Phase == interceptor.PostCommit {
 			break
 		}
-		if r.Payload != nil && slices.EqualFunc(patches, a.accepted, samePatch) {
-			c.Payload = r.Payload
-			break
+		if r.Payload != nil && slices.EqualFunc(then, patches, samePatch) {
+			return r
 		}
-		if r.Result != nil && r.Result.Decision == interceptor.Modify && !a.shadowed(r.UID) {
-			patches = append(patches, r.Result.Patches...)
+		switch {
+		case a.shadowed(r.UID) || r.Failure != nil:
+		case r.Result == nil || r.Truncated:
+			return nil // its patches are not known, and so not those up to what follows
+		case r.Result.Decision == interceptor.Modify:
+			then = append(then, r.Result.Patches...)
 		}
 	}
-	return &c
+	return nil
+}
+
+// settled returns a result as the chain is told it. Where patches are those of the
+// record, it is told what they made of the request then, in as many patches: a
+// binding that patches next finds names and numbers as the message's type had
+// settled them.
+func (s *standIn) settled(ctx context.Context, e *interceptor.Evaluation, r *interceptor.Result) *interceptor.Result {
+	if r == nil || r.Decision == interceptor.Deny || len(r.Patches) == 0 || e.Phase != interceptor.ModifyOperation || s.shadow {
+		return r
+	}
+	a := s.stage.now
+	if ctx.Err() != nil || a.altered { // nobody waits for it, or there is no record of it
+		return r
+	}
+	then := a.after(slices.Concat(a.accepted, r.Patches))
+	if then == nil || then.Redacted {
+		return r
+	}
+	whole, err := then.Payload.JSON()
+	if err != nil {
+		return r
+	}
+	told := *r
+	told.Patches = slices.Repeat([]interceptor.Patch{{Op: "replace", Value: []byte("{}")}}, len(r.Patches))
+	told.Patches[len(told.Patches)-1].Value = whole
+	if sizeOf(r) > s.maxBytes || sizeOf(&told) > s.maxBytes {
+		return r
+	}
+	a.given = r.Patches
+	return &told
+}
+
+// sizeOf is at least what the chain takes for the size of a result.
+func sizeOf(r *interceptor.Result) int {
+	n := len(r.Reason) + len(r.StatusCode)
+	for _, p := range r.Patches {
+		n += len(p.Op) + len(p.Path) + len(p.From) + len(p.Value) + 8
+	}
+	for k, v := range r.Annotations {
+		n += len(k) + len(v) + 4
+	}
+	for _, w := range r.Warnings {
+		n += len(w) + 2
+	}
+	if len(r.Metadata) > 0 {
+		raw, _ := ocsf.EncodeValue(r.Metadata)
+		n += 4 * len(raw)
+	}
+	return n
 }
 
 // shadowed says whether an evaluation of the record was a shadow's.

@@ -31,7 +31,7 @@ func Flip(from, to string) Difference {
 func PatchDiff() Difference { return differenceOf(PatchesDiffer) }
 
 // StatusDiff is the difference that operations are denied with another gRPC
-// status code.
+// status, code or message.
 func StatusDiff() Difference { return differenceOf(StatusDiffers) }
 
 // FailureDiff is the difference that a failure of the record is under another

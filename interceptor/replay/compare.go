@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"maps"
 	"slices"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 
@@ -61,12 +62,13 @@ func (c *comparing) judge(d *Diff) {
 		return
 	}
 	switch {
-	case circumstantial(then) && now.Decision != interceptor.Deny:
-		// The candidate had nothing against it, but the policy did not decide
-		// then either: the audit was unavailable, or the caller had gone.
+	case circumstantial(then):
+		// No plan decided then: the audit was unavailable, the caller had gone, or
+		// the adapter refused it. Nor did it come to its last binding, so that there
+		// is nothing to hold patches against.
 		return
 	case then.Decision != now.Decision || then.Ran != now.Ran:
-		by := cause(then, now)
+		by := cause(c.then, c.now)
 		if c.quiet(by, fieldDecision) {
 			d.Comparison = Flipped
 			d.by(by)
@@ -74,9 +76,8 @@ func (c *comparing) judge(d *Diff) {
 		return
 	case now.Decision == interceptor.Deny:
 		// What was patched before came to nothing.
-		if by := cause(then, now); then.Status.Code() != now.Status.Code() && !circumstantial(then) && c.quiet(by, fieldStatus) {
+		if by, differ := c.status(); differ {
 			d.Comparison = StatusDiffers
-			d.From, d.To = codeName(then.Status.Code()), codeName(now.Status.Code())
 			d.by(by)
 			return
 		}
@@ -118,6 +119,16 @@ func (c *comparing) erred() *answer {
 	return nil
 }
 
+// status says whether callers are denied with another status, and which binding
+// says so now.
+func (c *comparing) status() (*interceptor.Part, bool) {
+	then, now := c.then.outcome, c.now.outcome
+	by := cause(c.then, c.now)
+	code := then.Status.Code() != now.Status.Code() && c.quiet(by, fieldStatus)
+	reason := !c.then.reasonRedacted && then.Reason != now.Reason && c.quiet(by, fieldReason)
+	return by, code || reason
+}
+
 // patches says whether the patches make another payload than they did, and
 // which binding brings that about.
 func (c *comparing) patches() (*interceptor.Part, bool) {
@@ -125,7 +136,7 @@ func (c *comparing) patches() (*interceptor.Part, bool) {
 	if slices.EqualFunc(then.Patches, now.Patches, samePatch) {
 		return nil, false
 	}
-	by := patcher(then, now)
+	by := patcher(c.then.edits, c.now.edits)
 	if c.op.Request == nil || c.then.redacted {
 		return by, true
 	}
@@ -161,7 +172,7 @@ func (c *comparing) handling() *answer {
 func (c *comparing) annotations() *answer {
 	for i := range c.now.answers {
 		a := &c.now.answers[i]
-		if a.result == nil {
+		if a.result == nil || a.Shadow {
 			continue
 		}
 		then := c.then.find(a)
@@ -195,41 +206,10 @@ func (c *comparing) quiet(by *interceptor.Part, field string) bool {
 }
 
 // circumstantial says that an operation was denied by what no plan decides.
+// Unmatched, which is a plan's, says so in the chain's own words.
 func circumstantial(out *interceptor.Outcome) bool {
-	return out.Decision == interceptor.Deny && out.By == nil && out.Status.Code() != codes.PermissionDenied
-}
-
-// cause returns the binding that a flip goes back to: the one that denies now,
-// else the one that denied then, else the one that patches in one case only.
-func cause(then, now *interceptor.Outcome) *interceptor.Part {
-	if now.By != nil {
-		return now.By
-	}
-	if then.By != nil {
-		return then.By
-	}
-	return patcher(then, now)
-}
-
-// patcher returns a binding that patches in one case and not in the other, else
-// the first that patches now.
-func patcher(then, now *interceptor.Outcome) *interceptor.Part {
-	for _, pair := range [][2][]interceptor.Part{{now.Parts, then.Parts}, {then.Parts, now.Parts}} {
-		for i := range pair[0] {
-			p := &pair[0][i]
-			if p.Decision == interceptor.Modify && !slices.ContainsFunc(pair[1], func(q interceptor.Part) bool {
-				return q.Interceptor == p.Interceptor && q.Binding == p.Binding && q.Phase == p.Phase && q.Decision == interceptor.Modify
-			}) {
-				return p
-			}
-		}
-	}
-	for i := range now.Parts {
-		if now.Parts[i].Decision == interceptor.Modify {
-			return &now.Parts[i]
-		}
-	}
-	return nil
+	return out.Decision == interceptor.Deny && out.By == nil &&
+		(out.Status.Code() != codes.PermissionDenied || !strings.HasPrefix(out.Reason, "no binding governs this "))
 }
 
 // patched returns the JSON of an operation's request with patches applied.

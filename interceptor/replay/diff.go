@@ -21,7 +21,7 @@ const (
 	Erred             Comparison = "error"           // a binding failed now that did not then
 	Flipped           Comparison = "flip"            // another decision, or the handler would run where it did not
 	PatchesDiffer     Comparison = "patch_diff"      // the same decision with another patched payload
-	StatusDiffers     Comparison = "status_diff"     // denied with another gRPC status code
+	StatusDiffers     Comparison = "status_diff"     // denied with another gRPC status, code or message
 	FailureDiffers    Comparison = "failure_diff"    // another failure policy for what failed then, which came to the same
 	AnnotationsDiffer Comparison = "annotation_diff" // the same with other annotations in the record
 	Same              Comparison = "same"
@@ -35,8 +35,7 @@ type Diff struct {
 	Service    string     `json:"service"`
 	Method     string     `json:"method"`
 	Comparison Comparison `json:"comparison"`
-	// From is the recorded decision, To the candidate's; where the status differs,
-	// they are the two codes.
+	// From is the recorded decision, To the candidate's.
 	From        string `json:"from,omitempty"`
 	To          string `json:"to,omitempty"`
 	Interceptor string `json:"interceptor,omitempty"`
@@ -184,8 +183,10 @@ func (d *Diff) String() string {
 func (d *Diff) headline() string {
 	var b strings.Builder
 	switch d.Comparison {
-	case Flipped, StatusDiffers:
+	case Flipped:
 		b.WriteString(d.From + " -> " + d.To)
+	case StatusDiffers:
+		b.WriteString("other status")
 	case PatchesDiffer:
 		b.WriteString("other patches")
 	case FailureDiffers:

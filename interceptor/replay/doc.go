@@ -35,7 +35,8 @@
 // Replay knows payloads as bindings saw them, as JSON without secrets. It
 // applies patches to that, and does not know the protobuf type that the chain
 // checked them against. A metadata namespace that no binding was shown then is
-// shown to none now.
+// shown to none now, nor is a current state: an operation that was denied before
+// validate is judged there as one that has none.
 //
 // Nothing here stores or sends anything, and two runs give equal reports,
 // provided that the interceptors judge equal input equally.

@@ -19,7 +19,7 @@ type Noise struct {
 	Method      string `json:"method"`
 	Interceptor string `json:"interceptor,omitempty"`
 	Binding     string `json:"binding,omitempty"`
-	// Field is "decision", "status" or "annotation NAME" of a binding, or "payload
+	// Field is "decision", "status", "reason" or "annotation NAME" of a binding, or "payload
 	// POINTER", a place of the patched payload whoever patched it, with an asterisk
 	// for each place in an array.
 	Field    string `json:"field"`
@@ -30,6 +30,7 @@ type Noise struct {
 const (
 	fieldDecision   = "decision"
 	fieldStatus     = "status"
+	fieldReason     = "reason"
 	fieldAnnotation = "annotation "
 	fieldPayload    = "payload "
 )
@@ -118,10 +119,15 @@ func differences(op *activity.Operation, first, second *take) []noiseKey {
 	}
 	a, b := first.outcome, second.outcome
 	if a.Decision != b.Decision || a.Ran != b.Ran {
-		note(cause(a, b), fieldDecision)
-		note(cause(b, a), fieldDecision)
-	} else if a.Status.Code() != b.Status.Code() {
-		note(cause(a, b), fieldStatus)
+		note(cause(first, second), fieldDecision)
+		note(cause(second, first), fieldDecision)
+	} else if a.Decision == interceptor.Deny {
+		if a.Status.Code() != b.Status.Code() {
+			note(cause(first, second), fieldStatus)
+		}
+		if a.Reason != b.Reason {
+			note(cause(first, second), fieldReason)
+		}
 	}
 	if a.Decision == b.Decision && op.Request != nil && !slices.EqualFunc(a.Patches, b.Patches, samePatch) {
 		x, errX := patched(op, a.Patches)

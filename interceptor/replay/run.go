@@ -226,12 +226,12 @@ func perform[T any](ctx context.Context, ops iter.Seq2[*activity.Operation, erro
 		j := &job{op: op, done: make(chan struct{})}
 		select {
 		case work <- j:
+			queue <- j
 		case <-ctx.Done():
 		}
 		if ctx.Err() != nil {
 			break
 		}
-		queue <- j
 	}
 	close(work)
 	working.Wait()

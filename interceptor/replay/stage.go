@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -102,13 +103,14 @@ func (s *Stage) run(ctx context.Context, op *activity.Operation, request proto.M
 	s.now = a
 	again := op.Operation
 	again.Durable, again.Request = false, a.request
-	if (again.Labels == nil || a.altered) && w.byLabel {
+	if w.byLabel && (again.Labels == nil || op.LabelsRedacted || a.altered) {
 		again.Labels = labelsOf(a.request)
 	}
 	if again.Metadata == nil {
 		again.Metadata = initialMetadata(op)
 	}
 	a.outcome = s.chain.Run(ctx, &again, a.handle)
+	a.outcome.Patches = a.accepted
 	if a.outcome.Ran && a.outcome.HandlerStatus.Code() == codes.OK && w.after > passedOver(a.outcome) {
 		<-a.done
 	}
@@ -149,13 +151,42 @@ func unfit(op *activity.Operation, w wants, request proto.Message) string {
 	if w.before == 0 {
 		return ""
 	}
-	if request == nil && (!w.selective || w.byLabel && !knowsLabels(op)) {
+	if request == nil && w.byLabel && !knowsLabels(op) {
 		return noPayload // else it may be that no binding is called
 	}
-	for _, e := range op.Evaluations {
-		if e.Phase == interceptor.Validate && e.Missing != "" && e.Payload != nil {
-			return noState
+	if w.byLabel && op.LabelsRedacted && (request == nil || op.Evaluations[0].Redacted) {
+		return redactedLabels
+	}
+	for i := range op.Evaluations {
+		if why := halfShown(&op.Evaluations[i]); why != "" {
+			return why
 		}
+	}
+	if slices.ContainsFunc(op.Outcome.Parts, unheard) {
+		return noEvaluation
+	}
+	return ""
+}
+
+// unheard says that the outcome tells more of a binding's part than the record
+// has events of: it was called, and nobody knows with what, or failed, and nobody
+// knows how.
+func unheard(p interceptor.Part) bool {
+	return p.Skipped == "" && (p.Evaluation == "" || p.Failure != nil && p.Failure.Kind == "")
+}
+
+// halfShown says what a binding was shown beside the payload that is not in the
+// record; "" when nothing is missing. The words are those of the event.
+func halfShown(e *activity.Evaluation) string {
+	switch {
+	case e.Phase == interceptor.PostCommit || e.Missing == "":
+		return ""
+	case strings.Contains(e.Missing, "the evaluation event is not"):
+		return noEvaluation
+	case strings.Contains(e.Missing, "metadata"):
+		return noMetadata
+	case e.Phase == interceptor.Validate && e.Payload != nil:
+		return noState
 	}
 	return ""
 }
@@ -186,8 +217,13 @@ func (s *Stage) Record(f interceptor.Fact) {
 		failure := *f.Failure
 		answer.failure = &failure
 	}
-	if f.Result != nil && f.Result.Decision == interceptor.Modify && !f.Binding.Shadow {
-		a.accepted = append(a.accepted, f.Result.Patches...)
+	if r := answer.result; r != nil && r.Decision == interceptor.Modify && !f.Binding.Shadow {
+		if a.given != nil {
+			r.Patches = a.given
+		}
+		n := len(a.accepted)
+		a.accepted = append(a.accepted, r.Patches...)
+		a.edits = append(a.edits, edit{by: answer.part(), patches: a.accepted[n:]})
 	}
 	a.answers = append(a.answers, answer)
 	if e.Phase == interceptor.PostCommit && e.Index == e.Count-1 {

@@ -131,7 +131,7 @@ func judge(r *Report, o options) *judgement {
 			continue // their share was looked at
 		}
 		if left := g.beyond(o.allowed, used); left > 0 {
-			k := g.stratum()
+			k := stratumKey{g.Service, g.Method, g.From}
 			j.groups[k] = append(j.groups[k], g.failure(left))
 		}
 	}
@@ -160,15 +160,6 @@ func (g *Group) beyond(allowed []Difference, used []int) int {
 		left -= n
 	}
 	return left
-}
-
-// stratum is what the group's operations are counted for.
-func (g *Group) stratum() stratumKey {
-	decision := g.From
-	if g.Comparison == StatusDiffers { // of which From is a status code
-		decision = interceptor.Deny.String()
-	}
-	return stratumKey{g.Service, g.Method, decision}
 }
 
 // failure is why a test fails for so many of the group's operations.

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build torture
+
+package replay_test
+
+// How much the tests over a world replay.
+const (
+	unchanged  = 100_000
+	catalogued = 5000
+	ofEach     = catalogued
+)
+
+var _ = slower
