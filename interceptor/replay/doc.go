@@ -38,6 +38,10 @@
 // shown to none now, nor is a current state: an operation that was denied before
 // validate is judged there as one that has none.
 //
+// Histories come from a [Source]: a store, an export of one, or a cassette, which
+// is a file beside the tests that [Record] and [Cut] make. [Server] plays the
+// interceptors of a history for a gateway under test.
+//
 // Nothing here stores or sends anything, and two runs give equal reports,
 // provided that the interceptors judge equal input equally.
 package replay

@@ -5,6 +5,7 @@ package replay
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -13,6 +14,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"unicode/utf8"
 
 	"github.com/docket-audit/docket/internal/profile"
 )
@@ -32,18 +34,29 @@ type verifier interface {
 	Verified(ctx context.Context) error
 }
 
-// File returns the events in a file, one JSON object per line, as
+// File returns the events in a file, one JSON object per line. The file is a
+// cassette, as [Record] and [Cut] make them, or an export of a store, as
 // `docket query -o ndjson "SELECT _raw FROM events ORDER BY _commit, _pos"`
-// writes them: the events themselves, or objects that hold them as a string in
+// writes it: the events themselves, or objects that hold them as a string in
 // _raw. The file may be compressed by gzip.
 //
-// Verified checks each event's fingerprint, and the hash chain wherever an
-// event's predecessor is in the file. It cannot tell whether events were left out.
+// A cassette is read whole or not at all: an event that was changed, left out,
+// added or moved is a [*CassetteError], and so is an end that is missing. One of a
+// later format is a [*CassetteVersionError].
+//
+// Verified tells the same of a cassette. Of an export it checks each event's
+// fingerprint, and the hash chain wherever an event's predecessor is in the file;
+// it cannot tell whether events were left out. Neither is signed: who can write
+// the file can write another history.
 func File(path string) Source { return file(path) }
 
 type file string
 
 var errWhere = errors.New("a file has no conditions: select when the file is written")
+
+// maxLine bounds a line of a file, in bytes: more than four payloads of the
+// largest message that there is.
+const maxLine = 64 << 20
 
 // Events implements [Source].
 func (f file) Events(ctx context.Context, where string) iter.Seq2[[]byte, error] {
@@ -52,49 +65,172 @@ func (f file) Events(ctx context.Context, where string) iter.Seq2[[]byte, error]
 			yield(nil, fmt.Errorf("read %s where %q: %w", string(f), where, errWhere))
 			return
 		}
-		if err := f.lines(ctx, func(raw []byte) bool { return yield(raw, nil) }); err != nil {
+		if err := f.read(ctx, false, func(raw []byte) bool { return yield(raw, nil) }); err != nil {
 			yield(nil, err)
 		}
 	}
 }
 
-// lines calls line for each event, until it returns false.
-func (f file) lines(ctx context.Context, line func([]byte) bool) error {
+// Verified says whether the events are what was sealed.
+func (f file) Verified(ctx context.Context) error {
+	if err := f.read(ctx, true, func([]byte) bool { return true }); err != nil {
+		return fmt.Errorf("verify %s: %w", string(f), err)
+	}
+	return nil
+}
+
+// read calls event for each event, until it returns false.
+func (f file) read(ctx context.Context, verify bool, event func([]byte) bool) error {
 	in, err := os.Open(string(f))
 	if err != nil {
 		return fmt.Errorf("read recorded events: %w", err)
 	}
 	defer func() { _ = in.Close() }() // nothing was written
-	r := bufio.NewReaderSize(in, 1<<16)
-	if magic, err := r.Peek(2); err == nil && magic[0] == 0x1f && magic[1] == 0x8b {
-		z, err := gzip.NewReader(r)
+	r := reel{path: string(f), verify: verify, limit: maxLine}
+	return r.read(ctx, in, event)
+}
+
+// A reel is a file that is being read.
+type reel struct {
+	path   string
+	verify bool // also of an export
+	limit  int  // of a line, in bytes
+
+	cassette *playback         // nil of an export
+	heads    map[string]inLine // of an export's epochs
+	line     int
+}
+
+type inLine struct {
+	sequence    int64
+	fingerprint string
+}
+
+var (
+	errLong    = errors.New("the line is too long")
+	errNotUTF8 = errors.New("the line is not UTF-8")
+)
+
+func (r *reel) read(ctx context.Context, in io.Reader, event func([]byte) bool) error {
+	b := bufio.NewReaderSize(in, 1<<16)
+	if magic, err := b.Peek(2); err == nil && magic[0] == 0x1f && magic[1] == 0x8b {
+		z, err := gzip.NewReader(b)
 		if err != nil {
-			return fmt.Errorf("read %s: %w", string(f), err)
+			return fmt.Errorf("read %s: %w", r.path, err)
 		}
 		defer func() { _ = z.Close() }() // its checksum is judged when the end is read
-		r = bufio.NewReaderSize(z, 1<<16)
+		b = bufio.NewReaderSize(z, 1<<16)
 	}
-	for n := 1; ; n++ {
+	last := 0 // line with an event in it
+	for more := true; more; {
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("read %s: %w", string(f), err)
+			return fmt.Errorf("read %s: %w", r.path, err)
 		}
-		text, err := r.ReadBytes('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("read %s, line %d: %w", string(f), n, err)
+		r.line++
+		text, err := r.next(b)
+		if more = !errors.Is(err, io.EOF); more && err != nil {
+			return r.wrong("", err)
 		}
-		if text = bytes.TrimSpace(text); len(text) > 0 {
-			raw, err := unwrap(text)
-			if err != nil {
-				return fmt.Errorf("read %s, line %d: %w", string(f), n, err)
-			}
-			if !line(raw) {
-				return nil
-			}
+		if text = bytes.TrimSpace(text); len(text) == 0 {
+			continue
 		}
+		raw, err := r.judge(text, last == 0)
 		if err != nil {
+			return err
+		}
+		last = r.line
+		if !event(raw) {
 			return nil
 		}
 	}
+	if r.cassette != nil && !r.cassette.over {
+		return &CassetteError{r.path, last, r.cassette.last.MetadataUID, errCutOff}
+	}
+	return nil
+}
+
+// next returns the next line, which is the caller's. The last one comes with
+// [io.EOF].
+func (r *reel) next(b *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := b.ReadSlice('\n')
+		if len(line)+len(part) > r.limit {
+			return nil, fmt.Errorf("%w: more than %d bytes", errLong, r.limit)
+		}
+		line = append(line, part...)
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return line, err
+		}
+	}
+}
+
+// judge returns the event that a line is.
+func (r *reel) judge(text []byte, first bool) ([]byte, error) {
+	if !utf8.Valid(text) {
+		return nil, r.wrong("", errNotUTF8)
+	}
+	raw, err := unwrap(text)
+	if err != nil {
+		return nil, r.wrong("", err)
+	}
+	if first {
+		format, err := formatOf(raw)
+		switch {
+		case err != nil:
+			return nil, &CassetteError{r.path, r.line, "", err}
+		case format > CassetteFormat:
+			return nil, &CassetteVersionError{r.path, format}
+		case format > 0:
+			r.cassette = &playback{}
+		}
+	}
+	if r.cassette != nil {
+		h, err := r.cassette.hear(raw)
+		if err != nil {
+			return nil, r.wrong(h.MetadataUID, err)
+		}
+		return raw, nil
+	}
+	return raw, r.exported(raw)
+}
+
+// exported judges an event of an export.
+func (r *reel) exported(raw []byte) error {
+	check := profile.Parse
+	if r.verify {
+		check = profile.Check
+	}
+	h, err := check(raw)
+	if err != nil {
+		return r.wrong("", err)
+	}
+	if h.Emitter == cassetteEmitter {
+		return &CassetteError{r.path, r.line, h.MetadataUID, errNoStart}
+	}
+	if !r.verify {
+		return nil
+	}
+	last, ok := r.heads[h.Epoch]
+	if ok && h.Sequence == last.sequence+1 && h.PrevFingerprint != last.fingerprint {
+		return r.wrong(h.MetadataUID, fmt.Errorf("the hash chain of epoch %s breaks before sequence %d", h.Epoch, h.Sequence))
+	}
+	if r.heads == nil {
+		r.heads = map[string]inLine{}
+	}
+	r.heads[h.Epoch] = inLine{h.Sequence, h.Fingerprint}
+	return nil
+}
+
+// wrong says of which line an error is.
+func (r *reel) wrong(event string, err error) error {
+	if r.cassette != nil {
+		return &CassetteError{r.path, r.line, cmp.Or(event, r.cassette.last.MetadataUID), err}
+	}
+	if event != "" {
+		return fmt.Errorf("read %s, line %d, event %s: %w", r.path, r.line, event, err)
+	}
+	return fmt.Errorf("read %s, line %d: %w", r.path, r.line, err)
 }
 
 // unwrap returns the event that a line is, or that it holds in _raw.
@@ -115,31 +251,4 @@ func unwrap(text []byte) ([]byte, error) {
 		return text, nil
 	}
 	return []byte(row.Raw), nil
-}
-
-// Verified says whether the events are what was sealed.
-func (f file) Verified(ctx context.Context) error {
-	type head struct {
-		sequence    int64
-		fingerprint string
-	}
-	heads := map[string]head{}
-	var bad error
-	err := f.lines(ctx, func(raw []byte) bool {
-		var h profile.Header
-		if h, bad = profile.Check(raw); bad != nil {
-			return false
-		}
-		last, ok := heads[h.Epoch]
-		if ok && h.Sequence == last.sequence+1 && h.PrevFingerprint != last.fingerprint {
-			bad = fmt.Errorf("event %s: the hash chain of epoch %s breaks before sequence %d", h.MetadataUID, h.Epoch, h.Sequence)
-			return false
-		}
-		heads[h.Epoch] = head{h.Sequence, h.Fingerprint}
-		return true
-	})
-	if err = errors.Join(err, bad); err != nil {
-		return fmt.Errorf("verify %s: %w", string(f), err)
-	}
-	return nil
 }
