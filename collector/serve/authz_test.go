@@ -28,6 +28,7 @@ import (
 
 	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/serve"
+	"github.com/docket-audit/docket/collector/serve/servetest"
 	"github.com/docket-audit/docket/collector/store"
 	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
@@ -375,7 +376,7 @@ func TestNothingOfOthers(t *testing.T) {
 			if q.name == "Stats" {
 				answer = append(answer, inMemory(t, scan, q)...)
 			}
-			grpcSaid := saidOf(rpcs[q.name].call(t.Context(), s.Client(g, "directory"), q.request))
+			grpcSaid := bytesOf(servetest.Ask(t.Context(), s.Client(g, "directory"), q.name, q.request))
 			answer = append(answer, grpcSaid.bytes...)
 			if grpcSaid.Error != nil {
 				answer = fmt.Appendf(answer, "%+v", *grpcSaid.Error)
@@ -398,7 +399,7 @@ func TestNothingOfOthers(t *testing.T) {
 
 // inMemory asks in REST without a listener and returns all that was written.
 func inMemory(t testing.TB, h http.Handler, q asked) []byte {
-	method, path, body := restRequest(t, q.name, q.request)
+	method, path, body := servetest.REST(t, q.name, q.request)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
 	return fmt.Append(nil, w.Code, w.Header(), w.Body.String())
@@ -420,7 +421,7 @@ func TestRequestsAreOfEveryMethod(t *testing.T) {
 		want = append(want, m.StreamName)
 	}
 	slices.Sort(want)
-	if !slices.Equal(have, want) || !slices.Equal(slices.Sorted(maps.Keys(rpcs)), want) || !slices.Equal(slices.Sorted(maps.Keys(capabilityOf)), want) {
+	if !slices.Equal(have, want) || !slices.Equal(slices.Sorted(maps.Keys(servetest.RPCs)), want) || !slices.Equal(slices.Sorted(maps.Keys(capabilityOf)), want) {
 		t.Errorf("tested are %v, there are %v", have, want)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/docket-audit/docket/collector/serve"
+	"github.com/docket-audit/docket/collector/serve/servetest"
 	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
@@ -60,7 +61,7 @@ func TestHealthAndReflection(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, service := range file.GetService() {
-			found = found || file.GetPackage() == "docket.audit.v1" && service.GetName() == "AuditService" && len(service.GetMethod()) == len(rpcs)
+			found = found || file.GetPackage() == "docket.audit.v1" && service.GetName() == "AuditService" && len(service.GetMethod()) == len(servetest.RPCs)
 		}
 	}
 	if !found {

@@ -22,6 +22,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/docket-audit/docket/collector/serve"
+	"github.com/docket-audit/docket/collector/serve/servetest"
 	"github.com/docket-audit/docket/schemas/openapi"
 	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
@@ -121,16 +122,16 @@ func TestOpenAPI(t *testing.T) {
 	for path, methods := range api.Paths {
 		for method, op := range methods {
 			have[op.OperationID] = true
-			if r, ok := rpcs[op.OperationID]; !ok || r.path != path || op.Summary == "" {
+			if r, ok := servetest.RPCs[op.OperationID]; !ok || r.Path != path || op.Summary == "" {
 				t.Errorf("%s %s is %+v", method, path, op)
 			}
-			if streams := slices.Equal(op.Produces, []string{"application/x-ndjson", "text/event-stream"}); streams != rpcs[op.OperationID].streaming {
+			if streams := slices.Equal(op.Produces, []string{"application/x-ndjson", "text/event-stream"}); streams != servetest.RPCs[op.OperationID].Streaming {
 				t.Errorf("%s %s is a stream: %t", method, path, streams)
 			}
 		}
 	}
-	if len(have) != len(rpcs) {
-		t.Errorf("it has %d of %d methods", len(have), len(rpcs))
+	if len(have) != len(servetest.RPCs) {
+		t.Errorf("it has %d of %d methods", len(have), len(servetest.RPCs))
 	}
 	// It is what the server gives to everybody, and there is a page of it.
 	s := start(t, newShelf())
@@ -173,14 +174,14 @@ func TestAnswersAreOfTheirSchemas(t *testing.T) {
 				}
 			}
 			for _, q := range append(more[op.OperationID], requests[op.OperationID]) {
-				m, address, body := restRequest(t, op.OperationID, q)
+				m, address, body := servetest.REST(t, op.OperationID, q)
 				got := s.do(t, "admin", m, address, body)
 				if got.status != http.StatusOK {
 					t.Errorf("%s %s: %+v", method, path, got)
 					continue
 				}
 				texts := []string{got.body}
-				if rpcs[op.OperationID].streaming {
+				if servetest.RPCs[op.OperationID].Streaming {
 					texts = strings.Split(strings.TrimSpace(got.body), "\n")
 				}
 				for _, text := range texts {

@@ -27,6 +27,7 @@ import (
 	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/serve"
+	"github.com/docket-audit/docket/collector/serve/servetest"
 	"github.com/docket-audit/docket/collector/sql"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/collector/store/memory"
@@ -115,7 +116,7 @@ func (c *countedLake) alike(t *testing.T, g *authz.Grant, q *auditv1.StatsReques
 	counted, sqlErr := c.sql.Client(g, "inside").Stats(t.Context(), q)
 	inSQL := c.asked.Load() > before
 	scanned, scanErr := c.scan.Client(g, "inside").Stats(t.Context(), q)
-	if diff := cmp.Diff(saidOf(nil, scanErr).Error, saidOf(nil, sqlErr).Error); diff != "" {
+	if diff := cmp.Diff(servetest.Remote(scanErr), servetest.Remote(sqlErr)); diff != "" {
 		t.Errorf("%v as %s: errors (-scan +SQL):\n%s", q, g.Subject, diff)
 	}
 	if diff := cmp.Diff(scanned, counted, protocmp.Transform()); diff != "" {
