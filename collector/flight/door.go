@@ -34,7 +34,7 @@ type Config struct {
 	Authorize func(ctx context.Context, md metadata.MD) (*authz.Grant, error)
 
 	// Accessed is told of every call that read, when it has ended, and of every one
-	// that was refused. It must not block. nil: nobody is told.
+	// that was refused, went wrong or could not be read itself. It must not block. nil: nobody is told.
 	Accessed func(context.Context, Access)
 
 	// Version is what clients are told of the server.
@@ -83,6 +83,8 @@ func New(cfg Config) (*Door, error) {
 	d.grpc = grpc.NewServer(append([]grpc.ServerOption{
 		grpc.UnaryInterceptor(d.unary),
 		grpc.StreamInterceptor(d.stream),
+		grpc.StatsHandler(unreadable{d}),
+		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error { return status.Error(codes.Unimplemented, "there is no such call") }),
 		grpc.MaxConcurrentStreams(64),
 		grpc.WaitForHandlers(true), // when it is stopped: they begin what Shutdown waits for
 		// Who is gone without a word is found out.
@@ -149,11 +151,12 @@ func (d *Door) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 	ctx, c := d.begin(ctx, info.FullMethod)
 	admitted, cancel, err := d.admit(ctx)
 	if err != nil {
-		d.end(ctx, c, true, err)
+		d.end(ctx, c, err)
 		return nil, err
 	}
 	ctx = admitted
 	defer cancel()
+	defer func() { d.end(ctx, c, err) }()
 	defer d.recover(info.FullMethod, &err)
 	if answer, err = handler(ctx, req); err != nil {
 		return nil, d.status(ctx, err)
@@ -168,7 +171,7 @@ func (d *Door) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	noting, c := d.begin(ss.Context(), info.FullMethod)
 	ctx, cancel, err := d.admit(noting)
 	if err != nil {
-		d.end(noting, c, true, err)
+		d.end(noting, c, err)
 		return err
 	}
 	defer cancel()
@@ -185,12 +188,15 @@ func (d *Door) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
-		err = context.Cause(ctx)
+		// Where the stream itself is over, the handler hears of it and knows why.
+		if err = context.Cause(ctx); ss.Context().Err() != nil {
+			err = <-ended
+		}
 	}
 	if err != nil {
 		err = d.status(ctx, err)
 	}
-	d.end(ctx, c, false, err)
+	d.end(ctx, c, err)
 	return err
 }
 

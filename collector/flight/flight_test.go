@@ -28,6 +28,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -402,5 +403,69 @@ func TestRefusedAccesses(t *testing.T) {
 		if a.Err == nil || a.Rows != 0 || (a.Grant == nil) != (who == "") || a.Grant != nil && a.Grant.Subject != who {
 			t.Errorf("%s: told %+v", token, a)
 		}
+	}
+}
+
+// rawCodec sends bytes as they are, and takes whatever comes.
+type rawCodec struct{}
+
+func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
+	return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil
+}
+func (rawCodec) Unmarshal(mem.BufferSlice, any) error { return nil }
+func (rawCodec) Name() string                         { return "proto" }
+
+// A call that went wrong, or that nobody could read, is told of once, with who
+// called and what came of it.
+func TestAccessesThatWentWrong(t *testing.T) {
+	told := make(chan Access, 10)
+	h := newHouse(t, sql.Limits{}, func(c *Config) { c.Accessed = func(_ context.Context, a Access) { told <- a } })
+	c := h.client()
+	conn, err := grpc.NewClient(h.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	raw := func(method, message string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			var into []byte
+			return conn.Invoke(ctx, method, []byte(message), &into, grpc.ForceCodecV2(rawCodec{}))
+		}
+	}
+	const service = "/arrow.flight.protocol.FlightService/"
+	long := "SELECT nonsense -- " + strings.Repeat("é", 5000)
+	for what, test := range map[string]struct {
+		call   func(context.Context) error
+		code   codes.Code
+		method string
+		sql    string
+		first  bool // it is read before anybody asks who it is
+	}{
+		"no SELECT":  {func(ctx context.Context) error { _, err := c.Execute(ctx, "DROP VIEW events"); return err }, codes.InvalidArgument, "GetFlightInfo", "DROP VIEW events", false},
+		"a long one": {func(ctx context.Context) error { _, err := c.Prepare(ctx, long); return err }, codes.InvalidArgument, "DoAction", cut(long, maxText), false},
+		"no ticket": {func(ctx context.Context) error {
+			_, err := c.DoGet(ctx, &flight.Ticket{Ticket: []byte("x")})
+			return err
+		}, codes.InvalidArgument, "DoGet", "", false},
+		"no message":      {raw(service+"GetFlightInfo", "\xff\xff"), codes.Internal, "GetFlightInfo", "", true},
+		"no stream's":     {raw(service+"DoGet", "\xff\xff"), codes.Internal, "DoGet", "", false},
+		"no call":         {raw(service+"Delete", ""), codes.Unimplemented, "Delete", "", false},
+		"a very long one": {raw("/"+strings.Repeat("x/", 10)+strings.Repeat("y", 5000), ""), codes.Unimplemented, strings.Repeat("y", maxMethod) + "...", "", false},
+	} {
+		for token, who := range map[string]string{"acme": "ann", "stranger": ""} {
+			err := test.call(as(t.Context(), token))
+			want := test.code
+			if who == "" && !test.first {
+				want = codes.Unauthenticated
+			}
+			a := <-told
+			if status.Code(err) != want || status.Code(a.Err) != want || a.Method != test.method || who != "" && a.SQL != test.sql || a.Peer == "" || (a.Grant == nil) != (who == "") || a.Grant != nil && a.Grant.Subject != who {
+				t.Errorf("%s as %s: %v, told %+v", what, token, err, a)
+			}
+		}
+	}
+	h.shut() // what is told when a call has ended is told by now
+	if len(told) > 0 {
+		t.Errorf("told too %+v", <-told)
 	}
 }

@@ -63,7 +63,9 @@ func (s *server) describe(ctx context.Context, query flightsql.StatementQuery) (
 	if len(query.GetTransactionId()) > 0 {
 		return sql.Description{}, errTransaction
 	}
-	q, err := question(ctx, query.GetQuery(), nil)
+	text := query.GetQuery()
+	noted(ctx).sql.Store(&text)
+	q, err := question(ctx, text, nil)
 	if err != nil {
 		return sql.Description{}, err
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -21,13 +20,14 @@ import (
 	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
-// An Access is one request to read, whatever became of it.
+// An Access is one request to read, whatever became of it: also when it could not be
+// read itself.
 type Access struct {
 	Grant    *authz.Grant // who asked; nil where nobody is known
 	Door     string       // by which they came in: api, socket, directory
 	Peer     string       // their network address; "" where there is none
-	Method   string       // such as SearchEvents
-	Request  string       // as JSON, cut when it is long
+	Method   string       // such as SearchEvents; of what is no method, such as GET /v1/nothing
+	Request  string       // as JSON, cut when it is long; of what could not be read, the path
 	Rows     int64        // events, rows or operations that were sent
 	Err      error        // why it was refused or ended early; nil when it did not
 	Start    time.Time
@@ -69,6 +69,9 @@ type caller struct {
 	err   error // why grant is nil
 	door  string
 	peer  string
+
+	tagged atomic.Bool // gRPC has taken it for a call
+	told   atomic.Bool // of the request, or its call will be when it ends
 }
 
 type callerKey struct{}
@@ -105,6 +108,7 @@ func sent(ctx context.Context, n int) {
 // with what became of it, also of one that err refuses.
 func (s *Server) begin(ctx context.Context, method string, request any) (c *call, err error) {
 	who := callerOf(ctx)
+	who.told.Store(true)
 	c = &call{access: Access{Grant: who.grant, Door: who.door, Peer: who.peer, Method: lastPart(method), Request: text(request), Start: s.cfg.Now()}}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	need, known := needs[method]
@@ -224,8 +228,5 @@ func text(request any) string {
 	if err != nil {
 		return ""
 	}
-	if len(b) > maxText {
-		return strings.ToValidUTF8(string(b[:maxText]), "") + "..."
-	}
-	return string(b)
+	return cut(string(b), maxText)
 }

@@ -48,12 +48,12 @@ func (a *Access) Event(uid string) *ocsf.APIActivity {
 	}
 	switch code := s.Code(); {
 	case code == codes.OK, code == codes.Canceled: // who has seen enough goes away
-	case a.Rows == 0 && (code == codes.Unauthenticated || code == codes.PermissionDenied): // else it ended early
+	case a.Rows == 0 && (a.Grant == nil || code == codes.Unauthenticated || code == codes.PermissionDenied): // else it ended early
 		e.StatusID, e.SeverityID = ocsf.StatusFailure, ocsf.SeverityLow
 		e.ActionID, e.DispositionID = ocsf.ActionDenied, ocsf.DispositionUnauthorized
-		e.StatusDetail = legible(s.Message())
+		e.StatusDetail = legible(cut(s.Message(), maxText))
 	default:
-		e.StatusID, e.StatusDetail = ocsf.StatusFailure, legible(s.Message())
+		e.StatusID, e.StatusDetail = ocsf.StatusFailure, legible(cut(s.Message(), maxText))
 	}
 	return e
 }

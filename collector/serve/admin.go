@@ -5,6 +5,7 @@ package serve
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,10 +25,12 @@ func (s *Server) requeue(w http.ResponseWriter, r *http.Request) {
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&q); err != nil || q.All == (len(q.IDs) > 0) {
-		writeError(w, fmt.Errorf("%w: the body is neither {\"ids\": [...]} nor {\"all\": true}", ErrInvalid))
+		err = fmt.Errorf("%w: the body is neither {\"ids\": [...]} nor {\"all\": true}", ErrInvalid)
+		s.unreadHTTP(r, err)
+		writeError(w, err)
 		return
 	}
-	s.tell(w, func(tell func(any) error) error { return s.cfg.Requeue(r.Context(), q.IDs, tell) })
+	s.tell(w, r, func(tell func(any) error) error { return s.cfg.Requeue(r.Context(), q.IDs, tell) })
 }
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
@@ -63,15 +66,17 @@ func (s *Server) act(do Action) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		if err != nil {
-			writeError(w, fmt.Errorf("%w: %w", ErrInvalid, err))
+			err = fmt.Errorf("%w: %w", ErrInvalid, err)
+			s.unreadHTTP(r, err)
+			writeError(w, err)
 			return
 		}
-		s.tell(w, func(tell func(any) error) error { return do(r.Context(), body, tell) })
+		s.tell(w, r, func(tell func(any) error) error { return do(r.Context(), body, tell) })
 	}
 }
 
 // tell answers with one line for each thing that do tells, as it becomes known.
-func (s *Server) tell(w http.ResponseWriter, do func(tell func(any) error) error) {
+func (s *Server) tell(w http.ResponseWriter, r *http.Request, do func(tell func(any) error) error) {
 	begun := false
 	begin := func() {
 		if !begun {
@@ -96,6 +101,9 @@ func (s *Server) tell(w http.ResponseWriter, do func(tell func(any) error) error
 	case err != nil && begun:
 		fail(w, err)
 	case err != nil:
+		if errors.Is(err, ErrInvalid) { // what is done or refused is told by who does it
+			s.unreadHTTP(r, err)
+		}
 		writeError(w, err)
 	default:
 		begin()

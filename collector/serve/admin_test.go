@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -178,7 +179,7 @@ func TestReload(t *testing.T) {
 	if got.status != http.StatusConflict || !strings.Contains(got.body, `{"code":"failed_precondition","message":"refused: docket.toml:7: unknown key","hint":"did you mean it"}`) {
 		t.Errorf("refused: %+v", got)
 	}
-	if got := s.do(t, "admin", http.MethodGet, "/v1/chain/reload", ""); got.status != http.StatusNotFound {
+	if got := s.do(t, "admin", http.MethodGet, "/v1/chain/reload", ""); got.status != http.StatusMethodNotAllowed {
 		t.Errorf("GET: %+v", got)
 	}
 }
@@ -238,6 +239,34 @@ func TestMistakesAreToldOnce(t *testing.T) {
 		got := s.do(t, "admin", method, path, "", "Content-Type", "application/x-www-form-urlencoded")
 		if got.status != want || method != http.MethodHead && !strings.HasPrefix(got.body, `{"error":{"code":"`) {
 			t.Errorf("%s: %+v", what, got)
+		}
+		if got.status == http.StatusMethodNotAllowed != (got.header.Get("Allow") != "") {
+			t.Errorf("%s: %d with Allow %q", what, got.status, got.header.Get("Allow"))
+		}
+	}
+}
+
+// Who asks by another method is told by which one, of every path that there is.
+func TestAllow(t *testing.T) {
+	s := start(t, newShelf(), func(c *serve.Config) {
+		c.Actions = map[string]serve.Action{"erase": nil, "expire": nil, "holds": nil} // none is done here
+	})
+	for path, methods := range readAPI(t).Paths {
+		address := strings.NewReplacer("{uid}", "x", "{digest}", planDigest, "{id}", "x").Replace(path)
+		for _, other := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch} {
+			if methods[strings.ToLower(other)] != nil {
+				continue
+			}
+			got := s.do(t, "admin", other, address, "")
+			allow := strings.Split(got.header.Get("Allow"), ", ")
+			if got.status != http.StatusMethodNotAllowed || !strings.Contains(got.body, `"code":"unimplemented"`) {
+				t.Errorf("%s %s: %+v", other, address, got)
+			}
+			for method := range methods {
+				if !slices.Contains(allow, strings.ToUpper(method)) || len(allow) > len(methods)+1 {
+					t.Errorf("%s %s: Allow is %q, and the document has %s", other, address, allow, method)
+				}
+			}
 		}
 	}
 }

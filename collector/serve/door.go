@@ -3,7 +3,6 @@
 package serve
 
 import (
-	"fmt"
 	"net"
 	"net/http"
 	"path"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/docket-audit/docket/collector/authz"
-	"github.com/docket-audit/docket/collector/store"
 )
 
 // A Door is a way in: a listener, and how its callers prove who they are.
@@ -25,18 +23,7 @@ type Door struct {
 // Handler returns what answers at a door: gRPC, REST, and what admins do.
 // Listeners must speak HTTP/2 for gRPC, without TLS too ([http.Protocols]).
 func (s *Server) Handler(d Door) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", s.admin(authz.List, s.status))
-	mux.HandleFunc("POST /v1/chain/reload", s.admin(authz.Admin, s.reload))
-	mux.HandleFunc("POST /v1/quarantine/requeue", s.admin(authz.Admin, s.requeue))
-	for name, do := range s.cfg.Actions {
-		mux.HandleFunc("POST /v1/"+name, s.admin(authz.Admin, s.act(do)))
-	}
-	mux.HandleFunc("GET /openapi.json", document)
-	mux.HandleFunc("GET /docs", docs)
-	mux.Handle("/v1/", s.rest)
-	mux.HandleFunc("/v1", nowhere) // else it is sent to /v1/
-	mux.HandleFunc("/", nowhere)
+	routes := s.routes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &caller{door: d.Name, peer: r.RemoteAddr}
 		c.grant, c.err = d.Authenticate(r)
@@ -44,19 +31,15 @@ func (s *Server) Handler(d Door) http.Handler {
 		if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
 			// What waits for a caller who takes nothing must be able to stop.
 			out := http.NewResponseController(w)
-			s.grpc.ServeHTTP(w, r.WithContext(withHangUp(r.Context(), func() { _ = out.SetWriteDeadline(time.Unix(1, 0)) })))
+			s.serveGRPC(w, r.WithContext(withHangUp(r.Context(), func() { _ = out.SetWriteDeadline(time.Unix(1, 0)) })))
 			return
 		}
 		if r.URL.Path != path.Clean(r.URL.Path) { // the mux would send them elsewhere
-			nowhere(w, r)
+			s.nowhere(w, r)
 			return
 		}
-		mux.ServeHTTP(w, r)
+		routes.ServeHTTP(w, r)
 	})
-}
-
-func nowhere(w http.ResponseWriter, r *http.Request) {
-	writeError(w, fmt.Errorf("%w: no %s %s here; /docs says what there is", store.ErrNotFound, r.Method, r.URL.Path))
 }
 
 // admin guards what is about the whole of this docket.
@@ -64,6 +47,9 @@ func (s *Server) admin(need authz.Capability, next http.HandlerFunc) http.Handle
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := callerOf(r.Context())
 		err := c.err
+		if err == nil && !c.grant.Expires.IsZero() && !s.cfg.Now().Before(c.grant.Expires) {
+			err = errExpired
+		}
 		if err == nil {
 			err = c.grant.May(need)
 		}
@@ -71,9 +57,7 @@ func (s *Server) admin(need authz.Capability, next http.HandlerFunc) http.Handle
 			_, err = c.grant.View([]string{authz.Everywhere}, nil)
 		}
 		if err != nil {
-			if s.cfg.Accessed != nil {
-				s.cfg.Accessed(r.Context(), Access{Grant: c.grant, Door: c.door, Peer: c.peer, Method: r.Method + " " + r.URL.Path, Err: err, Start: s.cfg.Now()})
-			}
+			s.unreadHTTP(r, err)
 			writeError(w, err)
 			return
 		}

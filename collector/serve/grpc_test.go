@@ -4,6 +4,7 @@ package serve_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -76,7 +77,14 @@ func TestHealthAndReflection(t *testing.T) {
 			}
 		}
 	}
-	if told := s.accesses.take(); len(told) > 0 {
+	// Of these it tells, and of who is well or what there is it does not.
+	told := s.accesses.take()
+	for _, one := range told {
+		if !errors.Is(one.Err, serve.ErrUnsupported) || !strings.HasPrefix(one.Request, "/") || one.Door != "api" {
+			t.Errorf("told %+v", one)
+		}
+	}
+	if len(told) != 8 {
 		t.Errorf("told of %+v", told)
 	}
 	// A server that stops says so to those who watch.

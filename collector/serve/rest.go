@@ -42,14 +42,17 @@ func (s *Server) newREST() http.Handler {
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, lines{}),
 		runtime.WithMarshalerOption(typeEvents, events{}),
 		runtime.WithErrorHandler(func(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
-			writeError(w, atFault(ctx, r, err))
+			err = atFault(ctx, r, err)
+			method, _ := runtime.RPCMethod(ctx)
+			s.unread(r.Context(), lastPart("/"+method), r.Method+" "+r.URL.Path, err)
+			writeError(w, err)
 		}),
 		runtime.WithRoutingErrorHandler(func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
-			if code == http.StatusMethodNotAllowed {
-				writeJSON(w, code, map[string]any{"error": &RemoteError{Code: "unimplemented", Message: r.URL.Path + " is for another method than " + r.Method, Advice: "/docs says what there is"}})
+			if methods := methodsOf(r.URL.Path); code == http.StatusMethodNotAllowed && methods != "" {
+				s.otherMethod(w, r, methods)
 				return
 			}
-			nowhere(w, r)
+			s.nowhere(w, r)
 		}),
 		runtime.SetQueryParameterParser(parameters{}),
 		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),

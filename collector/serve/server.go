@@ -143,7 +143,7 @@ func New(cfg Config) *Server {
 		s.hub = sync.OnceValues(s.ownHub)
 	}
 	s.service = &service{Server: s}
-	s.grpc = grpc.NewServer(grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream), grpc.MaxRecvMsgSize(maxBody))
+	s.grpc = grpc.NewServer(grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream), grpc.MaxRecvMsgSize(maxBody), grpc.StatsHandler(unreadable{s}))
 	auditv1.RegisterAuditServiceServer(s.grpc, s.service)
 	s.health = health.NewServer()
 	s.health.SetServingStatus(auditv1.AuditService_ServiceDesc.ServiceName, grpc_health_v1.HealthCheckResponse_SERVING)
