@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"regexp"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/docket-audit/docket/cmd/internal/config"
 	"github.com/docket-audit/docket/collector/authz"
+	"github.com/docket-audit/docket/schemas/openapi"
 )
 
 // The configuration knows the words of package authz, which docket-gateway may not
@@ -49,5 +51,20 @@ func TestAuthorizationPage(t *testing.T) {
 	}
 	if d := cmp.Diff(reasons, column("| reason |")); d != "" {
 		t.Error(d)
+	}
+}
+
+// What admins may have done is in the OpenAPI document.
+func TestActionsAreInTheDocument(t *testing.T) {
+	var doc struct {
+		Paths map[string]map[string]json.RawMessage
+	}
+	if err := json.Unmarshal(openapi.Document, &doc); err != nil {
+		t.Fatal(err)
+	}
+	for name := range new(daemon).actions() {
+		if doc.Paths["/v1/"+name]["post"] == nil {
+			t.Errorf("it has no POST /v1/%s", name)
+		}
 	}
 }

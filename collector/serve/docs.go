@@ -35,8 +35,9 @@ type apiDocument struct {
 		Description string `json:"description"`
 	} `json:"info"`
 	Paths map[string]map[string]struct {
-		Summary     string `json:"summary"`
-		Description string `json:"description"`
+		Summary     string   `json:"summary"`
+		Description string   `json:"description"`
+		Tags        []string `json:"tags"`
 		Parameters  []struct {
 			Name        string `json:"name"`
 			In          string `json:"in"`

@@ -8,7 +8,8 @@
 //   - bytes with the option (docket.audit.v1.json) are JSON, not base64;
 //   - the messages of a stream are lines of their own, not members "result", as
 //     application/x-ndjson or text/event-stream;
-//   - errors are {"error": {"code", "message", "field", "hint"}}.
+//   - errors are {"error": {"code", "message", "field", "hint"}};
+//   - it has what the server answers beside the service, too: see beside.go.
 package main
 
 import (
@@ -59,11 +60,19 @@ func run() error {
 			},
 		}},
 	}
-	for _, methods := range doc["paths"].(object) {
+	paths := doc["paths"].(object)
+	for _, methods := range paths {
 		for _, m := range methods.(object) {
 			finish(m.(object))
 		}
 	}
+	for path, methods := range beside() {
+		if paths[path] != nil {
+			return fmt.Errorf("%s is a path of the service", path)
+		}
+		paths[path] = methods
+	}
+	doc["tags"] = append(doc["tags"].([]any), object{"name": besideTag, "description": "What is not in gRPC."})
 	out := json.NewEncoder(os.Stdout)
 	out.SetIndent("", "  ")
 	out.SetEscapeHTML(false)

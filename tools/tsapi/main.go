@@ -39,6 +39,7 @@ type schema struct {
 type operation struct {
 	ID         string       `json:"operationId"`
 	Summary    string       `json:"summary"`
+	Tags       []string     `json:"tags"`
 	Produces   []string     `json:"produces"`
 	Parameters []*parameter `json:"parameters"`
 	Responses  map[string]struct {
@@ -146,7 +147,9 @@ func (d *document) operations() []call {
 	var all []call
 	for path, methods := range d.Paths {
 		for method, o := range methods {
-			all = append(all, call{o, strings.ToUpper(method), path})
+			if slices.Contains(o.Tags, "AuditService") { // what admins do is not for applications
+				all = append(all, call{o, strings.ToUpper(method), path})
+			}
 		}
 	}
 	slices.SortFunc(all, func(a, b call) int { return strings.Compare(a.ID, b.ID) })
