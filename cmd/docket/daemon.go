@@ -303,7 +303,7 @@ func (d *daemon) serve(door *listener, l net.Listener, h http.Handler) {
 	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, peerKey{}, datadir.Peer(c))
 	}
-	door.srv = srv
+	door.srv = cutting{srv}
 	door.part = d.group.Go(door.name, func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 		defer stop()
@@ -313,6 +313,18 @@ func (d *daemon) serve(door *listener, l net.Listener, h http.Handler) {
 		return nil
 	})
 	d.listeners = append(d.listeners, door)
+}
+
+// cutting is a server that closes connections whose answers have not ended in time:
+// [http.Server.Shutdown] leaves them open.
+type cutting struct{ *http.Server }
+
+func (c cutting) Shutdown(ctx context.Context) error {
+	err := c.Server.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, c.Close())
+	}
+	return err
 }
 
 // accessed makes an event of everybody who read, or was refused.

@@ -73,8 +73,9 @@ func (d *daemon) drain(ctx context.Context, step func(string, error)) {
 	}
 }
 
-// doorLimit is how long the doors wait for whoever reads slowly.
-const doorLimit = 5 * time.Second
+// doorLimit is how long the doors wait for whoever reads slowly. It is longer than
+// the server's own grace, behind which it tells them why it ends.
+const doorLimit = 2 * time.Second
 
 // closeDoors lets whoever follows see the last events, then closes.
 func (d *daemon) closeDoors(ctx context.Context, step func(string, error)) {
@@ -86,7 +87,7 @@ func (d *daemon) closeDoors(ctx context.Context, step func(string, error)) {
 	ctx, cancel := context.WithTimeout(ctx, doorLimit)
 	defer cancel()
 	for _, l := range d.listeners {
-		// Shutdown waits for answers under way; Stop closes what is left.
+		// Shutdown waits for answers under way, and closes what is left.
 		if err := l.srv.Shutdown(ctx); err != nil && ctx.Err() == nil {
 			step(l.name, err)
 		}

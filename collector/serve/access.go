@@ -131,8 +131,8 @@ func (s *Server) begin(ctx context.Context, method string, request any) (c *call
 
 // end tells of the access and returns err as the wire has it.
 func (s *Server) end(c *call, err error) error {
-	if err != nil && errors.Is(context.Cause(c.ctx), errExpired) {
-		err = errExpired
+	if cause := context.Cause(c.ctx); err != nil && (errors.Is(cause, errExpired) || errors.Is(cause, stopping{})) {
+		err = cause
 	}
 	c.cancel()
 	c.access.Rows, c.access.Err, c.access.Duration = c.rows.Load(), err, s.cfg.Now().Sub(c.access.Start)
@@ -181,7 +181,10 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 			began.Began = true
 			s.cfg.Accessed(c.ctx, began)
 		}
-		first.ctx = c.ctx
+		ctx, end := context.WithCancelCause(c.ctx)
+		defer end(nil)
+		defer context.AfterFunc(s.cutting, func() { end(stopping{}) })()
+		c.ctx, first.ctx = ctx, ctx
 		err = handler(srv, first)
 	}
 	return s.end(c, err)

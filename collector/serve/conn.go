@@ -53,13 +53,15 @@ func (c *conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		if d.StreamName != lastPart(method) || d.ClientStreams || desc.ClientStreams {
 			continue
 		}
-		ctx, cancel := context.WithCancel(ctx)
+		ctx, end := context.WithCancelCause(ctx)
+		cancel := func() { end(nil) }
 		ctx = withHangUp(ctx, cancel)
 		p := &pipe{ctx: ctx, requests: make(chan proto.Message, 1), responses: make(chan proto.Message), done: make(chan struct{})}
 		info := &grpc.StreamServerInfo{FullMethod: method, IsServerStream: true}
 		c.server.inside.Go(func() {
 			defer cancel()
 			defer close(p.done)
+			defer context.AfterFunc(c.server.cutting, func() { end(stopping{}) })() // wakes who waits in SendMsg
 			p.err = c.server.stream(c.service, &serverEnd{pipe: p, ctx: grpc.NewContextWithServerTransportStream(incoming(ctx), &transport{method: method})}, info, d.Handler)
 		})
 		return &clientEnd{pipe: p}, nil
@@ -147,7 +149,7 @@ func (s *serverEnd) SendMsg(m any) error {
 	case s.responses <- proto.Clone(resp): // it is the sender's again when this returns
 		return nil
 	case <-s.ctx.Done():
-		return s.ctx.Err()
+		return context.Cause(s.ctx)
 	}
 }
 
@@ -156,7 +158,7 @@ func (s *serverEnd) RecvMsg(m any) error {
 	case req := <-s.requests:
 		return merge(m, req)
 	case <-s.ctx.Done():
-		return s.ctx.Err()
+		return context.Cause(s.ctx)
 	}
 }
 

@@ -213,7 +213,7 @@ func TestAnswersAreOfTheirSchemas(t *testing.T) {
 func TestRandomRequests(t *testing.T) {
 	m := newShelf()
 	m.add(t, "acme", "globex", "acme/eu")
-	s := serve.New(serve.Config{Store: m, Commits: m.Commits, Query: m.query, Ledger: m, Plan: plan, Replay: replay, Now: epoch, Requeue: requeue, Poll: time.Millisecond, Actions: map[string]serve.Action{"erase": told, "expire": told, "holds": told}})
+	s := serve.New(serve.Config{Store: m, Commits: m.Commits, Query: m.query, Ledger: m, Plan: plan, Replay: replay, Now: epoch, Requeue: requeue, Grace: -1, Poll: time.Millisecond, Actions: map[string]serve.Action{"erase": told, "expire": told, "holds": told}})
 	t.Cleanup(s.Close)
 	s.Drain() // so that a tail that follows ends
 	h := s.Handler(serve.Door{Name: "api", Authenticate: authenticate})

@@ -90,6 +90,10 @@ type Config struct {
 	// answer; default 1 minute, negative is for ever.
 	Stall time.Duration
 
+	// Grace is how long the callers of streams may take for what is stored when the
+	// server drains; default 1 second, negative is for ever.
+	Grace time.Duration
+
 	// Now is the clock; default [time.Now].
 	Now func() time.Time
 
@@ -113,6 +117,11 @@ type Server struct {
 
 	drain     chan struct{} // closed when tails shall end with what is stored
 	drainOnce sync.Once
+	cutting   context.Context // done when streams end wherever they are
+	cut       context.CancelFunc
+	closing   context.Context // done when Close has begun
+	hangUp    context.CancelFunc
+	grace     *time.Timer // cuts; made by drainOnce
 }
 
 // New returns a Server. Close gives it up.
@@ -129,6 +138,9 @@ func New(cfg Config) *Server {
 	if cfg.Stall == 0 {
 		cfg.Stall = time.Minute
 	}
+	if cfg.Grace == 0 {
+		cfg.Grace = time.Second
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -138,6 +150,8 @@ func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, drain: make(chan struct{})}
 	s.replays.ctx, s.replays.stop = context.WithCancel(context.Background())
 	s.running, s.stop = context.WithCancel(context.Background())
+	s.cutting, s.cut = context.WithCancel(context.Background())
+	s.closing, s.hangUp = context.WithCancel(context.Background())
 	s.hub = sync.OnceValues(func() (*follow.Hub, error) { return cfg.Hub, nil })
 	if cfg.Hub == nil {
 		s.hub = sync.OnceValues(s.ownHub)
@@ -155,21 +169,42 @@ func New(cfg Config) *Server {
 
 const maxBody = 512 << 10 // the longest request, every character escaped
 
-// Drain lets every tail that follows send what is stored by now and end.
+// Drain lets every tail that follows send what is stored by now and end. Streams
+// whose callers have not taken that within the grace end with an error that is
+// UNAVAILABLE, and says how to go on.
 func (s *Server) Drain() {
 	s.drainOnce.Do(func() {
 		close(s.drain)
 		s.health.Shutdown()
+		if s.cfg.Grace > 0 {
+			s.grace = time.AfterFunc(s.cfg.Grace, s.cut)
+		}
 	})
 }
 
-// Close waits for requests within this process, whose contexts must have ended.
+// Close ends what is under way, also where the callers take nothing, and waits for
+// gRPC and for requests within this process. In REST, answers that nobody takes
+// are left to the listener, which closes connections.
 func (s *Server) Close() {
 	s.Drain()
+	if s.grace != nil {
+		s.grace.Stop()
+	}
+	s.cut()
+	s.hangUp()
 	s.grpc.Stop()
 	s.replays.close()
 	s.stop()
 	s.inside.Wait()
+}
+
+// stopping ends a stream that had not come to its end when the server stopped.
+type stopping struct{}
+
+func (stopping) Error() string { return "the server stops, and not all was taken" }
+func (stopping) Unwrap() error { return follow.ErrStopped }
+func (stopping) Hint() string {
+	return "ask again; a tail goes on behind the last resume_token that came"
 }
 
 // ownHub begins a hub over the store alone.

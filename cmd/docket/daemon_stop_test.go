@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/docket-audit/docket/collector/serve/servetest"
+	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/ocsf"
+	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
+)
+
+// A docket that is stopped does not wait for those who follow it and take nothing:
+// it ends, all is stored, and nothing of it is left. Who reads on is told that it
+// is unavailable, and what they have goes on.
+func TestStopWhileNobodyReads(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	const each = 30 // tails over gRPC, and in REST: a caller has 64
+	dir := t.TempDir()
+	config := filepath.Join(dir, "docket.toml")
+	var text strings.Builder
+	for _, table := range []string{"nats", "api", "flight", "ops"} {
+		text.WriteString("[" + table + "]\nlisten = \"127.0.0.1:0\"\n")
+	}
+	if err := os.WriteFile(config, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	d, err := start(t.Context(), upOptions{config: config, data: filepath.Join(dir, "d"), log: slog.New(slog.DiscardHandler), stdout: &out, stderr: &errs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := sync.OnceValue(func() error { return d.stop(context.WithoutCancel(t.Context())) })
+	defer stop()
+	address := strings.TrimPrefix(d.run.Addresses["api"], "http://")
+	token, err := d.dir.Token()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var streams []auditv1.AuditService_TailClient
+	for range each {
+		stream, err := auditv1.NewAuditServiceClient(conn).Tail(metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token), &auditv1.TailRequest{All: true, Follow: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); err != nil { // it has begun
+			t.Fatal(err)
+		}
+		streams = append(streams, stream)
+		rest, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rest.Close()
+		if err := rest.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Fprintf(rest, "GET /v1/tail?all=true&follow=true HTTP/1.1\r\nHost: docket\r\nAuthorization: Bearer %s\r\n\r\n", token); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(rest, make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// More than a window of HTTP/2 takes.
+	const events = 50
+	for i := range events {
+		e := &ocsf.APIActivity{ActivityID: ocsf.APIActivityCreate, Base: ocsf.Base{
+			Time:       time.Now().UnixMilli(),
+			SeverityID: ocsf.SeverityInformational, ActionID: ocsf.ActionAllowed, Message: strings.Repeat("x", 64<<10),
+			Metadata: ocsf.Metadata{EventCode: profile.KindOutcome, TenantUID: "acme", CorrelationUID: fmt.Sprintf("op-%d", i)},
+			API:      &ocsf.API{Operation: "Get", Service: &ocsf.Service{Name: "acme.v1.Things"}},
+			Actor:    &ocsf.Actor{AppName: "app"},
+		}}
+		if err := d.emitter.Emit(t.Context(), e).Spooled(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	for i, stream := range streams {
+		var err error
+		for err == nil {
+			_, err = stream.Recv()
+		}
+		if e := servetest.Remote(err); e == nil || e.Code != "unavailable" {
+			t.Errorf("tail %d ended with %v", i, err)
+		}
+	}
+	conn.Close()
+	goleak.VerifyNone(t, before)
+}
