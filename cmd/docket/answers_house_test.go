@@ -80,6 +80,13 @@ type house struct {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
+	return openHouse(t, func(r *http.Request) (*authz.Grant, error) { return granted(r.Header.Values("Authorization")) },
+		func(_ context.Context, md metadata.MD) (*authz.Grant, error) { return granted(md.Get("authorization")) })
+}
+
+// openHouse opens the doors to those whom two functions know.
+func openHouse(t *testing.T, atAPI func(*http.Request) (*authz.Grant, error), atFlight func(context.Context, metadata.MD) (*authz.Grant, error)) *house {
+	t.Helper()
 	l, err := lake.Open(t.TempDir(), lake.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -108,8 +115,8 @@ func newHouse(t *testing.T) *house {
 			return ask(ctx, q, columns, rows)
 		},
 	})
-	h.open(t)
-	h.openFlight(t, reading.Arrow(l, processes))
+	h.open(t, atAPI)
+	h.openFlight(t, reading.Arrow(l, processes), atFlight)
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	t.Setenv("DOCKET_CONTEXT", "")
 	t.Setenv("DOCKET_DATA", "")
@@ -162,9 +169,9 @@ func (h *house) fill(t *testing.T) {
 }
 
 // open serves as the daemon does: gRPC without TLS and REST at one listener.
-func (h *house) open(t *testing.T) {
+func (h *house) open(t *testing.T, authenticate func(*http.Request) (*authz.Grant, error)) {
 	t.Helper()
-	web := httptest.NewUnstartedServer(h.server.Handler(serve.Door{Name: "api", Authenticate: func(r *http.Request) (*authz.Grant, error) { return granted(r.Header.Values("Authorization")) }}))
+	web := httptest.NewUnstartedServer(h.server.Handler(serve.Door{Name: "api", Authenticate: authenticate}))
 	web.Config.Protocols = new(http.Protocols)
 	web.Config.Protocols.SetHTTP1(true)
 	web.Config.Protocols.SetUnencryptedHTTP2(true)
@@ -182,11 +189,11 @@ func (h *house) open(t *testing.T) {
 	})
 }
 
-func (h *house) openFlight(t *testing.T, engine flight.Engine) {
+func (h *house) openFlight(t *testing.T, engine flight.Engine, authorize func(context.Context, metadata.MD) (*authz.Grant, error)) {
 	t.Helper()
 	door, err := flight.New(flight.Config{
 		Engine:    engine,
-		Authorize: func(_ context.Context, md metadata.MD) (*authz.Grant, error) { return granted(md.Get("authorization")) },
+		Authorize: authorize,
 	})
 	if err != nil {
 		t.Fatal(err)
