@@ -66,7 +66,7 @@ func hostile(dir, other string) []string {
 		"EXPORT DATABASE "+literal(filepath.Join(dir, "out")), "IMPORT DATABASE "+literal(dir), "PRAGMA database_list", "PRAGMA show_tables", "PRAGMA storage_info('_shared')",
 		"INSTALL httpfs", "LOAD httpfs", "FROM 'https://127.0.0.1:1/x.parquet'", "SET allowed_directories = ["+literal(dir)+"]", "SET enable_external_access = true", "RESET allowed_paths", "SET VARIABLE x = 1",
 		"SELECT getenv('HOME')", "SELECT current_setting('allowed_paths')", "SELECT current_setting('allowed_directories')", "SELECT getvariable('x')", "SELECT current_setting('temp_directory')",
-		"FROM _shared", "SUMMARIZE _shared", "SELECT * FROM main._shared", "FROM temp._shared", "FROM duckdb_tables()", "FROM duckdb_views()", "FROM duckdb_columns()", "FROM pragma_table_info('_shared')", "FROM information_schema.tables", "FROM information_schema.columns",
+		"FROM _shared", "FROM _inner._shared", "SUMMARIZE _inner._shared", "SELECT rowid, * FROM _inner._shared", "SELECT stats(principal) FROM _inner._shared", "PRAGMA storage_info('_inner._shared')", "SELECT * FROM main._shared", "FROM temp._shared", "FROM duckdb_tables()", "FROM duckdb_views()", "FROM duckdb_columns()", "FROM pragma_table_info('_shared')", "FROM information_schema.tables", "FROM information_schema.columns",
 		"FROM pg_catalog.pg_class", "FROM sqlite_master", "FROM duckdb_constraints()", "FROM pragma_storage_info('_shared')", "FROM duckdb_external_file_cache()", "FROM duckdb_temporary_files()", "FROM duckdb_memory()", "FROM pragma_last_profiling_output()", "FROM duckdb_logs()",
 		"SELECT stats(tenant), stats(message), stats(_raw) FROM events", "SELECT stats(principal) FROM _shared", "SELECT min(tenant), max(tenant) FROM events", "SELECT approx_top_k(tenant, 10), mode(principal) FROM events", "FROM histogram(events, tenant)",
 		"SELECT error(message) FROM events", "SELECT * FROM events WHERE CAST(error(_raw) AS BOOLEAN)", "SELECT CAST(tenant AS INTEGER) FROM events", "SELECT CAST(message AS DATE) FROM events WHERE tenant LIKE '"+other+"%'",
@@ -228,5 +228,31 @@ func TestClasses(t *testing.T) {
 		if err != nil || got != `{"n":`+some+"}\n" {
 			t.Errorf("%s: %s, %v", c.name, got, err)
 		}
+	}
+}
+
+// Who asks which tables there are is shown views, also where rows of files that
+// hold those of others were copied; the copy is there for the views alone.
+func TestSharedIsNotShown(t *testing.T) {
+	_, scopes := houses(t)
+	scope := scopes["acme"]
+	if len(scope.Shared) == 0 {
+		t.Fatal("nothing is shared")
+	}
+	scope.Asked = "SHOW TABLES"
+	db := open(t, scope)
+	for _, q := range []string{
+		"SELECT name FROM (SHOW TABLES) WHERE name LIKE '%shared%'", "SELECT table_name FROM information_schema.tables WHERE table_schema = 'main' AND table_type <> 'VIEW'",
+		"SELECT table_name FROM duckdb_tables() WHERE schema_name = 'main'",
+	} {
+		if got, err := ask(t.Context(), db, q); err != nil || got != "" {
+			t.Errorf("%s: %s, %v", q, got, err)
+		}
+	}
+	if got, err := ask(t.Context(), db, "SELECT count(*) > 3 AS views FROM (SHOW TABLES)"); err != nil || got != `{"views":true}`+"\n" {
+		t.Errorf("views: %s, %v", got, err)
+	}
+	if got, err := ask(t.Context(), db, "FROM _shared"); err == nil {
+		t.Errorf("by its name alone: %s", got)
 	}
 }

@@ -72,9 +72,9 @@ func (d *DB) setUp(ctx context.Context, m made) error {
 		"SET allow_unsigned_extensions = false",
 		"SET allow_persistent_secrets = false",
 	}
-	if copied := sharedStatement(m.shared, scope.ofTenants()); copied != "" {
+	if copied := sharedStatements(m.shared, scope.ofTenants()); len(copied) > 0 {
 		// Nothing of a file may stay behind where a query could come upon it.
-		statements = append(statements, "SET enable_external_file_cache = false", copied)
+		statements = append(append(statements, "SET enable_external_file_cache = false"), copied...)
 	}
 	statements = append(statements, "SET allowed_paths = "+listLiteral(m.paths), "SET enable_external_access = false")
 	statements = append(statements, viewStatements(m.paths, len(m.shared) > 0, m.conditions, m.filter, scope.Asked)...)

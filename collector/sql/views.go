@@ -52,16 +52,22 @@ const filteredEvaluations = `
 // scopeView is what a filter selects from: all events that may be seen.
 const scopeView = "_scope"
 
-// sharedTable holds the rows of shared files that a scope of some tenants sees.
-const sharedTable = "_shared"
+// sharedTable holds the rows of shared files that a scope of some tenants sees. Who
+// asks which tables there are is shown views alone: it is in a schema that is not on
+// the search path. The engine's own lists of all schemas name it; there is nothing in
+// it that events has not.
+const (
+	sharedSchema = "_inner"
+	sharedTable  = sharedSchema + "._shared"
+)
 
-// sharedStatement returns what copies rows out of files that hold those of
-// others too, before anything else is asked; "" when there are none.
-func sharedStatement(shared []string, where string) string {
+// sharedStatements returns what copies rows out of files that hold those of
+// others too, before anything else is asked; none when there are no such files.
+func sharedStatements(shared []string, where string) []string {
 	if len(shared) == 0 {
-		return ""
+		return nil
 	}
-	return "CREATE TABLE " + sharedTable + " AS " + selectColumns(fromFiles(shared)) + " WHERE " + where
+	return []string{"CREATE SCHEMA " + sharedSchema, "CREATE TABLE " + sharedTable + " AS " + selectColumns(fromFiles(shared)) + " WHERE " + where}
 }
 
 // viewStatements returns what makes the views over the rows at paths and, if

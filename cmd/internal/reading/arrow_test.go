@@ -296,7 +296,7 @@ func TestFlightEscapes(t *testing.T) {
 			"COPY events TO "+p, "ATTACH "+p, "CREATE VIEW v AS FROM "+p, "EXPLAIN ANALYZE FROM "+p, "DESCRIBE "+p, "SUMMARIZE "+p, `FROM "`+path+`"`,
 		)
 	}
-	all = append(all, "FROM _shared", "SELECT stats(message) FROM _shared", "SET enable_external_access = true", "SELECT current_setting('allowed_paths')", "FROM duckdb_settings()",
+	all = append(all, "FROM _shared", "FROM _inner._shared", "SELECT stats(message) FROM _inner._shared", "SET enable_external_access = true", "SELECT current_setting('allowed_paths')", "FROM duckdb_settings()",
 		"SELECT getenv('HOME')", "INSTALL httpfs", "LOAD httpfs", "EXPORT DATABASE '"+dir+"/out'", "FROM 'https://127.0.0.1:1/x'", "SELECT * FROM events; DROP VIEW events", "PRAGMA database_list", "FROM duckdb_temporary_files()")
 	listing := func() (names []string) {
 		_ = filepath.WalkDir(dir, func(path string, _ os.DirEntry, _ error) error { names = append(names, path); return nil })
