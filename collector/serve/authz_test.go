@@ -425,3 +425,33 @@ func TestRequestsAreOfEveryMethod(t *testing.T) {
 		t.Errorf("tested are %v, there are %v", have, want)
 	}
 }
+
+// A query that its caller is still being answered ends with the token too.
+func TestExpiryInMidQuery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newShelf()
+		begun := make(chan struct{})
+		s := serve.New(serve.Config{Store: m, Commits: m.Commits, Stall: -1, Query: func(ctx context.Context, _ serve.Question, columns func([]string) error, rows io.Writer) error {
+			if err := columns([]string{"n"}); err != nil {
+				return err
+			}
+			if _, err := io.WriteString(rows, "{\"n\":1}\n"); err != nil {
+				return err
+			}
+			close(begun)
+			<-ctx.Done() // it would run for hours
+			return ctx.Err()
+		}})
+		defer s.Close()
+		g := authz.Trusted("short", authz.ByToken)
+		g.Expires = time.Now().Add(time.Hour)
+		r := httptest.NewRequest(http.MethodPost, "/v1/query", strings.NewReader(`{"sql":"SELECT 1"}`))
+		w := httptest.NewRecorder()
+		s.Handler(serve.Door{Name: "api", Authenticate: func(*http.Request) (*authz.Grant, error) { return g, nil }}).ServeHTTP(w, r)
+		<-begun
+		all := strings.Split(strings.TrimSpace(w.Body.String()), "\n")
+		if len(all) != 3 || !strings.Contains(all[1], `{"n":1}`) || !strings.Contains(all[2], `"code":"unauthenticated"`) || time.Now() != g.Expires {
+			t.Errorf("%s: %q", time.Now(), all)
+		}
+	})
+}
