@@ -47,7 +47,16 @@ func cut(text string, most int) string {
 // serveGRPC answers a call, and tells of one that does not speak gRPC. A call that
 // does may still be ending when it returns.
 func (s *Server) serveGRPC(w http.ResponseWriter, r *http.Request) {
-	defer context.AfterFunc(s.closing, func() { hangUp(r.Context()) })()
+	hungUp := make(chan struct{})
+	leave := context.AfterFunc(s.closing, func() {
+		defer close(hungUp)
+		hangUp(r.Context())
+	})
+	defer func() {
+		if !leave() { // w must outlast it
+			<-hungUp
+		}
+	}()
 	s.grpc.ServeHTTP(w, r)
 	if callerOf(r.Context()).tagged.Load() || r.Context().Err() != nil {
 		return
