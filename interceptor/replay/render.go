@@ -154,7 +154,7 @@ func (s *copyist) evaluation(rec *activity.Recorder, e *activity.Evaluation) {
 		Time: s.again.Start, Operation: s.again, Evaluation: &again,
 		Binding: &interceptor.Binding{Interceptor: e.Interceptor, ID: e.Binding, Shadow: e.Shadow},
 	}
-	if e.Missing != noEvaluation {
+	if e.Missing != notRecorded {
 		rec.Record(f)
 	}
 	switch {
@@ -171,9 +171,9 @@ func (s *copyist) evaluation(rec *activity.Recorder, e *activity.Evaluation) {
 	}
 }
 
-// noEvaluation is what [activity.Operations] says of an evaluation whose event
+// notRecorded is what [activity.Operations] says of an evaluation whose event
 // does not come.
-const noEvaluation = "the evaluation event is not in the record"
+const notRecorded = "the evaluation event is not in the record"
 
 type spooled struct{ err error }
 

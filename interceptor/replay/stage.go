@@ -181,7 +181,7 @@ func halfShown(e *activity.Evaluation) string {
 	switch {
 	case e.Phase == interceptor.PostCommit || e.Missing == "":
 		return ""
-	case strings.Contains(e.Missing, "the evaluation event is not"):
+	case strings.Contains(e.Missing, notRecorded):
 		return noEvaluation
 	case strings.Contains(e.Missing, "metadata"):
 		return noMetadata
