@@ -35,10 +35,9 @@ type history struct {
 
 // A process is a gateway from its start to its end.
 type process struct {
-	h       *history
-	name    string
-	epochs  map[string]*storetest.Epoch // by tenant
-	crashed []store.Closed
+	h      *history
+	name   string
+	epochs map[string]*storetest.Epoch // by tenant
 }
 
 func (h *history) start(name string, at int) *process {

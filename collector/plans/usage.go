@@ -53,7 +53,7 @@ type Usage struct {
 	Event           string       // its metadata.uid
 }
 
-// A Slice is from one multiple of so many ms to the next.
+// Slice is how long one is, in ms: from one multiple of it to the next.
 const Slice = 3_600_000
 
 // Scan returns the usage of plans that known does not explain, by reading the

@@ -46,6 +46,7 @@ var needs = map[string]authz.Capability{
 	auditv1.AuditService_Query_FullMethodName:          authz.SQL,
 	auditv1.AuditService_Stats_FullMethodName:          authz.List,
 	auditv1.AuditService_GetPlan_FullMethodName:        authz.List,
+	auditv1.AuditService_ListPlans_FullMethodName:      authz.List,
 	auditv1.AuditService_GetLedger_FullMethodName:      authz.List,
 	auditv1.AuditService_StartReplay_FullMethodName:    authz.Replay,
 	auditv1.AuditService_GetReplay_FullMethodName:      authz.Replay,

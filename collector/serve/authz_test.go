@@ -44,6 +44,7 @@ func plainRequests(t testing.TB, s *server) map[string]proto.Message {
 		"Query":          &auditv1.QueryRequest{Sql: "SELECT 1"},
 		"Stats":          &auditv1.StatsRequest{},
 		"GetPlan":        &auditv1.GetPlanRequest{Digest: planDigest},
+		"ListPlans":      &auditv1.ListPlansRequest{},
 		"GetLedger":      &auditv1.GetLedgerRequest{Event: "event-1"},
 		"StartReplay":    &auditv1.StartReplayRequest{},
 		"GetReplay":      &auditv1.GetReplayRequest{Id: s.replay(t, "admin", &auditv1.StartReplayRequest{})},
@@ -52,7 +53,7 @@ func plainRequests(t testing.TB, s *server) map[string]proto.Message {
 
 var capabilityOf = map[string][]authz.Capability{
 	"SearchEvents": {authz.Read}, "GetEvent": {authz.Read}, "ListOperations": {authz.List}, "GetOperation": {authz.Read}, "Tail": {authz.Tail},
-	"Query": {authz.SQL}, "Stats": {authz.List}, "GetPlan": {authz.List}, "GetLedger": {authz.List, authz.Read},
+	"Query": {authz.SQL}, "Stats": {authz.List}, "GetPlan": {authz.List}, "ListPlans": {authz.List}, "GetLedger": {authz.List, authz.Read},
 	"StartReplay": {authz.Replay}, "GetReplay": {authz.Replay},
 }
 
@@ -176,6 +177,8 @@ func rowsOf(all []proto.Message) int64 {
 			n += len(m.GetMoments())
 		case *auditv1.QueryResponse:
 			n += len(m.GetRows())
+		case *auditv1.ListPlansResponse:
+			n += len(m.GetPlans())
 		case *auditv1.StartReplayResponse:
 		default: // one event, plan, proof or count
 			n++
@@ -356,7 +359,7 @@ func TestNothingOfOthers(t *testing.T) {
 			questions,
 			asked{"Stats", &auditv1.StatsRequest{Filter: f, Tenants: include, ExcludeTenants: exclude, Facets: []string{"tenant", "message", "service", "principal", "epoch"}, Top: 1}},
 			asked{"Query", &auditv1.QueryRequest{Sql: "SELECT 1", Filter: f, Tenants: include, ExcludeTenants: exclude}},
-			asked{"Query", &auditv1.QueryRequest{Sql: "late"}}, asked{"GetPlan", &auditv1.GetPlanRequest{Digest: planDigest}},
+			asked{"Query", &auditv1.QueryRequest{Sql: "late"}}, asked{"GetPlan", &auditv1.GetPlanRequest{Digest: planDigest}}, asked{"ListPlans", &auditv1.ListPlansRequest{}},
 		)
 		for i := range 4 {
 			questions = append(

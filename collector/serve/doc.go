@@ -11,6 +11,7 @@
 //	GET  /v1/tail              what is there, then what comes Tail
 //	POST /v1/query             {"sql": "SELECT ..."}          Query
 //	GET  /v1/stats             counts by value and time       Stats
+//	GET  /v1/plans             when plans were in force       ListPlans
 //	GET  /v1/plans/{digest}    a plan                         GetPlan
 //	GET  /v1/ledger            checkpoint and proof           GetLedger
 //	GET  /openapi.json, /docs  all of this, for programs and people

@@ -51,6 +51,10 @@ type Config struct {
 	// [store.ErrNotFound] or fs.ErrNotExist where there is none of that digest.
 	Plan func(ctx context.Context, digest string) ([]byte, error)
 
+	// Plans returns the digests of all plans that Plan finds, in hex; nil: nobody
+	// knows.
+	Plans func(ctx context.Context) ([]string, error)
+
 	// Ledger shows what is signed; nil: there is none.
 	Ledger Ledger
 

@@ -175,6 +175,13 @@ export interface ListOperationsResponse {
 }
 
 /**
+ * ListPlansResponse is by gateway, and of each the oldest first.
+ */
+export interface ListPlansResponse {
+  plans: PlanInForce[];
+}
+
+/**
  * Missed is what was not sent. The tail goes on behind it.
  */
 export interface Missed {
@@ -241,6 +248,47 @@ export interface Operation {
   time: Timestamp;
   trace_uid: string;
   uid: string;
+}
+
+/**
+ * A PlanInForce is a plan and a time in which it was in force at a gateway, for all
+ * tenants: from <= time < until, by the gateway's clock.
+ */
+export interface PlanInForce {
+  /**
+   * began says how that is known: activated (the gateway said so), stated (it said
+   * that the plan was in force already), operation (it said nothing: this is the
+   * first operation by the plan).
+   */
+  began: string;
+  bindings: number;
+  /**
+   * digest has "sha256:" before it.
+   */
+  digest: string;
+  /**
+   * ended says how it ended: replaced, stopped, or unknown (the gateway was killed,
+   * or what it said is missing: until is its last event). Empty: it did not.
+   */
+  ended: string;
+  /**
+   * event is the metadata.uid of the event that says from.
+   */
+  event: string;
+  from: Timestamp;
+  /**
+   * gateway is the name of its emitter; empty: the plan is kept, and no event tells
+   * of it. Then there are no times either.
+   */
+  gateway: string;
+  /**
+   * kept says whether GetPlan has the plan, and bindings how many it has.
+   */
+  kept: boolean;
+  /**
+   * until is missing while the plan is in force, as far as is known.
+   */
+  until: Timestamp;
 }
 
 /**
@@ -434,6 +482,24 @@ export interface ListOperationsRequest {
 }
 
 /**
+ * ListPlans returns which plan was in force when, by gateway, as their events
+ * tell, and the plans that are kept and of which no event tells. Needs: list, of
+ * the tenant "docket", to which plans belong. Operations, which tell of plans that
+ * nothing else tells of, are those that the caller may see.
+ */
+export interface ListPlansRequest {
+  /**
+   * gateway is the name of an emitter; empty: all.
+   */
+  gateway?: string | undefined;
+  /**
+   * since and until select the times of which some is in since <= time < until.
+   */
+  since?: Timestamp | Date | undefined;
+  until?: Timestamp | Date | undefined;
+}
+
+/**
  * SearchEvents returns one page of events, in the order in which they were
  * stored. Needs: read.
  */
@@ -543,6 +609,7 @@ export const routes = {
   GetPlan: { method: "GET", path: "/v1/plans/{digest}" },
   GetReplay: { method: "GET", path: "/v1/replays/{id}" },
   ListOperations: { method: "GET", path: "/v1/operations" },
+  ListPlans: { method: "GET", path: "/v1/plans" },
   Query: { method: "POST", path: "/v1/query" },
   SearchEvents: { method: "GET", path: "/v1/events" },
   StartReplay: { method: "POST", path: "/v1/replays" },
@@ -558,6 +625,7 @@ export interface Methods {
   GetPlan: { request: GetPlanRequest; response: GetPlanResponse };
   GetReplay: { request: GetReplayRequest; response: GetReplayResponse };
   ListOperations: { request: ListOperationsRequest; response: ListOperationsResponse };
+  ListPlans: { request: ListPlansRequest; response: ListPlansResponse };
   Query: { request: QueryRequest; response: QueryResponse };
   SearchEvents: { request: SearchEventsRequest; response: SearchEventsResponse };
   StartReplay: { request: StartReplayRequest; response: StartReplayResponse };

@@ -1981,6 +1981,235 @@ func (x *GetPlanResponse) GetPlan() []byte {
 	return nil
 }
 
+// ListPlansRequest selects times in which plans were in force.
+type ListPlansRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// gateway is the name of an emitter; empty: all.
+	Gateway string `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	// since and until select the times of which some is in since <= time < until.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPlansRequest) Reset() {
+	*x = ListPlansRequest{}
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPlansRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPlansRequest) ProtoMessage() {}
+
+func (x *ListPlansRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPlansRequest.ProtoReflect.Descriptor instead.
+func (*ListPlansRequest) Descriptor() ([]byte, []int) {
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListPlansRequest) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *ListPlansRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListPlansRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+// ListPlansResponse is by gateway, and of each the oldest first.
+type ListPlansResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Plans         []*PlanInForce         `protobuf:"bytes,1,rep,name=plans,proto3" json:"plans,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPlansResponse) Reset() {
+	*x = ListPlansResponse{}
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPlansResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPlansResponse) ProtoMessage() {}
+
+func (x *ListPlansResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPlansResponse.ProtoReflect.Descriptor instead.
+func (*ListPlansResponse) Descriptor() ([]byte, []int) {
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListPlansResponse) GetPlans() []*PlanInForce {
+	if x != nil {
+		return x.Plans
+	}
+	return nil
+}
+
+// A PlanInForce is a plan and a time in which it was in force at a gateway, for all
+// tenants: from <= time < until, by the gateway's clock.
+type PlanInForce struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// digest has "sha256:" before it.
+	Digest string `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	// gateway is the name of its emitter; empty: the plan is kept, and no event tells
+	// of it. Then there are no times either.
+	Gateway string                 `protobuf:"bytes,2,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	From    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	// until is missing while the plan is in force, as far as is known.
+	Until *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
+	// began says how that is known: activated (the gateway said so), stated (it said
+	// that the plan was in force already), operation (it said nothing: this is the
+	// first operation by the plan).
+	Began string `protobuf:"bytes,5,opt,name=began,proto3" json:"began,omitempty"`
+	// ended says how it ended: replaced, stopped, or unknown (the gateway was killed,
+	// or what it said is missing: until is its last event). Empty: it did not.
+	Ended string `protobuf:"bytes,6,opt,name=ended,proto3" json:"ended,omitempty"`
+	// event is the metadata.uid of the event that says from.
+	Event string `protobuf:"bytes,7,opt,name=event,proto3" json:"event,omitempty"`
+	// kept says whether GetPlan has the plan, and bindings how many it has.
+	Kept          bool  `protobuf:"varint,8,opt,name=kept,proto3" json:"kept,omitempty"`
+	Bindings      int32 `protobuf:"varint,9,opt,name=bindings,proto3" json:"bindings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanInForce) Reset() {
+	*x = PlanInForce{}
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanInForce) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanInForce) ProtoMessage() {}
+
+func (x *PlanInForce) ProtoReflect() protoreflect.Message {
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanInForce.ProtoReflect.Descriptor instead.
+func (*PlanInForce) Descriptor() ([]byte, []int) {
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *PlanInForce) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *PlanInForce) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *PlanInForce) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *PlanInForce) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *PlanInForce) GetBegan() string {
+	if x != nil {
+		return x.Began
+	}
+	return ""
+}
+
+func (x *PlanInForce) GetEnded() string {
+	if x != nil {
+		return x.Ended
+	}
+	return ""
+}
+
+func (x *PlanInForce) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *PlanInForce) GetKept() bool {
+	if x != nil {
+		return x.Kept
+	}
+	return false
+}
+
+func (x *PlanInForce) GetBindings() int32 {
+	if x != nil {
+		return x.Bindings
+	}
+	return 0
+}
+
 // GetLedgerRequest may name an event.
 type GetLedgerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1992,7 +2221,7 @@ type GetLedgerRequest struct {
 
 func (x *GetLedgerRequest) Reset() {
 	*x = GetLedgerRequest{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[26]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2004,7 +2233,7 @@ func (x *GetLedgerRequest) String() string {
 func (*GetLedgerRequest) ProtoMessage() {}
 
 func (x *GetLedgerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[26]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2017,7 +2246,7 @@ func (x *GetLedgerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLedgerRequest.ProtoReflect.Descriptor instead.
 func (*GetLedgerRequest) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{26}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetLedgerRequest) GetEvent() string {
@@ -2042,7 +2271,7 @@ type GetLedgerResponse struct {
 
 func (x *GetLedgerResponse) Reset() {
 	*x = GetLedgerResponse{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[27]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2283,7 @@ func (x *GetLedgerResponse) String() string {
 func (*GetLedgerResponse) ProtoMessage() {}
 
 func (x *GetLedgerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[27]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2296,7 @@ func (x *GetLedgerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLedgerResponse.ProtoReflect.Descriptor instead.
 func (*GetLedgerResponse) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{27}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetLedgerResponse) GetCheckpoint() string {
@@ -2102,7 +2331,7 @@ type StartReplayRequest struct {
 
 func (x *StartReplayRequest) Reset() {
 	*x = StartReplayRequest{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[28]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2114,7 +2343,7 @@ func (x *StartReplayRequest) String() string {
 func (*StartReplayRequest) ProtoMessage() {}
 
 func (x *StartReplayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[28]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2127,7 +2356,7 @@ func (x *StartReplayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartReplayRequest.ProtoReflect.Descriptor instead.
 func (*StartReplayRequest) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{28}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StartReplayRequest) GetPlan() string {
@@ -2182,7 +2411,7 @@ type StartReplayResponse struct {
 
 func (x *StartReplayResponse) Reset() {
 	*x = StartReplayResponse{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[29]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2194,7 +2423,7 @@ func (x *StartReplayResponse) String() string {
 func (*StartReplayResponse) ProtoMessage() {}
 
 func (x *StartReplayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[29]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2207,7 +2436,7 @@ func (x *StartReplayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartReplayResponse.ProtoReflect.Descriptor instead.
 func (*StartReplayResponse) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{29}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StartReplayResponse) GetId() string {
@@ -2227,7 +2456,7 @@ type GetReplayRequest struct {
 
 func (x *GetReplayRequest) Reset() {
 	*x = GetReplayRequest{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[30]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2239,7 +2468,7 @@ func (x *GetReplayRequest) String() string {
 func (*GetReplayRequest) ProtoMessage() {}
 
 func (x *GetReplayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[30]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2252,7 +2481,7 @@ func (x *GetReplayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReplayRequest.ProtoReflect.Descriptor instead.
 func (*GetReplayRequest) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{30}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetReplayRequest) GetId() string {
@@ -2282,7 +2511,7 @@ type GetReplayResponse struct {
 
 func (x *GetReplayResponse) Reset() {
 	*x = GetReplayResponse{}
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[31]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2294,7 +2523,7 @@ func (x *GetReplayResponse) String() string {
 func (*GetReplayResponse) ProtoMessage() {}
 
 func (x *GetReplayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_docket_audit_v1_audit_proto_msgTypes[31]
+	mi := &file_docket_audit_v1_audit_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2307,7 +2536,7 @@ func (x *GetReplayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReplayResponse.ProtoReflect.Descriptor instead.
 func (*GetReplayResponse) Descriptor() ([]byte, []int) {
-	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{31}
+	return file_docket_audit_v1_audit_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetReplayResponse) GetId() string {
@@ -2506,7 +2735,23 @@ const file_docket_audit_v1_audit_proto_rawDesc = "" +
 	"\x0eGetPlanRequest\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\"+\n" +
 	"\x0fGetPlanResponse\x12\x18\n" +
-	"\x04plan\x18\x01 \x01(\fB\x04\x98\xdb\x18\x01R\x04plan\"(\n" +
+	"\x04plan\x18\x01 \x01(\fB\x04\x98\xdb\x18\x01R\x04plan\"\x90\x01\n" +
+	"\x10ListPlansRequest\x12\x18\n" +
+	"\agateway\x18\x01 \x01(\tR\agateway\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"G\n" +
+	"\x11ListPlansResponse\x122\n" +
+	"\x05plans\x18\x01 \x03(\v2\x1c.docket.audit.v1.PlanInForceR\x05plans\"\x93\x02\n" +
+	"\vPlanInForce\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x18\n" +
+	"\agateway\x18\x02 \x01(\tR\agateway\x12.\n" +
+	"\x04from\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x120\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
+	"\x05began\x18\x05 \x01(\tR\x05began\x12\x14\n" +
+	"\x05ended\x18\x06 \x01(\tR\x05ended\x12\x14\n" +
+	"\x05event\x18\a \x01(\tR\x05event\x12\x12\n" +
+	"\x04kept\x18\b \x01(\bR\x04kept\x12\x1a\n" +
+	"\bbindings\x18\t \x01(\x05R\bbindings\"(\n" +
 	"\x10GetLedgerRequest\x12\x14\n" +
 	"\x05event\x18\x01 \x01(\tR\x05event\"I\n" +
 	"\x11GetLedgerResponse\x12\x1e\n" +
@@ -2532,7 +2777,7 @@ const file_docket_audit_v1_audit_proto_rawDesc = "" +
 	"\x05ended\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x16\n" +
 	"\x06events\x18\x05 \x01(\x03R\x06events\x12\x1c\n" +
 	"\x06report\x18\x06 \x01(\fB\x04\x98\xdb\x18\x01R\x06report\x12\x14\n" +
-	"\x05error\x18\a \x01(\tR\x05error2\xa5\a\n" +
+	"\x05error\x18\a \x01(\tR\x05error2\xf9\a\n" +
 	"\fAuditService\x12[\n" +
 	"\fSearchEvents\x12$.docket.audit.v1.SearchEventsRequest\x1a%.docket.audit.v1.SearchEventsResponse\x12O\n" +
 	"\bGetEvent\x12 .docket.audit.v1.GetEventRequest\x1a!.docket.audit.v1.GetEventResponse\x12a\n" +
@@ -2542,6 +2787,7 @@ const file_docket_audit_v1_audit_proto_rawDesc = "" +
 	"\x05Query\x12\x1d.docket.audit.v1.QueryRequest\x1a\x1e.docket.audit.v1.QueryResponse0\x01\x12F\n" +
 	"\x05Stats\x12\x1d.docket.audit.v1.StatsRequest\x1a\x1e.docket.audit.v1.StatsResponse\x12L\n" +
 	"\aGetPlan\x12\x1f.docket.audit.v1.GetPlanRequest\x1a .docket.audit.v1.GetPlanResponse\x12R\n" +
+	"\tListPlans\x12!.docket.audit.v1.ListPlansRequest\x1a\".docket.audit.v1.ListPlansResponse\x12R\n" +
 	"\tGetLedger\x12!.docket.audit.v1.GetLedgerRequest\x1a\".docket.audit.v1.GetLedgerResponse\x12X\n" +
 	"\vStartReplay\x12#.docket.audit.v1.StartReplayRequest\x1a$.docket.audit.v1.StartReplayResponse\x12R\n" +
 	"\tGetReplay\x12!.docket.audit.v1.GetReplayRequest\x1a\".docket.audit.v1.GetReplayResponseBFZDgithub.com/docket-audit/docket/schemas/proto/docket/audit/v1;auditv1b\x06proto3"
@@ -2558,7 +2804,7 @@ func file_docket_audit_v1_audit_proto_rawDescGZIP() []byte {
 	return file_docket_audit_v1_audit_proto_rawDescData
 }
 
-var file_docket_audit_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_docket_audit_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_docket_audit_v1_audit_proto_goTypes = []any{
 	(*SearchEventsRequest)(nil),    // 0: docket.audit.v1.SearchEventsRequest
 	(*SearchEventsResponse)(nil),   // 1: docket.audit.v1.SearchEventsResponse
@@ -2586,73 +2832,83 @@ var file_docket_audit_v1_audit_proto_goTypes = []any{
 	(*Bucket)(nil),                 // 23: docket.audit.v1.Bucket
 	(*GetPlanRequest)(nil),         // 24: docket.audit.v1.GetPlanRequest
 	(*GetPlanResponse)(nil),        // 25: docket.audit.v1.GetPlanResponse
-	(*GetLedgerRequest)(nil),       // 26: docket.audit.v1.GetLedgerRequest
-	(*GetLedgerResponse)(nil),      // 27: docket.audit.v1.GetLedgerResponse
-	(*StartReplayRequest)(nil),     // 28: docket.audit.v1.StartReplayRequest
-	(*StartReplayResponse)(nil),    // 29: docket.audit.v1.StartReplayResponse
-	(*GetReplayRequest)(nil),       // 30: docket.audit.v1.GetReplayRequest
-	(*GetReplayResponse)(nil),      // 31: docket.audit.v1.GetReplayResponse
-	(*timestamppb.Timestamp)(nil),  // 32: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 33: google.protobuf.Duration
+	(*ListPlansRequest)(nil),       // 26: docket.audit.v1.ListPlansRequest
+	(*ListPlansResponse)(nil),      // 27: docket.audit.v1.ListPlansResponse
+	(*PlanInForce)(nil),            // 28: docket.audit.v1.PlanInForce
+	(*GetLedgerRequest)(nil),       // 29: docket.audit.v1.GetLedgerRequest
+	(*GetLedgerResponse)(nil),      // 30: docket.audit.v1.GetLedgerResponse
+	(*StartReplayRequest)(nil),     // 31: docket.audit.v1.StartReplayRequest
+	(*StartReplayResponse)(nil),    // 32: docket.audit.v1.StartReplayResponse
+	(*GetReplayRequest)(nil),       // 33: docket.audit.v1.GetReplayRequest
+	(*GetReplayResponse)(nil),      // 34: docket.audit.v1.GetReplayResponse
+	(*timestamppb.Timestamp)(nil),  // 35: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 36: google.protobuf.Duration
 }
 var file_docket_audit_v1_audit_proto_depIdxs = []int32{
-	32, // 0: docket.audit.v1.SearchEventsRequest.since:type_name -> google.protobuf.Timestamp
-	32, // 1: docket.audit.v1.SearchEventsRequest.until:type_name -> google.protobuf.Timestamp
-	32, // 2: docket.audit.v1.GetEventResponse.stored_time:type_name -> google.protobuf.Timestamp
-	32, // 3: docket.audit.v1.ListOperationsRequest.since:type_name -> google.protobuf.Timestamp
-	32, // 4: docket.audit.v1.ListOperationsRequest.until:type_name -> google.protobuf.Timestamp
+	35, // 0: docket.audit.v1.SearchEventsRequest.since:type_name -> google.protobuf.Timestamp
+	35, // 1: docket.audit.v1.SearchEventsRequest.until:type_name -> google.protobuf.Timestamp
+	35, // 2: docket.audit.v1.GetEventResponse.stored_time:type_name -> google.protobuf.Timestamp
+	35, // 3: docket.audit.v1.ListOperationsRequest.since:type_name -> google.protobuf.Timestamp
+	35, // 4: docket.audit.v1.ListOperationsRequest.until:type_name -> google.protobuf.Timestamp
 	6,  // 5: docket.audit.v1.ListOperationsResponse.operations:type_name -> docket.audit.v1.Operation
-	32, // 6: docket.audit.v1.Operation.time:type_name -> google.protobuf.Timestamp
-	33, // 7: docket.audit.v1.Operation.duration:type_name -> google.protobuf.Duration
+	35, // 6: docket.audit.v1.Operation.time:type_name -> google.protobuf.Timestamp
+	36, // 7: docket.audit.v1.Operation.duration:type_name -> google.protobuf.Duration
 	6,  // 8: docket.audit.v1.GetOperationResponse.operation:type_name -> docket.audit.v1.Operation
 	9,  // 9: docket.audit.v1.GetOperationResponse.moments:type_name -> docket.audit.v1.Moment
-	32, // 10: docket.audit.v1.TailRequest.since:type_name -> google.protobuf.Timestamp
+	35, // 10: docket.audit.v1.TailRequest.since:type_name -> google.protobuf.Timestamp
 	12, // 11: docket.audit.v1.TailResponse.caught_up:type_name -> docket.audit.v1.CaughtUp
 	14, // 12: docket.audit.v1.TailResponse.missed:type_name -> docket.audit.v1.Missed
 	15, // 13: docket.audit.v1.TailResponse.gap:type_name -> docket.audit.v1.Gap
 	13, // 14: docket.audit.v1.TailResponse.position:type_name -> docket.audit.v1.Position
-	32, // 15: docket.audit.v1.Missed.first:type_name -> google.protobuf.Timestamp
-	32, // 16: docket.audit.v1.Missed.last:type_name -> google.protobuf.Timestamp
+	35, // 15: docket.audit.v1.Missed.first:type_name -> google.protobuf.Timestamp
+	35, // 16: docket.audit.v1.Missed.last:type_name -> google.protobuf.Timestamp
 	16, // 17: docket.audit.v1.Gap.ranges:type_name -> docket.audit.v1.Range
-	32, // 18: docket.audit.v1.StatsRequest.since:type_name -> google.protobuf.Timestamp
-	32, // 19: docket.audit.v1.StatsRequest.until:type_name -> google.protobuf.Timestamp
-	33, // 20: docket.audit.v1.StatsRequest.interval:type_name -> google.protobuf.Duration
+	35, // 18: docket.audit.v1.StatsRequest.since:type_name -> google.protobuf.Timestamp
+	35, // 19: docket.audit.v1.StatsRequest.until:type_name -> google.protobuf.Timestamp
+	36, // 20: docket.audit.v1.StatsRequest.interval:type_name -> google.protobuf.Duration
 	21, // 21: docket.audit.v1.StatsResponse.facets:type_name -> docket.audit.v1.Facet
 	23, // 22: docket.audit.v1.StatsResponse.histogram:type_name -> docket.audit.v1.Bucket
-	33, // 23: docket.audit.v1.StatsResponse.interval:type_name -> google.protobuf.Duration
+	36, // 23: docket.audit.v1.StatsResponse.interval:type_name -> google.protobuf.Duration
 	22, // 24: docket.audit.v1.Facet.values:type_name -> docket.audit.v1.Count
-	32, // 25: docket.audit.v1.Bucket.start:type_name -> google.protobuf.Timestamp
-	32, // 26: docket.audit.v1.StartReplayRequest.since:type_name -> google.protobuf.Timestamp
-	32, // 27: docket.audit.v1.StartReplayRequest.until:type_name -> google.protobuf.Timestamp
-	32, // 28: docket.audit.v1.GetReplayResponse.started:type_name -> google.protobuf.Timestamp
-	32, // 29: docket.audit.v1.GetReplayResponse.ended:type_name -> google.protobuf.Timestamp
-	0,  // 30: docket.audit.v1.AuditService.SearchEvents:input_type -> docket.audit.v1.SearchEventsRequest
-	2,  // 31: docket.audit.v1.AuditService.GetEvent:input_type -> docket.audit.v1.GetEventRequest
-	4,  // 32: docket.audit.v1.AuditService.ListOperations:input_type -> docket.audit.v1.ListOperationsRequest
-	7,  // 33: docket.audit.v1.AuditService.GetOperation:input_type -> docket.audit.v1.GetOperationRequest
-	10, // 34: docket.audit.v1.AuditService.Tail:input_type -> docket.audit.v1.TailRequest
-	17, // 35: docket.audit.v1.AuditService.Query:input_type -> docket.audit.v1.QueryRequest
-	19, // 36: docket.audit.v1.AuditService.Stats:input_type -> docket.audit.v1.StatsRequest
-	24, // 37: docket.audit.v1.AuditService.GetPlan:input_type -> docket.audit.v1.GetPlanRequest
-	26, // 38: docket.audit.v1.AuditService.GetLedger:input_type -> docket.audit.v1.GetLedgerRequest
-	28, // 39: docket.audit.v1.AuditService.StartReplay:input_type -> docket.audit.v1.StartReplayRequest
-	30, // 40: docket.audit.v1.AuditService.GetReplay:input_type -> docket.audit.v1.GetReplayRequest
-	1,  // 41: docket.audit.v1.AuditService.SearchEvents:output_type -> docket.audit.v1.SearchEventsResponse
-	3,  // 42: docket.audit.v1.AuditService.GetEvent:output_type -> docket.audit.v1.GetEventResponse
-	5,  // 43: docket.audit.v1.AuditService.ListOperations:output_type -> docket.audit.v1.ListOperationsResponse
-	8,  // 44: docket.audit.v1.AuditService.GetOperation:output_type -> docket.audit.v1.GetOperationResponse
-	11, // 45: docket.audit.v1.AuditService.Tail:output_type -> docket.audit.v1.TailResponse
-	18, // 46: docket.audit.v1.AuditService.Query:output_type -> docket.audit.v1.QueryResponse
-	20, // 47: docket.audit.v1.AuditService.Stats:output_type -> docket.audit.v1.StatsResponse
-	25, // 48: docket.audit.v1.AuditService.GetPlan:output_type -> docket.audit.v1.GetPlanResponse
-	27, // 49: docket.audit.v1.AuditService.GetLedger:output_type -> docket.audit.v1.GetLedgerResponse
-	29, // 50: docket.audit.v1.AuditService.StartReplay:output_type -> docket.audit.v1.StartReplayResponse
-	31, // 51: docket.audit.v1.AuditService.GetReplay:output_type -> docket.audit.v1.GetReplayResponse
-	41, // [41:52] is the sub-list for method output_type
-	30, // [30:41] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	35, // 25: docket.audit.v1.Bucket.start:type_name -> google.protobuf.Timestamp
+	35, // 26: docket.audit.v1.ListPlansRequest.since:type_name -> google.protobuf.Timestamp
+	35, // 27: docket.audit.v1.ListPlansRequest.until:type_name -> google.protobuf.Timestamp
+	28, // 28: docket.audit.v1.ListPlansResponse.plans:type_name -> docket.audit.v1.PlanInForce
+	35, // 29: docket.audit.v1.PlanInForce.from:type_name -> google.protobuf.Timestamp
+	35, // 30: docket.audit.v1.PlanInForce.until:type_name -> google.protobuf.Timestamp
+	35, // 31: docket.audit.v1.StartReplayRequest.since:type_name -> google.protobuf.Timestamp
+	35, // 32: docket.audit.v1.StartReplayRequest.until:type_name -> google.protobuf.Timestamp
+	35, // 33: docket.audit.v1.GetReplayResponse.started:type_name -> google.protobuf.Timestamp
+	35, // 34: docket.audit.v1.GetReplayResponse.ended:type_name -> google.protobuf.Timestamp
+	0,  // 35: docket.audit.v1.AuditService.SearchEvents:input_type -> docket.audit.v1.SearchEventsRequest
+	2,  // 36: docket.audit.v1.AuditService.GetEvent:input_type -> docket.audit.v1.GetEventRequest
+	4,  // 37: docket.audit.v1.AuditService.ListOperations:input_type -> docket.audit.v1.ListOperationsRequest
+	7,  // 38: docket.audit.v1.AuditService.GetOperation:input_type -> docket.audit.v1.GetOperationRequest
+	10, // 39: docket.audit.v1.AuditService.Tail:input_type -> docket.audit.v1.TailRequest
+	17, // 40: docket.audit.v1.AuditService.Query:input_type -> docket.audit.v1.QueryRequest
+	19, // 41: docket.audit.v1.AuditService.Stats:input_type -> docket.audit.v1.StatsRequest
+	24, // 42: docket.audit.v1.AuditService.GetPlan:input_type -> docket.audit.v1.GetPlanRequest
+	26, // 43: docket.audit.v1.AuditService.ListPlans:input_type -> docket.audit.v1.ListPlansRequest
+	29, // 44: docket.audit.v1.AuditService.GetLedger:input_type -> docket.audit.v1.GetLedgerRequest
+	31, // 45: docket.audit.v1.AuditService.StartReplay:input_type -> docket.audit.v1.StartReplayRequest
+	33, // 46: docket.audit.v1.AuditService.GetReplay:input_type -> docket.audit.v1.GetReplayRequest
+	1,  // 47: docket.audit.v1.AuditService.SearchEvents:output_type -> docket.audit.v1.SearchEventsResponse
+	3,  // 48: docket.audit.v1.AuditService.GetEvent:output_type -> docket.audit.v1.GetEventResponse
+	5,  // 49: docket.audit.v1.AuditService.ListOperations:output_type -> docket.audit.v1.ListOperationsResponse
+	8,  // 50: docket.audit.v1.AuditService.GetOperation:output_type -> docket.audit.v1.GetOperationResponse
+	11, // 51: docket.audit.v1.AuditService.Tail:output_type -> docket.audit.v1.TailResponse
+	18, // 52: docket.audit.v1.AuditService.Query:output_type -> docket.audit.v1.QueryResponse
+	20, // 53: docket.audit.v1.AuditService.Stats:output_type -> docket.audit.v1.StatsResponse
+	25, // 54: docket.audit.v1.AuditService.GetPlan:output_type -> docket.audit.v1.GetPlanResponse
+	27, // 55: docket.audit.v1.AuditService.ListPlans:output_type -> docket.audit.v1.ListPlansResponse
+	30, // 56: docket.audit.v1.AuditService.GetLedger:output_type -> docket.audit.v1.GetLedgerResponse
+	32, // 57: docket.audit.v1.AuditService.StartReplay:output_type -> docket.audit.v1.StartReplayResponse
+	34, // 58: docket.audit.v1.AuditService.GetReplay:output_type -> docket.audit.v1.GetReplayResponse
+	47, // [47:59] is the sub-list for method output_type
+	35, // [35:47] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_docket_audit_v1_audit_proto_init() }
@@ -2674,7 +2930,7 @@ func file_docket_audit_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_docket_audit_v1_audit_proto_rawDesc), len(file_docket_audit_v1_audit_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

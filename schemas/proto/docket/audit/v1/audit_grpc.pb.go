@@ -43,6 +43,7 @@ const (
 	AuditService_Query_FullMethodName          = "/docket.audit.v1.AuditService/Query"
 	AuditService_Stats_FullMethodName          = "/docket.audit.v1.AuditService/Stats"
 	AuditService_GetPlan_FullMethodName        = "/docket.audit.v1.AuditService/GetPlan"
+	AuditService_ListPlans_FullMethodName      = "/docket.audit.v1.AuditService/ListPlans"
 	AuditService_GetLedger_FullMethodName      = "/docket.audit.v1.AuditService/GetLedger"
 	AuditService_StartReplay_FullMethodName    = "/docket.audit.v1.AuditService/StartReplay"
 	AuditService_GetReplay_FullMethodName      = "/docket.audit.v1.AuditService/GetReplay"
@@ -77,6 +78,11 @@ type AuditServiceClient interface {
 	// when it came into force. Needs: list, of the tenant "docket", to which plans
 	// belong.
 	GetPlan(ctx context.Context, in *GetPlanRequest, opts ...grpc.CallOption) (*GetPlanResponse, error)
+	// ListPlans returns which plan was in force when, by gateway, as their events
+	// tell, and the plans that are kept and of which no event tells. Needs: list, of
+	// the tenant "docket", to which plans belong. Operations, which tell of plans that
+	// nothing else tells of, are those that the caller may see.
+	ListPlans(ctx context.Context, in *ListPlansRequest, opts ...grpc.CallOption) (*ListPlansResponse, error)
 	// GetLedger returns the newest signed checkpoint and, for an event, the proof
 	// that it is in the ledger. Needs: list, and for a proof read.
 	GetLedger(ctx context.Context, in *GetLedgerRequest, opts ...grpc.CallOption) (*GetLedgerResponse, error)
@@ -194,6 +200,16 @@ func (c *auditServiceClient) GetPlan(ctx context.Context, in *GetPlanRequest, op
 	return out, nil
 }
 
+func (c *auditServiceClient) ListPlans(ctx context.Context, in *ListPlansRequest, opts ...grpc.CallOption) (*ListPlansResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListPlansResponse)
+	err := c.cc.Invoke(ctx, AuditService_ListPlans_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *auditServiceClient) GetLedger(ctx context.Context, in *GetLedgerRequest, opts ...grpc.CallOption) (*GetLedgerResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetLedgerResponse)
@@ -253,6 +269,11 @@ type AuditServiceServer interface {
 	// when it came into force. Needs: list, of the tenant "docket", to which plans
 	// belong.
 	GetPlan(context.Context, *GetPlanRequest) (*GetPlanResponse, error)
+	// ListPlans returns which plan was in force when, by gateway, as their events
+	// tell, and the plans that are kept and of which no event tells. Needs: list, of
+	// the tenant "docket", to which plans belong. Operations, which tell of plans that
+	// nothing else tells of, are those that the caller may see.
+	ListPlans(context.Context, *ListPlansRequest) (*ListPlansResponse, error)
 	// GetLedger returns the newest signed checkpoint and, for an event, the proof
 	// that it is in the ledger. Needs: list, and for a proof read.
 	GetLedger(context.Context, *GetLedgerRequest) (*GetLedgerResponse, error)
@@ -295,6 +316,9 @@ func (UnimplementedAuditServiceServer) Stats(context.Context, *StatsRequest) (*S
 }
 func (UnimplementedAuditServiceServer) GetPlan(context.Context, *GetPlanRequest) (*GetPlanResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetPlan not implemented")
+}
+func (UnimplementedAuditServiceServer) ListPlans(context.Context, *ListPlansRequest) (*ListPlansResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPlans not implemented")
 }
 func (UnimplementedAuditServiceServer) GetLedger(context.Context, *GetLedgerRequest) (*GetLedgerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetLedger not implemented")
@@ -456,6 +480,24 @@ func _AuditService_GetPlan_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuditService_ListPlans_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListPlansRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).ListPlans(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_ListPlans_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).ListPlans(ctx, req.(*ListPlansRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AuditService_GetLedger_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetLedgerRequest)
 	if err := dec(in); err != nil {
@@ -540,6 +582,10 @@ var AuditService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetPlan",
 			Handler:    _AuditService_GetPlan_Handler,
+		},
+		{
+			MethodName: "ListPlans",
+			Handler:    _AuditService_ListPlans_Handler,
 		},
 		{
 			MethodName: "GetLedger",
