@@ -77,7 +77,7 @@ func decisions() []string {
 func (s *settings) complete(c *cobra.Command) {
 	for flag, with := range map[string]cobra.CompletionFunc{
 		"kind": words(profile.Kinds()...), "decision": words(decisions()...),
-		"tenant": s.completeValues("tenant"), "service": s.completeValues("service"), "method": s.completeValues("method"),
+		"tenant": s.completeValues("tenant"), "gateway": s.completeValues("emitter"), "service": s.completeValues("service"), "method": s.completeValues("method"),
 		"color": words(cli.ColourModes()...), "context": contextNames,
 	} {
 		if c.Flags().Lookup(flag) != nil || c.PersistentFlags().Lookup(flag) != nil {

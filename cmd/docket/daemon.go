@@ -236,6 +236,7 @@ func (d *daemon) startServing(context.Context) error {
 		Commits:  func() uint64 { return d.record.Lake.Manifest().Number },
 		Query:    reading.SQL(d.record.Lake, processes),
 		Plan:     reading.Plans(d.dir.Path),
+		Plans:    reading.PlanDigests(d.dir.Path),
 		Ledger:   reading.Ledger(d.dir.Path),
 		Replay:   d.replayServed,
 		Accessed: d.accessed,

@@ -122,6 +122,7 @@ func offline(dir string) (*Client, error) {
 		Stall:  -1,
 		Limit:  24 * time.Hour,
 		Plan:   Plans(dir),
+		Plans:  PlanDigests(dir),
 		Ledger: Ledger(dir),
 	})
 	// Whoever can read the directory has read it.

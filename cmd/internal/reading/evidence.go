@@ -4,8 +4,11 @@ package reading
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,6 +40,27 @@ func Plans(dir string) func(context.Context, string) ([]byte, error) {
 			return nil, fmt.Errorf("read plan: %w", err)
 		}
 		return plan, nil
+	}
+}
+
+// PlanDigests returns what lists the digests of the plans in a data directory.
+func PlanDigests(dir string) func(context.Context) ([]string, error) {
+	return func(context.Context) ([]string, error) {
+		files, err := os.ReadDir(filepath.Join(dir, "plans"))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil // there is none yet
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list plans: %w", err)
+		}
+		var digests []string
+		for _, f := range files {
+			name, ok := strings.CutSuffix(f.Name(), ".json")
+			if sum, err := hex.DecodeString(name); ok && err == nil && len(sum) == sha256.Size { // else it was left by an interrupted write
+				digests = append(digests, name)
+			}
+		}
+		return digests, nil
 	}
 }
 

@@ -207,6 +207,7 @@ func (h *house) open() error {
 		Commits:  func() uint64 { return h.lake.Manifest().Number },
 		Query:    reading.SQL(h.lake, reading.Processes(sql.Limits{})),
 		Plan:     reading.Plans(h.dir),
+		Plans:    reading.PlanDigests(h.dir),
 		Ledger:   reading.Ledger(h.dir),
 		Replay:   replayed,
 		Accessed: h.accessed,

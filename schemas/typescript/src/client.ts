@@ -9,6 +9,8 @@ import type {
   GetReplayResponse,
   ListOperationsRequest,
   ListOperationsResponse,
+  ListPlansRequest,
+  ListPlansResponse,
   Operation,
   QueryRequest,
   SearchEventsRequest,
@@ -123,6 +125,11 @@ export class DocketClient {
   /** getPlan returns the plan with a digest, as it came into force. */
   getPlan(digest: string, options: CallOptions = {}): Promise<GetPlanResponse> {
     return this.#transport.call("GetPlan", { digest }, options.signal);
+  }
+
+  /** listPlans returns which plan was in force when, by gateway. */
+  listPlans(request: ListPlansRequest = {}, options: CallOptions = {}): Promise<ListPlansResponse> {
+    return this.#transport.call("ListPlans", request, options.signal);
   }
 
   /** getLedger returns the newest signed checkpoint, and the proof of an event. */

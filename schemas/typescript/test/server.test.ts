@@ -196,6 +196,7 @@ test("who does not say who they are is told so, and who may not is told that", a
       () => nobody.query("SELECT 1").columns(),
       () => nobody.stats(),
       () => nobody.getPlan("0".repeat(64)),
+      () => nobody.listPlans(),
       () => nobody.getLedger(),
     ];
     for (const ask of asked) {
@@ -212,6 +213,7 @@ test("who does not say who they are is told so, and who may not is told that", a
     () => all(auditor.tail({ all: true, tenants: ["acme", "globex"] })),
     () => auditor.stats({ exclude_tenants: ["acme/eu"] }),
     () => auditor.getPlan(planDigest),
+    () => auditor.listPlans({ gateway: "gateway-0" }),
   ];
   for (const ask of refused) {
     const err = await failure(ask());
