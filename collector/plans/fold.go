@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/internal/profile"
 )
 
 // A span is a period and the marks that bound it.
@@ -138,6 +139,27 @@ func instant(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 // setBack reports whether the gateway's clock was behind the beginning of the
 // period when it ended.
 func (s *span) setBack() bool { return s.Ended != "" && s.ended.time < s.began.time }
+
+// name looks for the operation by which a period began.
+func (s *span) name(ctx context.Context, r store.Reader, q Query) error {
+	if s.Began != Operation {
+		return nil
+	}
+	sel := store.Query{
+		Kinds: []string{profile.KindOutcome}, Texts: map[string][]string{"emitter": {s.Gateway}, "plan_digest": {s.Digest}},
+		Since: s.began.time, Until: s.began.time + 1, AsOf: q.AsOf, WithoutRaw: true,
+	}
+	for e, err := range r.Scan(ctx, sel) {
+		if err != nil {
+			return err
+		}
+		if q.Sees(e.Header.Tenant) {
+			s.Event = e.Header.MetadataUID
+			break
+		}
+	}
+	return ctx.Err()
+}
 
 // find looks for the end of a period where no event tells it: behind the last
 // event that was stored before the one by which it is known that it is over.

@@ -108,9 +108,13 @@ func Read(ctx context.Context, r store.Reader, q Query) ([]Period, error) {
 					return nil, err
 				}
 			}
-			if s.touches(q.Since, q.Until) {
-				all = append(all, s.Period)
+			if !s.touches(q.Since, q.Until) {
+				continue
 			}
+			if err := s.name(ctx, r, q); err != nil {
+				return nil, err
+			}
+			all = append(all, s.Period)
 		}
 	}
 	return all, nil

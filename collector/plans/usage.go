@@ -48,9 +48,9 @@ func (s *span) known() Known {
 // those that nothing known explains.
 type Usage struct {
 	Gateway, Digest string
-	First, Last     int64        // times, in ms
-	At              store.Cursor // of the first
-	Event           string       // its metadata.uid
+	First, Last     int64 // times, in ms
+	// Commit is the lowest of theirs.
+	Commit uint64
 }
 
 // Slice is how long one is, in ms: from one multiple of it to the next.
@@ -87,13 +87,10 @@ func Scan(ctx context.Context, r store.Reader, q Query, known []Known) ([]Usage,
 		}
 		of := slice{p, h.Epoch, h.Time / Slice}
 		u := found[of]
-		switch {
-		case u == nil:
-			found[of] = &Usage{p.gateway, p.digest, h.Time, h.Time, at, h.MetadataUID}
-		case h.Time < u.First:
-			u.First, u.At, u.Event = h.Time, at, h.MetadataUID
-		default:
-			u.Last = max(u.Last, h.Time)
+		if u == nil {
+			found[of] = &Usage{p.gateway, p.digest, h.Time, h.Time, at.Commit}
+		} else {
+			u.First, u.Last, u.Commit = min(u.First, h.Time), max(u.Last, h.Time), min(u.Commit, at.Commit)
 		}
 	}
 	all := make([]Usage, 0, len(found))
@@ -107,7 +104,7 @@ func Scan(ctx context.Context, r store.Reader, q Query, known []Known) ([]Usage,
 func marks(used []Usage) []mark {
 	var all []mark
 	for _, u := range used {
-		all = append(all, mark{says: judged, digest: u.Digest, time: u.First, last: u.Last, at: u.At, event: u.Event})
+		all = append(all, mark{says: judged, digest: u.Digest, time: u.First, last: u.Last, at: store.Cursor{Commit: u.Commit}})
 	}
 	slices.SortFunc(all, func(a, b mark) int {
 		return cmp.Or(cmp.Compare(a.time, b.time), a.at.Compare(b.at), cmp.Compare(a.digest, b.digest))

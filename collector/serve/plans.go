@@ -183,16 +183,15 @@ func (s *Server) usageInSQL(ctx context.Context, q plans.Query, view authz.View,
 	}
 	rows.WriteByte(']')
 	var found []struct {
-		Gateway, Digest, Event string
-		First, Last            int64
-		Commit                 uint64
-		Pos                    uint32
+		Gateway, Digest string
+		First, Last     int64
+		Commit          uint64
 	}
 	if err := json.Unmarshal(rows.Bytes(), &found); err != nil {
 		return nil, false, err
 	}
 	for _, f := range found {
-		used = append(used, plans.Usage{Gateway: f.Gateway, Digest: f.Digest, First: f.First, Last: f.Last, At: store.Cursor{Commit: f.Commit, Pos: f.Pos}, Event: f.Event})
+		used = append(used, plans.Usage{Gateway: f.Gateway, Digest: f.Digest, First: f.First, Last: f.Last, Commit: f.Commit})
 	}
 	return used, true, nil
 }
@@ -230,8 +229,7 @@ func usageStatement(gateway string, known []plans.Known) (statement string, ok b
 			OR (e._commit > k.begin_commit OR e._commit = k.begin_commit AND e._pos >= k.begin_pos)
 			AND (e._commit < k.end_commit OR e._commit = k.end_commit AND e._pos < k.end_pos)))`
 	}
-	fmt.Fprintf(&b, `SELECT emitter AS Gateway, plan_digest AS Digest, min(time) AS First, max(time) AS Last,
-		arg_min(metadata_uid, (time, _commit, _pos)) AS Event, arg_min(_commit, (time, _commit, _pos)) AS Commit, arg_min(_pos, (time, _commit, _pos)) AS Pos
+	fmt.Fprintf(&b, `SELECT emitter AS Gateway, plan_digest AS Digest, min(time) AS First, max(time) AS Last, min(_commit) AS Commit
 		FROM events e WHERE kind = '%s' AND starts_with(plan_digest, 'sha256:')%s`, profile.KindOutcome, explained)
 	if gateway != "" {
 		b.WriteString(" AND emitter = " + quoted(gateway))

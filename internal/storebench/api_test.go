@@ -46,6 +46,7 @@ func BenchmarkAPI(b *testing.B) {
 		{"operations", "/v1/operations"},
 		{"tail", "/v1/tail?last=100"},
 		{"stats", "/v1/stats"},
+		{"plans", "/v1/plans"}, // of which no event but outcomes tells
 	} {
 		b.Run(q.name, func(b *testing.B) {
 			bytes := int64(0)
