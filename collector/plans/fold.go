@@ -5,6 +5,7 @@ package plans
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/docket-audit/docket/collector/store"
@@ -154,7 +155,7 @@ func (s *span) name(ctx context.Context, r store.Reader, q Query) error {
 			return err
 		}
 		if q.Sees(e.Header.Tenant) {
-			s.Event = e.Header.MetadataUID
+			s.Event = strings.Clone(e.Header.MetadataUID)
 			break
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/internal/profile"
@@ -73,10 +74,10 @@ func readMarks(ctx context.Context, r store.Reader, q Query) (map[string]*gatewa
 		u := runs[e.Header.Epoch]
 		if u == nil {
 			u = &run{first: m.at}
-			runs[e.Header.Epoch] = u
+			runs[strings.Clone(e.Header.Epoch)] = u
 			g := gateways[e.Header.Emitter]
 			if g == nil {
-				g = &gateway{name: e.Header.Emitter}
+				g = &gateway{name: strings.Clone(e.Header.Emitter)}
 				gateways[g.name] = g
 			}
 			g.runs = append(g.runs, u)
@@ -92,16 +93,16 @@ func readMarks(ctx context.Context, r store.Reader, q Query) (map[string]*gatewa
 // markOf returns what an event says of the plan in force.
 func markOf(e *store.Entry) (m mark, ok bool) {
 	h := &e.Header
-	m = mark{time: h.Time, sequence: h.Sequence, at: store.Cursor{Commit: e.Commit, Pos: e.Pos}, event: h.MetadataUID}
+	m = mark{time: h.Time, sequence: h.Sequence, at: store.Cursor{Commit: e.Commit, Pos: e.Pos}, event: strings.Clone(h.MetadataUID)}
 	switch {
 	case h.ClassUID == int32(ocsf.ClassApplicationLifecycle) && h.ActivityID == int32(ocsf.ApplicationLifecycleStart):
 		m.says = started
 	case h.ClassUID == int32(ocsf.ClassApplicationLifecycle) && h.ActivityID == int32(ocsf.ApplicationLifecycleStop):
 		m.says = stopped
 	case h.ClassUID == int32(ocsf.ClassEntityManagement) && h.ActivityID == int32(ocsf.EntityManagementActivate) && IsDigest(h.PlanDigest):
-		m.says, m.digest = activated, h.PlanDigest
+		m.says, m.digest = activated, strings.Clone(h.PlanDigest)
 	case h.ClassUID == int32(ocsf.ClassApplicationError) && IsDigest(h.PlanDigest):
-		m.says, m.digest = rejected, h.PlanDigest
+		m.says, m.digest = rejected, strings.Clone(h.PlanDigest)
 	default:
 		return mark{}, false
 	}

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/internal/profile"
@@ -65,7 +66,7 @@ func Scan(ctx context.Context, r store.Reader, q Query, known []Known) ([]Usage,
 		epoch string
 		n     int64
 	}
-	knownOf := map[plan][]Known{}
+	knownOf, latest := map[plan][]Known{}, map[plan]int{} // what explains one mostly explains the next
 	for _, k := range known {
 		p := plan{k.Gateway, k.Digest}
 		knownOf[p] = append(knownOf[p], k)
@@ -81,14 +82,20 @@ func Scan(ctx context.Context, r store.Reader, q Query, known []Known) ([]Usage,
 		}
 		h, at := &e.Header, store.Cursor{Commit: e.Commit, Pos: e.Pos}
 		p := plan{h.Emitter, h.PlanDigest}
-		if !IsDigest(h.PlanDigest) || q.Sees != nil && !q.Sees(h.Tenant) ||
-			slices.ContainsFunc(knownOf[p], func(k Known) bool { return k.Explains(h, at) }) {
+		if !IsDigest(h.PlanDigest) || q.Sees != nil && !q.Sees(h.Tenant) {
 			continue
 		}
-		of := slice{p, h.Epoch, h.Time / Slice}
-		u := found[of]
+		if n := latest[p]; n < len(knownOf[p]) && knownOf[p][n].Explains(h, at) {
+			continue
+		}
+		if n := slices.IndexFunc(knownOf[p], func(k Known) bool { return k.Explains(h, at) }); n >= 0 {
+			latest[plan{strings.Clone(p.gateway), strings.Clone(p.digest)}] = n
+			continue
+		}
+		u := found[slice{p, h.Epoch, h.Time / Slice}]
 		if u == nil {
-			found[of] = &Usage{p.gateway, p.digest, h.Time, h.Time, at.Commit}
+			p = plan{strings.Clone(p.gateway), strings.Clone(p.digest)} // not the memory of all the others
+			found[slice{p, strings.Clone(h.Epoch), h.Time / Slice}] = &Usage{p.gateway, p.digest, h.Time, h.Time, at.Commit}
 		} else {
 			u.First, u.Last, u.Commit = min(u.First, h.Time), max(u.Last, h.Time), min(u.Commit, at.Commit)
 		}

@@ -158,9 +158,9 @@ func (s *Server) describe(ctx context.Context, list []*auditv1.PlanInForce) erro
 	return nil
 }
 
-// maxKnown bounds how much of what is known goes into a statement. Beyond it a
-// scan, which looks it up, is the better way.
-const maxKnown = 1000
+// maxStatement bounds a statement, in bytes: one of 64 KiB is refused. What is known
+// beyond it, of some thousand times in which plans were in force, is for a scan.
+const maxStatement = 60 << 10
 
 // usageInSQL is [plans.Scan] by the database that answers queries, if there is one.
 func (s *Server) usageInSQL(ctx context.Context, q plans.Query, view authz.View, known []plans.Known) (used []plans.Usage, counted bool, err error) {
@@ -201,30 +201,14 @@ func (s *Server) usageInSQL(ctx context.Context, q plans.Query, view authz.View,
 // much of it, or a name that is no text in SQL.
 func usageStatement(gateway string, known []plans.Known) (statement string, ok bool) {
 	named := func(name string) bool { return !strings.ContainsRune(name, 0) }
-	if len(known) > maxKnown || !named(gateway) || slices.ContainsFunc(known, func(k plans.Known) bool { return !named(k.Gateway) }) {
+	if !named(gateway) || slices.ContainsFunc(known, func(k plans.Known) bool { return !named(k.Gateway) }) {
 		return "", false
 	}
 	var b strings.Builder
 	explained := ""
 	if len(known) > 0 {
-		// Without an end it is behind every other.
-		b.WriteString("WITH known(emitter, digest, from_time, to_time, begin_commit, begin_pos, end_commit, end_pos) AS (VALUES ")
-		for i, k := range known {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			to, end := k.To, k.End
-			if to == 0 {
-				to = math.MaxInt64
-			}
-			if end == (store.Cursor{}) {
-				end.Commit = math.MaxInt64
-			}
-			fmt.Fprintf(&b, "(%s, %s, %d::BIGINT, %d::BIGINT, %d::BIGINT, %d::BIGINT, %d::BIGINT, %d::BIGINT)",
-				quoted(k.Gateway), quoted(k.Digest), k.From, to, k.Begin.Commit, k.Begin.Pos, end.Commit, end.Pos)
-		}
-		b.WriteString(") ")
-		explained = ` AND NOT EXISTS (SELECT 1 FROM known k WHERE k.emitter = e.emitter AND k.digest = e.plan_digest AND (
+		writeKnown(&b, known)
+		explained = ` AND NOT EXISTS (SELECT 1 FROM known k JOIN names n ON k.name = n.name WHERE n.emitter = e.emitter AND n.digest = e.plan_digest AND (
 			e.time BETWEEN k.from_time AND k.to_time
 			OR (e._commit > k.begin_commit OR e._commit = k.begin_commit AND e._pos >= k.begin_pos)
 			AND (e._commit < k.end_commit OR e._commit = k.end_commit AND e._pos < k.end_pos)))`
@@ -235,7 +219,32 @@ func usageStatement(gateway string, known []plans.Known) (statement string, ok b
 		b.WriteString(" AND emitter = " + quoted(gateway))
 	}
 	fmt.Fprintf(&b, " GROUP BY emitter, plan_digest, epoch, time // %d", plans.Slice)
-	return b.String(), true
+	return b.String(), b.Len() <= maxStatement
+}
+
+// writeKnown writes what is known as tables: names are of gateways and plans.
+func writeKnown(b *strings.Builder, known []plans.Known) {
+	type plan struct{ gateway, digest string }
+	numbers := map[plan]int{}
+	var names, rows []string
+	for _, k := range known {
+		p := plan{k.Gateway, k.Digest}
+		if _, ok := numbers[p]; !ok {
+			numbers[p] = len(numbers)
+			names = append(names, fmt.Sprintf("(%d, %s, %s)", numbers[p], quoted(k.Gateway), quoted(k.Digest)))
+		}
+		// Without an end it is behind every other.
+		to, end := k.To, k.End
+		if to == 0 {
+			to = math.MaxInt64
+		}
+		if end == (store.Cursor{}) {
+			end.Commit = math.MaxInt64
+		}
+		rows = append(rows, fmt.Sprintf("(%d,%d,%d,%d,%d,%d,%d)", numbers[p], k.From, to, k.Begin.Commit, k.Begin.Pos, end.Commit, end.Pos))
+	}
+	fmt.Fprintf(b, "WITH names(name, emitter, digest) AS (VALUES %s), known(name, from_time, to_time, begin_commit, begin_pos, end_commit, end_pos) AS (VALUES %s) ",
+		strings.Join(names, ", "), strings.Join(rows, ","))
 }
 
 // quoted is a string of SQL.

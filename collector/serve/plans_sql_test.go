@@ -76,3 +76,28 @@ func TestPlansInSQLAreThoseOfAScan(t *testing.T) {
 		}
 	}
 }
+
+// A gateway that was reloaded often makes a long statement, which is answered all the
+// same; one of more than a statement may have is scanned.
+func TestManyReloadsInSQL(t *testing.T) {
+	for _, reloads := range []int{800, 1500} {
+		c := newCountedLake(t)
+		gateway := storetest.NewEpoch(t, profile.TenantDocket, "gw-0")
+		var b store.Batch
+		for n := range reloads {
+			gateway.Time = storetest.Start + int64(n)*1000
+			digest := []string{planDigest, otherDigest}[n%2]
+			b.Entries = append(b.Entries, gateway.Seal(activation(digest)), gateway.Seal(judgedBy(digest)))
+		}
+		if _, err := c.commit(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.sql.Client(grants["admin"], "inside").ListPlans(t.Context(), &auditv1.ListPlansRequest{})
+		if err != nil || len(got.GetPlans()) != reloads {
+			t.Errorf("%d reloads: %d periods: %v", reloads, len(got.GetPlans()), err)
+		}
+		if asked := c.asked.Load() > 0; asked != (reloads < 1000) {
+			t.Errorf("%d reloads: the engine was asked: %t", reloads, asked)
+		}
+	}
+}
