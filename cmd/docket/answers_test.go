@@ -109,6 +109,11 @@ func questions(replay string) map[string][]question {
 			{request: &auditv1.TailRequest{Last: 1, Tenants: []string{"globex"}, Filter: `tenant == "globex"`}, verb: tail("--last", "1", "--tenant", "globex")},
 		},
 		"GetPlan": {{request: &auditv1.GetPlanRequest{Digest: planDigest}}, {request: &auditv1.GetPlanRequest{Digest: strings.Repeat("0", 64)}}, {request: &auditv1.GetPlanRequest{Digest: "x"}}},
+		"ListPlans": {
+			{request: &auditv1.ListPlansRequest{}},
+			{request: &auditv1.ListPlansRequest{Gateway: "gateway-0"}},
+			{request: &auditv1.ListPlansRequest{Since: timestamppb.New(time.Unix(2, 0)), Until: timestamppb.New(time.Unix(1, 0))}},
+		},
 		"GetLedger": {
 			{request: &auditv1.GetLedgerRequest{}},
 			{request: &auditv1.GetLedgerRequest{Event: "event-6"}},

@@ -98,11 +98,11 @@ func TestAuthorizationMatrix(t *testing.T) {
 	requests := map[string]proto.Message{
 		"SearchEvents": &auditv1.SearchEventsRequest{}, "GetEvent": &auditv1.GetEventRequest{Uid: "event-1"}, "ListOperations": &auditv1.ListOperationsRequest{},
 		"GetOperation": &auditv1.GetOperationRequest{Uid: "op-1"}, "Tail": &auditv1.TailRequest{All: true}, "Query": &auditv1.QueryRequest{Sql: "SELECT 1"}, "Stats": &auditv1.StatsRequest{},
-		"GetPlan": &auditv1.GetPlanRequest{Digest: planDigest}, "GetLedger": &auditv1.GetLedgerRequest{}, "StartReplay": &auditv1.StartReplayRequest{}, "GetReplay": &auditv1.GetReplayRequest{Id: "none"},
+		"GetPlan": &auditv1.GetPlanRequest{Digest: planDigest}, "ListPlans": &auditv1.ListPlansRequest{}, "GetLedger": &auditv1.GetLedgerRequest{}, "StartReplay": &auditv1.StartReplayRequest{}, "GetReplay": &auditv1.GetReplayRequest{Id: "none"},
 	}
 	need := map[string]authz.Capability{
 		"SearchEvents": authz.Read, "GetEvent": authz.Read, "ListOperations": authz.List, "GetOperation": authz.Read, "Tail": authz.Tail, "Query": authz.SQL, "Stats": authz.List,
-		"GetPlan": authz.List, "GetLedger": authz.List, "StartReplay": authz.Replay, "GetReplay": authz.Replay,
+		"GetPlan": authz.List, "ListPlans": authz.List, "GetLedger": authz.List, "StartReplay": authz.Replay, "GetReplay": authz.Replay,
 	}
 	if len(requests) != len(servetest.RPCs) || len(need) != len(servetest.RPCs) {
 		t.Errorf("asked are %d of %d methods", len(requests), len(servetest.RPCs))

@@ -106,6 +106,9 @@ var RPCs = map[string]RPC{
 	"GetPlan": unary("/v1/plans/{digest}", func(c client, ctx context.Context, q *auditv1.GetPlanRequest) (*auditv1.GetPlanResponse, error) {
 		return c.GetPlan(ctx, q)
 	}),
+	"ListPlans": unary("/v1/plans", func(c client, ctx context.Context, q *auditv1.ListPlansRequest) (*auditv1.ListPlansResponse, error) {
+		return c.ListPlans(ctx, q)
+	}),
 	"GetLedger": unary("/v1/ledger", func(c client, ctx context.Context, q *auditv1.GetLedgerRequest) (*auditv1.GetLedgerResponse, error) {
 		return c.GetLedger(ctx, q)
 	}),
