@@ -43,8 +43,11 @@ func secretsOf(plan *Plan, op *Operation) secretwalk.Walk {
 
 // Descriptor returns the type of the message, nil when there is none.
 func (p *Payload) Descriptor() protoreflect.MessageDescriptor {
-	if p.msg == nil {
+	switch p.msg.(type) {
+	case nil:
 		return nil
+	case *Object:
+		return structDescriptor
 	}
 	return p.msg.ProtoReflect().Descriptor()
 }
@@ -58,6 +61,10 @@ func (p *Payload) JSON() ([]byte, error) {
 		p.err = errors.New("write payload: it panicked before")
 		if p.msg == nil {
 			p.err = errors.New("write payload: no message")
+			return
+		}
+		if o, ok := p.msg.(*Object); ok {
+			p.json, p.err = o.json, nil
 			return
 		}
 		w := writer{walk: p.walk, out: make([]byte, 0, 256)}

@@ -115,12 +115,12 @@ func (r *run) refuseUnshowable() {
 			deepest = maxForeignDepth
 		}
 	}
-	if !judged || r.request == nil || !mayLackJSON(r.request.ProtoReflect().Descriptor()) {
+	if !judged || r.request == nil || !mayLackJSON(r.shown.Descriptor()) {
 		return
 	}
 	if raw, err := r.shown.JSON(); err != nil || depth(raw) > deepest {
 		// What is wrong with it would quote it, which capture may leave out.
-		what := fmt.Sprintf("the request, a %s, has no JSON form", r.request.ProtoReflect().Descriptor().FullName())
+		what := fmt.Sprintf("the request, a %s, has no JSON form", r.shown.Descriptor().FullName())
 		r.deny(nil, what+": it holds an Any of a type that is not known here, or a value that JSON has no room for, or is too deep", status.New(codes.InvalidArgument, what))
 	}
 }

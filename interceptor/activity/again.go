@@ -34,9 +34,21 @@ func (op *assembled) again(e *Evaluation) {
 	}
 }
 
+// few is up to how many evaluations of an operation are found without a map.
+const few = 16
+
+// evaluation returns the one with a uid; nil when there is none.
 func (op *assembled) evaluation(uid interceptor.UID) *Evaluation {
-	if i, ok := op.byUID[uid]; ok {
-		return &op.Evaluations[i]
+	if len(op.Evaluations) > few {
+		if i, ok := op.byUID[uid]; ok {
+			return &op.Evaluations[i]
+		}
+		return nil
+	}
+	for i := range op.Evaluations {
+		if op.Evaluations[i].UID == uid {
+			return &op.Evaluations[i]
+		}
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ func (w *writer) bounded(e *draft, limit int) any {
 	}
 	truncated(e, len(raw))
 	return map[string]any{
-		"allowed": m["allowed"], "digest": digest(sha256.Sum256(raw)).String(), "bytes": len(raw),
+		dataAllowed: m[dataAllowed], dataDigest: digest(sha256.Sum256(raw)).String(), dataBytes: len(raw),
 	}
 }
 

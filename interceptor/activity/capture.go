@@ -26,15 +26,26 @@ const (
 	dataState     = "current_state"
 	dataCommitted = "committed_response"
 
-	dataSameAs = "same_as" // the payload is that of this evaluation
-	// dataDynamic is, in a result's response, the metadata that it sets.
-	dataDynamic = "dynamic_metadata"
-
+	dataSameAs      = "same_as"               // the payload is that of this evaluation
 	dataStateSameAs = "current_state_same_as" // the state is that of this evaluation
 
 	// In place of what is too large to be captured.
 	suffixDigest = "_digest"
 	suffixBytes  = "_bytes"
+)
+
+// What api.response.data is made of.
+const (
+	dataAllowed     = "allowed"
+	dataAnnotations = "log_annotations"
+	dataDynamic     = "dynamic_metadata" // that a result sets
+	dataPatches     = "patches"
+	dataReason      = "reason"
+	dataStatusCode  = "status_code"
+	dataWarnings    = "warnings"
+
+	dataDigest = "digest" // of what is too large to be recorded
+	dataBytes  = "bytes"  // its size
 )
 
 type digest [sha256.Size]byte

@@ -36,17 +36,17 @@ func (w *writer) result(e *draft) {
 		e.StatusDetail = clip(r.Reason)
 	}
 	w.answer(e, code, r.Decision, r.Patches)
-	put(e.data, "reason", text(r.Reason))
-	put(e.data, "status_code", text(r.StatusCode))
+	put(e.data, dataReason, text(r.Reason))
+	put(e.data, dataStatusCode, text(r.StatusCode))
 	if len(r.Annotations) > 0 {
-		e.data["log_annotations"] = texts(r.Annotations)
+		e.data[dataAnnotations] = texts(r.Annotations)
 	}
 	if len(r.Warnings) > 0 {
 		warnings := make([]string, len(r.Warnings))
 		for i, s := range r.Warnings {
 			warnings[i] = text(s)
 		}
-		e.data["warnings"] = warnings
+		e.data[dataWarnings] = warnings
 	}
 	w.dynamic(e)
 	e.response.Data = w.bounded(e, w.config.CaptureMax)

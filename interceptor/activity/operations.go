@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -17,7 +18,8 @@ import (
 type Operation struct {
 	// Operation is as the chain saw it, with its Principal, Trace and Start.
 	// Request and State are what bindings were shown of them, before patches, as
-	// google.protobuf.Struct; nil when that is not in the record.
+	// google.protobuf.Struct, in an [interceptor.Object] mostly; nil when that is not
+	// in the record.
 	interceptor.Operation
 
 	Plan        string       // digest of the plan that was in force
@@ -78,7 +80,7 @@ const patience = 20_000
 // Operation; the iteration then goes on for as long as the caller does.
 func Operations(events iter.Seq2[[]byte, error]) iter.Seq2[*Operation, error] {
 	return func(yield func(*Operation, error) bool) {
-		a := assembly{open: map[interceptor.UID]*assembled{}}
+		a := assembly{open: map[interceptor.UID]*assembled{}, reading: reading{names: names{}}}
 		n := 0
 		for raw, err := range events {
 			if raw == nil && err == nil {
@@ -115,49 +117,61 @@ type assembly struct {
 	open map[interceptor.UID]*assembled
 	// ended holds those with an outcome, in the order of their outcomes.
 	ended []*assembled
+
+	tree    profile.Tree // of the event that was read last
+	reading reading      // of it
 }
 
 type assembled struct {
 	Operation
-	byUID map[interceptor.UID]int // index in Evaluations
+	byUID map[interceptor.UID]int // index in Evaluations, once they are many
 	// Numbers of the first and the last event.
 	began, last int
 }
 
 func (a *assembly) add(raw []byte, n int) error {
-	h, err := profile.Parse(raw)
+	h, err := profile.ParseTree(raw, &a.tree)
 	if err != nil {
 		return err
 	}
-	switch h.Kind {
-	case profile.KindEvaluation, profile.KindResult, profile.KindFailure, profile.KindOutcome:
-	default:
+	if !isFact(h.Kind) {
 		return nil
 	}
-	r, err := read(raw, h)
+	op := a.open[interceptor.UID(h.OperationUID)]
+	a.reading.known = nil
+	if op != nil {
+		a.reading.known = &op.Operation.Operation
+	}
+	r, err := a.reading.read(&a.tree, h)
 	if err != nil {
 		return err
 	}
-	op := a.open[r.Operation.UID]
+	a.take(op, r, n)
+	return nil
+}
+
+// take adds what a fact says to op, its operation; nil when there is none yet. Of the
+// fact it keeps no text of the header, which would keep all of them.
+func (a *assembly) take(op *assembled, r *Recorded, n int) {
 	if op == nil {
-		op = &assembled{byUID: map[interceptor.UID]int{}, began: n}
+		op = &assembled{began: n}
 		op.Operation.Operation = *r.Operation
-		a.open[r.Operation.UID] = op
+		op.UID = interceptor.UID(strings.Clone(string(r.Operation.UID)))
+		a.open[op.UID] = op
 	}
 	op.last = n
-	op.learn(r)
+	op.learn(r, a.reading.names)
 	if r.Outcome != nil && op.Outcome == nil {
-		op.Outcome, op.Truncated, op.Redacted, op.Plan = r.Outcome, r.Truncated, r.Redacted, h.PlanDigest
+		op.Outcome, op.Truncated, op.Redacted, op.Plan = r.Outcome, r.Truncated, r.Redacted, a.reading.names.of(r.Header.PlanDigest)
 		op.LabelsRedacted, op.ReasonRedacted = r.LabelsRedacted, r.ReasonRedacted
 		a.ended = append(a.ended, op)
 	}
-	return nil
 }
 
 func (e Evaluation) judges() bool { return e.Phase != interceptor.PostCommit }
 
 // learn takes over what a fact says of its operation and evaluation.
-func (op *assembled) learn(r *Recorded) {
+func (op *assembled) learn(r *Recorded, names names) {
 	known, told := &op.Operation.Operation, r.Operation
 	if known.Principal == nil {
 		known.Principal = told.Principal
@@ -180,18 +194,15 @@ func (op *assembled) learn(r *Recorded) {
 	}
 	known.Durable = known.Durable || told.Durable
 	if op.Plan == "" {
-		op.Plan = r.Header.PlanDigest
+		op.Plan = names.of(r.Header.PlanDigest)
 	}
 	if r.Evaluation == nil {
 		return
 	}
-	i, ok := op.byUID[r.Evaluation.UID]
-	if !ok {
-		i = len(op.Evaluations)
-		op.byUID[r.Evaluation.UID] = i
-		op.Evaluations = append(op.Evaluations, Evaluation{Evaluation: r.Evaluation})
+	e := op.evaluation(r.Evaluation.UID)
+	if e == nil {
+		e = op.begin(r.Evaluation)
 	}
-	e := &op.Evaluations[i]
 	e.Redacted = e.Redacted || r.Redacted
 	if r.Binding.Shadow {
 		e.Shadow, e.Would = true, r.Would
@@ -202,10 +213,32 @@ func (op *assembled) learn(r *Recorded) {
 	case r.Failure != nil && e.Failure == nil:
 		e.Failure = r.Failure
 	case r.Result == nil && r.Failure == nil && !e.input:
-		e.Evaluation, e.Missing, e.input = r.Evaluation, r.Missing, true
+		uid := e.UID
+		*e.Evaluation, e.Missing, e.input = *r.Evaluation, r.Missing, true
+		e.UID, e.Operation = uid, op.UID
 		e.payload, e.state, e.sameAs, e.stateSameAs = r.payload, r.state, r.SameAs, r.StateSameAs
 		e.visible, e.metadataSameAs = r.visible, r.MetadataSameAs
 	}
+}
+
+// begin adds an evaluation, which is kept, while that of a fact is not.
+func (op *assembled) begin(told *interceptor.Evaluation) *Evaluation {
+	if op.Evaluations == nil {
+		op.Evaluations = make([]Evaluation, 0, min(max(told.Count, 1), 8))
+	}
+	kept := *told
+	kept.UID, kept.Operation = interceptor.UID(strings.Clone(string(told.UID))), op.UID
+	op.Evaluations = append(op.Evaluations, Evaluation{Evaluation: &kept})
+	switch n := len(op.Evaluations); {
+	case n == few+1:
+		op.byUID = make(map[interceptor.UID]int, 2*few)
+		for i := range op.Evaluations {
+			op.byUID[op.Evaluations[i].UID] = i
+		}
+	case n > few:
+		op.byUID[kept.UID] = n - 1
+	}
+	return &op.Evaluations[len(op.Evaluations)-1]
 }
 
 // due returns the ended operations that nothing more is waited for, now that n

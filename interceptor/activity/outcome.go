@@ -104,12 +104,12 @@ func (w *writer) parts(e *draft) {
 func (w *writer) answer(e *draft, code codes.Code, d interceptor.Decision, patches []interceptor.Patch) {
 	e.response.Code = e.number(numberCode, int64(code))
 	e.API.Response = &e.response
-	e.data["allowed"] = d != interceptor.Deny
+	e.data[dataAllowed] = d != interceptor.Deny
 	if len(patches) > 0 {
 		list := make([]any, len(patches))
 		for i, p := range patches {
 			list[i] = w.patch(p)
 		}
-		e.data["patches"] = list
+		e.data[dataPatches] = list
 	}
 }

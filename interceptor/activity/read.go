@@ -5,14 +5,10 @@ package activity
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/internal/profile"
@@ -59,155 +55,158 @@ type Recorded struct {
 // Read returns the fact that an event is of. It fails with [ErrNoFact] on an
 // event of another kind.
 func Read(raw []byte) (*Recorded, error) {
-	h, err := profile.Parse(raw)
+	var t profile.Tree
+	h, err := profile.ParseTree(raw, &t)
 	if err != nil {
 		return nil, err
 	}
-	return read(raw, h)
+	return new(reading).read(&t, h)
 }
 
-func read(raw []byte, h profile.Header) (*Recorded, error) {
-	switch h.Kind {
+// A reading is an event being read, and room for what its fact consists of.
+type reading struct {
+	look
+	names  names                  // nil: no text is kept for longer than the fact
+	known  *interceptor.Operation // whose principal is not asked for, if it has one
+	header profile.Header
+
+	out        Recorded
+	op         interceptor.Operation
+	binding    interceptor.Binding
+	evaluation interceptor.Evaluation
+}
+
+// isFact says whether events of a kind are of facts.
+func isFact(kind string) bool {
+	switch kind {
 	case profile.KindEvaluation, profile.KindResult, profile.KindFailure, profile.KindOutcome:
-	default:
+		return true
+	}
+	return false
+}
+
+// read reads the event that t is the tree of. The fact that it returns is the
+// reading's: it lasts until the next one is read.
+func (r *reading) read(t *profile.Tree, h profile.Header) (*Recorded, error) {
+	if !isFact(h.Kind) {
 		return nil, fmt.Errorf("read %s event %s: %w", h.Kind, h.MetadataUID, ErrNoFact)
 	}
 	if ocsf.ClassUID(h.ClassUID) != ocsf.ClassAPIActivity {
 		return nil, fmt.Errorf("read %s event %s: class %d: %w", h.Kind, h.MetadataUID, h.ClassUID, ErrNoFact)
 	}
-	event, err := ocsf.Decode(raw)
-	if err != nil {
-		return nil, fmt.Errorf("read event %s: %w", h.MetadataUID, err)
+	defer func() { r.Tree = nil }() // it is no part of the fact
+	r.out, r.header = Recorded{Header: h}, h
+	r.over(t)
+	if r.unusual {
+		if _, err := ocsf.Decode(t.Raw(0)); err != nil {
+			return nil, fmt.Errorf("read event %s: %w", h.MetadataUID, err)
+		}
 	}
-	e, _ := event.(*ocsf.APIActivity)
-	r := &reading{APIActivity: e, header: h}
-	if r.own, err = membersOf(e.Unmapped[profile.Unmapped]); err != nil {
+	if err := r.counted(theOwn); err != nil {
 		return nil, fmt.Errorf("read event %s: unmapped.%s: %w", h.MetadataUID, profile.Unmapped, err)
 	}
-	return r.fact()
-}
-
-// membersOf returns the members of a free-form object; nil when v is none.
-func membersOf(v any) (map[string]any, error) {
-	raw, ok := v.(ocsf.Raw)
-	if !ok {
-		return nil, nil
-	}
-	var value any
-	// Whoever decoded the event has refused duplicate names.
-	if err := json.Unmarshal(raw, &value, jsontext.AllowDuplicateNames(true)); err != nil {
-		return nil, err
-	}
-	m, _ := value.(map[string]any)
-	return m, nil
-}
-
-// A reading is an event being read.
-type reading struct {
-	*ocsf.APIActivity
-	header profile.Header
-	own    map[string]any // unmapped.docket
-	out    Recorded
-}
-
-func (r *reading) fact() (*Recorded, error) {
-	r.out.Header = r.header
-	r.out.Broken, _ = r.own[ownBroken].(string)
-	r.out.Redacted, r.out.LabelsRedacted, r.out.ReasonRedacted = r.redacted(), r.notes(atLabels), r.notes(atReason)
-	r.out.Time = instant(r.Time)
-	r.out.Operation = r.operation()
-	var err error
-	if r.header.Kind == profile.KindOutcome {
-		r.out.Outcome, err = r.outcome()
-	} else {
-		err = r.evaluation()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s event %s: %w", r.header.Kind, r.header.MetadataUID, err)
+	if err := r.fact(); err != nil {
+		return nil, fmt.Errorf("read %s event %s: %w", h.Kind, h.MetadataUID, err)
 	}
 	return &r.out, nil
 }
 
+func (r *reading) fact() error {
+	r.out.Broken, _ = r.text(theBroken)
+	r.out.Redacted, r.out.LabelsRedacted, r.out.ReasonRedacted = r.redacted(), r.notes(atLabels), r.notes(atReason)
+	r.out.Time = instant(r.whole(theTime))
+	r.operation()
+	if r.header.Kind != profile.KindOutcome {
+		return r.evaluated()
+	}
+	var err error
+	r.out.Outcome, err = r.outcome()
+	return err
+}
+
 // redacted says whether a rule of an operator left something out.
 func (r *reading) redacted() bool {
-	list, _ := r.own[ownRedactions].([]any)
-	return r.own[ownMoreRedactions] != nil || slices.ContainsFunc(list, func(item any) bool {
-		m, _ := item.(map[string]any)
-		switch m["at"] {
+	if n := r.at[moreRedactions]; n != 0 && r.Kind(int(n)) != 'n' {
+		return true
+	}
+	for item := range r.items(r.place(theRedactions)) {
+		rule, _ := r.textAt(r.member(item, "rule"))
+		at, _ := r.textAt(r.member(item, "at"))
+		switch at {
 		// What a binding was not shown, or what nothing was decided by.
 		case atAttributes:
-			return m["rule"] != ruleCredentials && len(r.granted("attributes")) > 0
+			if rule != ruleCredentials && len(r.granted("attributes")) > 0 {
+				return true
+			}
 		case atLabels, atReason, atDetail, atSkipped, atViolations, atWarnings:
-			return false
+		default:
+			if rule != ruleDescriptor {
+				return true
+			}
 		}
-		return m["rule"] != ruleDescriptor
-	})
+	}
+	return false
 }
 
 // notes says whether something was left out at a part of the event; also when
 // there are too many notes to tell.
 func (r *reading) notes(at string) bool {
-	list, _ := r.own[ownRedactions].([]any)
-	return r.own[ownMoreRedactions] != nil || slices.ContainsFunc(list, func(item any) bool {
-		m, _ := item.(map[string]any)
-		return m["at"] == at
-	})
+	if n := r.at[moreRedactions]; n != 0 && r.Kind(int(n)) != 'n' {
+		return true
+	}
+	for item := range r.items(r.place(theRedactions)) {
+		if where, _ := r.textAt(r.member(item, "at")); where == at {
+			return true
+		}
+	}
+	return false
 }
 
 // granted returns the names that an evaluation was granted of attributes, or of
 // metadata namespaces.
 func (r *reading) granted(what string) []string {
-	visible, _ := r.own[ownVisible].(map[string]any)
-	list, _ := visible[what].([]any)
 	var names []string
-	for _, item := range list {
-		name, _ := item.(string)
+	for item := range r.items(r.member(r.place(theVisible), what)) {
+		name, _ := r.textAt(item)
 		names = append(names, name)
 	}
 	return names
 }
 
-// namespacesOf returns the metadata that a value of JSON is; nil when it is none.
-func namespacesOf(v any) map[string]map[string]any {
-	m, ok := v.(map[string]any)
-	if !ok {
-		return nil
+func (r *reading) operation() {
+	h, op := &r.header, &r.op
+	*op = interceptor.Operation{
+		UID: interceptor.UID(h.OperationUID), Tenant: r.names.of(h.Tenant), Service: r.names.of(h.Service), Method: r.names.of(h.Method),
+		Attributes: r.texts(theAttributes), Labels: r.texts(theLabels),
 	}
-	out := make(map[string]map[string]any, len(m))
-	for name, item := range m {
-		out[name], _ = item.(map[string]any)
-	}
-	return out
-}
-
-func (r *reading) operation() *interceptor.Operation {
-	h := r.header
-	op := &interceptor.Operation{
-		UID: interceptor.UID(h.OperationUID), Tenant: h.Tenant, Service: h.Service, Method: h.Method,
-		Principal: r.strings(ownPrincipal), Attributes: r.strings(ownAttributes), Labels: r.strings(ownLabels),
+	r.out.Operation = op
+	if r.known == nil || r.known.Principal == nil {
+		op.Principal = r.texts(thePrincipal)
 	}
 	op.RequestID = op.Attributes[attributeRequestID]
-	op.Durable, _ = r.own[ownDurable].(bool)
+	op.Durable = r.is(isDurable, 't')
 	if h.Kind == profile.KindOutcome {
-		op.Start = instant(r.StartTime)
+		op.Start = instant(r.whole(theStart))
 	}
-	if r.Trace == nil {
-		return op
+	if !r.has(theTrace) {
+		return
 	}
-	caller, traced := r.own[ownCallerSpan].(string)
-	if span := r.Trace.Span; span != nil && !traced {
-		caller = span.ParentUID
+	caller, traced := r.text(theCallerSpan)
+	id, _ := r.text(theTraceUID)
+	if r.has(theSpan) && !traced {
+		caller, _ = r.text(theSpanParent)
 	}
 	if caller != "" || !traced {
-		op.Trace = spanContext(r.Trace.UID, caller)
+		op.Trace = spanContext(id, caller)
 	}
-	if span := r.Trace.Span; span != nil && traced {
-		op.Span = spanContext(r.Trace.UID, span.ParentUID) // of an evaluation's span
+	if r.has(theSpan) && traced {
+		span := theSpanParent // of an evaluation's span
 		if h.Kind == profile.KindOutcome {
-			op.Span = spanContext(r.Trace.UID, span.UID)
+			span = theSpanUID
 		}
+		own, _ := r.text(span)
+		op.Span = spanContext(id, own)
 	}
-	return op
 }
 
 // spanContext returns the context of a span of a trace.
@@ -216,54 +215,6 @@ func spanContext(traceID, spanID string) trace.SpanContext {
 	config.TraceID, _ = trace.TraceIDFromHex(traceID)
 	config.SpanID, _ = trace.SpanIDFromHex(spanID)
 	return trace.NewSpanContext(config)
-}
-
-func (r *reading) strings(name string) map[string]string {
-	m, ok := r.own[name].(map[string]any)
-	if !ok {
-		return nil
-	}
-	return stringsOf(m)
-}
-
-func (r *reading) integer(name string) int {
-	f, _ := r.own[name].(float64)
-	return int(f)
-}
-
-func stringsOf(m map[string]any) map[string]string {
-	out := make(map[string]string, len(m))
-	for k, v := range m {
-		out[k], _ = v.(string)
-	}
-	return out
-}
-
-func uidAt(data map[string]any, name string) interceptor.UID {
-	s, _ := data[name].(string)
-	return interceptor.UID(s)
-}
-
-// payloadAt returns the payload at name and its message; nil when it is not there.
-func payloadAt(data map[string]any, name string) (*interceptor.Payload, proto.Message, error) {
-	v, ok := data[name]
-	if !ok {
-		return nil, nil, nil
-	}
-	m, err := messageOf(v)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return interceptor.NewPayload(m), m, nil
-}
-
-// messageOf returns the message that stands for a JSON value: a Struct for an
-// object, a Value for the well-known types that JSON writes otherwise.
-func messageOf(v any) (proto.Message, error) {
-	if m, ok := v.(map[string]any); ok {
-		return structpb.NewStruct(m)
-	}
-	return structpb.NewValue(v)
 }
 
 // instant is the inverse of millis.

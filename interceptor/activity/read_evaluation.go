@@ -7,24 +7,29 @@ import (
 
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/ocsf"
 )
 
-func (r *reading) evaluation() error {
-	h, op := r.header, r.out.Operation
-	ev := &interceptor.Evaluation{
-		UID: interceptor.UID(h.EvaluationUID), Operation: op.UID, Interceptor: h.Interceptor, Binding: h.Binding,
+// evaluated reads what is of one evaluation: that it begins, or how it ended.
+func (r *reading) evaluated() error {
+	h, op, ev := &r.header, &r.op, &r.evaluation
+	*ev = interceptor.Evaluation{
+		UID: interceptor.UID(h.EvaluationUID), Operation: op.UID, Interceptor: r.names.of(h.Interceptor), Binding: r.names.of(h.Binding),
 		Service: op.Service, Method: op.Method, Principal: op.Principal, Trace: op.Trace, RequestID: op.RequestID,
-		Start: instant(r.StartTime), Index: r.integer(ownIndex), Count: r.integer(ownCount),
+		Start: instant(r.whole(theStart)), Index: r.integer(theIndex), Count: r.integer(theCount),
 	}
 	if err := ev.Phase.UnmarshalText([]byte(h.Phase)); err != nil {
 		return err
 	}
-	if op.Span.IsValid() && r.Trace.Span != nil {
-		ev.Trace = spanContext(r.Trace.UID, r.Trace.Span.UID)
+	if op.Span.IsValid() && r.has(theSpan) {
+		id, _ := r.text(theTraceUID)
+		span, _ := r.text(theSpanUID)
+		ev.Trace = spanContext(id, span)
 	}
 	r.out.Evaluation = ev
-	r.out.Binding = &interceptor.Binding{Interceptor: h.Interceptor, ID: h.Binding}
-	if would, ok := r.own[ownWould].(string); ok {
+	r.binding = interceptor.Binding{Interceptor: ev.Interceptor, ID: ev.Binding}
+	r.out.Binding = &r.binding
+	if would, ok := r.text(whatItWould); ok {
 		r.out.Binding.Shadow = true
 		if err := r.out.Would.UnmarshalText([]byte(would)); err != nil {
 			return err
@@ -42,37 +47,36 @@ func (r *reading) evaluation() error {
 
 // input reads what the binding was shown.
 func (r *reading) input(ev *interceptor.Evaluation) error {
-	if replay, ok := r.own[ownReplay].(map[string]any); ok {
-		why, _ := replay["why"].(string)
-		// What is there, though redacted, is not missing.
-		for _, part := range strings.Split(why, "; ") {
-			if part == whyRedacted || part == "" {
-				continue
-			}
-			if r.out.Missing != "" {
-				part = "; " + part
-			}
-			r.out.Missing += part
+	why, _ := r.textAt(r.member(r.place(theReplay), "why"))
+	// What is there, though redacted, is not missing.
+	for part := range strings.SplitSeq(why, "; ") {
+		if part == whyRedacted || part == "" {
+			continue
 		}
+		if r.out.Missing != "" {
+			part = "; " + part
+		}
+		r.out.Missing += part
 	}
 	r.out.visible = r.granted("attributes")
-	metadata, _ := r.own[ownMetadata].(map[string]any)
-	if r.out.MetadataSameAs = uidAt(metadata, dataSameAs); r.out.MetadataSameAs == "" {
-		ev.Metadata = namespacesOf(r.own[ownMetadata])
+	var err error
+	if r.out.MetadataSameAs = r.uid(r.member(r.place(theMetadata), dataSameAs)); r.out.MetadataSameAs == "" {
+		if ev.Metadata, err = r.namespaces(theMetadata); err != nil {
+			return err
+		}
 	}
-	data, err := r.requestData()
-	if err != nil {
+	if err := r.counted(theRequest); err != nil {
 		return err
 	}
-	name := dataProposed
+	name, payload := dataProposed, theProposed
 	if ev.Phase == interceptor.PostCommit {
-		name = dataCommitted
+		name, payload = dataCommitted, theCommitted
 	}
-	r.out.SameAs, r.out.StateSameAs = uidAt(data, dataSameAs), uidAt(data, dataStateSameAs)
-	if ev.Payload, r.out.payload, err = payloadAt(data, name); err != nil {
+	r.out.SameAs, r.out.StateSameAs = r.uid(r.place(theSameAs)), r.uid(r.place(theStateSameAs))
+	if ev.Payload, r.out.payload, err = r.payload(name, payload); err != nil {
 		return err
 	}
-	if ev.State, r.out.state, err = payloadAt(data, dataState); err != nil {
+	if ev.State, r.out.state, err = r.payload(dataState, theState); err != nil {
 		return err
 	}
 	if ev.Payload == nil && r.out.SameAs == "" && r.out.Missing == "" {
@@ -81,61 +85,57 @@ func (r *reading) input(ev *interceptor.Evaluation) error {
 	return nil
 }
 
-func (r *reading) requestData() (map[string]any, error) {
-	if r.API == nil || r.API.Request == nil {
-		return nil, nil
-	}
-	return membersOf(r.API.Request.Data)
-}
-
-func (r *reading) responseData() (map[string]any, error) {
-	if r.API == nil || r.API.Response == nil {
-		return nil, nil
-	}
-	data, err := membersOf(r.API.Response.Data)
-	_, r.out.Truncated = data["digest"]
-	return data, err
+// response looks at what is free-form in a response.
+func (r *reading) response() error {
+	r.out.Truncated = r.has(theDigest)
+	return r.counted(theResponseData)
 }
 
 func (r *reading) result() error {
-	data, err := r.responseData()
-	if err != nil {
+	if err := r.response(); err != nil {
 		return err
 	}
-	res := &interceptor.Result{Decision: decisionOf(r.ActionID), End: instant(r.EndTime)}
+	res := &interceptor.Result{Decision: r.decision(), End: instant(r.whole(theEnd))}
 	if r.out.Binding.Shadow {
 		res.Decision = r.out.Would
 	}
-	res.Metadata = namespacesOf(data[dataDynamic])
-	res.Reason, _ = data["reason"].(string)
-	res.StatusCode, _ = data["status_code"].(string)
-	if r.out.Truncated {
-		res.Reason, res.StatusCode = or(r.StatusDetail, r.API.Response.Message), r.StatusCode
-	}
-	if res.Patches, err = r.patches(data); err != nil {
+	var err error
+	if res.Metadata, err = r.namespaces(theDynamic); err != nil {
 		return err
 	}
-	if m, ok := data["log_annotations"].(map[string]any); ok {
-		res.Annotations = stringsOf(m)
+	res.Reason, _ = r.text(theReason)
+	res.StatusCode, _ = r.text(theResultCode)
+	if r.out.Truncated {
+		detail, _ := r.text(theStatusDetail)
+		message, _ := r.text(theResponseMessage)
+		res.Reason = or(detail, message)
+		res.StatusCode, _ = r.text(theStatusCode)
 	}
-	if list, ok := data["warnings"].([]any); ok {
-		for _, w := range list {
-			s, _ := w.(string)
-			res.Warnings = append(res.Warnings, s)
-		}
+	if res.Patches, err = r.patches(); err != nil {
+		return err
 	}
-	if list, ok := r.own[ownViolations].([]any); ok && len(list) > 0 {
-		res.Violation, _ = list[0].(string)
+	res.Annotations = r.texts(theAnnotations)
+	for item := range r.items(r.place(theWarnings)) {
+		warning, _ := r.textAt(item)
+		res.Warnings = append(res.Warnings, warning)
+	}
+	for first := range r.items(r.place(theViolations)) {
+		res.Violation, _ = r.textAt(first)
+		break
 	}
 	r.out.Result = res
 	return nil
 }
 
+func (r *reading) decision() interceptor.Decision {
+	return decisionOf(ocsf.ActionID(r.whole(theAction)))
+}
+
 func (r *reading) failure() error {
 	f := &interceptor.Failure{
-		Kind: interceptor.FailureKind(r.header.FailureKind), Detail: r.StatusDetail,
-		Decision: decisionOf(r.ActionID), End: instant(r.EndTime),
+		Kind: interceptor.FailureKind(r.names.of(r.header.FailureKind)), Decision: r.decision(), End: instant(r.whole(theEnd)),
 	}
+	f.Detail, _ = r.text(theStatusDetail)
 	r.out.Failure = f
 	return f.Policy.UnmarshalText([]byte(r.header.FailurePolicy))
 }

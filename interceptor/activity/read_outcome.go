@@ -3,6 +3,7 @@
 package activity
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,46 +12,54 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/docket-audit/docket/interceptor"
-	"github.com/docket-audit/docket/ocsf"
 )
 
 func (r *reading) outcome() (*interceptor.Outcome, error) {
-	data, err := r.responseData()
-	if err != nil {
+	if err := r.response(); err != nil {
 		return nil, err
 	}
-	out := &interceptor.Outcome{Decision: decisionOf(r.ActionID), Ran: r.header.Ran, End: instant(r.EndTime)}
-	code, _ := codeNamed(r.StatusCode)
-	out.Status = status.New(code, r.StatusDetail)
+	out := &interceptor.Outcome{Decision: r.decision(), Ran: r.header.Ran, End: instant(r.whole(theEnd))}
+	name, _ := r.text(theStatusCode)
+	code, _ := codeNamed(name)
+	detail, _ := r.text(theStatusDetail)
+	out.Status = status.New(code, detail)
 	if out.Decision == interceptor.Deny {
-		out.Reason = r.StatusDetail
+		out.Reason = detail
 	}
-	if name, ok := r.own[ownHandlerStatus].(string); ok {
+	if name, ok := r.text(theHandlerStatus); ok {
 		if code, ok = codeNamed(name); !ok {
 			code = codes.Unknown
 		}
 		out.HandlerStatus = status.New(code, "")
 		if code != codes.OK {
-			out.HandlerStatus = status.New(code, r.StatusDetail)
+			out.HandlerStatus = status.New(code, detail)
 		}
 	}
-	if out.Patches, err = r.patches(data); err != nil {
+	var err error
+	if out.Patches, err = r.patches(); err != nil {
 		return nil, err
 	}
-	for _, a := range r.Authorizations {
-		p, err := partOf(a)
+	parts := r.place(theParts)
+	for item := range r.items(parts) {
+		p, err := r.part(item)
 		if err != nil {
 			return nil, err
 		}
 		if p.Skipped != "" {
 			p.Skipped = or(r.skipped(&p), p.Skipped)
 		}
+		if out.Parts == nil {
+			out.Parts = make([]interceptor.Part, 0, r.count(parts))
+		}
 		out.Parts = append(out.Parts, p)
 	}
-	if by := r.Policy; by != nil {
+	if r.has(thePolicy) {
+		by, _ := r.text(thePolicyName)
+		binding, _ := r.text(thePolicyUID)
+		of, _ := r.text(thePolicyType)
 		for i := range out.Parts {
 			p := &out.Parts[i]
-			if p.Decision == interceptor.Deny && p.Interceptor == by.Name && p.Binding == by.UID && policyType+p.Phase.String() == by.Type {
+			if p.Decision == interceptor.Deny && p.Interceptor == by && p.Binding == binding && policyType+p.Phase.String() == of {
 				out.By = p
 			}
 		}
@@ -60,36 +69,43 @@ func (r *reading) outcome() (*interceptor.Outcome, error) {
 
 // skipped returns why a binding was not called: one text for all, or a list.
 func (r *reading) skipped(p *interceptor.Part) string {
-	list, ok := r.own[ownSkipped].([]any)
-	if !ok {
-		why, _ := r.own[ownSkipped].(string)
+	if !r.is(whatWasSkipped, '[') {
+		why, _ := r.text(whatWasSkipped)
 		return why
 	}
-	for _, item := range list {
-		m, _ := item.(map[string]any)
-		if m["interceptor"] == p.Interceptor && m["binding"] == p.Binding && m["phase"] == p.Phase.String() {
-			why, _ := m["why"].(string)
+	for item := range r.items(r.place(whatWasSkipped)) {
+		if r.says(r.member(item, "interceptor"), p.Interceptor) && r.says(r.member(item, "binding"), p.Binding) && r.says(r.member(item, "phase"), p.Phase.String()) {
+			why, _ := r.textAt(r.member(item, "why"))
 			return why
 		}
 	}
 	return ""
 }
 
-// partOf reads one binding's part. Of a failure it knows the policy alone, and
-// so what the chain makes of it.
-func partOf(a ocsf.Authorization) (interceptor.Part, error) {
-	if a.Policy == nil {
+// part reads one binding's part, an authorization. Of a failure it knows the policy
+// alone, and so what the chain makes of it.
+func (r *reading) part(authorization int) (interceptor.Part, error) {
+	policy := r.member(authorization, "policy")
+	if policy == 0 || r.Kind(policy) != '{' {
 		return interceptor.Part{}, errors.New("an authorization names no policy")
 	}
-	p := interceptor.Part{Interceptor: a.Policy.Name, Binding: a.Policy.UID}
-	if err := p.Phase.UnmarshalText([]byte(strings.TrimPrefix(a.Policy.Type, policyType))); err != nil {
+	var p interceptor.Part
+	p.Interceptor, _ = r.textAt(r.member(policy, "name"))
+	p.Binding, _ = r.textAt(r.member(policy, "uid"))
+	phase, _ := r.textAt(r.member(policy, "type"))
+	if err := p.Phase.UnmarshalText([]byte(strings.TrimPrefix(phase, policyType))); err != nil {
 		return p, err
 	}
-	var decision string
-	decision, p.Shadow = strings.CutPrefix(a.Decision, shadowPrefix)
+	decision, _ := r.textAt(r.member(authorization, "decision"))
+	return p, decided(&p, decision)
+}
+
+// decided sets what a part came to.
+func decided(p *interceptor.Part, decision string) error {
+	decision, p.Shadow = strings.CutPrefix(decision, shadowPrefix)
 	if decision == decisionSkipped {
 		p.Skipped = decisionSkipped
-		return p, nil
+		return nil
 	}
 	decided := &p.Decision
 	if p.Shadow {
@@ -97,11 +113,11 @@ func partOf(a ocsf.Authorization) (interceptor.Part, error) {
 	}
 	policy, ok := strings.CutPrefix(decision, failedPrefix)
 	if !ok {
-		return p, decided.UnmarshalText([]byte(decision))
+		return decided.UnmarshalText([]byte(decision))
 	}
 	p.Failure = &interceptor.Failure{}
 	if err := p.Failure.Policy.UnmarshalText([]byte(policy)); err != nil {
-		return p, err
+		return err
 	}
 	switch {
 	case p.Failure.Policy == interceptor.FailOpen:
@@ -111,31 +127,30 @@ func partOf(a ocsf.Authorization) (interceptor.Part, error) {
 		*decided = interceptor.Deny
 	}
 	p.Failure.Decision = p.Decision
-	return p, nil
+	return nil
 }
 
 // patches returns the patches in a response, and notes when one has lost its value.
-func (r *reading) patches(data map[string]any) ([]interceptor.Patch, error) {
-	list, _ := data["patches"].([]any)
+func (r *reading) patches() ([]interceptor.Patch, error) {
 	var patches []interceptor.Patch
-	for _, item := range list {
-		m, ok := item.(map[string]any)
-		if !ok {
+	for item := range r.items(r.place(thePatches)) {
+		if r.Kind(item) != '{' {
 			return nil, errors.New("a patch is not an object")
 		}
 		var p interceptor.Patch
-		p.Op, _ = m["op"].(string)
-		p.Path, _ = m["path"].(string)
-		p.From, _ = m["from"].(string)
-		if v, ok := m["value"]; ok {
-			raw, err := ocsf.EncodeValue(v)
+		p.Op, _ = r.textAt(r.member(item, "op"))
+		p.Path, _ = r.textAt(r.member(item, "path"))
+		p.From, _ = r.textAt(r.member(item, "from"))
+		if v := r.member(item, "value"); v != 0 {
+			raw, err := r.canonicalAt(v)
 			if err != nil {
 				return nil, fmt.Errorf("value of a patch: %w", err)
 			}
 			p.Value = raw
-		} else if s, ok := m["value_text"].(string); ok {
-			p.Value = []byte(s)
-		} else if m["withheld"] != nil {
+		} else if s := r.member(item, "value_text"); s != 0 && r.Kind(s) == '"' {
+			text, _ := r.Text(s)
+			p.Value = bytes.Clone(text)
+		} else if w := r.member(item, "withheld"); w != 0 && r.Kind(w) != 'n' {
 			r.out.Redacted = true
 		}
 		patches = append(patches, p)

@@ -17,7 +17,10 @@ import (
 // a message: its member "labels", else that of the one object in it. They are
 // not nil, so that none is told from not known.
 func labelsOf(request proto.Message) map[string]string {
-	root, ok := request.(*structpb.Struct)
+	if request == nil {
+		return map[string]string{}
+	}
+	root, ok := request.ProtoReflect().Interface().(*structpb.Struct)
 	if !ok {
 		return map[string]string{}
 	}
