@@ -68,22 +68,31 @@ type text struct {
 var readers = sync.Pool{New: func() any { return new(reader) }}
 
 // scan walks the whole of raw, which must be one JSON object.
-func scan(raw []byte) (scanned, error) { return scanFor(raw, nil, false) }
+func scan(raw []byte) (scanned, error) { return scanFor(raw, nil, false, nil) }
 
 // scanFor is scan for an event that is to be attested, as seals says, and is not
 // yet: of the strings of the header it reads those that make up a subject, the uid
 // and the epoch. seals is nil for one that is attested. The strings may be shared:
 // then they are in one piece of memory, and none should be kept for longer than
-// the others.
-func scanFor(raw []byte, seals *form, shared bool) (scanned, error) {
+// the others. The tree, if there is one, grows to that of raw.
+func scanFor(raw []byte, seals *form, shared bool, t *Tree) (scanned, error) {
 	r, _ := readers.Get().(*reader)
-	r.seals = seals
+	r.seals, r.growing = seals, t != nil
+	if t != nil {
+		r.nodes = t.nodes[:0]
+	}
 	err := r.read(raw, false)
+	if err == nil && t != nil {
+		t.take(&r.source)
+	}
 	if errors.Is(err, errUnsure) {
 		if err = judge(raw); err == nil {
 			r.reset()
 			r.seals = seals
 			err = r.read(raw, true)
+		}
+		if err == nil && t != nil {
+			t.grow(raw)
 		}
 	}
 	if err == nil {
@@ -183,7 +192,9 @@ func (r *reader) inside() (inside []byte, escaped bool, err error) {
 		return nil, false, errUnsure
 	}
 	inside = r.b[r.at+1 : end]
+	n := r.begin(r.at)
 	r.at = end + 1
+	r.leave(n, r.at)
 	return inside, escapes != escapesNone, nil
 }
 
@@ -193,9 +204,11 @@ func (r *reader) object(what string, member func(r *reader, name []byte) error) 
 	if r.peek() != '{' {
 		return r.wrong(what, "an object")
 	}
+	n := r.begin(r.at)
 	r.at++
 	if r.peek() == '}' {
 		r.at++
+		r.leave(n, r.at)
 		return nil
 	}
 	var before []byte
@@ -208,6 +221,7 @@ func (r *reader) object(what string, member func(r *reader, name []byte) error) 
 			return errUnsure
 		}
 		r.nameAt = r.at
+		r.call(r.at+1, end)
 		name := r.b[r.at+1 : end]
 		if !r.judged && (escapes != escapesNone || !first && !ascend(before, name)) {
 			return errUnsure
@@ -226,6 +240,7 @@ func (r *reader) object(what string, member func(r *reader, name []byte) error) 
 			r.at++
 		case '}':
 			r.at++
+			r.leave(n, r.at)
 			return nil
 		default:
 			return errUnsure
@@ -238,9 +253,11 @@ func (r *reader) array(what string, element func(r *reader) error) error {
 	if r.peek() != '[' {
 		return r.wrong(what, "an array")
 	}
+	n := r.begin(r.at)
 	r.at++
 	if r.peek() == ']' {
 		r.at++
+		r.leave(n, r.at)
 		return nil
 	}
 	for {
@@ -252,6 +269,7 @@ func (r *reader) array(what string, element func(r *reader) error) error {
 			r.at++
 		case ']':
 			r.at++
+			r.leave(n, r.at)
 			return nil
 		default:
 			return errUnsure
@@ -333,6 +351,7 @@ func (r *reader) whole(what string, to *int64) error {
 		return errUnsure
 	}
 	v := r.b[r.at:end]
+	r.leave(r.begin(r.at), end)
 	r.at = end
 	n, ok := integer(v)
 	if !ok {

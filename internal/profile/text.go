@@ -19,7 +19,11 @@ type source struct {
 	b []byte
 	// slash is where the next backslash is, len(b) when there is none. Strings are
 	// read in order, and there are no backslashes elsewhere.
-	slash int
+	slash   int
+	escapes bool // there is a backslash
+
+	growing bool // what is read makes up a tree
+	growth
 }
 
 // errUnsure says that text is other JSON than that, or none.
@@ -30,6 +34,7 @@ var errUnsure = errors.New("not canonical JSON, or no JSON")
 func (s *source) open(b []byte) bool {
 	s.b, s.slash = b, 0
 	s.next()
+	s.escapes = s.slash < len(b)
 	// Eight bytes at a time: the high bit of one that is no ASCII is set, and so it
 	// is of one that is below a space once that is taken away.
 	const spaces, highs = ' ' * 0x0101010101010101, 0x8080808080808080
@@ -159,6 +164,16 @@ func (s *source) sound(i, depth int) int {
 	if i >= len(s.b) || depth > maxSound {
 		return -1
 	}
+	if s.growing {
+		n := s.begin(i)
+		i = s.soundly(i, depth)
+		s.leave(n, i)
+		return i
+	}
+	return s.soundly(i, depth)
+}
+
+func (s *source) soundly(i, depth int) int {
 	switch s.b[i] {
 	case '"':
 		end, escapes := s.quoted(i + 1)
@@ -199,6 +214,7 @@ func (s *source) soundObject(i, depth int) int {
 			return -1
 		}
 		before = name
+		s.call(i+1, end)
 		i = s.sound(end+2, depth+1)
 		if i < 0 || i >= len(s.b) {
 			return -1

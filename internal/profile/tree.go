@@ -38,15 +38,48 @@ type node struct {
 // ParseTree is [ParseShared], and makes t the tree of raw, which MUST not change for
 // as long as t is used.
 func ParseTree(raw []byte, t *Tree) (Header, error) {
-	h, err := ParseShared(raw)
-	if err != nil {
-		return Header{}, err
-	}
 	if len(raw) > math.MaxInt32 {
 		return Header{}, fmt.Errorf("parse event: %w: %d bytes", ErrMalformed, len(raw))
 	}
-	t.grow(raw)
-	return h, nil
+	return parse(raw, true, t)
+}
+
+// A growth is the nodes of what was read so far.
+type growth struct {
+	nodes         []node
+	name, nameEnd int32 // of the value that is to come
+	depth, Depth  int
+}
+
+// call says what the value that comes next is called.
+func (s *source) call(name, end int) {
+	if s.growing {
+		s.name, s.nameEnd = int32(name), int32(end)
+	}
+}
+
+// begin adds the value that begins at b[i], and leave says where it ends.
+func (s *source) begin(i int) int {
+	if !s.growing {
+		return 0
+	}
+	s.nodes = append(s.nodes, node{name: s.name, nameEnd: s.nameEnd, at: int32(i)})
+	s.name, s.nameEnd = 0, 0
+	if c := s.b[i]; c == '{' || c == '[' {
+		s.depth++
+		s.Depth = max(s.Depth, s.depth)
+	}
+	return len(s.nodes) - 1
+}
+
+func (s *source) leave(n, end int) {
+	if !s.growing || end < 0 {
+		return
+	}
+	s.nodes[n].end, s.nodes[n].after = int32(end), int32(len(s.nodes))
+	if c := s.b[s.nodes[n].at]; c == '{' || c == '[' {
+		s.depth--
+	}
 }
 
 // Len is how many values there are.
@@ -65,56 +98,58 @@ func (t *Tree) Name(n int) []byte { return t.text[t.nodes[n].name:t.nodes[n].nam
 // n+1, what is After that, and so on, up to After(n).
 func (t *Tree) After(n int) int { return int(t.nodes[n].after) }
 
-// grow makes t the tree of raw, which is JSON.
-func (t *Tree) grow(raw []byte) {
-	s := source{b: raw}
-	s.next()
-	*t = Tree{text: raw, nodes: t.nodes[:0], Escapes: s.slash < len(raw)}
-	g := grower{source: s, Tree: t}
-	g.value(g.space(0), 0, 0, 1)
+// take makes t the tree of what was read.
+func (t *Tree) take(s *source) {
+	*t = Tree{text: s.b, nodes: s.nodes, Depth: s.Depth, Escapes: s.escapes}
 }
 
-// A grower makes a tree.
+// grow makes t the tree of raw, which is JSON, but not as it is written here.
+func (t *Tree) grow(raw []byte) {
+	s := source{b: raw, growing: true, growth: growth{nodes: t.nodes[:0]}}
+	s.next()
+	t.take(&s)
+	t.Escapes = s.slash < len(raw)
+	g := grower{source: s}
+	g.value(g.space(0))
+	t.nodes, t.Depth, t.Loose = g.nodes, g.Depth, g.loose
+}
+
+// A grower makes a tree of JSON as it may also be written.
 type grower struct {
 	source
-	*Tree
+	loose bool
 }
 
 // space returns where the next token begins.
 func (g *grower) space(i int) int {
-	if i < len(g.b) && g.b[i] > ' ' {
-		return i
-	}
 	for i < len(g.b) && g.b[i] <= ' ' {
-		g.Loose = true
+		g.loose = true
 		i++
 	}
 	return i
 }
 
-// value adds the value that begins at b[i], with its name, and returns where it ends.
-func (g *grower) value(i, name, nameEnd, depth int) int {
-	n := len(g.nodes)
-	g.nodes = append(g.nodes, node{name: int32(name), nameEnd: int32(nameEnd), at: int32(i)})
-	end := i + 1
+// value adds the value that begins at b[i] and returns where it ends.
+func (g *grower) value(i int) int {
+	n, end := g.begin(i), i+1
 	switch c := g.b[i]; c {
 	case '"':
 		end, _ = g.quoted(end)
 		end++
 	case '{', '[':
-		g.Depth = max(g.Depth, depth)
-		end = g.within(i, c == '{', depth)
+		end = g.within(i, c == '{')
 	default:
 		for end < len(g.b) && !ends[g.b[end]] {
 			end++
 		}
 	}
-	g.nodes[n].end, g.nodes[n].after = int32(end), int32(len(g.nodes))
+	g.leave(n, end)
 	return end
 }
 
-// within adds what is in the object or array that begins at b[i].
-func (g *grower) within(i int, object bool, depth int) int {
+// within adds what is in the object or array that begins at b[i], and returns where
+// that ends.
+func (g *grower) within(i int, object bool) int {
 	i = g.space(i + 1)
 	for {
 		switch g.b[i] {
@@ -123,22 +158,21 @@ func (g *grower) within(i int, object bool, depth int) int {
 		case ',':
 			i = g.space(i + 1)
 		}
-		name, nameEnd := 0, 0
 		if object {
-			name = i + 1
-			nameEnd, _ = g.quoted(name)
-			i = g.space(g.space(nameEnd+1) + 1)
+			end, _ := g.quoted(i + 1)
+			g.call(i+1, end)
+			i = g.space(g.space(end+1) + 1)
 		}
-		i = g.space(g.value(i, name, nameEnd, depth+1))
+		i = g.space(g.value(i))
 	}
 }
 
 // ends are the bytes that end a number or a literal.
-var ends = func() (ends [256]bool) {
+var ends = func() (t [256]bool) {
 	for _, c := range []byte(" \t\r\n,]}") {
-		ends[c] = true
+		t[c] = true
 	}
-	return ends
+	return t
 }()
 
 // Is says whether the name of value n is name.
