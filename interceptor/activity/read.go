@@ -66,9 +66,8 @@ func Read(raw []byte) (*Recorded, error) {
 // A reading is an event being read, and room for what its fact consists of.
 type reading struct {
 	look
-	names  names                  // nil: no text is kept for longer than the fact
-	known  *interceptor.Operation // whose principal is not asked for, if it has one
-	header profile.Header
+	names names                  // nil: no text is kept for longer than the fact
+	known *interceptor.Operation // whose principal is not asked for, if it has one
 
 	out        Recorded
 	op         interceptor.Operation
@@ -95,7 +94,7 @@ func (r *reading) read(t *profile.Tree, h profile.Header) (*Recorded, error) {
 		return nil, fmt.Errorf("read %s event %s: class %d: %w", h.Kind, h.MetadataUID, h.ClassUID, ErrNoFact)
 	}
 	defer func() { r.Tree = nil }() // it is no part of the fact
-	r.out, r.header = Recorded{Header: h}, h
+	r.out = Recorded{Header: h}
 	r.over(t)
 	if r.unusual {
 		if _, err := ocsf.Decode(t.Raw(0)); err != nil {
@@ -116,7 +115,7 @@ func (r *reading) fact() error {
 	r.out.Redacted, r.out.LabelsRedacted, r.out.ReasonRedacted = r.redacted(), r.notes(atLabels), r.notes(atReason)
 	r.out.Time = instant(r.whole(theTime))
 	r.operation()
-	if r.header.Kind != profile.KindOutcome {
+	if r.out.Header.Kind != profile.KindOutcome {
 		return r.evaluated()
 	}
 	var err error
@@ -174,7 +173,7 @@ func (r *reading) granted(what string) []string {
 }
 
 func (r *reading) operation() {
-	h, op := &r.header, &r.op
+	h, op := &r.out.Header, &r.op
 	*op = interceptor.Operation{
 		UID: interceptor.UID(h.OperationUID), Tenant: r.names.of(h.Tenant), Service: r.names.of(h.Service), Method: r.names.of(h.Method),
 		Attributes: r.texts(theAttributes), Labels: r.texts(theLabels),

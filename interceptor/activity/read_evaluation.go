@@ -12,13 +12,14 @@ import (
 
 // evaluated reads what is of one evaluation: that it begins, or how it ended.
 func (r *reading) evaluated() error {
-	h, op, ev := &r.header, &r.op, &r.evaluation
+	h, op, ev := &r.out.Header, &r.op, &r.evaluation
 	*ev = interceptor.Evaluation{
 		UID: interceptor.UID(h.EvaluationUID), Operation: op.UID, Interceptor: r.names.of(h.Interceptor), Binding: r.names.of(h.Binding),
 		Service: op.Service, Method: op.Method, Principal: op.Principal, Trace: op.Trace, RequestID: op.RequestID,
 		Start: instant(r.whole(theStart)), Index: r.integer(theIndex), Count: r.integer(theCount),
 	}
-	if err := ev.Phase.UnmarshalText([]byte(h.Phase)); err != nil {
+	var err error
+	if ev.Phase, err = phaseNamed(h.Phase); err != nil {
 		return err
 	}
 	if op.Span.IsValid() && r.has(theSpan) {
@@ -43,6 +44,21 @@ func (r *reading) evaluated() error {
 	default:
 		return r.failure()
 	}
+}
+
+// phaseNamed is interceptor.Phase.UnmarshalText, which wants memory of its own.
+func phaseNamed(name string) (p interceptor.Phase, err error) {
+	p, ok := phases[name]
+	if !ok {
+		err = p.UnmarshalText([]byte(name))
+	}
+	return p, err
+}
+
+var phases = map[string]interceptor.Phase{
+	interceptor.ModifyOperation.String(): interceptor.ModifyOperation,
+	interceptor.Validate.String():        interceptor.Validate,
+	interceptor.PostCommit.String():      interceptor.PostCommit,
 }
 
 // input reads what the binding was shown.
@@ -133,9 +149,9 @@ func (r *reading) decision() interceptor.Decision {
 
 func (r *reading) failure() error {
 	f := &interceptor.Failure{
-		Kind: interceptor.FailureKind(r.names.of(r.header.FailureKind)), Decision: r.decision(), End: instant(r.whole(theEnd)),
+		Kind: interceptor.FailureKind(r.names.of(r.out.Header.FailureKind)), Decision: r.decision(), End: instant(r.whole(theEnd)),
 	}
 	f.Detail, _ = r.text(theStatusDetail)
 	r.out.Failure = f
-	return f.Policy.UnmarshalText([]byte(r.header.FailurePolicy))
+	return f.Policy.UnmarshalText([]byte(r.out.Header.FailurePolicy))
 }

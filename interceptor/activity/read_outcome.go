@@ -18,11 +18,11 @@ func (r *reading) outcome() (*interceptor.Outcome, error) {
 	if err := r.response(); err != nil {
 		return nil, err
 	}
-	out := &interceptor.Outcome{Decision: r.decision(), Ran: r.header.Ran, End: instant(r.whole(theEnd))}
+	out := &interceptor.Outcome{Decision: r.decision(), Ran: r.out.Header.Ran, End: instant(r.whole(theEnd))}
 	name, _ := r.text(theStatusCode)
 	code, _ := codeNamed(name)
 	detail, _ := r.text(theStatusDetail)
-	out.Status = status.New(code, detail)
+	out.Status = statusOf(code, detail)
 	if out.Decision == interceptor.Deny {
 		out.Reason = detail
 	}
@@ -30,10 +30,11 @@ func (r *reading) outcome() (*interceptor.Outcome, error) {
 		if code, ok = codeNamed(name); !ok {
 			code = codes.Unknown
 		}
-		out.HandlerStatus = status.New(code, "")
-		if code != codes.OK {
-			out.HandlerStatus = status.New(code, detail)
+		said := detail
+		if code == codes.OK {
+			said = ""
 		}
+		out.HandlerStatus = statusOf(code, said)
 	}
 	var err error
 	if out.Patches, err = r.patches(); err != nil {
@@ -67,6 +68,19 @@ func (r *reading) outcome() (*interceptor.Outcome, error) {
 	return out, nil
 }
 
+// statusOf is status.New, but for the one of most operations.
+func statusOf(code codes.Code, message string) *status.Status {
+	if code == codes.OK && message == "" {
+		return statusOK
+	}
+	return status.New(code, message)
+}
+
+var (
+	statusOK = status.New(codes.OK, "")
+	allowed  = interceptor.Allow.String()
+)
+
 // skipped returns why a binding was not called: one text for all, or a list.
 func (r *reading) skipped(p *interceptor.Part) string {
 	if !r.is(whatWasSkipped, '[') {
@@ -90,10 +104,11 @@ func (r *reading) part(authorization int) (interceptor.Part, error) {
 		return interceptor.Part{}, errors.New("an authorization names no policy")
 	}
 	var p interceptor.Part
+	var err error
 	p.Interceptor, _ = r.textAt(r.member(policy, "name"))
 	p.Binding, _ = r.textAt(r.member(policy, "uid"))
 	phase, _ := r.textAt(r.member(policy, "type"))
-	if err := p.Phase.UnmarshalText([]byte(strings.TrimPrefix(phase, policyType))); err != nil {
+	if p.Phase, err = phaseNamed(strings.TrimPrefix(phase, policyType)); err != nil {
 		return p, err
 	}
 	decision, _ := r.textAt(r.member(authorization, "decision"))
@@ -112,6 +127,10 @@ func decided(p *interceptor.Part, decision string) error {
 		decided = &p.Would
 	}
 	policy, ok := strings.CutPrefix(decision, failedPrefix)
+	if decision == allowed { // most, and no memory is wanted for it
+		*decided = interceptor.Allow
+		return nil
+	}
 	if !ok {
 		return decided.UnmarshalText([]byte(decision))
 	}

@@ -267,10 +267,14 @@ func (l *look) object(n int, in []shape, free bool) {
 // events are in order, mostly, and then that is not before next.
 func (l *look) find(c int, in []shape, next int) (i int, ok bool) {
 	name := l.Name(c)
-	for i = next; i < len(in) && in[i].name < string(name); i++ {
-	}
-	if i < len(in) && in[i].name == string(name) {
-		return i, true
+	for i = next; i < len(in); i++ {
+		// Whether they are the same is found out sooner than which is less.
+		if in[i].name == string(name) {
+			return i, true
+		}
+		if in[i].name > string(name) {
+			break
+		}
 	}
 	if (next == 0 || in[next-1].name < string(name)) && !l.Escapes {
 		return i, false

@@ -192,9 +192,8 @@ func (r *reader) inside() (inside []byte, escaped bool, err error) {
 		return nil, false, errUnsure
 	}
 	inside = r.b[r.at+1 : end]
-	n := r.begin(r.at)
+	r.leaf(r.at, end+1)
 	r.at = end + 1
-	r.leave(n, r.at)
 	return inside, escapes != escapesNone, nil
 }
 
@@ -261,6 +260,7 @@ func (r *reader) array(what string, element func(r *reader) error) error {
 		return nil
 	}
 	for {
+		r.call(0, 0)
 		if err := element(r); err != nil {
 			return err
 		}
@@ -351,7 +351,7 @@ func (r *reader) whole(what string, to *int64) error {
 		return errUnsure
 	}
 	v := r.b[r.at:end]
-	r.leave(r.begin(r.at), end)
+	r.leaf(r.at, end)
 	r.at = end
 	n, ok := integer(v)
 	if !ok {

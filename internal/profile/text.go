@@ -165,10 +165,7 @@ func (s *source) sound(i, depth int) int {
 		return -1
 	}
 	if s.growing {
-		n := s.begin(i)
-		i = s.soundly(i, depth)
-		s.leave(n, i)
-		return i
+		return s.grown(i, depth)
 	}
 	return s.soundly(i, depth)
 }
@@ -233,6 +230,7 @@ func (s *source) soundArray(i, depth int) int {
 		return i + 2
 	}
 	for {
+		s.call(0, 0)
 		i = s.sound(i+1, depth+1)
 		if i < 0 || i >= len(s.b) {
 			return -1

@@ -51,35 +51,49 @@ type growth struct {
 	depth, Depth  int
 }
 
-// call says what the value that comes next is called.
+// call says what the value that comes next is called: what is between here and there.
 func (s *source) call(name, end int) {
 	if s.growing {
 		s.name, s.nameEnd = int32(name), int32(end)
 	}
 }
 
-// begin adds the value that begins at b[i], and leave says where it ends.
-func (s *source) begin(i int) int {
+// leaf adds a value without others in it.
+func (s *source) leaf(at, end int) {
+	if s.growing {
+		s.nodes = append(s.nodes, node{s.name, s.nameEnd, int32(at), int32(end), int32(len(s.nodes)) + 1})
+	}
+}
+
+// begin adds the object or array that begins at b[i], and leave says where it ends.
+func (s *source) begin(i int) (n int) {
 	if !s.growing {
 		return 0
 	}
+	s.depth++
+	s.Depth = max(s.Depth, s.depth)
 	s.nodes = append(s.nodes, node{name: s.name, nameEnd: s.nameEnd, at: int32(i)})
-	s.name, s.nameEnd = 0, 0
-	if c := s.b[i]; c == '{' || c == '[' {
-		s.depth++
-		s.Depth = max(s.Depth, s.depth)
-	}
 	return len(s.nodes) - 1
 }
 
 func (s *source) leave(n, end int) {
-	if !s.growing || end < 0 {
-		return
-	}
-	s.nodes[n].end, s.nodes[n].after = int32(end), int32(len(s.nodes))
-	if c := s.b[s.nodes[n].at]; c == '{' || c == '[' {
+	if s.growing {
 		s.depth--
+		s.nodes[n].end, s.nodes[n].after = int32(end), int32(len(s.nodes))
 	}
+}
+
+// grown is sound for what makes up a tree.
+func (s *source) grown(i, depth int) (end int) {
+	if c := s.b[i]; c == '{' || c == '[' {
+		n := s.begin(i)
+		end = s.soundly(i, depth)
+		s.leave(n, end)
+		return end
+	}
+	end = s.soundly(i, depth)
+	s.leaf(i, end)
+	return end
 }
 
 // Len is how many values there are.
@@ -131,19 +145,22 @@ func (g *grower) space(i int) int {
 
 // value adds the value that begins at b[i] and returns where it ends.
 func (g *grower) value(i int) int {
-	n, end := g.begin(i), i+1
+	end := i + 1
 	switch c := g.b[i]; c {
+	case '{', '[':
+		n := g.begin(i)
+		end = g.within(i, c == '{')
+		g.leave(n, end)
+		return end
 	case '"':
 		end, _ = g.quoted(end)
 		end++
-	case '{', '[':
-		end = g.within(i, c == '{')
 	default:
 		for end < len(g.b) && !ends[g.b[end]] {
 			end++
 		}
 	}
-	g.leave(n, end)
+	g.leaf(i, end)
 	return end
 }
 
@@ -158,6 +175,7 @@ func (g *grower) within(i int, object bool) int {
 		case ',':
 			i = g.space(i + 1)
 		}
+		g.call(0, 0)
 		if object {
 			end, _ := g.quoted(i + 1)
 			g.call(i+1, end)
