@@ -150,13 +150,16 @@ func (a *assembly) add(raw []byte, n int) error {
 	return nil
 }
 
-// take adds what a fact says to op, its operation; nil when there is none yet. Of the
-// fact it keeps no text of the header, which would keep all of them.
+// take adds what a fact says to op, its operation; nil when there is none yet. Of
+// texts of the header it keeps copies: with one that is kept all of them are.
 func (a *assembly) take(op *assembled, r *Recorded, n int) {
 	if op == nil {
 		op = &assembled{began: n}
 		op.Operation.Operation = *r.Operation
-		op.UID = interceptor.UID(strings.Clone(string(r.Operation.UID)))
+		op.UID = interceptor.UID(strings.Clone(string(op.UID)))
+		for _, s := range []*string{&op.Tenant, &op.Service, &op.Method} {
+			*s = a.reading.names.of(*s)
+		}
 		a.open[op.UID] = op
 	}
 	op.last = n
@@ -200,8 +203,9 @@ func (op *assembled) learn(r *Recorded, names names) {
 		return
 	}
 	e := op.evaluation(r.Evaluation.UID)
-	if e == nil {
-		e = op.begin(r.Evaluation)
+	begins := e == nil
+	if begins {
+		e = op.begin(r.Evaluation, names)
 	}
 	e.Redacted = e.Redacted || r.Redacted
 	if r.Binding.Shadow {
@@ -212,23 +216,25 @@ func (op *assembled) learn(r *Recorded, names names) {
 		e.Result, e.Truncated = r.Result, r.Truncated
 	case r.Failure != nil && e.Failure == nil:
 		e.Failure = r.Failure
+		e.Failure.Kind = interceptor.FailureKind(names.of(string(r.Failure.Kind)))
 	case r.Result == nil && r.Failure == nil && !e.input:
-		uid := e.UID
-		*e.Evaluation, e.Missing, e.input = *r.Evaluation, r.Missing, true
-		e.UID, e.Operation = uid, op.UID
+		if !begins {
+			op.keep(e.Evaluation, r.Evaluation, e.UID, names)
+		}
+		e.Missing, e.input = r.Missing, true
 		e.payload, e.state, e.sameAs, e.stateSameAs = r.payload, r.state, r.SameAs, r.StateSameAs
 		e.visible, e.metadataSameAs = r.visible, r.MetadataSameAs
 	}
 }
 
-// begin adds an evaluation, which is kept, while that of a fact is not.
-func (op *assembled) begin(told *interceptor.Evaluation) *Evaluation {
+// begin adds an evaluation.
+func (op *assembled) begin(told *interceptor.Evaluation, names names) *Evaluation {
 	if op.Evaluations == nil {
 		op.Evaluations = make([]Evaluation, 0, min(max(told.Count, 1), 8))
 	}
-	kept := *told
-	kept.UID, kept.Operation = interceptor.UID(strings.Clone(string(told.UID))), op.UID
-	op.Evaluations = append(op.Evaluations, Evaluation{Evaluation: &kept})
+	kept := new(interceptor.Evaluation)
+	op.keep(kept, told, interceptor.UID(strings.Clone(string(told.UID))), names)
+	op.Evaluations = append(op.Evaluations, Evaluation{Evaluation: kept})
 	switch n := len(op.Evaluations); {
 	case n == few+1:
 		op.byUID = make(map[interceptor.UID]int, 2*few)
@@ -239,6 +245,14 @@ func (op *assembled) begin(told *interceptor.Evaluation) *Evaluation {
 		op.byUID[kept.UID] = n - 1
 	}
 	return &op.Evaluations[len(op.Evaluations)-1]
+}
+
+// keep makes kept what was told of an evaluation, and so was to last no longer than
+// its event.
+func (op *assembled) keep(kept, told *interceptor.Evaluation, uid interceptor.UID, names names) {
+	*kept = *told
+	kept.UID, kept.Operation, kept.Service, kept.Method = uid, op.UID, names.of(told.Service), names.of(told.Method)
+	kept.Interceptor, kept.Binding = names.of(told.Interceptor), names.of(told.Binding)
 }
 
 // due returns the ended operations that nothing more is waited for, now that n

@@ -175,7 +175,7 @@ func (r *reading) granted(what string) []string {
 func (r *reading) operation() {
 	h, op := &r.out.Header, &r.op
 	*op = interceptor.Operation{
-		UID: interceptor.UID(h.OperationUID), Tenant: r.names.of(h.Tenant), Service: r.names.of(h.Service), Method: r.names.of(h.Method),
+		UID: interceptor.UID(h.OperationUID), Tenant: h.Tenant, Service: h.Service, Method: h.Method,
 		Attributes: r.texts(theAttributes), Labels: r.texts(theLabels),
 	}
 	r.out.Operation = op

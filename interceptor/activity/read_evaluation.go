@@ -14,7 +14,7 @@ import (
 func (r *reading) evaluated() error {
 	h, op, ev := &r.out.Header, &r.op, &r.evaluation
 	*ev = interceptor.Evaluation{
-		UID: interceptor.UID(h.EvaluationUID), Operation: op.UID, Interceptor: r.names.of(h.Interceptor), Binding: r.names.of(h.Binding),
+		UID: interceptor.UID(h.EvaluationUID), Operation: op.UID, Interceptor: h.Interceptor, Binding: h.Binding,
 		Service: op.Service, Method: op.Method, Principal: op.Principal, Trace: op.Trace, RequestID: op.RequestID,
 		Start: instant(r.whole(theStart)), Index: r.integer(theIndex), Count: r.integer(theCount),
 	}
@@ -44,21 +44,6 @@ func (r *reading) evaluated() error {
 	default:
 		return r.failure()
 	}
-}
-
-// phaseNamed is interceptor.Phase.UnmarshalText, which wants memory of its own.
-func phaseNamed(name string) (p interceptor.Phase, err error) {
-	p, ok := phases[name]
-	if !ok {
-		err = p.UnmarshalText([]byte(name))
-	}
-	return p, err
-}
-
-var phases = map[string]interceptor.Phase{
-	interceptor.ModifyOperation.String(): interceptor.ModifyOperation,
-	interceptor.Validate.String():        interceptor.Validate,
-	interceptor.PostCommit.String():      interceptor.PostCommit,
 }
 
 // input reads what the binding was shown.
@@ -149,7 +134,7 @@ func (r *reading) decision() interceptor.Decision {
 
 func (r *reading) failure() error {
 	f := &interceptor.Failure{
-		Kind: interceptor.FailureKind(r.names.of(r.out.Header.FailureKind)), Decision: r.decision(), End: instant(r.whole(theEnd)),
+		Kind: interceptor.FailureKind(r.out.Header.FailureKind), Decision: r.decision(), End: instant(r.whole(theEnd)),
 	}
 	f.Detail, _ = r.text(theStatusDetail)
 	r.out.Failure = f

@@ -76,10 +76,7 @@ func statusOf(code codes.Code, message string) *status.Status {
 	return status.New(code, message)
 }
 
-var (
-	statusOK = status.New(codes.OK, "")
-	allowed  = interceptor.Allow.String()
-)
+var statusOK = status.New(codes.OK, "")
 
 // skipped returns why a binding was not called: one text for all, or a list.
 func (r *reading) skipped(p *interceptor.Part) string {
@@ -112,7 +109,8 @@ func (r *reading) part(authorization int) (interceptor.Part, error) {
 		return p, err
 	}
 	decision, _ := r.textAt(r.member(authorization, "decision"))
-	return p, decided(&p, decision)
+	err = decided(&p, decision)
+	return p, err
 }
 
 // decided sets what a part came to.
@@ -127,12 +125,10 @@ func decided(p *interceptor.Part, decision string) error {
 		decided = &p.Would
 	}
 	policy, ok := strings.CutPrefix(decision, failedPrefix)
-	if decision == allowed { // most, and no memory is wanted for it
-		*decided = interceptor.Allow
-		return nil
-	}
 	if !ok {
-		return decided.UnmarshalText([]byte(decision))
+		var err error
+		*decided, err = decisionNamed(decision)
+		return err
 	}
 	p.Failure = &interceptor.Failure{}
 	if err := p.Failure.Policy.UnmarshalText([]byte(policy)); err != nil {

@@ -203,6 +203,36 @@ func TestReadKeepsNothing(t *testing.T) {
 	}
 }
 
+// TestOperationsAsPlainly puts operations together, in order and backwards, of events
+// that all come in the same piece of memory.
+func TestOperationsAsPlainly(t *testing.T) {
+	for _, events := range [][][]byte{corpus(t), history(t, 20, 20)} { // more bindings than are looked for one by one
+		for range 2 {
+			slices.Reverse(events)
+			want := activity.OperationsPlainly(events)
+			var memory []byte
+			var got []*activity.Operation
+			for op, err := range activity.Operations(func(yield func([]byte, error) bool) {
+				for _, raw := range events {
+					clear(memory[:cap(memory)])
+					memory = append(memory[:0], raw...)
+					if !yield(memory, nil) {
+						return
+					}
+				}
+			}) {
+				if err == nil {
+					got = append(got, op)
+				}
+			}
+			clear(memory[:cap(memory)])
+			if diff := cmp.Diff(want, got, same); diff != "" || len(got) < 5 {
+				t.Fatalf("%d operations (-plainly +got):\n%s", len(got), diff)
+			}
+		}
+	}
+}
+
 func FuzzReadAsPlainly(f *testing.F) {
 	for _, raw := range corpus(f) {
 		f.Add(raw)

@@ -132,3 +132,35 @@ func failureCode(k interceptor.FailureKind) (codes.Code, string) {
 	}
 	return c, codeName(c)
 }
+
+// phaseNamed is the UnmarshalText of a phase, and decisionNamed that of a decision. They
+// know the words without memory for each, and leave it to the others what is none.
+func phaseNamed(name string) (interceptor.Phase, error) {
+	if p, ok := phases[name]; ok {
+		return p, nil
+	}
+	var p interceptor.Phase
+	err := p.UnmarshalText([]byte(name))
+	return p, err
+}
+
+func decisionNamed(name string) (interceptor.Decision, error) {
+	if d, ok := decisions[name]; ok {
+		return d, nil
+	}
+	var d interceptor.Decision
+	err := d.UnmarshalText([]byte(name))
+	return d, err
+}
+
+var (
+	phases = map[string]interceptor.Phase{
+		interceptor.ModifyOperation.String(): interceptor.ModifyOperation,
+		interceptor.Validate.String():        interceptor.Validate,
+		interceptor.PostCommit.String():      interceptor.PostCommit,
+	}
+	decisions = map[string]interceptor.Decision{
+		interceptor.None.String(): interceptor.None, interceptor.Allow.String(): interceptor.Allow,
+		interceptor.Deny.String(): interceptor.Deny, interceptor.Modify.String(): interceptor.Modify,
+	}
+)
