@@ -73,13 +73,18 @@ func rich(t testing.TB) [][]byte {
 	t.Helper()
 	own := `{"attributes":{"a":"b","x-request-id":"r"},"broken":"b","caller_span":"00f067aa0ba902b7","count":2,"durable":true,"failure_kind":"timeout","failure_policy":"fail_open",` +
 		`"handler_status":"NOT_FOUND","index":1,"labels":{"l":"m"},"metadata":{"ns":{"k":[1,"x"]}},"plan":"sha256:00","principal":{"kind":"user","subject":"alice"},"ran":true,` +
-		`"redactions":[{"at":"attributes","n":1,"rule":"r"},{"at":"reason","n":1,"rule":"r"},{"at":"patches","n":1,"rule":"descriptor"}],"replay":{"grade":"partial","why":"redacted; no state; x"},` +
+		`"redactions":REDACTIONS,"replay":{"grade":"partial","why":"redacted; no state; x"},` +
 		`"skipped":[{"binding":"allow-list","interceptor":"images","phase":"validate","why":"w"}],"violations":["v"],"visible":{"attributes":["a"],"namespaces":["ns"]},"would":"deny"}`
 	request := `{"committed_response":{"a":[1,-2.5,0.25,true,null,{}],"b":"x\n\"é","c":{"d":1e3}},"current_state":{"s":1},"proposed_operation":{"a":{"b":"c"},"n":3}}`
 	response := `{"allowed":false,"dynamic_metadata":{"ns":{"k":1}},"log_annotations":{"a":"b"},"patches":[{"op":"add","path":"/a","value":{"b":[1.50,"\u0041"]}},` +
 		`{"from":"/b","op":"move","path":"/c"},{"op":"add","path":"/d","value_text":"x"},{"op":"add","path":"/e","withheld":"rule"},{"op":"test","path":"/f","value":{"g":7}}],"reason":"r","status_code":"NOT_FOUND","warnings":["w",1]}`
+	redactions := []string{
+		`[{"at":"attributes","n":1,"rule":"r"},{"at":"reason","n":1,"rule":"r"},{"at":"patches","n":1,"rule":"descriptor"}]`,
+		`[{"at":"attributes","rule":"credentials"},{"at":"reason","rule":"r"},{"at":"patches","rule":"descriptor"}]`, `[{"at":"attributes"}]`, `[{"at":"patches","rule":"r"}]`, `[1]`, `[]`,
+	}
 	var events [][]byte
-	for _, raw := range story(t).raw {
+	for i, raw := range story(t).raw {
+		own := strings.Replace(own, "REDACTIONS", redactions[i%len(redactions)], 1)
 		var tree profile.Tree
 		h, err := profile.ParseTree(raw, &tree)
 		if err != nil {
@@ -137,7 +142,8 @@ func edited(raw []byte, edits ...edit) []byte {
 func TestReadAsPlainly(t *testing.T) {
 	values := []string{
 		`null`, `true`, `false`, `0`, `-0`, `-1`, `1.5`, `7.0`, `1e2`, `1e999`, `12345678901234567`, `12345678901234567890`, `"x"`, `""`, `"\u0041"`, `"allow"`, `{}`, `[]`,
-		`[1]`, `["x"]`, `[null]`, `[{}]`, `{"a":1}`, `{"a":"b"}`, `{"same_as":"x"}`, `{"data":{"digest":null}}`, `{"docket":null}`, ` { "b" : 1 , "a" : [ 1e1 ] } `, strings.Repeat(`[`, 980) + strings.Repeat(`]`, 980),
+		`[1]`, `["x"]`, `[null]`, `[{}]`, `{"a":1}`, `{"a":"b"}`, `{"same_as":"x"}`, `{"data":{"digest":null}}`, `{"docket":null}`, ` { "a" : 1 , "b" : [ 1 ] } `, `{"b":1,"a":1}`, `{"é":1}`,
+		strings.Repeat(`[`, 980) + strings.Repeat(`]`, 980), strings.Repeat(`{"a":`, 1050) + `1` + strings.Repeat(`}`, 1050),
 	}
 	seen := map[string]bool{}
 	for i, raw := range corpus(t) {
@@ -160,6 +166,7 @@ func TestReadAsPlainly(t *testing.T) {
 				asPlainly(t, edited(raw, edit{name, fmt.Sprintf(`\u%04x`, name[0]) + string(name[1:])}))
 				asPlainly(t, edited(raw, edit{name, "zz"}))
 				asPlainly(t, edited(raw, edit{name, `A":1,"` + string(name)}))
+				asPlainly(t, edited(raw, edit{name, `cloud":1,"` + string(name)})) // which the schema knows, and is no number
 			}
 		}
 	}
@@ -206,7 +213,7 @@ func TestReadKeepsNothing(t *testing.T) {
 // TestOperationsAsPlainly puts operations together, in order and backwards, of events
 // that all come in the same piece of memory.
 func TestOperationsAsPlainly(t *testing.T) {
-	for _, events := range [][][]byte{corpus(t), history(t, 20, 20)} { // more bindings than are looked for one by one
+	for _, events := range [][][]byte{corpus(t), history(t, 20, 20)} {
 		for range 2 {
 			slices.Reverse(events)
 			want := activity.OperationsPlainly(events)
@@ -229,6 +236,24 @@ func TestOperationsAsPlainly(t *testing.T) {
 			if diff := cmp.Diff(want, got, same); diff != "" || len(got) < 5 {
 				t.Fatalf("%d operations (-plainly +got):\n%s", len(got), diff)
 			}
+		}
+	}
+}
+
+// TestManyEvaluations reads an operation of more bindings than are looked for one by one.
+func TestManyEvaluations(t *testing.T) {
+	const bindings = 20
+	for op, err := range activity.Operations(each(history(t, 3, bindings))) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, e := range op.Evaluations {
+			if e.Index != i || e.Result == nil || e.Missing != "" || e.Payload == nil {
+				t.Errorf("evaluation %d: %+v", i, e)
+			}
+		}
+		if len(op.Evaluations) != bindings || len(op.Outcome.Parts) != bindings {
+			t.Errorf("%d evaluations and %d parts", len(op.Evaluations), len(op.Outcome.Parts))
 		}
 	}
 }
