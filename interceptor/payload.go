@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/docket-audit/docket/internal/jsonstruct"
 	"github.com/docket-audit/docket/internal/secretwalk"
 	"github.com/go-json-experiment/json/jsontext"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -43,11 +44,11 @@ func secretsOf(plan *Plan, op *Operation) secretwalk.Walk {
 
 // Descriptor returns the type of the message, nil when there is none.
 func (p *Payload) Descriptor() protoreflect.MessageDescriptor {
-	switch p.msg.(type) {
+	switch m := p.msg.(type) {
 	case nil:
 		return nil
-	case *Object:
-		return structDescriptor
+	case *jsonstruct.Struct:
+		return m.Descriptor()
 	}
 	return p.msg.ProtoReflect().Descriptor()
 }
@@ -63,8 +64,8 @@ func (p *Payload) JSON() ([]byte, error) {
 			p.err = errors.New("write payload: no message")
 			return
 		}
-		if o, ok := p.msg.(*Object); ok {
-			p.json, p.err = o.json, nil
+		if s, ok := p.msg.(*jsonstruct.Struct); ok {
+			p.json, p.err = s.JSON(), nil
 			return
 		}
 		w := writer{walk: p.walk, out: make([]byte, 0, 256)}

@@ -10,11 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/structpb"
+
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/interceptor/activity"
 	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/ocsf"
-	sandboxv1 "github.com/docket-audit/docket/schemas/proto/demo/sandbox/v1"
 )
 
 type silent struct{}
@@ -132,7 +133,7 @@ func history(t testing.TB, operations, bindings int) [][]byte {
 			Tenant: "acme", Service: "demo.sandbox.v1.Sandboxes", Method: "CreateSandbox", Start: time.UnixMilli(1793215000000 + int64(i)),
 			Principal:  map[string]string{"kind": "user", "subject": fmt.Sprintf("user-%d", who), "display_name": fmt.Sprintf("User %d", who)},
 			Attributes: map[string]string{"source.address": fmt.Sprintf("192.0.2.%d:4711", who%250), "user_agent": "grpc-go/1.85"},
-			Request:    bigRequest(random),
+			Request:    bigRequest(t, random),
 		}, created)
 	}
 	if err := chain.Close(context.Background()); err != nil {
@@ -142,16 +143,16 @@ func history(t testing.TB, operations, bindings int) [][]byte {
 }
 
 // bigRequest is about 1 KB of JSON.
-func bigRequest(random *rand.Rand) *sandboxv1.CreateSandboxRequest {
-	s := &sandboxv1.Sandbox{
-		Name: fmt.Sprintf("sandbox-%06d", random.IntN(1e6)), Labels: map[string]string{"team": fmt.Sprintf("team-%d", random.IntN(30)), "stage": "production"},
-		Spec: &sandboxv1.SandboxSpec{
-			Image: fmt.Sprintf("registry.example/team-%d/service:%d", random.IntN(30), random.IntN(40)), Replicas: int32(random.IntN(9)),
-			Environment: map[string]string{},
-		},
-	}
+func bigRequest(t testing.TB, random *rand.Rand) *structpb.Struct {
+	t.Helper()
+	environment := map[string]any{}
 	for i := range 12 {
-		s.Spec.Environment[fmt.Sprintf("SERVICE_SETTING_%02d", i)] = fmt.Sprintf("https://service.internal/%016x", random.Uint64())
+		environment[fmt.Sprintf("SERVICE_SETTING_%02d", i)] = fmt.Sprintf("https://service.internal/%016x", random.Uint64())
 	}
-	return &sandboxv1.CreateSandboxRequest{Sandbox: s}
+	return object(t, map[string]any{"sandbox": map[string]any{
+		"name": fmt.Sprintf("sandbox-%06d", random.IntN(1e6)), "labels": map[string]any{"team": fmt.Sprintf("team-%d", random.IntN(30)), "stage": "production"},
+		"spec": map[string]any{
+			"image": fmt.Sprintf("registry.example/team-%d/service:%d", random.IntN(30), random.IntN(40)), "replicas": float64(random.IntN(9)), "environment": environment,
+		},
+	}})
 }

@@ -18,8 +18,8 @@ import (
 type Operation struct {
 	// Operation is as the chain saw it, with its Principal, Trace and Start.
 	// Request and State are what bindings were shown of them, before patches, as
-	// google.protobuf.Struct, in an [interceptor.Object] mostly; nil when that is not
-	// in the record.
+	// google.protobuf.Struct; nil when that is not in the record. They are messages by
+	// reflection, and mostly of no Go type that is known: their JSON is what there is.
 	interceptor.Operation
 
 	Plan        string       // digest of the plan that was in force

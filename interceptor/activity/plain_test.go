@@ -347,6 +347,7 @@ func (r *plainReading) failure() error {
 	r.out.Failure = f
 	return f.Policy.UnmarshalText([]byte(r.header.FailurePolicy))
 }
+
 func (r *plainReading) outcome() (*interceptor.Outcome, error) {
 	data, err := r.responseData()
 	if err != nil {

@@ -5,11 +5,13 @@ package activity
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/docket-audit/docket/interceptor"
+	"github.com/docket-audit/docket/internal/jsonstruct"
 	"github.com/docket-audit/docket/ocsf"
 )
 
@@ -34,7 +36,7 @@ func (r *reading) payload(name string, w wanted) (*interceptor.Payload, proto.Me
 // Value for the well-known types that JSON writes otherwise.
 func (r *reading) message(n int) (proto.Message, error) {
 	if r.Kind(n) == '{' && r.isCanonical(n) {
-		return interceptor.NewObject(bytes.Clone(r.Raw(n))), nil
+		return jsonstruct.New(bytes.Clone(r.Raw(n))), nil
 	}
 	v, err := r.free(n)
 	if err != nil {
@@ -107,7 +109,7 @@ func isShortest(raw []byte) bool {
 		if i < 0 {
 			return true
 		}
-		if bytes.IndexByte([]byte(`"\bfnrt`), raw[i+1]) < 0 {
+		if strings.IndexByte(`"\bfnrt`, raw[i+1]) < 0 {
 			return false
 		}
 		raw = raw[i+2:]

@@ -74,7 +74,7 @@ func (r *reading) uid(n int) interceptor.UID {
 	return interceptor.UID(said)
 }
 
-// says says whether n is a text, and that one.
+// says reports whether n is a text, and that one.
 func (l *look) says(n int, text string) bool {
 	if n == 0 {
 		return false

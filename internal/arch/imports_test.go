@@ -19,8 +19,8 @@ var may = map[string][]string{
 	"ocsf/internal/rules":    {"ocsf/schema", "ocsf/internal/jsontree"},
 	"ocsf/internal/gen":      {"ocsf/schema"},
 
-	"interceptor":               {"internal/secretwalk"},
-	"interceptor/activity":      {"interceptor", "ocsf", "internal/secretwalk", "internal/profile"},
+	"interceptor":               {"internal/jsonstruct", "internal/secretwalk"},
+	"interceptor/activity":      {"interceptor", "ocsf", "internal/jsonstruct", "internal/secretwalk", "internal/profile"},
 	"interceptor/remote":        {"interceptor"},
 	"interceptor/chainfile":     {"interceptor", "interceptor/remote", "internal/regular", "internal/strictoml"},
 	"interceptor/grpcproxy":     {"interceptor", "internal/secretwalk"},
