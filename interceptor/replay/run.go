@@ -24,7 +24,8 @@ var (
 // plans that were in force.
 //
 // It fails when the source does, or holds an event that cannot be read: a
-// report on part of the history would look like one on all of it.
+// report on part of the history would look like one on all of it. Only when ctx
+// ends it is returned, beside the error: it holds then what was replayed until then.
 func Run(ctx context.Context, source Source, plan *interceptor.Plan, opts ...Option) (*Report, error) {
 	o := newOptions(opts)
 	if plan == nil && o.plans == nil {
@@ -56,19 +57,32 @@ func Run(ctx context.Context, source Source, plan *interceptor.Plan, opts ...Opt
 			return nil, errNoOld
 		}
 		if err := p.learn(ctx, source, old); err != nil {
-			return nil, err
+			return p.sofar(ctx), err
 		}
 		p.noise.resume(o.resumed)
 	}
 	if err := p.play(ctx, source); err != nil {
-		return nil, err
+		return p.sofar(ctx), err
 	}
+	return p.finish(), nil
+}
+
+func (p *player) finish() *Report {
 	p.report.Noise = p.noise.list()
 	if o.sample > 0 {
 		p.report.Sampled = &Sampled{Each: o.sample, Seed: o.seed}
 	}
 	p.report.sort()
-	return p.report, nil
+	return p.report
+}
+
+// sofar returns what a replay that failed is still worth: nothing, unless it was
+// told to end.
+func (p *player) sofar(ctx context.Context) *Report {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return p.finish()
 }
 
 func firstPlan(plans ...*interceptor.Plan) *interceptor.Plan {
@@ -195,6 +209,9 @@ func perform[T any](ctx context.Context, ops iter.Seq2[*activity.Operation, erro
 					if j.out, j.err = do(i, j.op); j.err != nil {
 						cancel(j.err) // nothing more is begun
 					}
+				}
+				if err := ctx.Err(); err != nil {
+					j.err = err // what it met is the end of ctx, and not what its bindings say
 				}
 				close(j.done)
 			}
