@@ -67,6 +67,27 @@ func encodeToken(mark [8]byte, p *position) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
+// Place returns up to where a token says that everything stored was had, of
+// whatever store it is. It tells a caller who reads what is stored which of two
+// items comes first, also when nothing else is known of them.
+func Place(token string) (store.Cursor, error) {
+	mark, err := markOf(token)
+	if err != nil {
+		return store.Cursor{}, err
+	}
+	p, err := parseToken(mark, token)
+	return p.cursor, err
+}
+
+// markOf returns the mark of the store that a token is of.
+func markOf(token string) (mark [8]byte, err error) {
+	b, err := base64.RawURLEncoding.DecodeString(token[:min(len(token), 12)]) // 9 bytes
+	if err != nil || len(b) < 9 {
+		return mark, &TokenError{Reason: "it is mangled"}
+	}
+	return [8]byte(b[1:9]), nil
+}
+
 // parseToken reads a token of the store. It accepts what encodeToken makes, and
 // nothing else.
 func parseToken(mark [8]byte, token string) (position, error) {

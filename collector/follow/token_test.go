@@ -46,6 +46,9 @@ func TestToken(t *testing.T) {
 		if d := cmp.Diff(p, got, cmp.AllowUnexported(position{}), cmpopts.EquateEmpty()); d != "" {
 			r.Errorf("position (-want +got):\n%s", d)
 		}
+		if at, err := Place(token); err != nil || at != p.cursor {
+			r.Errorf("place %+v, %v, want %+v", at, err, p.cursor)
+		}
 		if _, err := parseToken(storeMark("another"), token); !errors.Is(err, ErrToken) {
 			r.Errorf("in another store: %v", err)
 		}
@@ -55,6 +58,9 @@ func TestToken(t *testing.T) {
 		if changed := token[:i] + string(c) + token[i+1:]; changed != token {
 			if _, err := parseToken(testMark, changed); !errors.Is(err, ErrToken) {
 				r.Errorf("changed at %d: %v", i, err)
+			}
+			if _, err := Place(changed); !errors.Is(err, ErrToken) {
+				r.Errorf("place of one that was changed at %d: %v", i, err)
 			}
 		}
 		if _, err := parseToken(testMark, token[:i]); !errors.Is(err, ErrToken) {

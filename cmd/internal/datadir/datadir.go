@@ -120,7 +120,7 @@ func Own(path string) (*Dir, error) {
 	d := &Dir{Path: abs, lock: lock}
 	// Whoever held them before is gone: the lock says so.
 	d.unsettled = Crashed(abs)
-	err = errors.Join(writeFormat(abs), replaceFile(d.Join(uncleanFile), []byte("until a clean stop\n"), 0o600))
+	err = errors.Join(writeFormat(abs), ReplaceFile(d.Join(uncleanFile), []byte("until a clean stop\n"), 0o600))
 	if d.forget(); err != nil {
 		d.Close()
 		return nil, &Error{abs, err, notWritable}
@@ -193,7 +193,7 @@ func (d *Dir) Upgrade() error {
 	if now, err := os.ReadFile(d.Join("FORMAT")); err == nil && string(now) == string(b) {
 		return nil
 	}
-	if err := replaceFile(d.Join("FORMAT"), b, 0o644); err != nil {
+	if err := ReplaceFile(d.Join("FORMAT"), b, 0o644); err != nil {
 		return &Error{d.Path, fmt.Errorf("upgrade: %w", err), notWritable}
 	}
 	return nil
@@ -210,7 +210,7 @@ func (d *Dir) Announce(r Run) error {
 	if err != nil {
 		return fmt.Errorf("write run.json: %w", err)
 	}
-	return replaceFile(filepath.Join(d.Path, "run.json"), append(b, '\n'), 0o600)
+	return ReplaceFile(filepath.Join(d.Path, "run.json"), append(b, '\n'), 0o600)
 }
 
 // Join returns a path inside the directory.
@@ -325,11 +325,11 @@ func writeFormat(path string) error {
 	if _, err := os.Stat(name); err == nil {
 		return nil
 	}
-	return replaceFile(name, []byte(strconv.Itoa(Format)+"\n"), 0o644)
+	return ReplaceFile(name, []byte(strconv.Itoa(Format)+"\n"), 0o644)
 }
 
-// replaceFile writes a file whole or not at all, durably.
-func replaceFile(name string, b []byte, mode fs.FileMode) error {
+// ReplaceFile writes a file whole or not at all, durably.
+func ReplaceFile(name string, b []byte, mode fs.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
 	if err != nil {
 		return err

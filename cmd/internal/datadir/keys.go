@@ -74,10 +74,10 @@ func newEmitterKey(path string) ([]byte, error) {
 	}
 	// Public first: a private key whose public half is missing signs what
 	// nobody can check.
-	if err := replaceFile(strings.TrimSuffix(path, ".key")+".vkey", public, 0o644); err != nil {
+	if err := ReplaceFile(strings.TrimSuffix(path, ".key")+".vkey", public, 0o644); err != nil {
 		return nil, err
 	}
-	return skey, replaceFile(path, skey, 0o600)
+	return skey, ReplaceFile(path, skey, 0o600)
 }
 
 // TokenKey returns the key that signs the tokens of a gateway, in PEM (PKCS #8),
@@ -112,7 +112,7 @@ func newTokenKey(path string) ([]byte, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	return b, replaceFile(path, b, 0o600)
+	return b, ReplaceFile(path, b, 0o600)
 }
 
 // SecretKey returns a secret of one line, making it on the first start.
@@ -159,7 +159,7 @@ func WriteFile(path string, b []byte, mode fs.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	return replaceFile(path, b, mode)
+	return ReplaceFile(path, b, mode)
 }
 
 // Replace writes a file of the directory whole or not at all, durably.
@@ -168,7 +168,7 @@ func (d *Dir) Replace(b []byte, elem ...string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return replaceFile(path, b, 0o644)
+	return ReplaceFile(path, b, 0o644)
 }
 
 // Keep is Replace of a file whose name says what is in it: one that is there
@@ -187,7 +187,7 @@ func (d *Dir) Token() (string, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		b = []byte(rand.Text() + "\n")
-		err = replaceFile(path, b, 0o600)
+		err = ReplaceFile(path, b, 0o600)
 	}
 	if err != nil {
 		return "", fmt.Errorf("open API token: %w", err)
