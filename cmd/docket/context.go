@@ -16,8 +16,8 @@ func contextCommand(*settings) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "context",
 		Short: "Name the servers that you ask",
-		Long: `Name the servers that you ask. tail, search, show, query, stats and export ask the
-server of a context where one is set and --data was not given: by --context NAME,
+		Long: `Name the servers that you ask. tail, search, show, query, stats, export and replay ask
+the server of a context where one is set and --data was not given: by --context NAME,
 by DOCKET_CONTEXT, or by ` + "`docket context use`" + `. The nearest to the command line
 wins: --data, --context, DOCKET_CONTEXT, DOCKET_DATA, the context in use.
 

@@ -3,29 +3,44 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"iter"
 	"math"
-	"os"
-	"path/filepath"
+	"math/rand/v2"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
-	"github.com/docket-audit/docket/cmd/internal/reading"
+	"github.com/docket-audit/docket/collector/serve"
 	"github.com/docket-audit/docket/interceptor"
-	"github.com/docket-audit/docket/interceptor/chainfile"
 	"github.com/docket-audit/docket/interceptor/replay"
+	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
+// replayFlags are what replay is asked.
+type replayFlags struct {
+	chain, against string
+	where          string
+	span           *span
+	sample         int
+	seed           uint64
+	seeded         bool
+	noise          bool
+	workers        int
+	verified       bool
+	resume         string
+	threshold      thresholdFlags
+	format         string
+}
+
 func replayCommand(s *settings) *cobra.Command {
-	var chain, filter, format string
+	var o replayFlags
 	c := &cobra.Command{
 		Use:   "replay",
 		Short: "Run recorded operations through a chain again and print what flips",
@@ -43,37 +58,339 @@ linked in process instead. Standard error says what was linked, what was dialled
 and what did not answer. A recorded failure is always answered from the record;
 the report counts that apart. The service is never called.
 
-The exit code is 3 when an operation flips, is patched otherwise, or meets an
-error that it did not meet then; else 4 when no evaluation was re-executed, which
-shows nothing. Less than 90% re-executed is a warning.`,
+--where selects the operations of which an event meets a condition in CEL, --since
+and --until by when they began; --sample takes at most so many of each service,
+method and recorded decision. --against compares with what another plan makes of
+the operations now, in place of the record: a chain file, or plan:DIGEST.
+
+--fail-on says which differences fail, as a list of flips such as allow->deny or
+*->deny, and of error, patch-diff, status-diff, failure-diff, annotation-diff,
+unreplayable, any; by default any difference does. --max-flips lets so many flips
+pass. What was denied and would pass now always fails, unless --allow names it.
+
+The exit code is 3 when the replay fails; else 4 when no evaluation was
+re-executed, which shows nothing, or when it was interrupted. Less than 90%
+re-executed is a warning. docs/replay.md has the rest.`,
 		Example: `  docket replay --chain candidate.toml
-  docket replay --chain candidate.toml --filter 'tenant == "acme"' -o json
+  docket replay --chain candidate.toml --since 30d --where 'tenant == "acme" && decision == "deny"'
+  docket replay --chain candidate.toml --fail-on 'deny->allow,error' --max-flips 20 -o markdown
+  docket replay --chain candidate.toml --sample 200 --seed 7 --learn-noise --workers 8
+  docket replay --chain candidate.toml --since 90d --resume replay.state
   docket replay`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if format != "" && format != cli.Table && format != cli.JSON {
-				return cli.Usage(cli.Hint(fmt.Errorf("replay has no output format %q", format), "use table or json"))
-			}
-			r, err := runReplay(c.Context(), s.data, chain, filter, c.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			if format == cli.JSON {
-				err = cli.PrintJSON(c.OutOrStdout(), r)
-			} else {
-				_, err = io.WriteString(c.OutOrStdout(), r.String())
-			}
-			if err != nil {
-				return err
-			}
-			return judgeReplay(r, c.ErrOrStderr())
+			o.seeded = c.Flags().Changed("seed")
+			return o.run(c, s)
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&chain, "chain", "", "candidate: a chain file (default: the plan recorded with each operation)")
-	f.StringVar(&filter, "filter", "", `CEL over columns; select whole operations, as in 'tenant == "acme"'`)
-	f.StringVarP(&format, "output", "o", "", "format: table, json (default table)")
+	f.StringVar(&o.chain, "chain", "", "candidate: a chain file (default: the plan recorded with each operation)")
+	f.StringVar(&o.against, "against", recordedAs, "compare with the record, or with what a plan makes of it now: recorded, FILE, plan:DIGEST")
+	f.StringVar(&o.where, "where", "", `only operations of which an event meets this CEL, as in 'decision == "deny"'`)
+	f.StringVar(&o.where, "filter", "", "the same as --where")
+	_ = f.MarkHidden("filter") // it is there
+	o.span = newSpan(f)
+	f.Lookup("since").Usage = "only operations that began at this time or later: 10m (ago), 30d, yesterday, 2026-10-28, 2026-10-28T06:00:00Z"
+	f.Lookup("until").Usage = "only operations that began before this time"
+	f.IntVar(&o.sample, "sample", 0, "at most N operations of each service, method and recorded decision (default all)")
+	f.Uint64Var(&o.seed, "seed", 0, "which operations --sample takes (default: a new one, which is printed)")
+	f.BoolVar(&o.noise, "learn-noise", false, "run the old plan twice first, and pass over what differs by itself")
+	f.IntVar(&o.workers, "workers", 1, "operations under way at once; 1 keeps their order, for interceptors that count")
+	f.BoolVar(&o.verified, "verified", false, "refuse a history that is not whole and unchanged, as docket verify judges it")
+	f.StringVar(&o.resume, "resume", "", "keep the state in this file, and go on from it when it is there")
+	f.StringVar(&o.threshold.failOn, "fail-on", "", "differences that fail: flips as allow->deny, error, patch-diff, ... (default any)")
+	f.StringVar(&o.threshold.allow, "allow", "", "differences that never fail, as above; the only way to let deny->allow pass")
+	f.IntVar(&o.threshold.maxFlips, "max-flips", 0, "let so many flips pass, but for deny->allow and deny->modify")
+	f.StringVarP(&o.format, "output", "o", "", "format: "+strings.Join(replayFormats, ", ")+" (default table)")
+	for flag, list := range map[string][]string{"fail-on": ruleWords(), "allow": ruleWords(), "output": replayFormats} {
+		_ = c.RegisterFlagCompletionFunc(flag, words(list...)) // the flags are there
+	}
 	return c
+}
+
+// A replayRun is one replay.
+type replayRun struct {
+	*replayFlags
+	history   *history
+	plays     *programme
+	candidate *interceptor.Plan // nil: what was in force
+	baseline  *interceptor.Plan // nil: the record
+	kept      *keeper           // nil without --resume
+	chosen    *choice
+	stderr    io.Writer
+}
+
+func (o *replayFlags) run(c *cobra.Command, s *settings) error {
+	t, err := o.check(time.Now())
+	if err != nil {
+		return err
+	}
+	client, err := s.open(c)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	r := &replayRun{replayFlags: o, history: &history{client: client}, stderr: c.ErrOrStderr()}
+	r.plays = &programme{client: client, on: newCast(s.data), stderr: r.stderr}
+	defer r.plays.close()
+	report, err := r.replay(c.Context())
+	if report == nil {
+		if c.Context().Err() != nil && !errors.Is(err, errOtherHistory) {
+			err = &cli.Exit{Code: cli.ExitPartial, Err: errors.New("interrupted before an operation was replayed")}
+		}
+		return err
+	}
+	v := t.judge(report)
+	answer := &replayAnswer{Report: report, Incomplete: err != nil, Verdict: v.told(), against: r.baseline != nil}
+	if o.sample > 0 {
+		answer.Sample = &replaySample{Operations: o.sample, Seed: o.seed}
+	}
+	if werr := answer.write(c.OutOrStdout(), o.format, v); werr != nil {
+		return werr
+	}
+	if err != nil {
+		return r.interrupted(report)
+	}
+	if r.kept != nil {
+		if err := r.kept.done(); err != nil {
+			return err
+		}
+	}
+	return judgeReplay(report, v, r.stderr)
+}
+
+// check reads the flags, before anything is opened.
+func (o *replayFlags) check(now time.Time) (*threshold, error) {
+	if o.format = cmp.Or(o.format, cli.Table); !slices.Contains(replayFormats, o.format) {
+		return nil, cli.Usage(cli.Hint(fmt.Errorf("replay has no output format %q", o.format), "use one of %s", strings.Join(replayFormats, ", ")))
+	}
+	switch {
+	case o.sample < 0:
+		return nil, cli.Usagef("--sample %d: not a number of operations", o.sample)
+	case o.workers < 1:
+		return nil, cli.Usagef("--workers %d: at least 1 does the work", o.workers)
+	case o.seeded && o.sample == 0:
+		return nil, cli.Usage(cli.Hint(errors.New("--seed chooses a sample, and there is none"), "add --sample N"))
+	}
+	if err := o.span.parse(now); err != nil {
+		return nil, err
+	}
+	if err := checkWhere(o.where); err != nil {
+		return nil, err
+	}
+	return o.threshold.parse()
+}
+
+// replay prepares everything and runs it. A report beside an error is what there
+// was when it was interrupted.
+func (r *replayRun) replay(ctx context.Context) (*replay.Report, error) {
+	if err := r.plans(ctx); err != nil {
+		return nil, err
+	}
+	if r.verified {
+		if !r.span.from.IsZero() {
+			r.history.since = r.span.from.Add(-marginBefore)
+		}
+		if err := r.history.Verified(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.begin(ctx); err != nil {
+		return nil, err
+	}
+	if r.sample > 0 {
+		fmt.Fprintf(r.stderr, "docket: a sample of at most %s each of every service, method and decision; --seed %d takes the same again\n", cli.Count(int64(r.sample), "operation"), r.seed)
+	}
+	if err := r.choose(ctx); err != nil {
+		return nil, err
+	}
+	report, err := r.play(ctx)
+	r.plays.on.say(r.stderr)
+	return report, err
+}
+
+// plans finds those that are asked for.
+func (r *replayRun) plans(ctx context.Context) (err error) {
+	if r.chain != "" {
+		if r.candidate, err = r.plays.load(ctx, r.chain); err != nil {
+			return err
+		}
+	}
+	if r.against != recordedAs {
+		r.baseline, err = r.plays.against(ctx, r.against)
+	}
+	return err
+}
+
+// begin says where the history ends: now, or where it did when a replay was begun
+// that is gone on with.
+func (r *replayRun) begin(ctx context.Context) error {
+	var state *replayState
+	var err error
+	if r.resume != "" {
+		if state, err = readState(r.resume); err != nil {
+			return err
+		}
+	}
+	if r.sample > 0 && !r.seeded {
+		if r.seed = uint64(rand.Uint32()); state != nil {
+			r.seed = state.Question.Seed
+		}
+	}
+	digest := func(p *interceptor.Plan) string {
+		if p == nil {
+			return recordedAs
+		}
+		return p.Digest()
+	}
+	q := question{
+		Where: r.where, Since: r.span.since, Until: r.span.until, Candidate: digest(r.candidate), Against: digest(r.baseline),
+		Noise: r.noise, Sample: r.sample, Seed: r.seed,
+	}
+	if state != nil {
+		return r.goOn(ctx, state, q)
+	}
+	end, err := r.history.newest(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.history.pin(end); err != nil || r.resume == "" {
+		return err
+	}
+	empty := &replay.Report{Groups: []replay.Group{}, Strata: []replay.Stratum{}}
+	r.kept, err = newKeeper(r.resume, &replayState{Version: stateVersion, Question: q, From: r.span.from, To: r.span.to, End: end, Report: empty}, false)
+	return err
+}
+
+// goOn takes up a state.
+func (r *replayRun) goOn(ctx context.Context, state *replayState, q question) (err error) {
+	if err := state.same(r.resume, q); err != nil {
+		return err
+	}
+	if r.kept, err = newKeeper(r.resume, state, true); err != nil {
+		return err
+	}
+	if err := r.history.has(ctx, state.End); err != nil {
+		var refused *serve.RemoteError
+		if errors.As(err, &refused) && refused.Code == "invalid_argument" {
+			return r.kept.other()
+		}
+		return err
+	}
+	r.span.from, r.span.to = state.From, state.To
+	fmt.Fprintf(r.stderr, "docket: going on behind %s that %s replayed\n", cli.Count(int64(state.Report.Operations()), "operation"), were(state.Report.Operations()))
+	return r.history.pin(state.End)
+}
+
+func were(n int) string {
+	if n == 1 {
+		return "was"
+	}
+	return "were"
+}
+
+// choose finds the operations that --where selects.
+func (r *replayRun) choose(ctx context.Context) (err error) {
+	r.history.narrow = around(r.span.from, r.span.to)
+	r.history.bar = cli.NewProgress(r.stderr, "selecting", cli.UnitCount)
+	defer func() {
+		r.history.bar.Done()
+		r.history.bar = nil
+	}()
+	if r.chosen, err = choose(ctx, r.history, r.where, maxChosen); err != nil {
+		return err
+	}
+	r.history.narrow = both(r.history.narrow, r.chosen.narrow)
+	return nil
+}
+
+func (r *replayRun) play(ctx context.Context) (*replay.Report, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	opts := []replay.Option{
+		replay.Workers(r.workers), replay.Between(r.span.from, r.span.to), replay.Select(r.chosen.has),
+		replay.Recorded(func(digest string) (*interceptor.Plan, error) { return r.plays.recorded(ctx, digest) }),
+	}
+	if r.baseline != nil {
+		opts = append(opts, replay.Against(r.baseline))
+	}
+	if r.verified {
+		opts = append(opts, replay.RequireVerified())
+	}
+	if r.noise {
+		opts = append(opts, replay.LearnNoise(nil))
+	}
+	if r.sample > 0 {
+		opts = append(opts, replay.Sample(r.sample, r.seed))
+	}
+	if r.kept != nil {
+		r.history.begins = r.kept.restart
+		opts = append(opts, r.kept.options(cancel)...)
+	}
+	bar, total := cli.NewProgress(r.stderr, "replaying", cli.UnitCount), r.total(ctx)
+	done := int64(0)
+	if r.kept != nil {
+		done = int64(r.kept.had.n)
+	}
+	opts = append(opts, replay.Each(func(d replay.Diff) {
+		done++
+		bar.Set(done, max(total, done))
+		if r.kept != nil {
+			r.kept.took(d.Operation)
+		}
+	}))
+	report, err := replay.Run(ctx, r.history, r.candidate, opts...)
+	bar.Done()
+	return r.settle(ctx, report, err)
+}
+
+// settle keeps what there is of a replay that was interrupted, and nothing of one
+// that went on with another history.
+func (r *replayRun) settle(ctx context.Context, report *replay.Report, err error) (*replay.Report, error) {
+	if r.kept == nil {
+		return report, err
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, errOtherHistory) {
+		return nil, cause
+	}
+	if err == nil {
+		if err := r.kept.ended(); err != nil {
+			return nil, err
+		}
+		return report, nil
+	}
+	if report != nil {
+		if serr := r.kept.save(report); serr != nil {
+			return nil, serr
+		}
+	}
+	return report, err
+}
+
+// total is for the progress bar alone; 0 when nobody knows.
+func (r *replayRun) total(ctx context.Context) int64 {
+	if !cli.IsTerminal(r.stderr) || r.sample > 0 {
+		return 0
+	}
+	if r.chosen.uids != nil {
+		return int64(len(r.chosen.uids))
+	}
+	s, err := r.history.client.Audit.Stats(ctx, &auditv1.StatsRequest{Filter: both(r.history.narrow, `kind == "outcome"`), Facets: []string{"kind"}})
+	if err != nil {
+		return 0
+	}
+	return s.GetEvents()
+}
+
+// interrupted is how a replay ends that was.
+func (r *replayRun) interrupted(report *replay.Report) error {
+	err := fmt.Errorf("interrupted: the report is of %s, and there are more", cli.Count(int64(report.Operations()), "operation"))
+	if r.kept != nil {
+		err = cli.Hint(err, "the same command goes on from %s", r.resume)
+	} else {
+		err = cli.Hint(err, "--resume FILE keeps what was replayed, to go on from there")
+	}
+	return &cli.Exit{Code: cli.ExitPartial, Err: err}
 }
 
 // fewExecuted is the share of re-executed evaluations below which a replay says
@@ -81,14 +398,13 @@ shows nothing. Less than 90% re-executed is a warning.`,
 const fewExecuted = 0.9
 
 // judgeReplay says what a report is worth, and with which exit code to end.
-func judgeReplay(r *replay.Report, stderr io.Writer) error {
+func judgeReplay(r *replay.Report, v *verdict, stderr io.Writer) error {
 	share := r.Executed()
-	none := cli.Hint(errors.New("no evaluation was re-executed: the replay compares the record with itself"),
+	none := cli.Hint(errNoneExecuted,
 		"start the interceptors where the plan says they are served, or name where they are with --chain FILE")
 	switch {
 	case r.Operations() == 0:
-		return &cli.Exit{Code: cli.ExitPartial, Err: cli.Hint(errors.New("no operation was replayed: the store holds none that the filter selects"),
-			"see what is there with `docket tail --kind outcome --last 5`")}
+		return &cli.Exit{Code: cli.ExitPartial, Err: cli.Hint(errNoOperations, "see what is there with `docket tail --kind outcome --last 5`")}
 	case r.Reexecuted == 0 && !r.Differs():
 		return &cli.Exit{Code: cli.ExitPartial, Err: none}
 	case r.Reexecuted == 0:
@@ -96,98 +412,16 @@ func judgeReplay(r *replay.Report, stderr io.Writer) error {
 	case share < fewExecuted:
 		fmt.Fprintf(stderr, "docket: warning: %.0f%% of the evaluations were re-executed; the others, recorded failures among them, show nothing new\n", math.Floor(100*share))
 	}
-	if r.Differs() {
-		return cli.Code(cli.ExitFound)
+	if err := v.err(); err != nil {
+		return err
+	}
+	if v.flips > 0 {
+		fmt.Fprintf(stderr, "docket: %s tolerated by --max-flips\n", cli.Count(int64(v.flips), "flip"))
 	}
 	return nil
 }
 
-// runReplay replays what dir holds.
-func runReplay(ctx context.Context, dir, chain, filter string, stderr io.Writer) (*replay.Report, error) {
-	client, err := reading.Open(ctx, dir)
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
-	on := newCast(dir)
-	defer on.close()
-	var plan *interceptor.Plan
-	opts := []replay.Option{replay.Where(filter)}
-	if chain != "" {
-		f, err := chainfile.Load(ctx, chain, on.link(), on.dialer())
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		for _, w := range f.Warnings {
-			fmt.Fprintf(stderr, "docket: warning: %s\n", cli.Escape(w))
-		}
-		plan = f.Plan
-	} else {
-		opts = append(opts, replay.Recorded(func(digest string) (*interceptor.Plan, error) {
-			plan, err := recordedPlan(dir, digest, on.link())
-			if err == nil {
-				on.dial(ctx, plan)
-			}
-			return plan, err
-		}))
-	}
-	source := &history{client: client, bar: cli.NewProgress(stderr, "replaying", cli.UnitCount)}
-	r, err := replay.Run(ctx, source, plan, opts...)
-	source.bar.Done()
-	on.say(stderr)
-	return r, err
-}
-
-// recordedPlan reads the plan with the given digest, as the collector kept it.
-func recordedPlan(dir, digest string, link chainfile.Option) (*interceptor.Plan, error) {
-	name := strings.TrimPrefix(digest, "sha256:")
-	if name == "" || strings.ContainsAny(name, `/\.`) {
-		return nil, fmt.Errorf("%q is no digest of a plan", digest)
-	}
-	b, err := os.ReadFile(filepath.Join(dir, "plans", name+".json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, cli.Hint(fmt.Errorf("the plan is not in %s: %w", filepath.Join(dir, "plans"), err), "replay with a chain file: --chain FILE")
-	}
-	if err != nil {
-		return nil, err
-	}
-	plan, err := chainfile.FromPlan(b, link)
-	if err != nil {
-		return nil, err
-	}
-	if found := plan.Digest(); found != digest {
-		return nil, cli.Hint(fmt.Errorf("the file of plan %s holds plan %s", digest, found), "run `docket verify`")
-	}
-	return plan, nil
-}
-
-// A history is a [replay.Source] over a data directory.
-type history struct {
-	client *reading.Client
-	bar    *cli.Progress
-}
-
-// Events implements [replay.Source]; where is a filter in CEL.
-func (h *history) Events(ctx context.Context, where string) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		total, done := h.total(ctx), int64(0)
-		for raw, err := range h.client.Tail(ctx, -1, false, where) {
-			if done++; done%1000 == 0 {
-				h.bar.Set(done, max(total, done))
-			}
-			if !yield(raw, err) {
-				return
-			}
-		}
-	}
-}
-
-// total is for the progress bar alone; 0 when nobody knows.
-func (h *history) total(ctx context.Context) int64 {
-	var r report
-	if b, err := h.client.Status(ctx); err != nil || json.Unmarshal(b, &r) != nil {
-		return 0
-	}
-	return r.Store.Events
-}
+var (
+	errNoneExecuted = errors.New("no evaluation was re-executed: the replay compares the record with itself")
+	errNoOperations = errors.New("no operation was replayed: the store holds none that is asked for")
+)

@@ -85,7 +85,7 @@ func warnDamaged(c *cobra.Command, client *reading.Client) {
 // prepare is what every verb begins with: flags that all have.
 func (s *settings) prepare(c *cobra.Command, args []string) error {
 	if c.Flags().Changed("context") && c.Annotations[readsAnywhere] == "" {
-		return cli.Usage(cli.Hint(fmt.Errorf("%s does not ask a server", c.CommandPath()), "leave --context out; it is for tail, search, show, query, stats, export and plans"))
+		return cli.Usage(cli.Hint(fmt.Errorf("%s does not ask a server", c.CommandPath()), "leave --context out; it is for tail, search, show, query, stats, export, plans and replay"))
 	}
 	if c.Annotations[readsAnywhere] != "" {
 		if err := legible(c, args); err != nil {
