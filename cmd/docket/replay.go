@@ -141,7 +141,10 @@ func (o *replayFlags) run(c *cobra.Command, s *settings) error {
 		return err
 	}
 	v := t.judge(report)
-	answer := &replayAnswer{Report: report, Incomplete: err != nil, Verdict: v.told(), against: r.baseline != nil}
+	answer := &replayAnswer{Report: report, Incomplete: err != nil, Verdict: v.told()}
+	if r.baseline != nil {
+		answer.Against = r.baseline.Digest()
+	}
 	if o.sample > 0 {
 		answer.Sample = &replaySample{Operations: o.sample, Seed: o.seed}
 	}

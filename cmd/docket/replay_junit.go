@@ -60,6 +60,9 @@ func (a *replayAnswer) writeJUnit(w io.Writer, v *verdict) error {
 		{"reexecuted_in_process", strconv.Itoa(a.Linked)},
 		{"reexecuted_by_services", strconv.Itoa(a.Dialled)},
 	}}
+	if a.Against != "" {
+		s.Properties = append(s.Properties, junitProperty{"against", a.Against})
+	}
 	if a.Sample != nil {
 		s.Properties = append(s.Properties, junitProperty{"sample", strconv.Itoa(a.Sample.Operations)}, junitProperty{"seed", strconv.FormatUint(a.Sample.Seed, 10)})
 	}
@@ -130,7 +133,7 @@ func (a *replayAnswer) of(g *replay.Group, s *replay.Stratum) bool {
 		return s.Unreplayable > 0
 	case s.Different == 0:
 		return false
-	case a.against || g.Comparison == replay.StatusDiffers:
+	case a.Against != "" || g.Comparison == replay.StatusDiffers:
 		return true
 	}
 	return g.From == s.Decision

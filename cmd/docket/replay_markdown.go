@@ -28,6 +28,9 @@ func (a *replayAnswer) writeMarkdown(w io.Writer) error {
 	if a.Incomplete {
 		fmt.Fprintf(&b, "**%s**\n\n", incompleteNote)
 	}
+	if a.Against != "" {
+		fmt.Fprintf(&b, "Compared with what plan %s makes of the operations now.\n\n", literal(a.Against))
+	}
 	if a.Verdict.Fails {
 		fmt.Fprintf(&b, "It fails: %s.\n\n", literal(strings.Join(a.Verdict.Reasons, ", ")))
 	}
@@ -83,7 +86,7 @@ func literal(s string) string {
 	var b strings.Builder
 	b.WriteString("<code>")
 	for _, r := range s {
-		if r < 0x80 && r != ' ' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') {
+		if r < 0x80 && !strings.ContainsRune(" -/,", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') {
 			fmt.Fprintf(&b, "&#%d;", r)
 			continue
 		}

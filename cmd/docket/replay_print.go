@@ -28,8 +28,8 @@ type replayAnswer struct {
 	Sample     *replaySample `json:"sample,omitempty"`
 	Incomplete bool          `json:"incomplete,omitempty"` // it was interrupted
 	Verdict    replayVerdict `json:"verdict"`
-
-	against bool // another plan took the record's place
+	// Against is the digest of the plan that took the record's place, if one did.
+	Against string `json:"against,omitempty"`
 }
 
 // A replaySample is which operations were replayed, when not all were.
@@ -70,6 +70,9 @@ func (a *replayAnswer) writeTable(w io.Writer) error {
 	fmt.Fprintln(out, a.Headline())
 	if a.Reexecuted > 0 {
 		fmt.Fprintf(out, "re-executed %s in process, %s by services\n", cli.Thousands(int64(a.Linked)), cli.Thousands(int64(a.Dialled)))
+	}
+	if a.Against != "" {
+		fmt.Fprintf(out, "compared with what plan %s makes of the operations now\n", a.Against)
 	}
 	if a.Incomplete {
 		fmt.Fprintln(out, incompleteNote)

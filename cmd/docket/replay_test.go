@@ -82,6 +82,12 @@ func (durable) Spooled(context.Context) error { return nil }
 // recordedBy makes a data directory in which bindings have judged operations.
 func recordedBy(t *testing.T, bindings ...interceptor.Binding) string {
 	t.Helper()
+	return recorded(t, operations, bindings...)
+}
+
+// recorded makes one with n operations.
+func recorded(t *testing.T, n int, bindings ...interceptor.Binding) string {
+	t.Helper()
 	dir := t.TempDir()
 	link := profile.Link{Emitter: "gateway-0", Epoch: "0199d0aa-0000-7000-8000-00000000e001", Sequence: 1}
 	var batch store.Batch
@@ -106,7 +112,7 @@ func recordedBy(t *testing.T, bindings ...interceptor.Binding) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := range operations {
+	for n := range n {
 		request, err := structpb.NewStruct(map[string]any{"name": fmt.Sprintf("box-%d", n)})
 		if err != nil {
 			t.Fatal(err)
