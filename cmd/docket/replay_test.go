@@ -112,14 +112,17 @@ func recorded(t *testing.T, n int, bindings ...interceptor.Binding) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var clock time.Time
+	chain.Now = func() time.Time { return clock }
 	for n := range n {
+		clock = time.UnixMilli(1_793_215_000_000 + int64(n))
 		request, err := structpb.NewStruct(map[string]any{"name": fmt.Sprintf("box-%d", n)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		chain.Run(t.Context(), &interceptor.Operation{
 			UID: interceptor.UID(fmt.Sprintf("0199d0aa-3000-7000-8000-%012d", n)), Tenant: "acme",
-			Service: "boxes.v1.Boxes", Method: "CreateBox", Request: request, Start: time.UnixMilli(1_793_215_000_000 + int64(n)),
+			Service: "boxes.v1.Boxes", Method: "CreateBox", Request: request, Start: clock,
 		}, func(_ context.Context, m proto.Message) (proto.Message, error) { return m, nil })
 	}
 	if err := chain.Close(t.Context()); err != nil {

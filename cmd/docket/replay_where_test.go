@@ -140,6 +140,7 @@ func TestChoose(t *testing.T) {
 		t.Errorf("%d events", n)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	err = nil
 	for _, e := range h.Events(ctx, "") {
 		cancel()
