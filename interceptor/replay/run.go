@@ -198,7 +198,8 @@ func perform[T any](ctx context.Context, ops iter.Seq2[*activity.Operation, erro
 		err  error
 		done chan struct{}
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	given := ctx // which is that of do: where it has ended, calls may know before ours does
+	ctx, cancel := context.WithCancelCause(given)
 	defer cancel(nil)
 	work, queue := make(chan *job), make(chan *job, 32*workers)
 	var working, taking sync.WaitGroup
@@ -210,7 +211,7 @@ func perform[T any](ctx context.Context, ops iter.Seq2[*activity.Operation, erro
 						cancel(j.err) // nothing more is begun
 					}
 				}
-				if err := ctx.Err(); err != nil {
+				if err := given.Err(); err != nil {
 					j.err = err // what it met is the end of ctx, and not what its bindings say
 				}
 				close(j.done)
