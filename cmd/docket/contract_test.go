@@ -27,7 +27,7 @@ import (
 
 // Scripts of others read these; new members may be added, none may go.
 func TestReplayJSON(t *testing.T) {
-	b, err := json.Marshal(&replay.Report{Groups: []replay.Group{}, Strata: []replay.Stratum{}})
+	b, err := json.Marshal(&replayAnswer{Report: &replay.Report{Groups: []replay.Group{}, Strata: []replay.Stratum{}}, Verdict: (&verdict{}).told()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,8 +37,13 @@ func TestReplayJSON(t *testing.T) {
 	}
 	want := []string{
 		"annotation_diffs", "dialled", "errors", "failure_diffs", "flips", "groups", "linked", "patch_diffs", "reexecuted",
-		"replayed", "same", "status_diffs", "strata", "unanswered", "unreplayable",
+		"replayed", "same", "status_diffs", "strata", "unanswered", "unreplayable", "verdict",
 	}
+	if got := string(members["verdict"]); got != `{"fails":false,"reasons":[]}` {
+		t.Errorf("verdict is %s", got)
+	}
+	delete(members, "verdict")
+	want = slices.DeleteFunc(want, func(name string) bool { return name == "verdict" })
 	lists := []string{"groups", "strata"}
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(members))); diff != "" {
 		t.Errorf("members of replay -o json (-want +got):\n%s", diff)

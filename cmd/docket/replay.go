@@ -190,14 +190,6 @@ func (r *replayRun) replay(ctx context.Context) (*replay.Report, error) {
 	if err := r.plans(ctx); err != nil {
 		return nil, err
 	}
-	if r.verified {
-		if !r.span.from.IsZero() {
-			r.history.since = r.span.from.Add(-marginBefore)
-		}
-		if err := r.history.Verified(ctx); err != nil {
-			return nil, err
-		}
-	}
 	if err := r.begin(ctx); err != nil {
 		return nil, err
 	}
@@ -226,7 +218,8 @@ func (r *replayRun) plans(ctx context.Context) (err error) {
 }
 
 // begin says where the history ends: now, or where it did when a replay was begun
-// that is gone on with.
+// that is gone on with. A history that must be verified is judged before anything
+// is read of it.
 func (r *replayRun) begin(ctx context.Context) error {
 	var state *replayState
 	var err error
@@ -240,18 +233,23 @@ func (r *replayRun) begin(ctx context.Context) error {
 			r.seed = state.Question.Seed
 		}
 	}
-	digest := func(p *interceptor.Plan) string {
-		if p == nil {
-			return recordedAs
+	q := r.question()
+	if state != nil {
+		if err := state.same(r.resume, q); err != nil {
+			return err
 		}
-		return p.Digest()
+		r.span.from, r.span.to = state.From, state.To
 	}
-	q := question{
-		Where: r.where, Since: r.span.since, Until: r.span.until, Candidate: digest(r.candidate), Against: digest(r.baseline),
-		Noise: r.noise, Sample: r.sample, Seed: r.seed,
+	if r.verified {
+		if !r.span.from.IsZero() {
+			r.history.since = r.span.from.Add(-marginBefore)
+		}
+		if err := r.history.Verified(ctx); err != nil {
+			return err
+		}
 	}
 	if state != nil {
-		return r.goOn(ctx, state, q)
+		return r.goOn(ctx, state)
 	}
 	end, err := r.history.newest(ctx)
 	if err != nil {
@@ -265,11 +263,21 @@ func (r *replayRun) begin(ctx context.Context) error {
 	return err
 }
 
-// goOn takes up a state.
-func (r *replayRun) goOn(ctx context.Context, state *replayState, q question) (err error) {
-	if err := state.same(r.resume, q); err != nil {
-		return err
+func (r *replayRun) question() question {
+	digest := func(p *interceptor.Plan) string {
+		if p == nil {
+			return recordedAs
+		}
+		return p.Digest()
 	}
+	return question{
+		Where: r.where, Since: r.span.since, Until: r.span.until, Candidate: digest(r.candidate), Against: digest(r.baseline),
+		Noise: r.noise, Sample: r.sample, Seed: r.seed,
+	}
+}
+
+// goOn takes up a state.
+func (r *replayRun) goOn(ctx context.Context, state *replayState) (err error) {
 	if r.kept, err = newKeeper(r.resume, state, true); err != nil {
 		return err
 	}
@@ -280,8 +288,7 @@ func (r *replayRun) goOn(ctx context.Context, state *replayState, q question) (e
 		}
 		return err
 	}
-	r.span.from, r.span.to = state.From, state.To
-	fmt.Fprintf(r.stderr, "docket: going on behind %s that %s replayed\n", cli.Count(int64(state.Report.Operations()), "operation"), were(state.Report.Operations()))
+	fmt.Fprintf(r.stderr, "docket: going on behind %s that %s replayed\n", cli.Count(int64(r.kept.had.n), "operation"), were(r.kept.had.n))
 	return r.history.pin(state.End)
 }
 
@@ -362,7 +369,8 @@ func (r *replayRun) settle(ctx context.Context, report *replay.Report, err error
 		}
 		return report, nil
 	}
-	if report != nil {
+	// While noise is learned nothing is replayed, and what there was stays.
+	if report != nil && report.Operations() > r.kept.had.n {
 		if serr := r.kept.save(report); serr != nil {
 			return nil, serr
 		}

@@ -72,7 +72,7 @@ func TestReplayJUnit(t *testing.T) {
 			names = append(names, e.Name.Local)
 		}
 	}
-	if got := strings.Join(names, " "); got != "testsuites testsuite properties property property property property property property testcase failure testcase system-out testcase skipped testcase" {
+	if got := strings.Join(names, " "); got != "testsuites testsuite properties"+strings.Repeat(" property", 6)+" testcase failure testcase system-out testcase skipped testcase" {
 		t.Errorf("elements %s", got)
 	}
 	var back junitSuites

@@ -257,3 +257,21 @@ func TestReplayWarnsOfFewExecuted(t *testing.T) {
 		"warning: linked does not answer and is answered for from the record: it ran in the process",
 	}, "--data", dir)
 }
+
+// What an interceptor answers otherwise each time is learned, told, and passed
+// over.
+func TestReplayLearnsNoise(t *testing.T) {
+	at := endpointIn(t, "boxes.sock")
+	noisy := &judge{}
+	noisy.Func = func(context.Context, *interceptor.Evaluation) (*interceptor.Result, error) {
+		return &interceptor.Result{Decision: interceptor.Allow, Annotations: map[string]string{"call": fmt.Sprint(noisy.calls.Add(1))}}, nil
+	}
+	dir := recordedBy(t, bindingOf("boxes", at, noisy, nil))
+	serveJudge(t, at, noisy)
+	wantReplay(t, cli.ExitFound, []string{`"annotation_diffs": 10`}, []string{"docket: the replay fails: annotation-diff 10"}, "--data", dir)
+	noisy.calls.Store(100)
+	wantReplay(t, cli.ExitOK, []string{`"annotation_diffs": 0`, `"same": 10`, `"field": "annotation call"`, `"learned": 10`, `"excluded": 10`}, nil, "--data", dir, "--learn-noise")
+	if n := noisy.calls.Load(); n != 100+3*operations {
+		t.Errorf("%d calls, want three for each operation", n-100)
+	}
+}
