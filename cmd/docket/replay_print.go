@@ -74,6 +74,9 @@ func (a *replayAnswer) writeTable(w io.Writer) error {
 	if a.Against != "" {
 		fmt.Fprintf(out, "compared with what plan %s makes of the operations now\n", a.Against)
 	}
+	if a.Sample != nil {
+		fmt.Fprintf(out, "a sample of at most %s of each service, method and decision, seed %d\n", cli.Count(int64(a.Sample.Operations), "operation"), a.Sample.Seed)
+	}
 	if a.Incomplete {
 		fmt.Fprintln(out, incompleteNote)
 	}

@@ -157,7 +157,7 @@ func TestReplayTable(t *testing.T) {
 		t.Errorf("%q on the terminal", m)
 	}
 	for _, want := range []string{
-		"replayed 128,402 (re-executed 119,870, recorded answers 8,532) | same 7 | allow->deny 3 | deny->allow 0 | patch-diff 0 | error 1 | unreplayable 2\nre-executed 119,000 in process, 870 by services\n",
+		"replayed 128,402 (re-executed 119,870, recorded answers 8,532) | same 7 | allow->deny 3 | deny->allow 0 | patch-diff 0 | error 1 | unreplayable 2\nre-executed 119,000 in process, 870 by services\na sample of at most 100 operations of each service, method and decision, seed 7\n",
 		"\nCOUNT  DIFFERENCE        METHOD", "\n3      flip allow->deny  ", "\n1      error             ", "\nnoise: ",
 	} {
 		if !strings.Contains(text, want) {

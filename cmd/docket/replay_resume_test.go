@@ -279,3 +279,33 @@ func TestReplayResumesASample(t *testing.T) {
 	}
 	stop()
 }
+
+// Without a file the report so far is printed, and said to be a part.
+func TestReplayInterrupted(t *testing.T) {
+	dir := recorded(t, 50, bindingOf("boxes", "", allowing(), nil))
+	endpoint := endpointIn(t, "boxes.sock")
+	boxes := stopping(30)
+	serveJudge(t, endpoint, boxes)
+	cmd := exec.Command("docket", "replay", "--data", dir, "--chain", candidateAt(t, endpoint))
+	var part, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &part, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-boxes.reached
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != cli.ExitPartial {
+		t.Errorf("ended with %v", err)
+	}
+	for _, want := range []string{"| same 25 | allow->deny 5 |", "\n" + incompleteNote + "\n"} {
+		if !strings.Contains(part.String(), want) {
+			t.Errorf("no %q in\n%s", want, part.String())
+		}
+	}
+	if want := "docket: interrupted: the report is of 30 operations, and there are more\nhint: --resume FILE"; !strings.Contains(said.String(), want) {
+		t.Errorf("no %q in\n%s", want, said.String())
+	}
+}
