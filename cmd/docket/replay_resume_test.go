@@ -169,6 +169,8 @@ func refusals(t *testing.T, state, dir, candidate string) {
 	t.Helper()
 	before := string(readFile(t, state))
 	shorter := recorded(t, 400, bindingOf("boxes", "", allowing(), nil))
+	another := recorded(t, 2600, bindingOf("boxes", "", allowing(), nil))
+	writeFile(t, filepath.Join(another, "keys", "ledger.vkey"), "another store")
 	other := filepath.Join(t.TempDir(), "other.toml")
 	writeFile(t, other, strings.ReplaceAll(string(readFile(t, candidate)), `"allow"`, `"deny"`))
 	for _, c := range []struct {
@@ -180,6 +182,7 @@ func refusals(t *testing.T, state, dir, candidate string) {
 		{"the candidate was ", []string{"--data", dir, "--chain", other}},
 		{`--sample was "0", and is "3"`, []string{"--data", dir, "--chain", candidate, "--sample", "3"}},
 		{"the history is not what it was", []string{"--data", shorter, "--chain", candidate}},
+		{"the history is not what it was", []string{"--data", another, "--chain", candidate}},
 	} {
 		_, stderr, code := docketRun(append([]string{"replay", "--resume", state}, c.args...)...)
 		if code != cli.ExitFailure || !strings.Contains(stderr, c.want) || !strings.Contains(stderr, "remove the file to begin anew") {
