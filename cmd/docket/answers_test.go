@@ -26,9 +26,9 @@ import (
 	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
-// A question is asked by every door that has words for it. gRPC and REST always
+// What is posed is asked at every door that has words for it. gRPC and REST always
 // do.
-type question struct {
+type posed struct {
 	request proto.Message
 	verb    []string // the same on the command line; nil: no verb asks it
 	sql     string   // the same over Flight SQL; "": there is no SELECT for it
@@ -38,7 +38,7 @@ type question struct {
 // questions are the table, by method. No verb asks GetPlan, GetLedger, StartReplay
 // and GetReplay of a server, and no SELECT either: plans, proofs and replays are
 // not in events.
-func questions(replay string) map[string][]question {
+func questions(replay string) map[string][]posed {
 	at := func(ms int64) *timestamppb.Timestamp { return &timestamppb.Timestamp{Nanos: int32(ms * 1e6)} }
 	search := func(flags ...string) []string { return append([]string{"search", "-o", "ndjson"}, flags...) }
 	tail := func(flags ...string) []string {
@@ -53,7 +53,7 @@ func questions(replay string) map[string][]question {
 		return "SELECT " + column + ", count(*) FROM " + from + " GROUP BY ALL ORDER BY 2 DESC, 1"
 	}
 	const values = "SELECT metadata_uid AS uid, time, ran, duration_ms / 4 AS quarter, NULL AS nothing, message AS \"é \", 'a' || chr(10) AS \"quoted\"\"\" FROM events WHERE time < 4 ORDER BY time"
-	return map[string][]question{
+	return map[string][]posed{
 		"SearchEvents": {
 			{request: &auditv1.SearchEventsRequest{}, verb: search("--all", "--oldest-first"), sql: "SELECT _raw FROM events ORDER BY time, _commit, _pos"},
 			{request: &auditv1.SearchEventsRequest{PageSize: 2}, verb: search("--limit", "2", "--oldest-first"), sql: "SELECT _raw FROM events ORDER BY time, _commit, _pos LIMIT 2"},
@@ -193,7 +193,7 @@ func TestOneAnswer(t *testing.T) {
 }
 
 // sameByVerb has the command line ask over a context, and compares what it prints.
-func (h *house) sameByVerb(t *testing.T, what, token, name string, q question, want servetest.Said) {
+func (h *house) sameByVerb(t *testing.T, what, token, name string, q posed, want servetest.Said) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	code := cli.Run(root(), append([]string{"--context", token}, q.verb...), &out, &errs)
@@ -243,7 +243,7 @@ func (h *house) sameByVerb(t *testing.T, what, token, name string, q question, w
 }
 
 // sameBySQL asks over Flight SQL, and compares rows as values.
-func (h *house) sameBySQL(t *testing.T, what, token, name string, q question, want servetest.Said) {
+func (h *house) sameBySQL(t *testing.T, what, token, name string, q posed, want servetest.Said) {
 	t.Helper()
 	columns, rows, refused := h.bySQL(t, token, q.sql)
 	if e := want.Error; e != nil && (name == "Query" || refused != nil) {

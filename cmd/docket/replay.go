@@ -26,6 +26,8 @@ import (
 // replayFlags are what replay is asked.
 type replayFlags struct {
 	chain, against string
+	asOf, gateway  string
+	at             time.Time // of asOf
 	where          string
 	span           *span
 	sample         int
@@ -61,7 +63,8 @@ the report counts that apart. The service is never called.
 --where selects the operations of which an event meets a condition in CEL, --since
 and --until by when they began; --sample takes at most so many of each service,
 method and recorded decision. --against compares with what another plan makes of
-the operations now, in place of the record: a chain file, or plan:DIGEST.
+the operations now, in place of the record: a chain file, or plan:DIGEST. --as-of does
+so with the plan that was in force at a time; docket plans shows which there are.
 
 --fail-on says which differences fail, as a list of flips such as allow->deny or
 *->deny, and of error, patch-diff, status-diff, failure-diff, annotation-diff,
@@ -86,6 +89,8 @@ re-executed is a warning. docs/replay.md has the rest.`,
 	f := c.Flags()
 	f.StringVar(&o.chain, "chain", "", "candidate: a chain file (default: the plan recorded with each operation)")
 	f.StringVar(&o.against, "against", recordedAs, "compare with the record, or with what a plan makes of it now: recorded, FILE, plan:DIGEST")
+	f.StringVar(&o.asOf, "as-of", "", "compare with what the plan that was in force at this time makes of it now")
+	f.StringVar(&o.gateway, "gateway", "", "whose plan --as-of means, where gateways had different ones")
 	f.StringVar(&o.where, "where", "", `only operations of which an event meets this CEL, as in 'decision == "deny"'`)
 	f.StringVar(&o.where, "filter", "", "the same as --where")
 	_ = f.MarkHidden("filter") // it is there
@@ -172,8 +177,16 @@ func (o *replayFlags) check(now time.Time) (*threshold, error) {
 		return nil, cli.Usagef("--sample %d: not a number of operations", o.sample)
 	case o.workers < 1:
 		return nil, cli.Usagef("--workers %d: at least 1 does the work", o.workers)
+	case o.asOf != "" && o.against != recordedAs:
+		return nil, cli.Usage(cli.Hint(errors.New("--against and --as-of exclude each other"), "each says which plan takes the record's place"))
+	case o.gateway != "" && o.asOf == "":
+		return nil, cli.Usage(cli.Hint(errors.New("--gateway says whose plan --as-of means, and there is none"), "add --as-of TIME"))
 	case o.seeded && o.sample == 0:
 		return nil, cli.Usage(cli.Hint(errors.New("--seed chooses a sample, and there is none"), "add --sample N"))
+	}
+	var err error
+	if o.at, err = parseTime("as-of", o.asOf, now); err != nil {
+		return nil, err
 	}
 	if err := o.span.parse(now); err != nil {
 		return nil, err
@@ -211,7 +224,10 @@ func (r *replayRun) plans(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if r.against != recordedAs {
+	switch {
+	case r.asOf != "":
+		r.baseline, err = r.plays.asOf(ctx, r.at, r.gateway)
+	case r.against != recordedAs:
 		r.baseline, err = r.plays.against(ctx, r.against)
 	}
 	return err

@@ -10,14 +10,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
+	"github.com/docket-audit/docket/cmd/internal/plans"
 	"github.com/docket-audit/docket/cmd/internal/reading"
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/interceptor/chainfile"
-	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
 )
 
 // recordedAs is what the plans that were in force are called.
@@ -65,61 +65,42 @@ func (p *programme) kept(ctx context.Context, digest string) (*interceptor.Plan,
 	if p.client.Dir != "" {
 		return recordedPlan(p.client.Dir, digest, p.on.link())
 	}
-	r, err := p.client.Audit.GetPlan(ctx, &auditv1.GetPlanRequest{Digest: digest})
+	b, err := plans.Get(ctx, p.client, digest)
 	if err != nil {
-		return nil, cli.Hint(p.client.Answered(err), "replay with a chain file: --chain FILE")
+		return nil, cli.Hint(err, "replay with a chain file: --chain FILE")
 	}
-	return planOf(r.GetPlan(), digest, p.on.link())
+	return planOf(b, digest, p.on.link())
 }
 
 // against returns the plan that --against names: a chain file, or a recorded plan
 // as "plan:DIGEST".
 func (p *programme) against(ctx context.Context, name string) (*interceptor.Plan, error) {
-	digest, ok := strings.CutPrefix(name, "plan:")
-	if !ok {
+	if !strings.HasPrefix(name, "plan:") {
 		return p.load(ctx, name)
 	}
-	whole, err := p.digest(digest)
+	digest, err := plans.Resolve(ctx, p.client, name)
 	if err != nil {
 		return nil, err
 	}
-	return p.recorded(ctx, whole)
+	return p.recorded(ctx, digest)
 }
 
-// hexDigest is how long the digest of a plan is, behind "sha256:".
-const hexDigest = 64
-
-// digest completes the beginning of a digest.
-func (p *programme) digest(text string) (string, error) {
-	short := strings.ToLower(strings.TrimPrefix(text, "sha256:"))
-	if short == "" || strings.Trim(short, "0123456789abcdef") != "" || len(short) > hexDigest {
-		return "", cli.Usage(cli.Hint(fmt.Errorf("plan:%s: no digest of a plan", text), "plan_digest of an event is one; its beginning is enough"))
+// asOf returns the plan that was in force at a time, at a gateway or, with "", at
+// all of them.
+func (p *programme) asOf(ctx context.Context, at time.Time, gateway string) (*interceptor.Plan, error) {
+	digest, err := plans.At(ctx, p.client, at, gateway)
+	var several *plans.AmbiguousError
+	if errors.As(err, &several) {
+		return nil, cli.Hint(fmt.Errorf("--as-of: %w", unhinted{several}), "name the gateway with --gateway, or the plan with --against plan:DIGEST")
 	}
-	if len(short) == hexDigest {
-		return "sha256:" + short, nil
+	if err != nil {
+		return nil, fmt.Errorf("--as-of: %w", err)
 	}
-	if p.client.Dir == "" {
-		return "", cli.Usage(cli.Hint(fmt.Errorf("plan:%s is not a whole digest", text), "a server is asked for a plan by all %d digits", hexDigest))
-	}
-	files, err := os.ReadDir(filepath.Join(p.client.Dir, "plans"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	var found []string
-	for _, f := range files {
-		if name, ok := strings.CutSuffix(f.Name(), ".json"); ok && strings.HasPrefix(name, short) {
-			found = append(found, name)
-		}
-	}
-	switch len(found) {
-	case 0:
-		return "", cli.Usage(cli.Hint(fmt.Errorf("plan:%s: no plan in %s begins so", text, filepath.Join(p.client.Dir, "plans")), "plan_digest of an event is the digest of one"))
-	case 1:
-		return "sha256:" + found[0], nil
-	}
-	slices.Sort(found)
-	return "", cli.Usage(cli.Hint(fmt.Errorf("plan:%s: %d plans begin so", text, len(found)), "give more of it: %s", strings.Join(found[:min(len(found), 3)], ", ")))
+	return p.recorded(ctx, digest)
 }
+
+// unhinted is an error whose hint speaks of other flags.
+type unhinted struct{ error }
 
 // recordedPlan reads the plan with the given digest, as the collector kept it.
 func recordedPlan(dir, digest string, link chainfile.Option) (*interceptor.Plan, error) {

@@ -69,8 +69,8 @@ func Run(ctx context.Context, source Source, plan *interceptor.Plan, opts ...Opt
 
 func (p *player) finish() *Report {
 	p.report.Noise = p.noise.list()
-	if o.sample > 0 {
-		p.report.Sampled = &Sampled{Each: o.sample, Seed: o.seed}
+	if p.sample > 0 {
+		p.report.Sampled = &Sampled{Each: p.sample, Seed: p.seed}
 	}
 	p.report.sort()
 	return p.report
@@ -211,7 +211,7 @@ func perform[T any](ctx context.Context, ops iter.Seq2[*activity.Operation, erro
 						cancel(j.err) // nothing more is begun
 					}
 				}
-				if err := given.Err(); err != nil {
+				if err := context.Cause(given); err != nil {
 					j.err = err // what it met is the end of ctx, and not what its bindings say
 				}
 				close(j.done)
