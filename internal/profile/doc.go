@@ -19,6 +19,7 @@
 // Everyone else reads. [Parse] makes a [Header] of the bytes in one pass;
 // [Check] does the same and also verifies the fingerprint. Both judge the bytes
 // alone: whether an event follows its predecessor is for those who see both.
+// [ParseTree] also says where in the bytes each value is, for those who read more.
 //
 // The package never looks into payloads.
 package profile
