@@ -28,10 +28,10 @@ func (n names) said(b []byte) string {
 // of returns s, which may be part of something larger, as a text of its own memory;
 // s itself of nil names.
 func (n names) of(s string) string {
-	if known, ok := n[s]; ok || n == nil {
-		if n == nil {
-			return s
-		}
+	if n == nil {
+		return s
+	}
+	if known, ok := n[s]; ok {
 		return known
 	}
 	s = strings.Clone(s)

@@ -97,7 +97,7 @@ func (r *reading) read(t *profile.Tree, h profile.Header) (*Recorded, error) {
 	r.out = Recorded{Header: h}
 	r.over(t)
 	if r.unusual {
-		if _, err := ocsf.Decode(t.Raw(0)); err != nil {
+		if _, err := ocsf.Decode(t.Event()); err != nil {
 			return nil, fmt.Errorf("read event %s: %w", h.MetadataUID, err)
 		}
 	}

@@ -4,6 +4,7 @@ package activity_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,7 +29,14 @@ func asPlainly(t testing.TB, raw []byte) {
 	t.Helper()
 	got, err := activity.Read(raw)
 	want, wantErr := activity.ReadPlainly(raw)
-	if fmt.Sprint(err) != fmt.Sprint(wantErr) {
+	var at, wantAt ocsf.DecodeError
+	if d := (*ocsf.DecodeError)(nil); errors.As(err, &d) {
+		at = *d
+	}
+	if d := (*ocsf.DecodeError)(nil); errors.As(wantErr, &d) {
+		wantAt = *d
+	}
+	if fmt.Sprint(err) != fmt.Sprint(wantErr) || at.Path != wantAt.Path || at.Offset != wantAt.Offset {
 		t.Fatalf("error %v, want %v\n%s", err, wantErr, raw)
 	}
 	if diff := cmp.Diff(want, got, same); diff != "" {
@@ -162,6 +170,7 @@ func TestReadAsPlainly(t *testing.T) {
 			for _, v := range values {
 				asPlainly(t, edited(raw, edit{tree.Raw(n), v}))
 			}
+			asPlainly(t, append([]byte("\n "), edited(raw, edit{tree.Raw(n), "[7]"})...)) // errors say where
 			if name := tree.Name(n); len(name) > 0 {
 				asPlainly(t, edited(raw, edit{name, fmt.Sprintf(`\u%04x`, name[0]) + string(name[1:])}))
 				asPlainly(t, edited(raw, edit{name, "zz"}))

@@ -96,6 +96,9 @@ func (s *source) grown(i, depth int) (end int) {
 	return end
 }
 
+// Event is the text that the tree is of.
+func (t *Tree) Event() []byte { return t.text }
+
 // Len is how many values there are.
 func (t *Tree) Len() int { return len(t.nodes) }
 
