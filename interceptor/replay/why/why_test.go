@@ -1,0 +1,552 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package why_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/docket-audit/docket/interceptor"
+	"github.com/docket-audit/docket/interceptor/replay/why"
+)
+
+func box(image string, replicas int) object {
+	return object{"box": object{"name": "web", "spec": object{"image": image, "replicas": replicas, "privileged": false}}}
+}
+
+func onList(list ...string) interceptor.Func {
+	return judge(func(r map[string]any) string {
+		image, _ := get(r, "box", "spec", "image").(string)
+		if !slices.Contains(list, image) {
+			return fmt.Sprintf("image %q is not on the list", image)
+		}
+		return ""
+	})
+}
+
+// What is found is the smallest change, of one field where that is enough.
+func TestChangesOfOneField(t *testing.T) {
+	tests := []struct {
+		name     string
+		judge    interceptor.Func
+		requests []map[string]any // the last is denied
+		change   string
+		edit     why.Edit
+		decisive string
+	}{
+		{
+			name: "a value that others had, the most frequent first", judge: onList("base:1", "base:2"),
+			requests: []map[string]any{box("base:1", 1), box("base:2", 1), box("base:2", 2), box("evil:1", 3)},
+			change:   `replace /box/spec/image "base:2"`, edit: why.Edit{Pointer: "/box/spec/image", Seen: 2}, decisive: "/box/spec/image",
+		},
+		{
+			name: "the largest allowed number", judge: judge(func(r map[string]any) string {
+				if n := num(r, "box", "spec", "replicas"); n > 8 {
+					return fmt.Sprintf("%v replicas; at most 8 are allowed", n)
+				}
+				return ""
+			}),
+			requests: []map[string]any{box("a", 3), box("a", 5000)},
+			change:   `replace /box/spec/replicas 8`, edit: why.Edit{Pointer: "/box/spec/replicas", Limit: "largest", Beyond: json.RawMessage("9")}, decisive: "/box/spec/replicas",
+		},
+		{
+			name: "the smallest allowed number, without others", judge: judge(func(r map[string]any) string {
+				if num(r, "n") < 37 {
+					return "too few"
+				}
+				return ""
+			}),
+			requests: []map[string]any{{"n": 5}},
+			change:   `replace /n 37`, edit: why.Edit{Pointer: "/n", Limit: "smallest", Beyond: json.RawMessage("36")}, decisive: "/n",
+		},
+		{
+			name: "a number of 64 bits, which is a text", judge: judge(func(r map[string]any) string {
+				n, _ := strconv.ParseInt(get(r, "bytes").(string), 10, 64)
+				if n > 1<<60+1 {
+					return "too large"
+				}
+				return ""
+			}),
+			requests: []map[string]any{{"bytes": "12"}, {"bytes": "9223372036854775807"}},
+			change:   `replace /bytes "1152921504606846977"`, edit: why.Edit{Pointer: "/bytes", Limit: "largest", Beyond: json.RawMessage(`"1152921504606846978"`)}, decisive: "/bytes",
+		},
+		{
+			name: "a truth", judge: judge(func(r map[string]any) string {
+				if get(r, "spec", "host_network") == true {
+					return "not allowed"
+				}
+				return ""
+			}),
+			requests: []map[string]any{{"spec": object{"host_network": true, "other": true}}},
+			change:   `replace /spec/host_network false`, edit: why.Edit{Pointer: "/spec/host_network"}, decisive: "/spec/host_network",
+		},
+		{
+			name: "an item of a list", judge: judge(func(r map[string]any) string {
+				list, _ := get(r, "capabilities").([]any)
+				if slices.Contains(list, any("SYS_ADMIN")) {
+					return "a capability is not allowed"
+				}
+				return ""
+			}),
+			requests: []map[string]any{{"capabilities": []any{"NET_RAW", "SYS_ADMIN", "CHOWN"}}},
+			change:   `remove /capabilities/1`, edit: why.Edit{Pointer: "/capabilities/1"}, decisive: "/capabilities/1",
+		},
+		{
+			name: "a field too many, with a name that is to be escaped", judge: judge(func(r map[string]any) string {
+				if get(r, "a/b~c") != nil {
+					return "no"
+				}
+				return ""
+			}),
+			requests: []map[string]any{{"a/b~c": "x"}},
+			change:   `remove /a~1b~0c`, edit: why.Edit{Pointer: "/a~1b~0c"}, decisive: "/a~1b~0c",
+		},
+		{
+			name: "a member that is missing, and the object for it", judge: judge(func(r map[string]any) string {
+				if get(r, "box", "labels", "team") == nil {
+					return "label team is required"
+				}
+				return ""
+			}),
+			requests: []map[string]any{{"box": object{"name": "a", "labels": object{"team": "core", "x": "y"}}}, {"box": object{"name": "b"}}},
+			change:   `add /box/labels {"team":"core"}`, edit: why.Edit{Pointer: "/box/labels/team", Seen: 1}, decisive: "/box/labels/team",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			a := explain(t, planOf(validating("rules", tt.judge)), why.Options{}, tt.requests...)
+			if got := patches(a.Change); got != tt.change {
+				t.Fatalf("change %s, want %s\n%s", got, tt.change, text(a))
+			}
+			if got := a.Change.Edits[0]; got.Pointer != tt.edit.Pointer || got.Seen != tt.edit.Seen || got.Limit != tt.edit.Limit || string(got.Beyond) != string(tt.edit.Beyond) {
+				t.Errorf("edit %+v, want %+v", got, tt.edit)
+			}
+			if got := decisive(a); got != tt.decisive {
+				t.Errorf("decisive: %s, want %s", got, tt.decisive)
+			}
+			if a.By == nil || a.By.String() != "rules/check in validate" || a.Now.How != why.ReExecuted || a.Now.Decision != "deny" {
+				t.Errorf("by %v, now %+v", a.By, a.Now)
+			}
+			if a.Search.Tries > a.Search.Budget || a.Search.Stopped != "" {
+				t.Errorf("search %+v", a.Search)
+			}
+		})
+	}
+}
+
+func text(a *why.Answer) string {
+	b, err := json.MarshalIndent(a, "", "  ")
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// A limit that is no whole number is told as people write one.
+func TestLimitOfRealNumbers(t *testing.T) {
+	a := explain(t, planOf(validating("rules", judge(func(r map[string]any) string {
+		if num(r, "share") > 0.35 {
+			return "too large a share"
+		}
+		return ""
+	}))), why.Options{}, map[string]any{"share": 0.9})
+	if got := patches(a.Change); got != "replace /share 0.35" {
+		t.Errorf("change %s\n%s", got, text(a))
+	}
+}
+
+// Conditions that must hold together are found together: where the reason tells
+// of one after the other, where it tells of nothing, and where two bindings deny.
+func TestChangesOfSeveralFields(t *testing.T) {
+	privileged := func(r map[string]any) bool { return get(r, "privileged") == true }
+	tooMany := func(r map[string]any) bool { return num(r, "n") > 10 }
+	denied := object{"name": "a", "n": 500, "privileged": true, "note": "x"}
+	tests := []struct {
+		name   string
+		plan   *interceptor.Plan
+		others []map[string]any
+		denied map[string]any
+		change string
+	}{
+		{
+			name: "one reason after the other", denied: denied, change: "replace /n 10; replace /privileged false",
+			plan: planOf(validating("rules", judge(func(r map[string]any) string {
+				switch {
+				case privileged(r):
+					return "no privileged boxes"
+				case tooMany(r):
+					return "too many"
+				}
+				return ""
+			}))),
+		},
+		{
+			name: "one reason for both", denied: denied, change: "replace /n 10; replace /privileged false",
+			plan: planOf(validating("rules", judge(func(r map[string]any) string {
+				if privileged(r) || tooMany(r) {
+					return "does not comply"
+				}
+				return ""
+			}))),
+		},
+		{
+			name: "two bindings", denied: denied, change: "replace /n 10; replace /privileged false",
+			plan: planOf(
+				validating("first", judge(func(r map[string]any) string {
+					if privileged(r) {
+						return "denied"
+					}
+					return ""
+				})),
+				validating("second", judge(func(r map[string]any) string {
+					if tooMany(r) {
+						return "denied"
+					}
+					return ""
+				}))),
+		},
+		{
+			name: "two items of a list", denied: object{"list": []any{"ok", "bad", "worse", "fine"}}, change: "remove /list/2; remove /list/1",
+			plan: planOf(validating("rules", judge(func(r map[string]any) string {
+				list, _ := get(r, "list").([]any)
+				for _, item := range list {
+					if item == "bad" || item == "worse" {
+						return fmt.Sprintf("%v is not allowed", item)
+					}
+				}
+				return ""
+			}))),
+		},
+		{
+			name: "three texts, which only what another had can tell",
+			others: []map[string]any{
+				{"a": "1", "b": "1", "c": "1", "d": "1", "e": object{"f": "1"}},
+				{"a": "x", "b": "y", "c": "z", "d": "1", "e": object{"f": "2"}},
+			},
+			denied: object{"a": "1", "b": "0", "c": "0", "d": "0", "e": object{"f": "0"}},
+			change: `replace /b "1"; replace /c "1"; replace /e/f "1"`,
+			plan: planOf(validating("rules", judge(func(r map[string]any) string {
+				want := fmt.Sprint(get(r, "a"), get(r, "b"), get(r, "c"), get(r, "e", "f"))
+				if want != "1 1 1 1" && want != "x y z 2" && want != "1111" && want != "xyz2" {
+					return "no"
+				}
+				return ""
+			}))),
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			a := explain(t, tt.plan, why.Options{}, append(tt.others, tt.denied)...)
+			if got := patches(a.Change); got != tt.change {
+				t.Errorf("change %s, want %s\n%s", got, tt.change, text(a))
+			}
+			if a.Search.Tries > why.DefaultBudget {
+				t.Errorf("%d tries", a.Search.Tries)
+			}
+		})
+	}
+}
+
+// The patches of a change make of the recorded request one that is allowed, by
+// the chain's own way of applying them.
+func TestChangeIsAJSONPatch(t *testing.T) {
+	plan := planOf(validating("rules", judge(func(r map[string]any) string {
+		list, _ := get(r, "list").([]any)
+		if slices.Contains(list, any("bad")) || get(r, "labels", "team") == nil {
+			return "no"
+		}
+		return ""
+	})))
+	ops := record(t, plan, object{"labels": object{"team": "core"}}, object{"list": []any{"bad", "a", "bad"}})
+	a, err := why.Explain(t.Context(), ops[1], plan, why.Options{Allowed: ops})
+	if err != nil || a.Change == nil {
+		t.Fatalf("%v\n%s", err, text(a))
+	}
+	patched, err := interceptor.NewPayload(ops[1].Request).Patched(a.Change.Patches)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := patched.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var request map[string]any
+	if err := json.Unmarshal(raw, &request); err != nil {
+		t.Fatal(err)
+	}
+	if again := record(t, plan, request); again[0].Outcome.Decision != interceptor.Allow {
+		t.Errorf("%s is denied: %s", raw, again[0].Outcome.Reason)
+	}
+}
+
+// Whoever does not answer equally is told as unstable, and nothing of it is relied on.
+func TestUnstable(t *testing.T) {
+	for name, denies := range map[string]func(call int64) bool{
+		"every other call":    func(n int64) bool { return n%2 == 1 },
+		"until it had enough": func(n int64) bool { return n < 20 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var calls atomic.Int64
+			a := explain(t, planOf(validating("moody", judge(func(map[string]any) string {
+				if denies(calls.Add(1)) {
+					return "no"
+				}
+				return ""
+			}))), why.Options{}, map[string]any{"a": "b", "c": true, "d": 5, "e": []any{"f", "g", "h", "i", "j", "k", "l"}})
+			if !a.Now.Unstable && a.Now.Decision == "deny" || a.Change != nil {
+				t.Errorf("%s", text(a))
+			}
+		})
+	}
+}
+
+// Hostile requests are bounded by what is looked at and by the budget.
+func TestHostileRequests(t *testing.T) {
+	deep := map[string]any{"x": "y"}
+	for range 90 {
+		deep = object{"in": deep, "list": []any{deep["x"]}}
+	}
+	wide := map[string]any{}
+	for i := range 10_000 {
+		wide[fmt.Sprintf("field-%05d", i)] = i
+	}
+	for name, request := range map[string]map[string]any{"deep": deep, "wide": wide} {
+		t.Run(name, func(t *testing.T) {
+			var calls atomic.Int64
+			plan := planOf(validating("never", judge(func(map[string]any) string {
+				calls.Add(1)
+				return "never"
+			})))
+			ops := record(t, plan, request)
+			calls.Store(0)
+			a, err := why.Explain(t.Context(), ops[0], plan, why.Options{Budget: 60})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a.Change != nil || a.Search.Tries > 60 || a.Search.Tries < 55 || a.Search.Stopped != "budget" || calls.Load() != int64(a.Search.Tries) || len(a.Fields) != 0 {
+				t.Errorf("%d calls\n%s", calls.Load(), text(a))
+			}
+		})
+	}
+
+	// What the reason speaks of is tried before all else, and found.
+	wide["image"] = "evil:1"
+	a := explain(t, planOf(validating("images", judge(func(r map[string]any) string {
+		if image := get(r, "image"); image != "base:1" {
+			return fmt.Sprintf("image %v is not on the list", image)
+		}
+		return ""
+	}))), why.Options{Budget: 40}, object{"image": "base:1"}, wide)
+	if got := patches(a.Change); got != `replace /image "base:1"` || a.Search.Tries > 40 {
+		t.Errorf("change %s\n%s", got, text(a))
+	}
+}
+
+func TestBudget(t *testing.T) {
+	plan := planOf(validating("rules", judge(func(r map[string]any) string {
+		if get(r, "a") == "x" || get(r, "b") == "x" || get(r, "c") == "x" || get(r, "d") == "x" {
+			return "no"
+		}
+		return ""
+	})))
+	request := object{"a": "x", "b": "x", "c": "x", "d": "x", "e": "x", "f": "x"}
+	for _, budget := range []int{1, 5, 12, 20} {
+		a := explain(t, plan, why.Options{Budget: budget}, request)
+		if a.Search.Tries > budget || a.Search.Stopped != "budget" || a.Change != nil {
+			t.Errorf("budget %d\n%s", budget, text(a))
+		}
+	}
+	// Where everything was tried that is tried, it says so.
+	if a := explain(t, plan, why.Options{}, request); a.Search.Stopped != "" || a.Change != nil || a.Search.Tries >= why.DefaultBudget {
+		t.Errorf("%s", text(a))
+	}
+	if a := explain(t, plan, why.Options{Budget: -1}, request); a.Search != nil || a.Now.How != why.ReExecuted || a.By == nil {
+		t.Errorf("%s", text(a))
+	}
+}
+
+func TestCancelAndDeadline(t *testing.T) {
+	var calls atomic.Int64
+	var stop func()
+	plan := planOf(validating("slow", interceptor.Func(func(ctx context.Context, e *interceptor.Evaluation) (*interceptor.Result, error) {
+		if calls.Add(1) == 8 && stop != nil {
+			stop()
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return &interceptor.Result{Decision: interceptor.Deny, Reason: "no"}, nil
+	})))
+	ops := record(t, plan, object{"a": 1, "b": 2, "c": 3, "d": 4})
+
+	calls.Store(0)
+	ctx, cancel := context.WithCancel(t.Context())
+	stop = cancel
+	if a, err := why.Explain(ctx, ops[0], plan, why.Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v\n%s", err, text(a))
+	}
+
+	calls.Store(0)
+	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	stop = func() {}
+	a, err := why.Explain(ctx, ops[0], plan, why.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Search.Stopped != "time" || a.Change != nil || a.By == nil || a.Search.Tries == 0 {
+		t.Errorf("deadline\n%s", text(a))
+	}
+}
+
+// A change that only passes because somebody fails on it is none.
+func TestFailuresAllowNothing(t *testing.T) {
+	open := validating("rules", interceptor.Func(func(_ context.Context, e *interceptor.Evaluation) (*interceptor.Result, error) {
+		if _, ok := e.Payload.Lookup("/spec"); !ok {
+			panic("no spec")
+		}
+		return &interceptor.Result{Decision: interceptor.Deny, Reason: "no"}, nil
+	}))
+	open.FailurePolicy = interceptor.FailOpen
+	a := explain(t, planOf(open), why.Options{}, object{"spec": object{"a": "b"}, "name": "c"})
+	if a.Change != nil || decisive(a) != "" {
+		t.Errorf("%s", text(a))
+	}
+}
+
+// A recorded failure decided, and does so again.
+func TestFailureDecided(t *testing.T) {
+	plan := planOf(validating("slow", interceptor.Func(func(context.Context, *interceptor.Evaluation) (*interceptor.Result, error) {
+		return nil, &interceptor.Failure{Kind: interceptor.Timeout, Detail: "no answer in 100 ms"}
+	})))
+	a := explain(t, plan, why.Options{}, object{"a": "b"})
+	if a.Failure == nil || a.Failure.Kind != "timeout" || a.Failure.Policy != "fail_closed" || a.Now.How != why.FromRecord || a.Search != nil {
+		t.Errorf("%s", text(a))
+	}
+}
+
+// Without an implementation only the record speaks; beside one that has one, who
+// has none is assumed to have nothing against it.
+func TestWithoutImplementations(t *testing.T) {
+	images := onList("base:1")
+	plan := planOf(validating("images", images), validating("other", judge(func(map[string]any) string { return "" })))
+	ops := record(t, plan, box("base:1", 1), box("evil:1", 1))
+
+	none := *plan
+	none.Bindings = slices.Clone(plan.Bindings)
+	none.Bindings[0].Impl, none.Bindings[1].Impl = nil, nil
+	a, err := why.Explain(t.Context(), ops[1], &none, why.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Now.How != why.FromRecord || a.Search != nil || a.Reason != `image "evil:1" is not on the list` {
+		t.Errorf("%s", text(a))
+	}
+
+	none.Bindings[0].Impl = images
+	a, err = why.Explain(t.Context(), ops[1], &none, why.Options{Allowed: ops})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if patches(a.Change) != `replace /box/spec/image "base:1"` || len(a.Search.Assumed) != 1 || a.Search.Assumed[0].String() != "other/check in validate" {
+		t.Errorf("%s", text(a))
+	}
+
+	// Who patched cannot be assumed away: the other was shown its patches.
+	patcher := interceptor.Binding{Interceptor: "patcher", ID: "check", Phases: []interceptor.Phase{interceptor.ModifyOperation}, Impl: interceptor.Func(func(context.Context, *interceptor.Evaluation) (*interceptor.Result, error) {
+		return &interceptor.Result{Decision: interceptor.Modify, Patches: []interceptor.Patch{{Op: "add", Path: "/x", Value: json.RawMessage("1")}}}, nil
+	})}
+	plan = planOf(patcher, validating("images", images))
+	ops = record(t, plan, box("evil:1", 1))
+	none = *plan
+	none.Bindings = slices.Clone(plan.Bindings)
+	none.Bindings[0].Impl = nil
+	a, err = why.Explain(t.Context(), ops[0], &none, why.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Now.How != why.ReExecuted || a.Search != nil || len(a.Notes) != 1 || !strings.Contains(a.Notes[0], "patcher/check in modify_operation patched the request") {
+		t.Errorf("%s", text(a))
+	}
+}
+
+func TestAllowedAndUndecided(t *testing.T) {
+	plan := planOf(validating("images", onList("base:1")))
+	a := explain(t, plan, why.Options{}, box("base:1", 1))
+	if a.Decision != "allow" || a.By != nil || a.Now.How != why.ReExecuted || a.Now.Decision != "allow" || a.Search != nil || len(a.Judged) != 1 || a.Judged[0].Decision != "allow" {
+		t.Errorf("%s", text(a))
+	}
+	ops := record(t, plan, box("base:1", 1))
+	ops[0].Outcome = nil
+	if _, err := why.Explain(t.Context(), ops[0], plan, why.Options{}); err == nil {
+		t.Error("an operation without an outcome is explained")
+	}
+
+	// A candidate is asked in place of the plan that was in force.
+	ops = record(t, plan, box("evil:1", 1), box("base:1", 1))
+	candidate := planOf(validating("images", onList("evil:1")), validating("more", onList("evil:1")))
+	a, err := why.Explain(t.Context(), ops[0], candidate, why.Options{})
+	if err != nil || a.Now.Decision != "allow" || a.Asked != candidate.Digest() || a.Plan != plan.Digest() || a.Decision != "deny" {
+		t.Errorf("%v\n%s", err, text(a))
+	}
+	a, err = why.Explain(t.Context(), ops[1], candidate, why.Options{Allowed: ops})
+	if err != nil || a.Decision != "allow" || a.Now.Decision != "deny" || a.Now.By.String() != "images/check in validate" || a.Search == nil {
+		t.Errorf("%v\n%s", err, text(a))
+	}
+}
+
+// A binding that does not select the changed request is named.
+func TestSelectors(t *testing.T) {
+	b := validating("prod", judge(func(map[string]any) string { return "nothing in production" }))
+	b.Labels = map[string]string{"env": "prod"}
+	plan := planOf(b, validating("all", judge(func(map[string]any) string { return "" })))
+	ops := record(t, plan, object{"labels": object{"env": "prod"}})
+	if ops[0].Outcome.Decision == interceptor.Deny {
+		t.Fatal("the operation has no labels as it was recorded")
+	}
+	// The labels are those that an adapter read from the request.
+	request, _ := structpb.NewStruct(object{"labels": object{"env": "prod"}})
+	ops = recordLabelled(t, plan, map[string]string{"env": "prod"}, request)
+	a, err := why.Explain(t.Context(), ops[0], plan, why.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if patches(a.Change) != "remove /labels/env" || len(a.Change.Skips) != 1 || a.Change.Skips[0].Interceptor != "prod" || decisive(a) != "/labels/env" {
+		t.Errorf("%s", text(a))
+	}
+}
+
+// The same question has the same answer, byte for byte.
+func TestDeterministic(t *testing.T) {
+	plan := planOf(
+		validating("images", onList("base:1", "base:2")),
+		validating("size", judge(func(r map[string]any) string {
+			if num(r, "box", "spec", "replicas") > 8 {
+				return "too large"
+			}
+			return ""
+		})))
+	ops := record(t, plan, box("base:2", 4), box("base:1", 2), box("base:2", 3), box("evil:1", 90))
+	var first string
+	for range 10 {
+		a, err := why.Explain(t.Context(), ops[3], plan, why.Options{Allowed: ops})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == "" {
+			first = text(a)
+		}
+		if got := text(a); got != first {
+			t.Fatalf("%s\n%s", first, got)
+		}
+	}
+}
