@@ -59,7 +59,7 @@ func root() *cobra.Command {
 	c.PersistentPreRunE = s.prepare
 	c.AddCommand(
 		anywhere(tailCommand(s)), anywhere(queryCommand(s)), anywhere(showCommand(s)), anywhere(searchCommand(s)), anywhere(statsCommand(s)), anywhere(exportCommand(s)), contextCommand(s),
-		upCommand(s), initCommand(), tokenCommand(s), certCommand(s), anywhere(replayCommand(s)), verifyCommand(s), proveCommand(s), verifyProofCommand(),
+		upCommand(s), initCommand(), tokenCommand(s), certCommand(s), anywhere(replayCommand(s)), whyCommand(s), verifyCommand(s), proveCommand(s), verifyProofCommand(),
 		chainCommand(s), streamCommand(s), doctorCommand(s), quarantineCommand(s), plansCommand(s), ingestCommand(s), holdCommand(s), eraseCommand(s), expireCommand(s), compactCommand(s), migrateCommand(s), configCommand(), completionCommand(), validateCommand(), schemaCommand(), versionCommand(), demoCommand(), answerCommand(),
 	)
 	c.CompletionOptions.DisableDefaultCmd = true // ours has an example

@@ -79,7 +79,8 @@ re-executed is a warning. docs/replay.md has the rest.`,
   docket replay --chain candidate.toml --fail-on 'deny->allow,error' --max-flips 20 -o markdown
   docket replay --chain candidate.toml --sample 200 --seed 7 --learn-noise --workers 8
   docket replay --chain candidate.toml --since 90d --resume replay.state
-  docket replay`,
+  docket replay
+  docket replay --step 0199c1f2-7b00-7d10-8a2b-1c2d3e4f5a6b      one operation, binding by binding`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.seeded = c.Flags().Changed("seed")
@@ -110,6 +111,7 @@ re-executed is a warning. docs/replay.md has the rest.`,
 	for flag, list := range map[string][]string{"fail-on": ruleWords(), "allow": ruleWords(), "output": replayFormats} {
 		_ = c.RegisterFlagCompletionFunc(flag, words(list...)) // the flags are there
 	}
+	addStep(c, s)
 	return c
 }
 

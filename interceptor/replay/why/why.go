@@ -199,7 +199,7 @@ func (x *explaining) denied(v *verdict) (*verdict, error) {
 		return nil, nil
 	}
 	if e := evaluationOf(x.op, v.by); e != nil && e.Failure != nil {
-		now.How, now.Why = FromRecord, "a failure is answered from the record: whatever was asked, the binding gave no answer"
+		now.How, now.Why = FromRecord, "whatever was asked, it gave no answer"
 		return nil, nil
 	}
 	if b := x.binding(v.by); b == nil || b.Impl == nil {
