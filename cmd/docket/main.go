@@ -11,6 +11,7 @@
 //	docket search --decision deny            what is stored, the newest first
 //	docket query "SELECT ... FROM events"    ask in SQL
 //	docket show OPERATION                    what became of one operation, and why
+//	docket why OPERATION                     what decided it, and what would have been allowed
 //	docket replay --chain candidate.toml     what a changed policy would have done
 //	docket verify --deep                     is the history whole and unchanged
 //	docket prove EVENT                       show one event to somebody, with the ledger's signature

@@ -24,14 +24,11 @@ import (
 // addStep gives the verb that replays the flag that steps through one operation.
 func addStep(c *cobra.Command, s *settings) {
 	var uid string
-	c.Flags().StringVar(&uid, "step", "", "step through one operation, by its uid or that of an event or evaluation of it: commands on standard input, `help` lists them")
+	c.Flags().StringVar(&uid, "step", "", "step through the operation with this `UID`, or of this event or evaluation: commands on standard input, help lists them")
 	all := c.RunE
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if !c.Flags().Changed("step") {
 			return all(c, args)
-		}
-		if uid == "" {
-			return cli.Usage(cli.Hint(errors.New("--step: no uid"), "`docket search --kind outcome` prints the uids of operations"))
 		}
 		var other string
 		c.Flags().Visit(func(f *pflag.Flag) {

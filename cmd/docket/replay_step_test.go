@@ -133,7 +133,7 @@ func TestStepEnds(t *testing.T) {
 func TestStepOutputGone(t *testing.T) {
 	dir, _ := stepped(t)
 	gone := errors.New("gone")
-	err := runStep(t.Context(), stepOptions{dir: dir, uid: recordedUID(3), stdin: strings.NewReader("n\nn\nn\n"), stdout: broken{gone}, stderr: io.Discard})
+	err := runStep(t.Context(), stepOptions{dir: dir, uid: recordedUID(3), stdin: strings.NewReader("where\nnext\n"), stdout: broken{gone}, stderr: io.Discard})
 	if !errors.Is(err, gone) {
 		t.Errorf("%v", err)
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -36,6 +37,9 @@ type replayCase struct {
 // openCase finds the operation that has uid, or an event or evaluation that has,
 // and the plan: that of a chain file, or the one that was in force.
 func openCase(ctx context.Context, dir, uid, chain string, stderr io.Writer) (*replayCase, error) {
+	if uid == "" {
+		return nil, cli.Usage(cli.Hint(errors.New("an empty uid is of no operation"), "`docket search --kind outcome` prints the uids of operations"))
+	}
 	client, err := reading.Open(ctx, dir)
 	if err != nil {
 		return nil, err

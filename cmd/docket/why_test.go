@@ -110,7 +110,10 @@ func TestOperationsAreFoundByEvents(t *testing.T) {
 			t.Errorf("%s: exit %d\n%s%s", uid, code, stdout, stderr)
 		}
 	}
-	for _, uid := range []string{"", "\x1b[2J", `"`, "0199d0aa-3000-7000-8000-00000000ffff"} {
+	if _, stderr, code := docketRun("why", "--data", dir, ""); code != cli.ExitUsage || !strings.Contains(stderr, "hint: ") {
+		t.Errorf("no uid: exit %d: %s", code, stderr)
+	}
+	for _, uid := range []string{"\x1b[2J", `"`, "0199d0aa-3000-7000-8000-00000000ffff"} {
 		if stdout, stderr, code := docketRun("why", "--data", dir, uid); code != cli.ExitFailure || stdout != "" || strings.Contains(stderr, "\x1b") || !strings.Contains(stderr, "hint: ") {
 			t.Errorf("%q: exit %d\n%s%s", uid, code, stdout, stderr)
 		}

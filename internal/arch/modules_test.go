@@ -86,7 +86,7 @@ func TestModulesReached(t *testing.T) {
 // The vocabulary, the chain and replay go into other people's services and
 // their tests. What weighs megabytes or brings a server stays out of them.
 func TestLightPackages(t *testing.T) {
-	light := []string{"ocsf", "interceptor", "interceptor/activity", "interceptor/chainfile", "interceptor/replay"}
+	light := []string{"ocsf", "interceptor", "interceptor/activity", "interceptor/chainfile", "interceptor/replay", "interceptor/replay/why"}
 	heavy := []string{
 		"github.com/nats-io/", "github.com/apache/arrow", "github.com/duckdb/", "github.com/ClickHouse/",
 		"github.com/spf13/cobra", "go.opentelemetry.io/otel/sdk",

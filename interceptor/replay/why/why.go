@@ -234,7 +234,11 @@ func (x *explaining) look(ctx context.Context, base *verdict) error {
 	for _, p := range base.parts {
 		if p.Failure != nil {
 			q.fails = append(q.fails, p)
-			x.answer.note("%s failed then, and is taken to fail again", bindingOf(&p))
+			when := "now"
+			if e := evaluationOf(x.op, &p); e != nil && e.Failure != nil {
+				when = "then"
+			}
+			x.answer.note("%s failed %s, and is taken to fail again", bindingOf(&p), when)
 		}
 	}
 	s := &search{

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -547,6 +548,107 @@ func TestDeterministic(t *testing.T) {
 		}
 		if got := text(a); got != first {
 			t.Fatalf("%s\n%s", first, got)
+		}
+	}
+}
+
+// What the record has not, or not as it was, is said and not asked.
+func TestNotInTheRecord(t *testing.T) {
+	plan := planOf(validating("images", onList("base:1")))
+	ops := record(t, plan, box("evil:1", 1))
+	ops[0].Evaluations[0].Redacted = true
+	a, err := why.Explain(t.Context(), ops[0], plan, why.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Now.How != why.NotAsked || !strings.Contains(a.Now.Why, "redacted") || a.Search != nil || len(a.Notes) != 1 || !strings.Contains(a.Notes[0], "redacted") || a.Reason == "" {
+		t.Errorf("%s", text(a))
+	}
+	ops = record(t, plan, box("evil:1", 1))
+	ops[0].Request, ops[0].Evaluations[0].Payload, ops[0].Evaluations[0].Missing = nil, nil, "only its digest was captured"
+	if a, err = why.Explain(t.Context(), ops[0], plan, why.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if a.Now.How != why.NotAsked || a.Now.Why == "" || a.Search != nil || !strings.Contains(text(a), "not in the record: only its digest was captured") {
+		t.Errorf("%s", text(a))
+	}
+}
+
+// Who failed without consequence is taken to fail again, whatever it would say.
+func TestFailsAgain(t *testing.T) {
+	quota := validating("quota", interceptor.Func(func(context.Context, *interceptor.Evaluation) (*interceptor.Result, error) {
+		return nil, &interceptor.Failure{Kind: interceptor.Timeout, Detail: "slow"}
+	}))
+	quota.FailurePolicy = interceptor.FailOpen
+	a := explain(t, planOf(quota, validating("images", onList("base:1"))), why.Options{}, box("base:1", 1), box("evil:1", 1))
+	if patches(a.Change) != `replace /box/spec/image "base:1"` || len(a.Notes) != 1 || !strings.HasPrefix(a.Notes[0], "quota/check in validate failed then") {
+		t.Errorf("%s", text(a))
+	}
+}
+
+// Of any policy of one or two conditions a change is found, it is allowed, and
+// nothing of it can be left out.
+func TestAnyPolicy(t *testing.T) {
+	for seed := range uint64(60) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		request, objections := object{}, []func(r map[string]any) bool{}
+		for i := range 8 {
+			name := string(rune('a' + i))
+			switch rnd.IntN(3) {
+			case 0:
+				request[name] = rnd.IntN(1000) + 500
+				limit := float64(rnd.IntN(400) + 1)
+				objections = append(objections, func(r map[string]any) bool { return num(r, name) > limit })
+			case 1:
+				request[name] = true
+				objections = append(objections, func(r map[string]any) bool { return get(r, name) == true })
+			default:
+				request[name] = []any{"x", "bad", "y"}
+				objections = append(objections, func(r map[string]any) bool {
+					list, _ := get(r, name).([]any)
+					return slices.Contains(list, any("bad"))
+				})
+			}
+		}
+		rnd.Shuffle(len(objections), func(i, j int) { objections[i], objections[j] = objections[j], objections[i] })
+		objections = objections[:1+rnd.IntN(2)]
+		objecting := func(r map[string]any) bool {
+			return slices.ContainsFunc(objections, func(objects func(map[string]any) bool) bool { return objects(r) })
+		}
+		plan := planOf(validating("rules", judge(func(r map[string]any) string {
+			if objecting(r) {
+				return "does not comply"
+			}
+			return ""
+		})))
+		ops := record(t, plan, request)
+		a, err := why.Explain(t.Context(), ops[0], plan, why.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Change == nil || len(a.Change.Patches) != len(objections) {
+			t.Fatalf("seed %d, %d conditions: %s\n%s", seed, len(objections), patches(a.Change), text(a))
+		}
+		for left := range 1 + len(a.Change.Patches) {
+			some := slices.Clone(a.Change.Patches)
+			if left > 0 {
+				some = slices.Delete(some, left-1, left)
+			}
+			patched, err := interceptor.NewPayload(ops[0].Request).Patched(some)
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw, err := patched.JSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var r map[string]any
+			if err := json.Unmarshal(raw, &r); err != nil {
+				t.Fatal(err)
+			}
+			if objecting(r) != (left > 0) {
+				t.Errorf("seed %d: of %s without %d: denied %v", seed, patches(a.Change), left, left == 0)
+			}
 		}
 	}
 }
