@@ -86,6 +86,9 @@ func runWhy(ctx context.Context, o whyOptions, stderr io.Writer) (*why.Answer, e
 		return nil, err
 	}
 	defer k.close()
+	if k.op.Outcome == nil {
+		return nil, cli.Hint(fmt.Errorf("operation %s has no outcome: it was cut off, or is still under way", k.op.UID), "`docket show %s` prints what there is of it", k.op.UID)
+	}
 	asked := why.Options{Budget: o.budget}
 	if asked.Allowed, err = k.allowedLike(ctx); err != nil {
 		return nil, err
@@ -94,8 +97,6 @@ func runWhy(ctx context.Context, o whyOptions, stderr io.Writer) (*why.Answer, e
 	if err != nil {
 		return nil, err
 	}
-	bar := cli.NewProgress(stderr, "looking for a change", cli.UnitCount)
-	defer bar.Done()
 	looking, enough := context.WithTimeout(ctx, o.within)
 	defer enough()
 	a, err := why.Explain(looking, k.op, k.plan, asked)

@@ -138,8 +138,11 @@ func operationWith(ctx context.Context, client *reading.Client, uid string) (str
 	return h.OperationUID, nil
 }
 
-// maxHistory is how many events are read for the values that others had.
-const maxHistory = 4000
+// How many events, and how much of them, are read for the values that others had.
+const (
+	maxHistory      = 4000
+	maxHistoryBytes = 64 << 20
+)
 
 // allowedLike returns the newest operations of the same method and tenant that
 // were allowed.
@@ -150,9 +153,13 @@ func (c *replayCase) allowedLike(ctx context.Context) ([]*activity.Operation, er
 			strconv.Quote(or(c.op.Tenant, defaultTenant)), strconv.Quote(c.op.Service), strconv.Quote(c.op.Method)),
 	}
 	var events [][]byte
+	size := 0
 	for raw, err := range c.client.Search(ctx, request, maxHistory) {
 		if err != nil {
 			return nil, err
+		}
+		if size += len(raw); size > maxHistoryBytes {
+			break
 		}
 		events = append(events, slices.Clone(raw))
 	}

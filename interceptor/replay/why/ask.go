@@ -15,12 +15,16 @@ import (
 	"github.com/docket-audit/docket/interceptor/replay"
 )
 
+// maxWords bounds what of a reason is looked through for what it speaks of.
+const maxWords = 4 << 10
+
 // A verdict is what came of one request.
 type verdict struct {
 	missing  string // why it could not be asked; then the rest is empty
 	decision interceptor.Decision
 	status   codes.Code
 	reason   string
+	words    string            // the reason, cut where it is long
 	by       *interceptor.Part // nil when no binding denied
 	parts    []interceptor.Part
 	failed   bool // a binding failed that did not for the recorded request
@@ -32,6 +36,7 @@ func verdictOf(out *interceptor.Outcome, missing string) *verdict {
 		return v
 	}
 	v.decision, v.reason, v.status = out.Decision, out.Reason, out.Status.Code()
+	v.words = v.reason[:min(len(v.reason), maxWords)]
 	v.parts = slices.Clone(out.Parts)
 	if out.By != nil {
 		by := *out.By

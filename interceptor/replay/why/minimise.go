@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -86,9 +87,10 @@ func (s *search) pairs(ctx context.Context) {
 			}
 		}
 	}
+	words := strings.ToLower(s.base.words)
 	take(func(p *place) bool { return s.decisive[p.pointer] })
 	take(func(p *place) bool { return s.telling[p.pointer] })
-	take(func(p *place) bool { return s.score(p, s.base.reason) > 0 })
+	take(func(p *place) bool { return s.score(p, words) > 0 })
 	take(func(*place) bool { return true })
 	for i, second := range chosen {
 		for _, first := range chosen[:i] {

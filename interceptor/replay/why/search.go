@@ -208,7 +208,7 @@ func (v *verdict) depth() int {
 // alike is equal for answers that differ in nothing but the values that edits
 // brought in or took away.
 func (v *verdict) alike(edits []edit) string {
-	reason := v.reason
+	reason := v.words
 	for _, e := range edits {
 		reason = without(reason, plain(e.to))
 		reason = without(reason, plain(e.at.value))
@@ -267,11 +267,12 @@ func (s *search) plan(v *verdict, edits []edit) []edit {
 		turn, score int
 	}
 	var all []planned
+	words := strings.ToLower(v.words)
 	add := func(p *place) {
 		if slices.ContainsFunc(edits, func(e edit) bool { return p.inside(e.at) || e.at.inside(p) }) {
 			return
 		}
-		score := s.score(p, v.reason)
+		score := s.score(p, words)
 		for i, e := range s.values(p) {
 			turn := 1
 			switch {
@@ -304,13 +305,14 @@ func (s *search) plan(v *verdict, edits []edit) []edit {
 // spoken is the score from which on a reason speaks of a place.
 const spoken = 2
 
-// score says how likely it is that a place matters.
-func (s *search) score(p *place, reason string) int {
+// score says how likely it is that a place matters. The words of the reason are in
+// lower case.
+func (s *search) score(p *place, words string) int {
 	n := 0
-	if word := plain(p.value); p.leaf && len(word) > 0 && without(reason, word) != reason {
+	if word := strings.ToLower(plain(p.value)); p.leaf && word != "" && len(word) <= len(words) && without(words, word) != words {
 		n += 4
 	}
-	if name := p.path[len(p.path)-1].name; len(name) > 1 && strings.Contains(strings.ToLower(reason), strings.ToLower(name)) {
+	if name := p.path[len(p.path)-1].name; len(name) > 1 && strings.Contains(words, strings.ToLower(name)) {
 		n += 2
 	}
 	if values := s.experience.values[p.general]; p.leaf && len(values) > 0 && p.value != nil && s.experience.count(p.general, p.value) == 0 {

@@ -12,8 +12,11 @@ import (
 	"github.com/docket-audit/docket/interceptor/activity"
 )
 
-// maxSeen bounds the values that are kept of one place.
-const maxSeen = 256
+// Bounds of what is kept: values of one place, and values that are looked at.
+const (
+	maxSeen   = 256
+	maxLooked = 200_000
+)
 
 // A value is one that allowed operations had at a place.
 type value struct {
@@ -34,6 +37,7 @@ type experience struct {
 func experienceOf(op *activity.Operation, allowed []*activity.Operation) *experience {
 	x := &experience{values: map[string][]*value{}}
 	members := map[string]*place{}
+	looked := 0
 	for _, other := range allowed {
 		request, ok := other.Request.(*structpb.Struct)
 		if !ok || other.UID == op.UID || other.Service != op.Service || other.Method != op.Method || !allows(other) ||
@@ -42,6 +46,9 @@ func experienceOf(op *activity.Operation, allowed []*activity.Operation) *experi
 		}
 		x.requests = append(x.requests, request)
 		for _, p := range placesOf(request).all {
+			if looked++; looked > maxLooked {
+				break
+			}
 			if !p.leaf {
 				continue
 			}
