@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -91,7 +92,10 @@ func recorded(t *testing.T, n int, bindings ...interceptor.Binding) string {
 	dir := t.TempDir()
 	link := profile.Link{Emitter: "gateway-0", Epoch: "0199d0aa-0000-7000-8000-00000000e001", Sequence: 1}
 	var batch store.Batch
+	var mu sync.Mutex // bindings of post_commit end while the next operation runs
 	chain, err := interceptor.New(&interceptor.Plan{Unmatched: interceptor.UnmatchedAllow, Bindings: bindings}, activity.NewRecorder(func(_ context.Context, e ocsf.Event) activity.Ack {
+		mu.Lock()
+		defer mu.Unlock()
 		e.Common().Metadata.Product = &ocsf.Product{Name: "docket"}
 		raw, fingerprint, err := profile.Seal(e, link)
 		if err != nil {

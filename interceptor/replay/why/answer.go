@@ -108,7 +108,8 @@ type Field struct {
 	Pointer string          `json:"pointer"` // RFC 6901
 	Value   json.RawMessage `json:"value"`   // null when nothing is there
 	// Decisive says that with another value, or without any, the deciding binding
-	// decided otherwise. Else it only answered otherwise, with another reason, say.
+	// decided otherwise, or that Change cannot do without this field. Else there
+	// was only another answer: another reason, say, or another binding that denied.
 	Decisive bool `json:"decisive"`
 }
 

@@ -38,11 +38,7 @@ func (s *search) towardsModels(ctx context.Context) {
 		if !v.allowed() {
 			continue
 		}
-		edits = s.minimal(ctx, edits)
-		for _, e := range edits { // of which each is needed
-			s.changed[e.at.pointer], s.decisive[e.at.pointer] = true, true
-		}
-		s.found(edits)
+		s.found(s.minimal(ctx, edits))
 	}
 }
 
@@ -110,7 +106,6 @@ func (s *search) pair(ctx context.Context, p, q *place) bool {
 				return false
 			}
 			if v.allowed() {
-				s.decisive[p.pointer], s.decisive[q.pointer] = true, true
 				s.found([]edit{e, f})
 				return false
 			}

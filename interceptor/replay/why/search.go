@@ -67,6 +67,9 @@ func (s *search) run(ctx context.Context) {
 	if len(s.best) > 1 {
 		s.best = s.nearer(ctx, s.minimal(ctx, s.best))
 	}
+	for _, e := range s.best { // each is needed
+		s.changed[e.at.pointer], s.decisive[e.at.pointer] = true, true
+	}
 }
 
 // note takes what came of one edit on top of others, which came to before.
@@ -77,7 +80,7 @@ func (s *search) note(before *verdict, edits []edit, v *verdict) {
 		return
 	}
 	switch {
-	case before.by != nil && v.relents(before.by):
+	case len(edits) == 1 && before.by != nil && v.relents(before.by):
 		s.decisive[last.at.pointer] = true
 	case !v.same(before) || v.reason != before.reason:
 		s.telling[last.at.pointer] = true

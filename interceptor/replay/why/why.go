@@ -368,13 +368,24 @@ func or(a, b string) string {
 
 // fields returns the places that were seen to matter, in the order of the
 // request, the decisive ones first. A value that has such places in it is left
-// out: it matters for theirs.
+// out, unless the change is of all of it: it matters for theirs.
 func (s *search) fields() []Field {
+	all := slices.Concat(s.places.all, s.absent)
+	known, ofChange := map[string]bool{}, map[string]bool{}
+	for _, p := range all {
+		known[p.pointer] = true
+	}
+	for _, e := range s.best {
+		ofChange[e.at.pointer] = true
+		if !known[e.at.pointer] { // an object that an allowed operation had
+			all = append(all, e.at)
+		}
+	}
 	out := []Field{}
 	add := func(decisive bool) {
 		n := 0
-		for _, p := range slices.Concat(s.places.all, s.absent) {
-			if s.decisive[p.pointer] != decisive || !decisive && !s.telling[p.pointer] || !p.leaf && s.inner(p) {
+		for _, p := range all {
+			if s.decisive[p.pointer] != decisive || !decisive && !s.telling[p.pointer] || !p.leaf && !ofChange[p.pointer] && s.inner(p) {
 				continue
 			}
 			if n++; n <= maxFields {

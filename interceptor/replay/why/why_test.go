@@ -251,6 +251,14 @@ func TestChangesOfSeveralFields(t *testing.T) {
 			if got := patches(a.Change); got != tt.change {
 				t.Errorf("change %s, want %s\n%s", got, tt.change, text(a))
 			}
+			var changed []string
+			for _, e := range a.Change.Edits {
+				changed = append(changed, e.Pointer)
+			}
+			slices.Sort(changed)
+			if got := decisive(a); got != strings.Join(changed, " ") {
+				t.Errorf("decisive: %s, want %v", got, changed)
+			}
 			if a.Search.Tries > why.DefaultBudget {
 				t.Errorf("%d tries", a.Search.Tries)
 			}
@@ -412,8 +420,8 @@ func TestCancelAndDeadline(t *testing.T) {
 // A change that only passes because somebody fails on it is none.
 func TestFailuresAllowNothing(t *testing.T) {
 	open := validating("rules", interceptor.Func(func(_ context.Context, e *interceptor.Evaluation) (*interceptor.Result, error) {
-		if _, ok := e.Payload.Lookup("/spec"); !ok {
-			panic("no spec")
+		if _, ok := e.Payload.Lookup("/spec/a"); !ok {
+			panic("no a")
 		}
 		return &interceptor.Result{Decision: interceptor.Deny, Reason: "no"}, nil
 	}))
@@ -500,7 +508,7 @@ func TestAllowedAndUndecided(t *testing.T) {
 		t.Errorf("%v\n%s", err, text(a))
 	}
 	a, err = why.Explain(t.Context(), ops[1], candidate, why.Options{Allowed: ops})
-	if err != nil || a.Decision != "allow" || a.Now.Decision != "deny" || a.Now.By.String() != "images/check in validate" || a.Search == nil {
+	if err != nil || a.Decision != "allow" || a.Now.Decision != "deny" || a.Now.By.String() != "images/check in validate" || a.Search == nil || a.Search.Allowed != 0 {
 		t.Errorf("%v\n%s", err, text(a))
 	}
 }
@@ -650,5 +658,23 @@ func TestAnyPolicy(t *testing.T) {
 				t.Errorf("seed %d: of %s without %d: denied %v", seed, patches(a.Change), left, left == 0)
 			}
 		}
+	}
+}
+
+// What only an allowed operation can tell as a whole is taken from it, an object
+// and a list that this one has not among it.
+func TestWhatAnotherHad(t *testing.T) {
+	plan := planOf(validating("rules", judge(func(r map[string]any) string {
+		if num(r, "limits", "cpu") < 1 || num(r, "limits", "memory") < 1 || len(fmt.Sprint(get(r, "zones"))) != len("[a b]") {
+			return "no"
+		}
+		return ""
+	})))
+	a := explain(t, plan, why.Options{}, object{"name": "x", "limits": object{"cpu": 1, "memory": 2}, "zones": []any{"a", "b"}}, object{"name": "y", "zones": []any{"a"}})
+	if got, want := patches(a.Change), `add /limits {"cpu":1,"memory":2}; replace /zones ["a","b"]`; got != want {
+		t.Fatalf("change %s, want %s\n%s", got, want, text(a))
+	}
+	if got := decisive(a); got != "/zones /limits" {
+		t.Errorf("decisive: %s", got)
 	}
 }
