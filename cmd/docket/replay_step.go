@@ -66,6 +66,9 @@ func runStep(ctx context.Context, o stepOptions) error {
 		return err
 	}
 	defer k.close()
+	if k.noPlan != nil {
+		return k.noPlan
+	}
 	plan := *k.plan
 	plan.Bindings = slices.Clone(plan.Bindings)
 	for i := range plan.Bindings {

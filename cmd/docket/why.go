@@ -104,6 +104,9 @@ func runWhy(ctx context.Context, o whyOptions, stderr io.Writer) (*why.Answer, e
 		return nil, err
 	}
 	a.PlanSince = since
+	if k.noPlan != nil {
+		a.Notes = append(a.Notes, k.noPlan.Error()+"; --chain FILE asks another")
+	}
 	return a, nil
 }
 

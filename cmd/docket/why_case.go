@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"slices"
 	"strconv"
@@ -29,7 +30,8 @@ type replayCase struct {
 	client *reading.Client
 	events [][]byte // of the operation
 	op     *activity.Operation
-	plan   *interceptor.Plan
+	plan   *interceptor.Plan // nil when noPlan says why it is not here
+	noPlan error
 	cast   *cast
 	file   *chainfile.File // nil when the plan is the recorded one
 }
@@ -75,10 +77,15 @@ func (c *replayCase) open(ctx context.Context, dir, uid, chain string, stderr io
 		}
 		c.plan = c.file.Plan
 	} else {
-		if c.plan, err = recordedPlan(dir, c.op.Plan, c.cast.link()); err != nil {
+		c.plan, err = recordedPlan(dir, c.op.Plan, c.cast.link())
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			c.noPlan = err
+		case err != nil:
 			return err
+		default:
+			c.cast.dial(ctx, c.plan)
 		}
-		c.cast.dial(ctx, c.plan)
 	}
 	c.cast.say(stderr)
 	return nil

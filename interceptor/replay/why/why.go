@@ -41,7 +41,8 @@ var errNoOutcome = errors.New("the record has no outcome of the operation: it wa
 
 // Explain says why an operation came out as it did. plan is asked now: the one
 // that was in force for it, or a candidate. A binding of it without an
-// implementation is answered for from the record.
+// implementation is answered for from the record. Without a plan, nil, the record
+// is all that is told.
 //
 // When ctx has a deadline the search ends there, and the Answer says so. When it
 // is cancelled Explain fails.
@@ -50,6 +51,10 @@ func Explain(ctx context.Context, op *activity.Operation, plan *interceptor.Plan
 		return nil, errNoOutcome
 	}
 	a := recorded(op)
+	if plan == nil {
+		a.Now.Why = "there is no plan to ask"
+		return a, nil
+	}
 	x := &explaining{op: op, plan: deciding(plan), options: o, answer: a}
 	if digest := plan.Digest(); digest != op.Plan {
 		a.Asked = digest

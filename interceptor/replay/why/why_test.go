@@ -328,10 +328,15 @@ func TestWithoutImplementations(t *testing.T) {
 	plan := planOf(validating("images", images), validating("other", judge(func(map[string]any) string { return "" })))
 	ops := record(t, plan, box("base:1", 1), box("evil:1", 1))
 
+	a, err := why.Explain(t.Context(), ops[1], nil, why.Options{Allowed: ops})
+	if err != nil || a.Now.How != why.NotAsked || a.Search != nil || a.By.String() != "images/check in validate" {
+		t.Errorf("%v\n%s", err, text(a))
+	}
+
 	none := *plan
 	none.Bindings = slices.Clone(plan.Bindings)
 	none.Bindings[0].Impl, none.Bindings[1].Impl = nil, nil
-	a, err := why.Explain(t.Context(), ops[1], &none, why.Options{})
+	a, err = why.Explain(t.Context(), ops[1], &none, why.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
