@@ -21,6 +21,8 @@ func (s *search) towardsModels(ctx context.Context) {
 	for _, request := range s.experience.requests {
 		if d := s.difference(request); len(d) > 0 {
 			models = append(models, d)
+		} else {
+			s.twins++
 		}
 	}
 	slices.SortStableFunc(models, func(a, b []edit) int { return cmp.Compare(sizeOf(a), sizeOf(b)) })

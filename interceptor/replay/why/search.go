@@ -49,6 +49,7 @@ type search struct {
 	changed           map[string]bool // those that were tried
 	best              []edit          // nil when nothing was found
 	untold            int             // fields that matter and were not listed
+	twins             int             // allowed operations with this very request
 }
 
 // run searches until the budget is used up or a change was found.

@@ -361,6 +361,8 @@ func (x *explaining) settle(ctx context.Context, s *search, stopped string) {
 	}
 	if s.best != nil {
 		x.answer.Change = s.change()
+	} else if s.twins > 0 {
+		x.answer.note("the same request was allowed in other operations (%d): something else than the request decided", s.twins)
 	}
 }
 

@@ -561,3 +561,23 @@ func TestWhatAnotherHad(t *testing.T) {
 		t.Errorf("decisive: %s", got)
 	}
 }
+
+// Where the request decides nothing there is no change of it, and that others
+// were allowed the same is said.
+func TestNotTheRequest(t *testing.T) {
+	plan := planOf(validating("people", interceptor.Func(func(_ context.Context, e *interceptor.Evaluation) (*interceptor.Result, error) {
+		if e.Principal["subject"] == "ann" {
+			return &interceptor.Result{Decision: interceptor.Deny, Reason: "not for ann"}, nil
+		}
+		return &interceptor.Result{Decision: interceptor.Allow}, nil
+	})))
+	ops := record(t, plan, box("a", 1))
+	other := record(t, planOf(validating("people", judge(func(map[string]any) string { return "" }))), object{"first": true}, box("a", 1))
+	a, err := why.Explain(t.Context(), ops[0], plan, why.Options{Allowed: other})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Change != nil || decisive(a) != "" || a.Search.Stopped != "" || a.Principal["subject"] != "ann" || len(a.Notes) != 1 || !strings.Contains(a.Notes[0], "something else than the request decided") {
+		t.Errorf("%s", text(a))
+	}
+}
