@@ -39,7 +39,7 @@ func experienceOf(op *activity.Operation, allowed []*activity.Operation) *experi
 	members := map[string]*place{}
 	looked := 0
 	for _, other := range allowed {
-		request, ok := other.Request.(*structpb.Struct)
+		request, ok := objectOf(other.Request)
 		if !ok || other.UID == op.UID || other.Service != op.Service || other.Method != op.Method || !allows(other) ||
 			slices.ContainsFunc(other.Evaluations, func(e activity.Evaluation) bool { return e.Redacted }) {
 			continue

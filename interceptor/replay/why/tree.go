@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/docket-audit/docket/interceptor"
@@ -53,6 +54,16 @@ type places struct {
 	all    []*place // without the root
 	fields int      // leaves
 	more   bool     // there are more, or deeper ones
+}
+
+// objectOf returns a recorded request as the object that it is, which may have
+// come as its JSON; false when the record has none.
+func objectOf(request proto.Message) (*structpb.Struct, bool) {
+	if request == nil {
+		return nil, false
+	}
+	s, ok := request.ProtoReflect().Interface().(*structpb.Struct)
+	return s, ok
 }
 
 // placesOf returns the places of a request.

@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"google.golang.org/genproto/googleapis/rpc/code"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/interceptor/activity"
@@ -220,7 +219,7 @@ func (x *explaining) denied(v *verdict) (*verdict, error) {
 
 // look searches for what would have been allowed.
 func (x *explaining) look(ctx context.Context, base *verdict) error {
-	request, ok := x.op.Request.(*structpb.Struct)
+	request, ok := objectOf(x.op.Request)
 	if !ok {
 		x.answer.note("nothing was varied: the request is not in the record")
 		return nil
