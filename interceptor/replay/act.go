@@ -6,9 +6,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
@@ -37,7 +37,7 @@ type act struct {
 
 func (a *act) nextUID() interceptor.UID {
 	a.uids++
-	return interceptor.UID(fmt.Sprintf("%s/%d", a.op.UID, a.uids))
+	return a.op.UID + "/" + interceptor.UID(strconv.Itoa(a.uids)) // called in the small stack of a worker
 }
 
 // Why an operation cannot be replayed.

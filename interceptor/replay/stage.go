@@ -28,8 +28,10 @@ type Stage struct {
 	plan    *interceptor.Plan
 	now     *act // the operation on stage
 	observe func(context.Context, *Moment) error
-	wants   map[string]wants // by service/method
+	wants   map[method]wants
 }
+
+type method struct{ service, name string }
 
 // wants is what a plan calls for one method. Selective says that it may be less
 // for some operations, byLabel that their labels are to tell.
@@ -41,7 +43,7 @@ type wants struct {
 // NewStage returns a stage for a copy of plan. A plan that cannot be run is an
 // [*interceptor.PlanError].
 func NewStage(plan *interceptor.Plan) (*Stage, error) {
-	s := &Stage{wants: map[string]wants{}}
+	s := &Stage{wants: map[method]wants{}}
 	c := *plan
 	c.Audit, c.AuditDeadline = interceptor.AuditBestEffort, 0
 	c.Bindings = slices.Clone(plan.Bindings)
@@ -119,14 +121,14 @@ func (s *Stage) run(ctx context.Context, op *activity.Operation, request proto.M
 
 // wanted counts the bindings that the plan calls for a method, before and after
 // the handler.
-func (s *Stage) wanted(service, method string) wants {
-	key := service + "/" + method
+func (s *Stage) wanted(service, name string) wants {
+	key := method{service, name}
 	if w, ok := s.wants[key]; ok {
 		return w
 	}
 	var w wants
 	for _, b := range s.plan.Bindings {
-		if one := (interceptor.Plan{Bindings: []interceptor.Binding{b}}); !one.Governs(service, method) {
+		if one := (interceptor.Plan{Bindings: []interceptor.Binding{b}}); !one.Governs(service, name) {
 			continue
 		}
 		w.selective = w.selective || len(b.Principals)+len(b.Labels) > 0
