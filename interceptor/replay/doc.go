@@ -28,9 +28,18 @@
 //     judge what nobody asked. It is answered from the record, if it can be.
 //   - The handler answers what it answered then.
 //
-// An operation then is the same, or flips (another decision, or the handler
-// would run where it did not), or has other patches, or met an error: a binding
-// failed now that did not then.
+// How an operation then compares is a [Comparison], the gravest one that holds:
+// a binding failed now that did not then; the operation flips, to another
+// decision or to a handler that would run where it did not; it has another
+// patched payload, whatever the patches that make it; callers would be denied
+// with another status; a failure is under another policy, though that comes to
+// the same; results are annotated otherwise. A [Diff] says which binding was the
+// first to answer otherwise, and what changed, as a JSON Patch. [Against] puts
+// what another plan makes of the operations now in the place of the record.
+//
+// Interceptors are shown the record's uids and times, so that one which takes
+// samples by uid, or looks at the time of the evaluation, judges as it did. What
+// differs by itself all the same, [LearnNoise] finds, and it is passed over.
 //
 // Replay knows payloads as bindings saw them, as JSON without secrets. It
 // applies patches to that, and does not know the protobuf type that the chain
@@ -39,8 +48,14 @@
 // validate is judged there as one that has none.
 //
 // Histories come from a [Source]: a store, an export of one, or a cassette, which
-// is a file beside the tests that [Record] and [Cut] make. [Server] plays the
-// interceptors of a history for a gateway under test.
+// is a file beside the tests that [Record] and [Cut] make; package served has
+// those of a server. [Between], [Select], [Only] and [Sample] choose among their
+// operations. [Server] plays the interceptors of a history for a gateway under
+// test.
+//
+// The way of an operation: choose.go chooses it, run.go gives it to a worker,
+// stage.go runs it through the plan, act.go answers for its bindings, take.go is
+// what came of it, then and now, compare.go compares the two, report.go counts.
 //
 // Nothing here stores or sends anything, and two runs give equal reports,
 // provided that the interceptors judge equal input equally.
