@@ -72,10 +72,14 @@ func (r *replaytest) edit(name, old, by string) {
 // their go.sum, needs no C compiler, and writes a test that fits on a screen.
 func TestReplaytest(t *testing.T) {
 	r := copyReplaytest(t)
+	kept := r.read("go.sum")
 	if out, err := r.run("mod", "tidy"); err != nil {
 		t.Fatalf("go mod tidy: %v\n%s", err, out)
 	}
 	sums := r.read("go.sum")
+	if sums != kept {
+		t.Errorf("go mod tidy makes another go.sum of examples/replaytest:\n%s", sums)
+	}
 	for _, heavy := range []string{"duckdb", "nats-server", "clickhouse", "arrow", "cobra"} {
 		for line := range strings.Lines(sums) {
 			if strings.Contains(strings.ToLower(line), heavy) {

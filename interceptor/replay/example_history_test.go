@@ -5,8 +5,6 @@ package replay_test
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -21,18 +19,6 @@ import (
 )
 
 var exampleModule = filepath.Join("..", "..", "examples", "replaytest")
-
-// TestExampleModule runs the example's own test as its users would, with its
-// own go.mod and go.sum.
-func TestExampleModule(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "./...")
-	cmd.Dir = exampleModule
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("go test in %s: %v\n%s", exampleModule, err, out)
-	}
-}
 
 // TestExampleHistory compares a recording with what the chain would record of the
 // same: forty sandboxes, of which twelve ran as root, when that was still allowed.
