@@ -176,6 +176,9 @@ func TestOneAnswer(t *testing.T) {
 				if token == "admin" && i == 0 && name != "StartReplay" && (want.Error != nil || len(want.Messages) == 0) {
 					t.Errorf("%s: %+v", what, want)
 				}
+				if i > 0 && (token == "nothing" || token == "expired") {
+					continue // who is refused is refused, whatever the question: one tells
+				}
 				if q.verb != nil {
 					h.sameByVerb(t, what, token, name, q, want)
 				}
