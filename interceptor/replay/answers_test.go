@@ -30,6 +30,14 @@ func (f finding) answers(then, now *verdict) finding {
 		changed.comparison, changed.by = replay.StatusDiffers, now.by
 		return changed
 	}
+	for _, key := range now.called { // a failure of the record, under another policy
+		was, handled := then.handled[key]
+		is, handles := now.handled[key]
+		if then.failed[key] != "" && handled && handles && was != is {
+			changed.comparison, changed.by = replay.FailureDiffers, key[:len(key)-len("@2")]
+			return changed
+		}
+	}
 	for _, key := range now.called { // whose notes are compared where both were called
 		was, answered := then.notes[key]
 		is, answers := now.notes[key]

@@ -55,7 +55,7 @@ var amendments = []amendment{
 	{"failure policy closed", to("quota/limit", func(x *clause) { x.policy = interceptor.FailClosed }), differs(flip)},
 	{"failure policy closed in one phase", to("owner/set", func(x *clause) { x.modify = interceptor.FailClosed }), differs(flip)},
 	{"failure policy opened in a phase that it has not", to("state/guard", func(x *clause) { x.modify = interceptor.FailOpen }), nil},
-	{"failure policy after the handler", to("watch/commits", func(x *clause) { x.post = interceptor.Ignore }), nil},
+	{"failure policy after the handler", to("watch/commits", func(x *clause) { x.post = interceptor.Ignore }), differs(replay.FailureDiffers)},
 
 	{"binding removed that denies", func(c charter) charter { return c.without("images/list") }, differs(flip)},
 	{"binding removed that patches", func(c charter) charter { return c.without("naming/prefix") }, differs(patch)},

@@ -157,7 +157,7 @@ func (c *comparing) patches() (*interceptor.Part, bool) {
 func (c *comparing) handling() *answer {
 	for i := range c.now.answers {
 		a := &c.now.answers[i]
-		if a.failure == nil || a.missed {
+		if a.failure == nil || a.missed || a.Shadow {
 			continue
 		}
 		if then := c.then.find(a); then != nil && then.failure != nil && then.failure.Policy != a.failure.Policy {

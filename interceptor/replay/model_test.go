@@ -33,6 +33,7 @@ type verdict struct {
 	notes    map[string]string   // annotations of those that answered and are no shadows, by key
 	called   []string            // keys of those who were called
 	failed   map[string]string   // how, by key, shadows included
+	handled  map[string]bool     // whether a failure was let pass, by key, of those that are no shadows
 	shown    map[string]string   // what they were shown, by key
 	shadows  map[string]bool
 	tooLarge bool // an edit is too large for the record
@@ -80,7 +81,7 @@ type scene struct {
 func settle(c *charter, d *deed, then *verdict) *verdict {
 	v := &verdict{
 		decision: "allow", code: "OK", box: d.box, byWhom: map[string][]string{}, notes: map[string]string{},
-		failed: map[string]string{}, shown: map[string]string{}, shadows: map[string]bool{},
+		failed: map[string]string{}, handled: map[string]bool{}, shown: map[string]string{}, shadows: map[string]bool{},
 	}
 	s := &scene{deed: d, charter: c, then: then, v: v, state: then == nil || then.validated()}
 	if then == nil || then.sawTenant() {
@@ -280,6 +281,9 @@ func (s *scene) judge(x step) {
 	}
 	if r.fails != "" {
 		v.failed[x.key] = r.fails
+		if !x.shadow {
+			v.handled[x.key] = x.open()
+		}
 		if !before && !x.shadow && v.erred == "" {
 			v.erred, v.kind = x.name(), string(kinds[r.fails])
 		}
@@ -345,6 +349,9 @@ func (s *scene) observe(x step) {
 	v.called = append(v.called, x.key)
 	v.shadows[x.key] = x.shadow
 	s.show(x)
+	if !x.shadow {
+		v.handled[x.key] = x.post != interceptor.Ignore // matters where it fails in both
+	}
 	if s.then == nil {
 		if how := s.deed.faults[x.key]; how != "" {
 			v.failed[x.key] = how
