@@ -3,6 +3,7 @@
 package activity
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -23,7 +24,7 @@ type Operation struct {
 	interceptor.Operation
 
 	Plan        string       // digest of the plan that was in force
-	Evaluations []Evaluation // in the order in which the bindings were called
+	Evaluations []Evaluation // in the order in which the bindings were called, as far as is known
 
 	// Outcome is nil when the record has none: the operation was cut off, or is
 	// still under way. Evaluation uids and Failures of its Parts are filled in,
@@ -293,6 +294,7 @@ func (a *assembly) rest() []*assembled {
 
 // finish resolves what the events of the operation say of each other.
 func (op *assembled) finish() *Operation {
+	op.order()
 	for i := range op.Evaluations {
 		e := &op.Evaluations[i]
 		e.Principal, e.RequestID = op.Principal, op.RequestID
@@ -317,6 +319,27 @@ func (op *assembled) finish() *Operation {
 		op.join()
 	}
 	return &op.Operation
+}
+
+// order brings the evaluations into the order in which the bindings were called. An
+// event that was sent again is stored behind those that came after it. Where one
+// that judges has no event of its own, nobody knows its place, and the operation is
+// not whole anyway.
+func (op *assembled) order() {
+	called := func(x, y Evaluation) int {
+		return cmp.Or(cmp.Compare(x.Phase, y.Phase), cmp.Compare(x.Index, y.Index))
+	}
+	if slices.IsSortedFunc(op.Evaluations, called) ||
+		slices.ContainsFunc(op.Evaluations, func(e Evaluation) bool { return e.judges() && !e.input }) {
+		return
+	}
+	slices.SortStableFunc(op.Evaluations, called)
+	if op.byUID == nil {
+		return
+	}
+	for i := range op.Evaluations {
+		op.byUID[op.Evaluations[i].UID] = i
+	}
 }
 
 // messages finds the operation's own messages among those shown to bindings.

@@ -3,6 +3,7 @@
 package activity_test
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"testing"
@@ -29,6 +30,11 @@ func TestOperationsOutOfOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		n++
+		if !slices.IsSortedFunc(op.Evaluations, func(x, y activity.Evaluation) int {
+			return cmp.Or(cmp.Compare(x.Phase, y.Phase), cmp.Compare(x.Index, y.Index))
+		}) {
+			t.Errorf("evaluations of operation %s are not in the order of the calls", op.UID)
+		}
 		for _, e := range op.Evaluations {
 			if e.Missing != "" || (e.Result == nil) == (e.Failure == nil) {
 				t.Errorf("evaluation %s: missing %q", e.UID, e.Missing)

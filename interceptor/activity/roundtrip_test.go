@@ -84,10 +84,14 @@ func TestRoundTrip(t *testing.T) {
 		var failures []*interceptor.Failure
 		n := rapid.IntRange(0, 3).Draw(rt, "evaluations")
 		out := &interceptor.Outcome{Decision: interceptor.Allow, End: op.Start.Add(time.Second)}
+		phase := interceptor.ModifyOperation
 		for i := range n {
+			if rapid.Bool().Draw(rt, "next phase") {
+				phase = interceptor.Validate
+			}
 			e := interceptor.Evaluation{
 				UID: interceptor.UID("e" + string(rune('0'+i))), Operation: op.UID, Interceptor: words.Draw(rt, "interceptor"), Binding: words.Draw(rt, "binding") + string(rune('0'+i)),
-				Phase: rapid.SampledFrom([]interceptor.Phase{interceptor.ModifyOperation, interceptor.Validate}).Draw(rt, "phase"),
+				Phase: phase,
 				Start: instants.Draw(rt, "start"), Index: i, Count: n,
 				Service: op.Service, Method: op.Method, Principal: op.Principal, Trace: op.Trace,
 				Payload: drawPayload(rt, "payload"),
