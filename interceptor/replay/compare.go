@@ -69,7 +69,9 @@ func (c *comparing) judge(d *Diff) {
 		return
 	case then.Decision != now.Decision || then.Ran != now.Ran:
 		by := cause(c.then, c.now)
-		if c.quiet(by, fieldDecision) {
+		// What was denied and would pass is told, noise or not: a binding that errs
+		// at times may as well have been changed.
+		if then.Decision == interceptor.Deny && now.Decision != interceptor.Deny || c.quiet(by, fieldDecision) {
 			d.Comparison = Flipped
 			d.by(by)
 		}

@@ -13,7 +13,8 @@ import (
 
 // A Noise is a field that differs when the same plan judges the same operation
 // twice: a time, a random name. Differences of such a field are not the
-// candidate's doing and are passed over.
+// candidate's doing and are passed over; but an operation that was denied and would
+// pass is a flip whatever is noise.
 type Noise struct {
 	Service     string `json:"service"`
 	Method      string `json:"method"`

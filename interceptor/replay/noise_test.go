@@ -5,6 +5,7 @@ package replay_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -94,5 +95,35 @@ func TestNoise(t *testing.T) {
 	}
 	if _, err := replay.Run(context.Background(), h, old(), replay.LearnNoise(nil)); err == nil {
 		t.Error("noise was learned from no plan")
+	}
+}
+
+// TestNoiseHidesNoLoosening: a binding whose decisions are noise denied something
+// that the candidate lets pass. That is told.
+func TestNoiseHidesNoLoosening(t *testing.T) {
+	judging := func(list ...string) *interceptor.Plan {
+		times := 0
+		return planOf(naming(), counting(func(e *interceptor.Evaluation) (*interceptor.Result, error) {
+			image := at(e, "/image")
+			unsteady := image == "base:2"
+			if unsteady {
+				times++
+			}
+			if unsteady && times%2 == 1 || !slices.Contains(list, image) {
+				return &interceptor.Result{Decision: interceptor.Deny, Reason: "not now"}, nil
+			}
+			return allow()
+		}), quota(), watch())
+	}
+	h := record(t, oldPlan())
+	r, err := replay.Run(t.Context(), h, judging("base:1", "base:2", "evil:1"), replay.LearnNoise(judging("base:1", "base:2")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Noise) == 0 || r.Noise[0].Field != "decision" || r.Noise[0].Excluded == 0 {
+		t.Errorf("no noise in decisions that is passed over: %s", r)
+	}
+	if r.Flipped("deny", "allow") != 1 || r.Flipped("allow", "deny") != 0 {
+		t.Errorf("want the one deny->allow: %s", r)
 	}
 }
