@@ -4,6 +4,7 @@ package replay_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -156,5 +157,29 @@ func TestAgainst(t *testing.T) {
 	}
 	if diff := cmp.Diff(tallyOf(fromRecord), tallyOf(r)); diff != "" {
 		t.Errorf("against a plan, and against what was recorded of it:\n%s", diff)
+	}
+}
+
+// TestMemoryUsedAgain: an interceptor answers each time out of the same memory. What
+// it answered before stays what it was.
+func TestMemoryUsedAgain(t *testing.T) {
+	value, notes, times := make([]byte, 0, 64), map[string]string{}, 0
+	stamping := counting(func(*interceptor.Evaluation) (*interceptor.Result, error) {
+		times++
+		value = fmt.Appendf(value[:0], "%06d", times)
+		value[0] = '1'
+		notes["times"] = fmt.Sprint(times)
+		return &interceptor.Result{Decision: interceptor.Modify, Annotations: notes, Patches: []interceptor.Patch{{Op: "add", Path: "/stamp", Value: value}}}, nil
+	})
+	plan := planOf(naming(), images("base:1", "base:2"), quota(), watch(), interceptor.Binding{
+		Interceptor: "stamps", ID: "all", Order: 9, Phases: []interceptor.Phase{interceptor.ModifyOperation}, Impl: stamping,
+	})
+	r, err := replay.Run(t.Context(), record(t, plan), plan, replay.Against(plan))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The one that is denied has annotations alone to differ in.
+	if r.PatchDiffs != 7 || r.AnnotationDiffs != 1 {
+		t.Errorf("each is stamped otherwise: %s", r)
 	}
 }

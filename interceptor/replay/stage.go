@@ -5,6 +5,7 @@ package replay
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -213,7 +214,8 @@ func (s *Stage) Record(f interceptor.Fact) {
 	a := s.now
 	answer := answer{Interceptor: e.Interceptor, Binding: e.Binding, Phase: e.Phase, Shadow: f.Binding.Shadow, missed: a.missing == e.UID}
 	if f.Result != nil {
-		r := *f.Result // which is the chain's
+		r := *f.Result // which is the chain's, and what it holds the interceptor's, who may use that memory again
+		r.Patches, r.Annotations = copied(r.Patches), maps.Clone(r.Annotations)
 		answer.result = &r
 	} else {
 		failure := *f.Failure
@@ -221,7 +223,7 @@ func (s *Stage) Record(f interceptor.Fact) {
 	}
 	if r := answer.result; r != nil && r.Decision == interceptor.Modify && !f.Binding.Shadow {
 		if a.given != nil {
-			r.Patches = a.given
+			r.Patches = copied(a.given)
 		}
 		n := len(a.accepted)
 		a.accepted = append(a.accepted, r.Patches...)
@@ -231,6 +233,15 @@ func (s *Stage) Record(f interceptor.Fact) {
 	if e.Phase == interceptor.PostCommit && e.Index == e.Count-1 {
 		close(a.done)
 	}
+}
+
+// copied returns patches whose values nobody else has.
+func copied(patches []interceptor.Patch) []interceptor.Patch {
+	patches = slices.Clone(patches)
+	for i := range patches {
+		patches[i].Value = slices.Clone(patches[i].Value)
+	}
+	return patches
 }
 
 // Barrier implements [interceptor.Recorder]. Nobody waits in replay.
