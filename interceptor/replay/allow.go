@@ -54,9 +54,9 @@ func (d Difference) On(binding string) Difference {
 	return d
 }
 
-// Max bounds the number of operations.
+// Max bounds the number of operations. Less than none is none.
 func (d Difference) Max(n int) Difference {
-	d.limit = n
+	d.limit = max(n, 0)
 	return d
 }
 

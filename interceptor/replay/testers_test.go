@@ -55,6 +55,7 @@ func TestTest(t *testing.T) {
 		{"tight", tight(), nil, []string{"replay: 2 of 2 demo", "replay: 1 of 1 demo"}},
 		{"tight, allowed", tight(), []replay.Option{replay.Allow(replay.Flip("*", "deny").On("images").Max(3))}, nil},
 		{"tight, allowed in parts", tight(), []replay.Option{replay.Allow(replay.Flip("allow", "deny").On("allow-list")), replay.Allow(replay.Flip("modify", "deny").On("images/allow-list").Max(1))}, nil},
+		{"tight, less than none allowed", tight(), []replay.Option{replay.Allow(replay.Flip("*", "deny").Max(-1))}, []string{"replay: 2 of 2 demo", "replay: 1 of 1 demo"}},
 		{"tight, too many", tight(), []replay.Option{replay.Allow(replay.Flip("*", "deny").Max(2))}, []string{"replay: 1 of 1 demo"}},
 		{"tight, elsewhere", tight(), []replay.Option{replay.Allow(replay.Flip("*", "deny").On("quota"))}, []string{"replay: 2 of 2", "replay: 1 of 1"}},
 		{"loose", loose(), nil, []string{"replay: 1 of 1 demo.Sandboxes/CreateSandbox: deny -> allow by images/allow-list"}},
