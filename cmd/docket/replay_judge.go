@@ -84,6 +84,15 @@ func anyNames(rules []rule, g *replay.Group) bool {
 	return slices.ContainsFunc(rules, func(r rule) bool { return r.names(g) })
 }
 
+// allows says whether a rule lets a group pass. What was denied and would pass has
+// to be meant: no asterisk in place of deny takes it, nor does error.
+func (r rule) allows(g *replay.Group) bool {
+	if !loosened(g) || r.comparison == "" {
+		return r.names(g)
+	}
+	return r.comparison == replay.Flipped && r.from == g.From && (r.to == "*" || r.to == g.To)
+}
+
 // A threshold is what a candidate must not do.
 type threshold struct {
 	failOn, allow []rule
@@ -97,11 +106,12 @@ type verdict struct {
 	flips   int          // that --max-flips tolerates
 }
 
-// loosened says that operations would pass that were denied. That is never
-// tolerated by number, nor by not being named.
+// loosened says that operations would pass that were denied: by a binding's word, or
+// because one failed and its policy is to fail open. That is never tolerated by
+// number, nor by not being named.
 func loosened(g *replay.Group) bool {
 	deny := interceptor.Deny.String()
-	return g.Comparison == replay.Flipped && g.From == deny && g.To != deny
+	return (g.Comparison == replay.Flipped || g.Comparison == replay.Erred) && g.From == deny && g.To != deny
 }
 
 // judge says which groups of a report fail, and why.
@@ -112,7 +122,7 @@ func (t *threshold) judge(r *replay.Report) *verdict {
 	for i := range r.Groups {
 		g := &r.Groups[i]
 		switch {
-		case anyNames(t.allow, g):
+		case slices.ContainsFunc(t.allow, func(r rule) bool { return r.allows(g) }):
 			continue
 		case loosened(g):
 		case !anyNames(t.failOn, g):
@@ -140,16 +150,16 @@ func (t *threshold) judge(r *replay.Report) *verdict {
 			continue
 		}
 		seen[kind] = true
-		v.reasons = append(v.reasons, kind+" "+cli.Thousands(int64(counts[kind]))+t.remedy(g, kind))
+		v.reasons = append(v.reasons, kind+" "+cli.Thousands(int64(counts[kind]))+t.remedy(g))
 	}
 	return v
 }
 
 // remedy says what would have let a group pass.
-func (t *threshold) remedy(g *replay.Group, kind string) string {
+func (t *threshold) remedy(g *replay.Group) string {
 	switch {
 	case loosened(g):
-		return " (always fails, unless --allow '" + kind + "')"
+		return " (always fails, unless --allow '" + g.From + "->" + g.To + "')"
 	case g.Comparison == replay.Flipped && t.maxFlips > 0:
 		return fmt.Sprintf(" (--max-flips %d)", t.maxFlips)
 	}
@@ -158,8 +168,11 @@ func (t *threshold) remedy(g *replay.Group, kind string) string {
 
 // kindOf is what a group's difference is called on the command line.
 func kindOf(g *replay.Group) string {
-	if g.Comparison == replay.Flipped {
+	switch {
+	case g.Comparison == replay.Flipped:
 		return g.From + "->" + g.To
+	case loosened(g):
+		return "error " + g.From + "->" + g.To
 	}
 	return strings.ReplaceAll(string(g.Comparison), "_", "-")
 }

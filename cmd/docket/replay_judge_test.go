@@ -63,6 +63,23 @@ func TestThreshold(t *testing.T) {
 			t.Errorf("%q: %v", c.failOn, err)
 		}
 	}
+	// An interceptor that fails open lets pass what it denied.
+	opened := &replay.Report{Groups: []replay.Group{{Comparison: replay.Erred, From: "deny", To: "allow", Count: 2}, flip("deny", "allow", 3)}}
+	for _, c := range []struct{ failOn, allow, reasons string }{
+		{failOn: "patch-diff", reasons: "error deny->allow 2 (always fails, unless --allow 'deny->allow'), deny->allow 3 (always fails, unless --allow 'deny->allow')"},
+		{allow: "error, *->*, *->allow, deny->modify", reasons: "error deny->allow 2 (always fails, unless --allow 'deny->allow'), deny->allow 3 (always fails, unless --allow 'deny->allow')"},
+		{allow: "deny->allow"},
+		{allow: "deny->*"},
+		{allow: "any"},
+	} {
+		th, err := (&thresholdFlags{failOn: c.failOn, allow: c.allow, maxFlips: 100}).parse()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(th.judge(opened).reasons, ", "); got != c.reasons {
+			t.Errorf("--fail-on %q --allow %q: %q, want %q", c.failOn, c.allow, got, c.reasons)
+		}
+	}
 	for _, wrong := range []string{"deny->alow", "none->allow", "errors", "->", "flip", "allow->deny->allow"} {
 		if _, err := parseRules("fail-on", wrong); err == nil || !strings.Contains(err.Error(), "no such difference") {
 			t.Errorf("%q: %v", wrong, err)
