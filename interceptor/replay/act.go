@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"sync"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
@@ -30,9 +31,27 @@ type act struct {
 	uids    int
 	done    chan struct{} // closed when the last binding of post_commit has ended
 
+	missing interceptor.UID // the last evaluation that could not be answered
+
+	mu       sync.Mutex          // guards the rest: an implementation that answers too late is not waited for
+	ended    int                 // evaluations that have
 	accepted []interceptor.Patch // so far
 	given    []interceptor.Patch // what the last binding answered, if the chain was told otherwise
-	missing  interceptor.UID     // the last evaluation that could not be answered
+}
+
+// turn begins an evaluation and returns its number.
+func (a *act) turn() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.given = nil
+	return a.ended
+}
+
+// soFar returns the patches that were accepted.
+func (a *act) soFar() []interceptor.Patch {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.accepted
 }
 
 func (a *act) nextUID() interceptor.UID {
@@ -112,12 +131,12 @@ func (s *standIn) Describe(ctx context.Context) (*interceptor.Manifest, error) {
 
 // Evaluate implements [interceptor.Interceptor].
 func (s *standIn) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*interceptor.Result, error) {
-	a := s.stage.now
-	a.given = nil
+	a := s.stage.now.Load() // once: whoever answers too late finds another there
+	turn := a.turn()
 	then := a.recorded(e)
 	if s.stage.observe == nil {
-		r, _, err := s.answer(ctx, e, then)
-		return s.settled(ctx, e, r), err
+		r, _, err := s.answer(ctx, a, e, then)
+		return s.settled(ctx, a, turn, e, r), err
 	}
 	if a.aborted != nil {
 		return nil, a.abort(a.aborted)
@@ -126,31 +145,30 @@ func (s *standIn) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*int
 	if err := s.stage.observe(ctx, m); err != nil {
 		return nil, a.abort(err)
 	}
-	m.Result, m.From, m.Err = s.answer(ctx, e, then)
+	m.Result, m.From, m.Err = s.answer(ctx, a, e, then)
 	m.Answered = true
 	if err := s.stage.observe(ctx, m); err != nil {
 		return nil, a.abort(err)
 	}
-	return s.settled(ctx, e, m.Result), m.Err
+	return s.settled(ctx, a, turn, e, m.Result), m.Err
 }
 
 // answer has the binding answer, or answers for it.
-func (s *standIn) answer(ctx context.Context, e *interceptor.Evaluation, then *activity.Evaluation) (*interceptor.Result, Origin, error) {
-	a := s.stage.now
+func (s *standIn) answer(ctx context.Context, a *act, e *interceptor.Evaluation, then *activity.Evaluation) (*interceptor.Result, Origin, error) {
 	if e.Phase == interceptor.PostCommit && a.op.Outcome.Response == nil && (then == nil || then.Failure == nil) {
-		return nil, Nowhere, s.miss(e, noResponse)
+		return nil, Nowhere, s.miss(a, e, noResponse)
 	}
 	if then != nil && then.Failure != nil {
 		a.answered++
 		return nil, FromRecord, &interceptor.Failure{Kind: then.Failure.Kind, Detail: then.Failure.Detail}
 	}
 	if e.Phase != interceptor.PostCommit && a.request == nil {
-		return nil, Nowhere, s.miss(e, noPayload)
+		return nil, Nowhere, s.miss(a, e, noPayload)
 	}
 	shown := a.shown(e, then)
 	if s.impl != nil {
 		if a.redacted(then, e.Phase) {
-			return nil, Nowhere, s.miss(e, redactedInput)
+			return nil, Nowhere, s.miss(a, e, redactedInput)
 		}
 		origin := Linked
 		if a.linked++; s.remote {
@@ -179,7 +197,7 @@ func (s *standIn) answer(ctx context.Context, e *interceptor.Evaluation, then *a
 		again.Violation = ""
 		return &again, FromRecord, nil
 	}
-	return nil, Nowhere, s.miss(e, why)
+	return nil, Nowhere, s.miss(a, e, why)
 }
 
 // redacted says whether the record has the input of a binding not as it was. A
@@ -214,10 +232,14 @@ func (a *act) shown(e *interceptor.Evaluation, then *activity.Evaluation) *inter
 			c.Start = then.Start
 		}
 	}
-	if e.Phase == interceptor.PostCommit || len(a.accepted) == 0 || a.altered {
+	if e.Phase == interceptor.PostCommit || a.altered {
 		return &c
 	}
-	if r := a.after(a.accepted); r != nil {
+	accepted := a.soFar()
+	if len(accepted) == 0 {
+		return &c
+	}
+	if r := a.after(accepted); r != nil {
 		c.Payload = r.Payload
 	}
 	return &c
@@ -250,12 +272,13 @@ func (a *act) after(patches []interceptor.Patch) *activity.Evaluation {
 // record, it is told what they made of the request then, in as many patches: a
 // binding that patches next finds names and numbers as the message's type had
 // settled them.
-func (s *standIn) settled(ctx context.Context, e *interceptor.Evaluation, r *interceptor.Result) *interceptor.Result {
+func (s *standIn) settled(ctx context.Context, a *act, turn int, e *interceptor.Evaluation, r *interceptor.Result) *interceptor.Result {
 	if r == nil || r.Decision == interceptor.Deny || len(r.Patches) == 0 || e.Phase != interceptor.ModifyOperation || s.shadow {
 		return r
 	}
-	a := s.stage.now
-	if ctx.Err() != nil || a.altered { // nobody waits for it, or there is no record of it
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ctx.Err() != nil || a.ended != turn || a.altered { // nobody waits for it, or there is no record of it
 		return r
 	}
 	then := a.after(slices.Concat(a.accepted, r.Patches))
@@ -303,8 +326,7 @@ func (a *act) shadowed(uid interceptor.UID) bool {
 // miss notes that an evaluation could neither be re-executed nor answered from
 // the record. What post_commit or a shadow would say changes nothing about the
 // operation, so that it stays comparable.
-func (s *standIn) miss(e *interceptor.Evaluation, why string) error {
-	a := s.stage.now
+func (s *standIn) miss(a *act, e *interceptor.Evaluation, why string) error {
 	a.unanswered++
 	a.missing = e.UID
 	if a.unreplayable == "" && e.Phase != interceptor.PostCommit && !s.shadow {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/docket-audit/docket/interceptor"
+	"github.com/docket-audit/docket/interceptor/activity"
 	"github.com/docket-audit/docket/interceptor/replay"
 )
 
@@ -56,5 +57,44 @@ func TestInterrupted(t *testing.T) {
 		if diff := cmp.Diff(whole.String(), rest.String()); diff != "" {
 			t.Errorf("gone on with (-whole +gone on with):\n%s", diff)
 		}
+	}
+}
+
+// TestAnswersTooLate: an implementation that does not heed its context answers when
+// another operation is on stage already. Nobody takes that for an answer of it; the
+// race detector sees to it that it touches nothing.
+func TestAnswersTooLate(t *testing.T) {
+	var ops []*activity.Operation
+	for op, err := range activity.Operations(record(t, oldPlan()).Events(t.Context(), "")) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ops = append(ops, op)
+	}
+	var judge func() // when it is called next
+	late := counting(func(*interceptor.Evaluation) (*interceptor.Result, error) {
+		judge()
+		return &interceptor.Result{Decision: interceptor.Modify, Patches: []interceptor.Patch{{Op: "replace", Path: "/name", Value: []byte(`"late"`)}}}, nil
+	})
+	stage, err := replay.NewStage(planOf(late, images("base:1", "base:2"), quota(), watch()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		release := make(chan struct{})
+		judge = func() { cancel(); <-release }
+		if d := stage.Replay(ctx, ops[0]); d.Comparison != replay.Erred || d.Reason != string(interceptor.Cancelled) {
+			t.Errorf("cancelled: %s", &d)
+		}
+		judge = func() { close(release) }
+		stage.Replay(t.Context(), ops[1])
+		judge = func() {}
+		if d := stage.Replay(t.Context(), ops[2]); d.Comparison != replay.Flipped || d.To != "modify" {
+			t.Errorf("the one after it: %s", &d)
+		}
+	}
+	if err := stage.Close(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

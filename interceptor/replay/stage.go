@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -27,7 +28,7 @@ const patience = 30 * time.Second
 type Stage struct {
 	chain   *interceptor.Chain
 	plan    *interceptor.Plan
-	now     *act // the operation on stage
+	now     atomic.Pointer[act] // the operation on stage
 	observe func(context.Context, *Moment) error
 	wants   map[method]wants
 }
@@ -60,8 +61,8 @@ func NewStage(plan *interceptor.Plan) (*Stage, error) {
 	s.plan = s.chain.Plan()
 	// An interceptor that looks at the time of an evaluation sees the time of
 	// the record.
-	s.chain.Now = func() time.Time { return s.now.op.Start }
-	s.chain.NewUID = func() interceptor.UID { return s.now.nextUID() }
+	s.chain.Now = func() time.Time { return s.now.Load().op.Start }
+	s.chain.NewUID = func() interceptor.UID { return s.now.Load().nextUID() }
 	return s, nil
 }
 
@@ -103,7 +104,7 @@ func (s *Stage) run(ctx context.Context, op *activity.Operation, request proto.M
 		a.unanswered, a.unreplayable = w.before, why
 		return &a.take
 	}
-	s.now = a
+	s.now.Store(a)
 	again := op.Operation
 	again.Durable, again.Request = false, a.request
 	if w.byLabel && (again.Labels == nil || op.LabelsRedacted || a.altered) {
@@ -113,7 +114,7 @@ func (s *Stage) run(ctx context.Context, op *activity.Operation, request proto.M
 		again.Metadata = initialMetadata(op)
 	}
 	a.outcome = s.chain.Run(ctx, &again, a.handle)
-	a.outcome.Patches = a.accepted
+	a.outcome.Patches = a.soFar()
 	if a.outcome.Ran && a.outcome.HandlerStatus.Code() == codes.OK && w.after > passedOver(a.outcome) {
 		<-a.done
 	}
@@ -211,7 +212,10 @@ func (s *Stage) Record(f interceptor.Fact) {
 	if e == nil || f.Result == nil && f.Failure == nil {
 		return
 	}
-	a := s.now
+	a := s.now.Load()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended++
 	answer := answer{Interceptor: e.Interceptor, Binding: e.Binding, Phase: e.Phase, Shadow: f.Binding.Shadow, missed: a.missing == e.UID}
 	if f.Result != nil {
 		r := *f.Result // which is the chain's, and what it holds the interceptor's, who may use that memory again
