@@ -45,9 +45,10 @@ type verifier interface {
 // later format is a [*CassetteVersionError].
 //
 // Verified tells the same of a cassette. Of an export it checks each event's
-// fingerprint, and the hash chain wherever an event's predecessor is in the file;
-// it cannot tell whether events were left out. Neither is signed: who can write
-// the file can write another history.
+// fingerprint, the hash chain, and that between the first event of an epoch and the
+// last none is missing and none comes twice, whatever the order; it cannot tell
+// whether events were left out before the first or after the last. Neither is signed:
+// who can write the file can write another history.
 func File(path string) Source { return file(path) }
 
 type file string
@@ -96,14 +97,9 @@ type reel struct {
 	verify bool // also of an export
 	limit  int  // of a line, in bytes
 
-	cassette *playback         // nil of an export
-	heads    map[string]inLine // of an export's epochs
+	cassette *playback           // nil of an export
+	epochs   map[string][]strand // of an export
 	line     int
-}
-
-type inLine struct {
-	sequence    int64
-	fingerprint string
 }
 
 var (
@@ -145,6 +141,9 @@ func (r *reel) read(ctx context.Context, in io.Reader, event func([]byte) bool) 
 	}
 	if r.cassette != nil && !r.cassette.over {
 		return &CassetteError{r.path, last, r.cassette.last.MetadataUID, errCutOff}
+	}
+	if err := whole(r.epochs); err != nil {
+		return fmt.Errorf("read %s: %w", r.path, err)
 	}
 	return nil
 }
@@ -211,14 +210,14 @@ func (r *reel) exported(raw []byte) error {
 	if !r.verify {
 		return nil
 	}
-	last, ok := r.heads[h.Epoch]
-	if ok && h.Sequence == last.sequence+1 && h.PrevFingerprint != last.fingerprint {
-		return r.wrong(h.MetadataUID, fmt.Errorf("the hash chain of epoch %s breaks before sequence %d", h.Epoch, h.Sequence))
+	strands, err := woven(r.epochs[h.Epoch], &h)
+	if err != nil {
+		return r.wrong(h.MetadataUID, err)
 	}
-	if r.heads == nil {
-		r.heads = map[string]inLine{}
+	if r.epochs == nil {
+		r.epochs = map[string][]strand{}
 	}
-	r.heads[h.Epoch] = inLine{h.Sequence, h.Fingerprint}
+	r.epochs[h.Epoch] = strands
 	return nil
 }
 
