@@ -387,6 +387,9 @@ func (r *replayRun) settle(ctx context.Context, report *replay.Report, err error
 		}
 		return report, nil
 	}
+	if errors.Is(err, replay.ErrUnsound) {
+		return nil, cli.Hint(fmt.Errorf("resume: %s: %w", r.kept.name, err), "remove the file to begin anew")
+	}
 	// While noise is learned nothing is replayed, and what there was stays.
 	if report != nil && report.Operations() > r.kept.had.n {
 		if serr := r.kept.save(report); serr != nil {

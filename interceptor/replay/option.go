@@ -93,7 +93,7 @@ func Checkpoint(every int, save func(*Report) error) Option {
 
 // Resume goes on with a replay of which a [Checkpoint] was saved: over the same
 // history and with the same options, the operations that are in report are read,
-// but not replayed again.
+// but not replayed again. A report that does not add up is refused, with [ErrUnsound].
 func Resume(report *Report) Option { return func(o *options) { o.resumed = report } }
 
 // MinExecuted sets the share of the candidate's evaluations that a [Test] wants

@@ -31,6 +31,11 @@ func Run(ctx context.Context, source Source, plan *interceptor.Plan, opts ...Opt
 	if plan == nil && o.plans == nil {
 		return nil, errNoPlan
 	}
+	if o.resumed != nil {
+		if err := o.resumed.sound(); err != nil {
+			return nil, err
+		}
+	}
 	if o.requireVerified {
 		v, ok := source.(verifier)
 		if !ok {

@@ -178,3 +178,30 @@ func TestResume(t *testing.T) {
 		}
 	})
 }
+
+// TestResumeOfWhatDoesNotAddUp: a report that was changed is not gone on with.
+func TestResumeOfWhatDoesNotAddUp(t *testing.T) {
+	whole := reportOf(t, record(t, oldPlan()))
+	for name, change := range map[string]func(*replay.Report){
+		"less than none":          func(r *replay.Report) { r.Same = -r.Same },
+		"evaluations":             func(r *replay.Report) { r.Linked++ },
+		"more same":               func(r *replay.Report) { r.Same++ },
+		"flips without groups":    func(r *replay.Report) { r.Groups = nil },
+		"groups without flips":    func(r *replay.Report) { r.Same, r.Flips = r.Same+r.Flips, 0 },
+		"a group twice":           func(r *replay.Report) { r.Groups = append(r.Groups, r.Groups[0]) },
+		"a group of nothing":      func(r *replay.Report) { r.Groups[0].Count = 0 },
+		"no known difference":     func(r *replay.Report) { r.Groups[0].Comparison = "none" },
+		"a stratum twice":         func(r *replay.Report) { r.Strata = append(r.Strata, r.Strata[0]) },
+		"no strata":               func(r *replay.Report) { r.Strata = nil },
+		"a stratum with too many": func(r *replay.Report) { r.Strata[0].Operations++ },
+	} {
+		var r replay.Report
+		if err := json.Unmarshal([]byte(whole), &r); err != nil {
+			t.Fatal(err)
+		}
+		change(&r)
+		if _, err := replay.Run(t.Context(), record(t, oldPlan()), tightPlan(), replay.Resume(&r)); !errors.Is(err, replay.ErrUnsound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
