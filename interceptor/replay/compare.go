@@ -148,8 +148,8 @@ func (c *comparing) patches() (*interceptor.Part, bool) {
 		return by, true // of which nothing can be said but that they are others
 	}
 	differ := false
-	for _, p := range jsonDiff(a, b) {
-		differ = c.quiet(nil, fieldPayload+general(p.Path)) || differ
+	for _, p := range jsonChanges(a, b) {
+		differ = c.quiet(nil, fieldPayload+p.general) || differ
 	}
 	return by, differ
 }
@@ -203,7 +203,9 @@ func (c *comparing) quiet(by *interceptor.Part, field string) bool {
 	if !c.noise.has(key) {
 		return true
 	}
-	c.noisy = append(c.noisy, key)
+	if !slices.Contains(c.noisy, key) { // of an array more than one item may differ
+		c.noisy = append(c.noisy, key)
+	}
 	return false
 }
 

@@ -18,14 +18,45 @@ import (
 // only, in the order of their paths. It is not the shortest: an array is compared
 // item by item, so that one that was put in front changes all of them.
 func jsonDiff(a, b []byte) []interceptor.Patch {
+	var patches []interceptor.Patch
+	for _, c := range jsonChanges(a, b) {
+		patches = append(patches, c.Patch)
+	}
+	return patches
+}
+
+// A change is one patch of a difference, and its path with an asterisk for each place
+// in an array. The name of a member is its name, though it be a number.
+type change struct {
+	interceptor.Patch
+	general string
+}
+
+// jsonChanges is jsonDiff for those who want to know which fields differ.
+func jsonChanges(a, b []byte) []change {
 	if bytes.Equal(a, b) {
 		return nil
 	}
 	var x, y any
 	if !decode(a, &x) || !decode(b, &y) {
-		return []interceptor.Patch{{Op: "replace", Value: b}}
+		return []change{{Patch: interceptor.Patch{Op: "replace", Value: b}}}
 	}
-	return appendDiff(nil, "", x, y)
+	return appendDiff(nil, place{}, x, y)
+}
+
+// A place is where in a document a value is.
+type place struct{ path, general string }
+
+func (p place) member(name string) place {
+	token := "/" + pointerEscapes.Replace(name)
+	return place{p.path + token, p.general + token}
+}
+
+func (p place) item(token string) place { return place{p.path + "/" + token, p.general + "/*"} }
+
+// change is one at the place.
+func (p place) change(op string, value []byte) change {
+	return change{interceptor.Patch{Op: op, Path: p.path, Value: value}, p.general}
 }
 
 func decode(raw []byte, v *any) bool {
@@ -34,24 +65,24 @@ func decode(raw []byte, v *any) bool {
 	return d.Decode(v) == nil
 }
 
-func appendDiff(out []interceptor.Patch, path string, x, y any) []interceptor.Patch {
+func appendDiff(out []change, at place, x, y any) []change {
 	switch x := x.(type) {
 	case map[string]any:
 		if y, ok := y.(map[string]any); ok {
-			return diffObjects(out, path, x, y)
+			return diffObjects(out, at, x, y)
 		}
 	case []any:
 		if y, ok := y.([]any); ok {
-			return diffArrays(out, path, x, y)
+			return diffArrays(out, at, x, y)
 		}
 	}
 	if before, after := text(x), text(y); !bytes.Equal(before, after) {
-		out = append(out, interceptor.Patch{Op: "replace", Path: path, Value: after})
+		out = append(out, at.change("replace", after))
 	}
 	return out
 }
 
-func diffObjects(out []interceptor.Patch, path string, x, y map[string]any) []interceptor.Patch {
+func diffObjects(out []change, at place, x, y map[string]any) []change {
 	keys := slices.Collect(maps.Keys(x))
 	for k := range y {
 		if _, ok := x[k]; !ok {
@@ -60,31 +91,31 @@ func diffObjects(out []interceptor.Patch, path string, x, y map[string]any) []in
 	}
 	slices.Sort(keys)
 	for _, k := range keys {
-		at := path + "/" + pointerEscapes.Replace(k)
+		at := at.member(k)
 		before, was := x[k]
 		after, is := y[k]
 		switch {
 		case was && is:
 			out = appendDiff(out, at, before, after)
 		case is:
-			out = append(out, interceptor.Patch{Op: "add", Path: at, Value: text(after)})
+			out = append(out, at.change("add", text(after)))
 		default:
-			out = append(out, interceptor.Patch{Op: "remove", Path: at})
+			out = append(out, at.change("remove", nil))
 		}
 	}
 	return out
 }
 
-func diffArrays(out []interceptor.Patch, path string, x, y []any) []interceptor.Patch {
+func diffArrays(out []change, at place, x, y []any) []change {
 	both := min(len(x), len(y))
 	for i := range both {
-		out = appendDiff(out, path+"/"+strconv.Itoa(i), x[i], y[i])
+		out = appendDiff(out, at.item(strconv.Itoa(i)), x[i], y[i])
 	}
 	for _, item := range y[both:] {
-		out = append(out, interceptor.Patch{Op: "add", Path: path + "/-", Value: text(item)})
+		out = append(out, at.item("-").change("add", text(item)))
 	}
 	for i := len(x) - 1; i >= both; i-- { // from behind, so that the places stay what they are
-		out = append(out, interceptor.Patch{Op: "remove", Path: path + "/" + strconv.Itoa(i)})
+		out = append(out, at.item(strconv.Itoa(i)).change("remove", nil))
 	}
 	return out
 }
@@ -102,15 +133,4 @@ func text(v any) []byte {
 		return c
 	}
 	return raw
-}
-
-// general is a pointer with an asterisk for each place in an array.
-func general(pointer string) string {
-	tokens := strings.Split(pointer, "/")
-	for i, token := range tokens {
-		if _, err := strconv.ParseUint(token, 10, 31); err == nil || token == "-" {
-			tokens[i] = "*"
-		}
-	}
-	return strings.Join(tokens, "/")
 }

@@ -4,6 +4,7 @@ package replay
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -64,9 +65,20 @@ func document(t *rapid.T, label string) []byte {
 }
 
 func TestGeneral(t *testing.T) {
-	for pointer, want := range map[string]string{"": "", "/a": "/a", "/a/0/b": "/a/*/b", "/a/-": "/a/*", "/12": "/*", "/a1": "/a1"} {
-		if got := general(pointer); got != want {
-			t.Errorf("general(%q) = %q, want %q", pointer, got, want)
+	for _, c := range []struct{ a, b, want string }{
+		{`1`, `2`, "[]"},
+		{`{"a":{"b":1}}`, `{"a":{"b":2},"a1":3}`, "[/a/b /a1]"},
+		{`{"a":[{"b":1}]}`, `{"a":[{"b":2},3]}`, "[/a/*/b /a/*]"},
+		{`[1,2,3]`, `[1]`, "[/* /*]"},
+		{`{"12":1,"-":1,"a/0":1}`, `{"12":2,"-":2,"a/0":2}`, "[/- /12 /a~10]"}, // names all of them
+		{`{"ports":{"22":["closed"],"443":["open"]}}`, `{"ports":{"22":["open"],"443":["open"]}}`, "[/ports/22/*]"},
+	} {
+		var got []string
+		for _, change := range jsonChanges([]byte(c.a), []byte(c.b)) {
+			got = append(got, change.general)
+		}
+		if fmt.Sprint(got) != c.want {
+			t.Errorf("%s, %s: %v, want %s", c.a, c.b, got, c.want)
 		}
 	}
 }

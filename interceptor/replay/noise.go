@@ -134,8 +134,8 @@ func differences(op *activity.Operation, first, second *take) []noiseKey {
 		x, errX := patched(op, a.Patches)
 		y, errY := patched(op, b.Patches)
 		if errX == nil && errY == nil {
-			for _, p := range jsonDiff(x, y) {
-				note(nil, fieldPayload+general(p.Path))
+			for _, p := range jsonChanges(x, y) {
+				note(nil, fieldPayload+p.general)
 			}
 		}
 	}

@@ -27,7 +27,7 @@ func noisy() *counter {
 		}
 		return &interceptor.Result{
 			Decision:    interceptor.Modify,
-			Patches:     []interceptor.Patch{{Op: "add", Path: "/stamps", Value: fmt.Appendf(nil, `["v1",%d]`, now)}},
+			Patches:     []interceptor.Patch{{Op: "add", Path: "/stamps", Value: fmt.Appendf(nil, `["v1",%d,%d]`, now, now)}},
 			Annotations: map[string]string{"request": fmt.Sprint(now), "version": "1"},
 		}, nil
 	})
@@ -60,6 +60,9 @@ func TestNoise(t *testing.T) {
 	}
 	var fields []string
 	for _, n := range r.Noise {
+		if n.Excluded > r.Operations() {
+			t.Errorf("%s was passed over in %d of %d operations", n.Field, n.Excluded, r.Operations())
+		}
 		fields = append(fields, n.Interceptor+" "+n.Field)
 		if n.Learned == 0 {
 			t.Errorf("%s was never learned", n.Field)
