@@ -57,10 +57,19 @@ func (o *options) chosen(ops iter.Seq2[*activity.Operation, error]) iter.Seq2[*a
 
 func (o *options) wants(op *activity.Operation) bool {
 	if o.only != "" && string(op.UID) != o.only ||
-		!o.from.IsZero() && op.Start.Before(o.from) || !o.until.IsZero() && !op.Start.Before(o.until) {
+		!o.from.IsZero() && began(op).Before(o.from) || !o.until.IsZero() && !began(op).Before(o.until) {
 		return false
 	}
 	return !slices.ContainsFunc(o.keep, func(keep func(*activity.Operation) bool) bool { return !keep(op) })
+}
+
+// began is when an operation did. The outcome says so; of one that was cut off there
+// is the first evaluation.
+func began(op *activity.Operation) time.Time {
+	if op.Start.IsZero() && len(op.Evaluations) > 0 {
+		return op.Evaluations[0].Start
+	}
+	return op.Start
 }
 
 // A NotFoundError says that nothing in the history has the uid that [Only] asks for.

@@ -5,6 +5,7 @@ package replay_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -96,5 +97,34 @@ func TestChoose(t *testing.T) {
 	var missing *replay.NotFoundError
 	if _, err := replay.Run(context.Background(), h, oldPlan(), replay.Only("nobody")); !errors.As(err, &missing) || missing.UID != "nobody" {
 		t.Errorf("nobody: %v", err)
+	}
+}
+
+// TestBetweenOfCutOff: an operation without an outcome began when the first binding
+// was called.
+func TestBetweenOfCutOff(t *testing.T) {
+	h := record(t, oldPlan())
+	h.raw = slices.DeleteFunc(h.raw, func(raw []byte) bool {
+		head, err := profile.Parse(raw)
+		return err == nil && head.Kind == profile.KindOutcome
+	})
+	var began []time.Time
+	for op, err := range activity.Operations(h.Events(t.Context(), "")) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		began = append(began, op.Evaluations[0].Start)
+	}
+	first, last := began[0], began[len(began)-1].Add(time.Millisecond)
+	for _, c := range []struct {
+		from, until time.Time
+		want        int
+	}{
+		{first, last, len(requests)}, {first, time.Time{}, len(requests)}, {last, time.Time{}, 0}, {time.Time{}, first, 0},
+	} {
+		r, err := replay.Run(t.Context(), h, oldPlan(), replay.Between(c.from, c.until))
+		if err != nil || r.Unreplayable != c.want || r.Operations() != c.want {
+			t.Errorf("from %v until %v: %v, %v, want %d", c.from, c.until, r, err, c.want)
+		}
 	}
 }
