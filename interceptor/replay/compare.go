@@ -107,11 +107,13 @@ func (c *comparing) judge(d *Diff) {
 	}
 }
 
-// erred returns the first binding that failed now and not then.
+// erred returns the first binding that failed now and not then. What failed in
+// the record was answered from there, and is no error of the candidate, also where
+// the plan that it is compared with does not come to that binding.
 func (c *comparing) erred() *answer {
 	for i := range c.now.answers {
 		a := &c.now.answers[i]
-		if a.failure == nil || a.missed || a.Shadow {
+		if a.failure == nil || a.missed || a.Shadow || c.failedOnRecord(a) {
 			continue
 		}
 		if then := c.then.find(a); then == nil || then.failure == nil {
@@ -119,6 +121,12 @@ func (c *comparing) erred() *answer {
 		}
 	}
 	return nil
+}
+
+func (c *comparing) failedOnRecord(a *answer) bool {
+	return slices.ContainsFunc(c.op.Evaluations, func(e activity.Evaluation) bool {
+		return e.Failure != nil && e.Interceptor == a.Interceptor && e.Binding == a.Binding && e.Phase == a.Phase
+	})
 }
 
 // status says whether callers are denied with another status, and which binding

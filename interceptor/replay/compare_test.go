@@ -183,3 +183,26 @@ func TestMemoryUsedAgain(t *testing.T) {
 		t.Errorf("each is stamped otherwise: %s", r)
 	}
 }
+
+// TestAgainstAFailureOfTheRecord compares with a plan that denies before it comes to
+// a binding that failed in the record: that the candidate comes to it, and is
+// answered from the record, is no error of its own.
+func TestAgainstAFailureOfTheRecord(t *testing.T) {
+	plan := func(first, late interceptor.Interceptor) *interceptor.Plan {
+		return &interceptor.Plan{Unmatched: interceptor.UnmatchedAllow, Bindings: []interceptor.Binding{
+			{Interceptor: "one", ID: "b", Phases: []interceptor.Phase{interceptor.Validate}, Impl: first},
+			{Interceptor: "two", ID: "b", Order: 1, Phases: []interceptor.Phase{interceptor.Validate}, FailurePolicy: interceptor.FailOpen, Impl: late},
+		}}
+	}
+	h := &history{link: record(t, oldPlan()).link}
+	h.run(t, plan(noting("a"), failingWith(interceptor.Timeout)), func(chain *interceptor.Chain) {
+		chain.Run(context.Background(), operation(t, 1, "web", "base:1"), handler)
+	})
+	r, err := replay.Run(context.Background(), h, plan(noting("a"), noting("a")), replay.Against(plan(denying("", ""), noting("a"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Flipped("deny", "allow") != 1 || r.Errors != 0 {
+		t.Errorf("report: %s", r)
+	}
+}
