@@ -3,9 +3,11 @@
 package replay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,6 +22,7 @@ import (
 // operations could not be replayed; see [MinExecuted] and [MaxUnreplayable].
 //
 // Where t can run subtests there is one for each service, method and recorded
+// decision; with [Against] a difference is told in that of the other plan's
 // decision. A plan may be nil with [Recorded].
 //
 // Two flags are for people at work: -replay.update writes the files that [Golden]
@@ -87,11 +90,9 @@ func (j *judgement) tell(t testing.TB, report *Report) {
 	for _, text := range j.whole {
 		t.Errorf("replay: %s", text)
 	}
-	for i := range report.Strata {
-		s := &report.Strata[i]
-		texts := j.groups[stratumKey{s.Service, s.Method, s.Decision}]
-		in(t, s.Service+"/"+s.Method+"/"+s.Decision, func(t testing.TB) {
-			for _, text := range texts {
+	for _, k := range j.strata(report) {
+		in(t, k.service+"/"+k.method+"/"+k.decision, func(t testing.TB) {
+			for _, text := range j.groups[k] {
 				t.Errorf("replay: %s", text)
 			}
 		})
@@ -99,6 +100,26 @@ func (j *judgement) tell(t testing.TB, report *Report) {
 	for _, d := range j.unused {
 		t.Logf("replay: %s is allowed, and nothing of the kind is there", d)
 	}
+}
+
+// strata returns those of the report, and after them what else fails: with [Against]
+// a group's operations were decided by the other plan, which the record need not
+// have a stratum for.
+func (j *judgement) strata(report *Report) []stratumKey {
+	var keys, others []stratumKey
+	for i := range report.Strata {
+		s := &report.Strata[i]
+		keys = append(keys, stratumKey{s.Service, s.Method, s.Decision})
+	}
+	for k := range j.groups {
+		if !slices.Contains(keys, k) {
+			others = append(others, k)
+		}
+	}
+	slices.SortFunc(others, func(a, b stratumKey) int {
+		return cmp.Or(cmp.Compare(a.service, b.service), cmp.Compare(a.method, b.method), cmp.Compare(a.decision, b.decision))
+	})
+	return append(keys, others...)
 }
 
 // in runs f in a subtest where t can have one.

@@ -58,6 +58,7 @@ func TestTest(t *testing.T) {
 		{"tight, less than none allowed", tight(), []replay.Option{replay.Allow(replay.Flip("*", "deny").Max(-1))}, []string{"replay: 2 of 2 demo", "replay: 1 of 1 demo"}},
 		{"tight, too many", tight(), []replay.Option{replay.Allow(replay.Flip("*", "deny").Max(2))}, []string{"replay: 1 of 1 demo"}},
 		{"tight, elsewhere", tight(), []replay.Option{replay.Allow(replay.Flip("*", "deny").On("quota"))}, []string{"replay: 2 of 2", "replay: 1 of 1"}},
+		{"against a plan that decides as nobody did", oldPlan(), []replay.Option{replay.Only(uids(1)[0]), replay.Against(planOf(naming(), images(), quota(), watch()))}, []string{"replay: 1 of 1 demo.Sandboxes/CreateSandbox: deny -> "}},
 		{"loose", loose(), nil, []string{"replay: 1 of 1 demo.Sandboxes/CreateSandbox: deny -> allow by images/allow-list"}},
 		{"loose, the other way allowed", loose(), []replay.Option{replay.Allow(replay.Flip("allow", "deny"))}, []string{"replay: 1 of 1"}},
 		{"loose, allowed", loose(), []replay.Option{replay.Allow(replay.Flip("deny", "allow"))}, nil},
