@@ -206,7 +206,10 @@ func writePlan(w io.Writer, digest string, raw []byte, list []*auditv1.PlanInFor
 			if err != nil {
 				return err
 			}
-			text := fmt.Sprintf("at %s, %s to %s", l.Gateway, row.Cells[2], row.Cells[3])
+			text := fmt.Sprintf("at %s, since %s", l.Gateway, row.Cells[2])
+			if l.Until != 0 || l.Ended != "" {
+				text = fmt.Sprintf("at %s, %s to %s", l.Gateway, row.Cells[2], row.Cells[3])
+			}
 			if l.Ended != "" {
 				text += " (" + l.Ended + ")"
 			}

@@ -407,7 +407,9 @@ func (r *replayRun) total(ctx context.Context) int64 {
 	if r.chosen.uids != nil {
 		return int64(len(r.chosen.uids))
 	}
-	s, err := r.history.client.Audit.Stats(ctx, &auditv1.StatsRequest{Filter: both(r.history.narrow, `kind == "outcome"`), Facets: []string{"kind"}})
+	request := &auditv1.StatsRequest{Filter: both(r.history.narrow, `kind == "outcome"`), Facets: []string{"kind"}}
+	request.Since, request.Until = r.span.stamps() // narrow has a margin around them
+	s, err := r.history.client.Audit.Stats(ctx, request)
 	if err != nil {
 		return 0
 	}

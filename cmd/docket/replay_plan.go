@@ -76,7 +76,11 @@ func (p *programme) kept(ctx context.Context, digest string) (*interceptor.Plan,
 // as "plan:DIGEST".
 func (p *programme) against(ctx context.Context, name string) (*interceptor.Plan, error) {
 	if !strings.HasPrefix(name, "plan:") {
-		return p.load(ctx, name)
+		plan, err := p.load(ctx, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = cli.Hint(fmt.Errorf("--against: %w", err), "give recorded, plan:DIGEST, or a chain file that is there")
+		}
+		return plan, err
 	}
 	digest, err := plans.Resolve(ctx, p.client, name)
 	if err != nil {

@@ -108,8 +108,8 @@ func (a *replayAnswer) writeTable(w io.Writer) error {
 
 // difference is what a group's operations have become.
 func difference(g *replay.Group) string {
-	switch g.Comparison {
-	case replay.Flipped, replay.StatusDiffers:
+	switch {
+	case g.Comparison == replay.Flipped, g.Comparison == replay.StatusDiffers, g.Comparison == replay.Erred && g.From != "" && g.To != "":
 		return strings.ReplaceAll(string(g.Comparison), "_", "-") + " " + g.From + "->" + g.To
 	default:
 		return kindOf(g)

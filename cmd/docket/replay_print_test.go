@@ -158,11 +158,14 @@ func TestReplayTable(t *testing.T) {
 	}
 	for _, want := range []string{
 		"replayed 128,402 (re-executed 119,870, recorded answers 8,532) | same 7 | allow->deny 3 | deny->allow 0 | patch-diff 0 | error 1 | unreplayable 2\nre-executed 119,000 in process, 870 by services\na sample of at most 100 operations of each service, method and decision, seed 7\n",
-		"\nCOUNT  DIFFERENCE        METHOD", "\n3      flip allow->deny  ", "\n1      error             ", "\nnoise: ",
+		"\nCOUNT  DIFFERENCE        METHOD", "\n3      flip allow->deny  ", "\n1      error deny->deny", "\nnoise: ",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
+	}
+	if got := difference(&replay.Group{Comparison: replay.Erred, From: "deny", To: "allow"}); got != "error deny->allow" {
+		t.Errorf("an error that lets pass is %q", got)
 	}
 	if n := strings.Count(text, "\noperation "); n != 4 {
 		t.Errorf("%d samples", n)
