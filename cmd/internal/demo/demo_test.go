@@ -88,7 +88,7 @@ func TestLinkGoesBySettings(t *testing.T) {
 	if names, err := linked("name = \"mine\"\nsettings = { demo = \"images\" }\n"); len(names) != 1 || names[0] != "mine" || err != nil {
 		t.Errorf("the demo's images under another name: linked %v, %v", names, err)
 	}
-	for _, bad := range []string{`"imagse"`, "7"} {
+	for _, bad := range []string{`"imagse"`, "7", `"images", alow = []`, `"quota", allow = []`} {
 		if names, err := linked("name = \"mine\"\nsettings = { demo = " + bad + " }\n"); err == nil {
 			t.Errorf("demo = %s: linked %v", bad, names)
 		}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,15 @@ var DefaultImages = []string{"registry.example/base/", "registry.example/team/"}
 // New returns the interceptor called name. Settings are those of its table in
 // chain.toml. It is never slow; see [Slow].
 func New(name string, settings map[string]any) (interceptor.Interceptor, error) {
+	known := []string{"demo"}
+	if name == Images {
+		known = append(known, "allow")
+	}
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		if slices.Contains(Interceptors, name) && !slices.Contains(known, key) {
+			return nil, fmt.Errorf("settings of %s: there is no %q, only %s", name, key, strings.Join(known, ", "))
+		}
+	}
 	switch name {
 	case Naming:
 		return naming{}, nil
