@@ -155,7 +155,7 @@ func (e *damagedError) Error() string {
 
 // Hint is for the command line.
 func (e *damagedError) Hint() string {
-	return "`docket verify --deep` says everything; without --verified what is there is replayed as it is"
+	return "`docket verify --deep` says everything; without --verified what can be read is replayed as it is"
 }
 
 // errCannotTell says that nobody can judge the history from here.

@@ -234,6 +234,9 @@ func (t *whyText) judged(a *why.Answer) {
 		switch {
 		case j.Failure != "":
 			said = "failed (" + j.Failure + ")"
+			if j.Policy != "" {
+				said += ", under " + j.Policy
+			}
 		case j.Skipped != "":
 			said = "not called, " + j.Skipped
 		case j.Shadow:

@@ -3,6 +3,7 @@
 package replay
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 
@@ -210,7 +211,7 @@ const maxShown = 200
 
 func appendPatches(b *strings.Builder, patches []interceptor.Patch) {
 	for _, p := range patches {
-		b.WriteString("    " + p.Op + " " + p.Path)
+		b.WriteString("    " + p.Op + " " + cmp.Or(p.Path, "the whole"))
 		if p.Value != nil {
 			value := string(p.Value)
 			if len(value) > maxShown {

@@ -27,6 +27,8 @@
 //   - A binding whose input an operator had redacted is not re-executed: it would
 //     judge what nobody asked. It is answered from the record, if it can be.
 //   - The handler answers what it answered then.
+//   - An implementation has 30 seconds to answer, or the plan's timeout if that is
+//     longer: a shorter timeout changes nothing in replay.
 //
 // How an operation then compares is a [Comparison], the gravest one that holds:
 // a binding failed now that did not then; the operation flips, to another

@@ -83,6 +83,7 @@ type Judged struct {
 	Decision string `json:"decision"`
 	Shadow   bool   `json:"shadow,omitempty"`  // Decision is what it would have been
 	Failure  string `json:"failure,omitempty"` // kind
+	Policy   string `json:"policy,omitempty"`  // what was made of the failure, if the record tells
 	Skipped  string `json:"skipped,omitempty"` // why it was not called
 }
 

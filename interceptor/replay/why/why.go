@@ -93,7 +93,7 @@ func recorded(op *activity.Operation) *Answer {
 			j.Shadow, j.Decision = true, p.Would.String()
 		}
 		if p.Failure != nil {
-			j.Failure = string(p.Failure.Kind)
+			j.Failure, j.Policy = string(p.Failure.Kind), p.Failure.Policy.String()
 		}
 		a.Judged = append(a.Judged, j)
 	}
