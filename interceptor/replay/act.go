@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -145,12 +147,23 @@ func (s *standIn) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*int
 	if err := s.stage.observe(ctx, m); err != nil {
 		return nil, a.abort(err)
 	}
-	m.Result, m.From, m.Err = s.answer(ctx, a, e, then)
+	m.Result, m.From, m.Err = s.caught(ctx, a, e, then)
 	m.Answered = true
 	if err := s.stage.observe(ctx, m); err != nil {
 		return nil, a.abort(err)
 	}
 	return s.settled(ctx, a, turn, e, m.Result), m.Err
+}
+
+// caught has the binding answer where somebody observes it, who is told of a panic
+// too: as the failure that the chain makes of it.
+func (s *standIn) caught(ctx context.Context, a *act, e *interceptor.Evaluation, then *activity.Evaluation) (r *interceptor.Result, from Origin, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			r, from, err = nil, Linked, &interceptor.Failure{Kind: interceptor.Panic, Detail: fmt.Sprintf("%v\n%s", cause, debug.Stack())}
+		}
+	}()
+	return s.answer(ctx, a, e, then)
 }
 
 // answer has the binding answer, or answers for it.

@@ -53,7 +53,7 @@ func File(path string) Source { return file(path) }
 
 type file string
 
-var errWhere = errors.New("a file has no conditions: select when the file is written")
+var errWhere = errors.New("a file has no conditions: use Select, or select when the file is written")
 
 // maxLine bounds a line of a file, in bytes: more than four payloads of the
 // largest message that there is.

@@ -50,6 +50,11 @@ func (s *story) observe(_ context.Context, m *Moment) error {
 	}
 	s.add("  then  %s", then)
 	s.add("  now   %s", said(m.Result, failure))
+	if failure != nil && failure.Detail != "" && m.From != FromRecord {
+		for line := range strings.Lines(clipped(failure.Detail)) {
+			s.add("        %s", strings.ReplaceAll(strings.TrimRight(line, "\n"), "\t", "  "))
+		}
+	}
 	return nil
 }
 

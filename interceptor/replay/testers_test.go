@@ -181,6 +181,21 @@ func TestOneEvent(t *testing.T) {
 	}
 }
 
+// TestOneEventThatPanics tells the story of an interceptor that has a bug: what it
+// said, and where.
+func TestOneEventThatPanics(t *testing.T) {
+	h := record(t, oldPlan())
+	setFlag(t, "replay.event", uids(1)[0])
+	under := &tester{TB: t}
+	report := replay.Test(under, planOf(naming(), counting(func(*interceptor.Evaluation) (*interceptor.Result, error) { panic("no such image") }), quota(), watch()), h)
+	logs := strings.Join(under.logs, "\n")
+	for _, want := range []string{"images/allow-list in validate: re-executed in this process", `now   {"failure":{"kind":"panic"}}`, "        no such image\n", "TestOneEventThatPanics"} {
+		if report.Errors != 1 || !strings.Contains(logs, want) {
+			t.Errorf("no %q: %s\n%s", want, report, logs)
+		}
+	}
+}
+
 func setFlag(t *testing.T, name, value string) {
 	t.Helper()
 	before := flag.Lookup(name).Value.String()
