@@ -194,6 +194,11 @@ func (d *Diff) headline() string {
 		b.WriteString("other failure policy")
 	case AnnotationsDiffer:
 		b.WriteString("other annotations")
+	case Erred:
+		b.WriteString(string(Erred))
+		if d.From != d.To {
+			b.WriteString(", " + d.From + " -> " + d.To)
+		}
 	default:
 		b.WriteString(string(d.Comparison))
 	}
