@@ -71,9 +71,9 @@ so with the plan that was in force at a time; docket plans shows which there are
 unreplayable, any; by default any difference does. --max-flips lets so many flips
 pass. What was denied and would pass now always fails, unless --allow names it.
 
-The exit code is 3 when the replay fails; else 4 when no evaluation was
-re-executed, which shows nothing, or when it was interrupted. Less than 90%
-re-executed is a warning. docs/replay.md has the rest.`,
+The exit code is 4 when it was interrupted, 3 when the replay fails, else 4 when no
+evaluation was re-executed, which shows nothing. Less than 90% re-executed is a
+warning. docs/replay.md has the rest.`,
 		Example: `  docket replay --chain candidate.toml
   docket replay --chain candidate.toml --since 30d --where 'tenant == "acme" && decision == "deny"'
   docket replay --chain candidate.toml --fail-on 'deny->allow,error' --max-flips 20 -o markdown
@@ -84,6 +84,9 @@ re-executed is a warning. docs/replay.md has the rest.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.seeded = c.Flags().Changed("seed")
+			if c.Flags().Changed("filter") && c.Flags().Changed("where") {
+				return cli.Usage(cli.Hint(errors.New("--filter and --where exclude each other"), "they are the same: join both with &&"))
+			}
 			return o.run(c, s)
 		},
 	}
