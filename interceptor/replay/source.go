@@ -36,8 +36,9 @@ type verifier interface {
 
 // File returns the events in a file, one JSON object per line. The file is a
 // cassette, as [Record] and [Cut] make them, or an export of a store, as
-// `docket query -o ndjson "SELECT _raw FROM events ORDER BY _commit, _pos"`
-// writes it: the events themselves, or objects that hold them as a string in
+// `docket export --to march.ndjson` writes it, or
+// `docket query -o ndjson "SELECT _raw FROM events ORDER BY _commit, _pos"`:
+// the events themselves, or objects that hold them as a string in
 // _raw. The file may be compressed by gzip.
 //
 // A cassette is read whole or not at all: an event that was changed, left out,
