@@ -47,7 +47,7 @@ func (a *Access) Event(uid string) *ocsf.APIActivity {
 		},
 	}
 	switch code := s.Code(); {
-	case code == codes.OK, code == codes.Canceled: // who has seen enough goes away
+	case code == codes.OK, code == codes.Canceled && a.Grant != nil: // who has seen enough goes away; nobody was let in
 	case a.Rows == 0 && (a.Grant == nil || code == codes.Unauthenticated || code == codes.PermissionDenied): // else it ended early
 		e.StatusID, e.SeverityID = ocsf.StatusFailure, ocsf.SeverityLow
 		e.ActionID, e.DispositionID = ocsf.ActionDenied, ocsf.DispositionUnauthorized

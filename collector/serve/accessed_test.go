@@ -3,6 +3,7 @@
 package serve_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -92,6 +93,16 @@ func TestAccessIsAnEvent(t *testing.T) {
 			"deny", ocsf.StatusFailure, "UNAUTHENTICATED", "192.0.2.7", `unknown was refused Tail: unauthenticated: no valid token`,
 		},
 		{
+			"nobody, who hung up",
+			serve.Access{Door: "api", Peer: "192.0.2.7:1234", Method: "SearchEvents", Err: context.Canceled},
+			"deny", ocsf.StatusFailure, "CANCELED", "192.0.2.7", `unknown was refused SearchEvents: context canceled`,
+		},
+		{
+			"seen enough",
+			serve.Access{Grant: alice, Door: "api", Peer: "192.0.2.7:1234", Method: "Tail", Rows: 7, Duration: time.Second, Err: context.Canceled},
+			"allow", ocsf.StatusSuccess, "CANCELED", "192.0.2.7", `alice asked for Tail: 7 rows in 1s`,
+		},
+		{
 			"expired on the way",
 			serve.Access{Grant: alice, Door: "api", Peer: "192.0.2.7:1234", Method: "Tail", Rows: 7, Duration: time.Hour, Err: &authz.Error{Err: authz.ErrUnauthenticated, Reason: "the token has expired"}},
 			"allow", ocsf.StatusFailure, "UNAUTHENTICATED", "192.0.2.7", `alice asked for Tail: 7 rows in 1h0m0s: unauthenticated: the token has expired`,
@@ -157,7 +168,7 @@ func TestHostileAccessIsAnEvent(t *testing.T) {
 			a.Grant = &authz.Grant{Subject: hostile.Draw(r, "subject"), Issuer: hostile.Draw(r, "issuer"), By: hostile.Draw(r, "by")}
 		}
 		text := hostile.Draw(r, "error")
-		a.Err = rapid.SampledFrom([]error{nil, errors.New(text), serve.Invalid(text, errors.New(text)), &authz.Error{Err: authz.ErrDenied, Reason: text}, fmt.Errorf("%w: %s", authz.ErrUnauthenticated, text)}).Draw(r, "err")
+		a.Err = rapid.SampledFrom([]error{nil, errors.New(text), context.Canceled, serve.Invalid(text, errors.New(text)), &authz.Error{Err: authz.ErrDenied, Reason: text}, fmt.Errorf("%w: %s", authz.ErrUnauthenticated, text)}).Draw(r, "err")
 		for _, version := range profile.Versions() {
 			_, h := sealedAccess(t, a, version)
 			if s := profile.Sentence(h); !utf8.ValidString(s) || strings.ContainsAny(s, "\n\x00\u202e") || h.Kind != "access" || h.Tenant != "docket" || h.Principal == "" || (h.Decision == "deny") != (a.Err != nil && a.Rows == 0 && (a.Grant == nil || errors.Is(a.Err, authz.ErrDenied) || errors.Is(a.Err, authz.ErrUnauthenticated))) {
