@@ -64,6 +64,10 @@ type Door struct {
 	work sync.WaitGroup // of answers under way
 }
 
+// maxHeaders bounds the metadata of a call in bytes: a token and what goes with it.
+// gRPC keeps them of each stream before anybody asks who it is, and would keep 16 MiB.
+const maxHeaders = 64 << 10
+
 // New returns a Door.
 func New(cfg Config) (*Door, error) {
 	if cfg.Stall == 0 {
@@ -86,6 +90,7 @@ func New(cfg Config) (*Door, error) {
 		grpc.StatsHandler(unreadable{d}),
 		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error { return status.Error(codes.Unimplemented, "there is no such call") }),
 		grpc.MaxConcurrentStreams(64),
+		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.WaitForHandlers(true), // when it is stopped: they begin what Shutdown waits for
 		// Who is gone without a word is found out.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 20 * time.Second}),

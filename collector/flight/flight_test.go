@@ -415,6 +415,17 @@ func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
 func (rawCodec) Unmarshal(mem.BufferSlice, any) error { return nil }
 func (rawCodec) Name() string                         { return "proto" }
 
+// Who is not known yet makes the server keep no more than a token needs.
+func TestLargeMetadata(t *testing.T) {
+	h := newHouse(t, sql.Limits{}, nil)
+	c := h.client()
+	small := strings.Repeat("a", maxHeaders-1<<10)
+	_, err := c.Execute(metadata.AppendToOutgoingContext(t.Context(), "x", small), "SELECT 1")
+	wantCode(t, "metadata that fit", err, codes.Unauthenticated, "")
+	_, err = c.Execute(metadata.AppendToOutgoingContext(t.Context(), "x", small+small), "SELECT 1")
+	wantCode(t, "metadata that do not", err, codes.Internal, "header")
+}
+
 // A call that went wrong, or that nobody could read, is told of once, with who
 // called and what came of it.
 func TestAccessesThatWentWrong(t *testing.T) {
