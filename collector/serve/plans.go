@@ -53,6 +53,11 @@ func (s *service) ListPlans(ctx context.Context, r *auditv1.ListPlansRequest) (*
 		}
 		return used, err
 	}
+	leave, err := s.scans.enter(ctx, authz.FromContext(ctx))
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	var periods []plans.Period
 	if q.AsOf > 0 { // else nothing is stored, and 0 would be whatever is by then
 		if periods, err = plans.Read(ctx, s.cfg.Store, q); err != nil {

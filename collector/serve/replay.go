@@ -132,7 +132,8 @@ func (s *service) StartReplay(ctx context.Context, r *auditv1.StartReplayRequest
 // replayed yields what is selected, in the order in which it was stored.
 func (s *Server) replayed(ctx context.Context, sel selection, p *replaying) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		err := s.scan(ctx, sel, func(e *store.Entry) error {
+		// One runs at a time, for as long as it takes: it keeps nobody's turn.
+		err := s.read(ctx, sel, func(e *store.Entry) error {
 			p.events.Add(1)
 			// What replays keeps the events of operations that have not ended.
 			if !yield(slices.Clone(e.Raw), nil) {

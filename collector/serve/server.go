@@ -115,6 +115,7 @@ type Server struct {
 	inside  sync.WaitGroup // streams of [conn]
 	replays replays
 	tails   tails
+	scans   scans
 	hub     func() (*follow.Hub, error)
 	running context.Context    // of the hub that is the server's own
 	stop    context.CancelFunc // ends running

@@ -101,9 +101,19 @@ func faulty(err error) error {
 // errEnough ends a scan that has what it wanted.
 var errEnough = errors.New("enough")
 
-// scan calls do for each entry that is selected. That the store was asked for
-// less is not relied on: what the caller may see is judged of each event.
+// scan is read for one answer: when it is its caller's turn.
 func (s *Server) scan(ctx context.Context, sel selection, do func(*store.Entry) error) error {
+	leave, err := s.scans.enter(ctx, authz.FromContext(ctx))
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return s.read(ctx, sel, do)
+}
+
+// read calls do for each entry that is selected. That the store was asked for
+// less is not relied on: what the caller may see is judged of each event.
+func (s *Server) read(ctx context.Context, sel selection, do func(*store.Entry) error) error {
 	q := sel.query
 	sel.filter.Narrow(&q)
 	for e, err := range s.cfg.Store.Scan(ctx, q) {
