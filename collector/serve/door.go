@@ -27,6 +27,10 @@ func (s *Server) Handler(d Door) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &caller{door: d.Name, peer: r.RemoteAddr}
 		c.grant, c.err = d.Authenticate(r)
+		if c.err != nil && s.cfg.Patience > 0 {
+			// Who is not known could hold as many connections as they like.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.Patience)) // a writer without deadlines has no connection to hold
+		}
 		r = r.WithContext(withCaller(r.Context(), c))
 		if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
 			// What waits for a caller who takes nothing must be able to stop.

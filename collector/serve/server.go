@@ -94,6 +94,10 @@ type Config struct {
 	// answer; default 1 minute, negative is for ever.
 	Stall time.Duration
 
+	// Patience is how long somebody who is not known may take to send a request;
+	// default 1 minute, negative is for ever.
+	Patience time.Duration
+
 	// Grace is how long the callers of streams may take for what is stored when the
 	// server drains; default 1 second, negative is for ever.
 	Grace time.Duration
@@ -142,6 +146,9 @@ func New(cfg Config) *Server {
 	}
 	if cfg.Stall == 0 {
 		cfg.Stall = time.Minute
+	}
+	if cfg.Patience == 0 {
+		cfg.Patience = time.Minute
 	}
 	if cfg.Grace == 0 {
 		cfg.Grace = time.Second
