@@ -127,6 +127,20 @@ func TestRotationOfFiles(t *testing.T) {
 	}
 	clock.advance(time.Second)
 	check("the old ones left", map[string]string{byFirst: ReasonSignature, bySecond: "", old: ReasonUnknownKey, newer: ""})
+
+	if err := os.Remove(hs); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		clock.advance(time.Second)
+		check("the file of a key that leaked is gone", map[string]string{byFirst: ReasonAlgorithm, bySecond: ReasonAlgorithm, newer: ""})
+	}
+	if n := told.count("is gone"); n != 2 {
+		t.Errorf("told %d times of two files that are gone", n)
+	}
+	write(t, hs, first)
+	clock.advance(time.Second)
+	check("another one is there", map[string]string{byFirst: "", bySecond: ReasonSignature, newer: ""})
 }
 
 // logged keeps what was logged.

@@ -31,7 +31,8 @@ const (
 // Config is by what callers are known. The zero Config knows nobody.
 type Config struct {
 	// HS256 are files with HS256 keys: a token that any of them signed is taken. Each
-	// must be there at the start, and may be replaced meanwhile.
+	// must be there at the start, and may be replaced meanwhile; while it is gone, what
+	// it signed is refused.
 	HS256 []string
 	// OwnHS256 is one more such file, which need not be there: the key that `docket
 	// token` makes in the data directory. "" is none.
@@ -117,6 +118,8 @@ func (v *Verifier) openHMAC() error {
 		if err := w.open(); err != nil {
 			return &KeyError{Path: w.path, Err: err, Advice: "`openssl rand -hex 32` prints a key; keep it in a file of mode 0600"}
 		}
+		// Who takes the file of a key away, as of one that leaked, takes the key away.
+		w.mayLack = true
 	}
 	return nil
 }

@@ -81,6 +81,9 @@ func (w *watched[T]) look() {
 	b, err := w.read()
 	switch {
 	case err == nil && b == nil:
+		if w.bytes != nil {
+			w.log.Warn("a file of authorization is gone: what it held is not taken any more", "file", w.path)
+		}
 		w.bytes, w.value, w.told = nil, *new(T), ""
 		return
 	case err == nil && w.bytes != nil && bytes.Equal(b, w.bytes):
