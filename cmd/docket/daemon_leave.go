@@ -11,6 +11,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/collector/serve"
 	"github.com/docket-audit/docket/collector/store"
@@ -80,11 +81,22 @@ func telling(tell func(any) error) func(retention.Left) {
 	return func(l retention.Left) { _ = tell(l) } // who does not listen any more gets no error either
 }
 
+// orderedBy names who gives an order, which the record keeps: over the socket whom
+// they say, as the user of this machine may, and else who they are known to be. An
+// order that names nobody, as of who erases their own events, stays so.
+func orderedBy(ctx context.Context, said string) string {
+	if g := authz.FromContext(ctx); said != "" && g.By != authz.BySocket {
+		return g.Subject
+	}
+	return said
+}
+
 func (d *daemon) erase(ctx context.Context, body []byte, tell func(any) error) error {
 	var e retention.Erasure
 	if err := readOrder(body, &e); err != nil {
 		return err
 	}
+	e.By = orderedBy(ctx, e.By)
 	all, err := d.record.Collector.Erase(ctx, e, telling(tell))
 	if err != nil {
 		return refused(err)
@@ -108,6 +120,10 @@ func (d *daemon) changeHolds(ctx context.Context, body []byte, tell func(any) er
 	var o holdOrder
 	if err := readOrder(body, &o); err != nil {
 		return err
+	}
+	o.By = orderedBy(ctx, o.By)
+	if o.Add != nil {
+		o.Add.By = orderedBy(ctx, o.Add.By)
 	}
 	var changed retention.Hold
 	err := d.record.Collector.Hold(ctx, func(book *retention.Book, now time.Time) (err error) {

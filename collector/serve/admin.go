@@ -59,7 +59,8 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, v)
 }
 
-// An Action does what an admin asks for in body, and tells what became of it.
+// An Action does what an admin asks for in body, and tells what became of it. Its
+// context knows who that is ([authz.FromContext]).
 type Action func(ctx context.Context, body []byte, tell func(any) error) error
 
 func (s *Server) act(do Action) http.HandlerFunc {

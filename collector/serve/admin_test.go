@@ -270,3 +270,15 @@ func TestAllow(t *testing.T) {
 		}
 	}
 }
+
+// An action knows who asks for it, so that the record names nobody else.
+func TestActionsKnowWhoAsks(t *testing.T) {
+	s := start(t, newShelf(), func(c *serve.Config) {
+		c.Actions = map[string]serve.Action{"holds": func(ctx context.Context, _ []byte, tell func(any) error) error {
+			return tell(map[string]string{"by": authz.FromContext(ctx).Subject})
+		}}
+	})
+	if got := s.do(t, "admin", http.MethodPost, "/v1/holds", "{}"); got.status != http.StatusOK || got.body != "{\"by\":\"admin\"}\n" {
+		t.Errorf("answered %+v", got)
+	}
+}

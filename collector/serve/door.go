@@ -65,7 +65,7 @@ func (s *Server) admin(need authz.Capability, next http.HandlerFunc) http.Handle
 			writeError(w, err)
 			return
 		}
-		next(w, r)
+		next(w, r.WithContext(authz.NewContext(r.Context(), c.grant)))
 	}
 }
 
