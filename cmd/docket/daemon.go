@@ -65,9 +65,11 @@ type daemon struct {
 	broker  *broker.Broker  // nil with [nats] url
 	conn    *nats.Conn
 	emitter *emitter.Emitter
-	record  *recordpath.Path
-	traces  *telemetry.Traces // nil when nothing is traced
-	request *requestpath.Path // nil when nothing is governed
+	// strangers bounds what is recorded of those whom no door knows.
+	strangers *strangers
+	record    *recordpath.Path
+	traces    *telemetry.Traces // nil when nothing is traced
+	request   *requestpath.Path // nil when nothing is governed
 	// governing is request, for those who may ask before it is there.
 	governing atomic.Pointer[requestpath.Path]
 	server    *serve.Server
@@ -163,6 +165,7 @@ func (d *daemon) startRecording(ctx context.Context) (err error) {
 	if d.emitter, err = requestpath.OpenEmitter(d.cfg, d.dir, d.conn, d.o.log, d.metrics.Provider); err != nil {
 		return err
 	}
+	d.strangers = newStrangers(d.recordAccess, time.Now)
 	if d.record, err = recordpath.Open(ctx, d.cfg, d.dir, d.conn, d.o.adopt, d.emitter, d.o.log, d.metrics.Provider); err != nil {
 		return err
 	}
@@ -329,7 +332,9 @@ func (c cutting) Shutdown(ctx context.Context) error {
 }
 
 // accessed makes an event of everybody who read, or was refused.
-func (d *daemon) accessed(ctx context.Context, a serve.Access) {
+func (d *daemon) accessed(ctx context.Context, a serve.Access) { d.strangers.accessed(ctx, a) }
+
+func (d *daemon) recordAccess(ctx context.Context, a serve.Access) {
 	d.emitter.Emit(ctx, a.Event(uuid.Must(uuid.NewV7()).String()))
 }
 

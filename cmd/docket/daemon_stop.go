@@ -66,6 +66,9 @@ func (d *daemon) drain(ctx context.Context, step func(string, error)) {
 	if reachable {
 		step("collector", d.record.Collector.Drain(ctx))
 	}
+	if d.strangers != nil {
+		d.strangers.close()
+	}
 	step("emitter", requestpath.CloseEmitter(ctx, d.emitter, d.conn, d.o.stderr))
 	step("emitter", d.emitting.Stop())
 	if reachable {

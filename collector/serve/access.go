@@ -33,6 +33,10 @@ type Access struct {
 	Start    time.Time
 	Duration time.Duration
 	Began    bool // a tail that follows has begun; another Access tells how it ended
+	// Count is how many requests this one stands for, all of callers whom nobody
+	// knows and of one network: it is the last of them, and Start the first's. 0 is
+	// one.
+	Count int64
 }
 
 // needs is what each method of the service asks for. What is not in it cannot be

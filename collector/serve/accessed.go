@@ -46,6 +46,9 @@ func (a *Access) Event(uid string) *ocsf.APIActivity {
 			Unmapped: map[string]any{profile.Unmapped: map[string]any{"access": door, "rows": a.Rows}},
 		},
 	}
+	if a.Count > 0 {
+		e.Count = &a.Count
+	}
 	switch code := s.Code(); {
 	case code == codes.OK, code == codes.Canceled && a.Grant != nil: // who has seen enough goes away; nobody was let in
 	case a.Rows == 0 && (a.Grant == nil || code == codes.Unauthenticated || code == codes.PermissionDenied): // else it ended early
@@ -63,8 +66,11 @@ func (a *Access) Event(uid string) *ocsf.APIActivity {
 func legible(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 func (a *Access) message() string {
-	if a.Began {
+	switch {
+	case a.Began:
 		return "begun"
+	case a.Count > 1:
+		return strconv.FormatInt(a.Count, 10) + " requests of nobody who is known, of which this is the last"
 	}
 	return strconv.FormatInt(a.Rows, 10) + " rows in " + a.Duration.Round(time.Millisecond).String()
 }

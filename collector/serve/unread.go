@@ -3,10 +3,12 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/stats"
@@ -24,9 +26,26 @@ func (s *Server) unread(ctx context.Context, method, request string, err error) 
 	if s.cfg.Accessed == nil || !c.told.CompareAndSwap(false, true) {
 		return
 	}
+	if c.grant == nil && !s.has(method) {
+		method, request = unknownMethod, cmp.Or(request, cut(method, maxMethod))
+	}
 	s.cfg.Accessed(context.WithoutCancel(ctx), Access{
 		Grant: c.grant, Door: c.door, Peer: c.peer, Method: cut(method, maxMethod), Request: cut(request, maxText), Err: err, Start: s.cfg.Now(),
 	})
+}
+
+// unknownMethod is the method of what asks for none that there is.
+const unknownMethod = "unknown"
+
+// has says whether there is a method, or an endpoint beside those of the service, of
+// a name.
+func (s *Server) has(name string) bool {
+	for method := range needs {
+		if lastPart(method) == name {
+			return true
+		}
+	}
+	return slices.ContainsFunc(s.beside(), func(r route) bool { return r.method+" "+r.path == name })
 }
 
 // unreadHTTP is unread of a request that is no call of the service. What is behind

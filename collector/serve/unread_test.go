@@ -3,6 +3,7 @@
 package serve_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -134,6 +135,9 @@ func TestUnreadIsTold(t *testing.T) {
 				continue
 			}
 			one := told[0]
+			if _, known := servetest.RPCs[test.method]; token == "" && !known && !test.guarded { // nobody names what is not there
+				test.method, test.request = "unknown", cmp.Or(test.request, test.method)
+			}
 			if one.Grant != grants[token] || one.Door != "api" || one.Peer == "" || one.Method != test.method || one.Request != test.request || one.Rows != 0 || !one.Start.Equal(epoch()) {
 				t.Errorf("%s as %q: told %+v: %v", what, token, one, one.Err)
 			}
