@@ -82,7 +82,8 @@ func Against(plan *interceptor.Plan) Option { return func(o *options) { o.agains
 func Workers(n int) Option { return func(o *options) { o.workers = max(n, 1) } }
 
 // Each calls f for each operation, in the order in which they ended, with how it
-// compares.
+// compares. It is called in a goroutine of the replay, which MUST NOT be ended: in a
+// test with t.Errorf, not with t.Fatalf.
 func Each(f func(Diff)) Option { return func(o *options) { o.each = f } }
 
 // Checkpoint calls save with the report so far, whenever so many more operations

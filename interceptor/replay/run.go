@@ -16,6 +16,7 @@ import (
 var (
 	errNoPlan     = errors.New("no plan to replay with")
 	errNoOld      = errors.New("no plan to learn noise from: name it in LearnNoise, or give Against or Recorded")
+	errLeft       = errors.New("the goroutine that takes the operations was ended by who is told of them: t.FailNow is not for there")
 	errUnverified = errors.New("the source cannot tell whether its events are what was recorded")
 )
 
@@ -225,6 +226,16 @@ func perform[T any](ctx context.Context, ops iter.Seq2[*activity.Operation, erro
 	}
 	var failed error
 	taking.Go(func() {
+		ended := false
+		defer func() {
+			if ended {
+				return
+			}
+			failed = errLeft // by [runtime.Goexit], as t.FailNow does
+			cancel(failed)
+			for range queue { // so that nobody waits for it
+			}
+		}()
 		for j := range queue {
 			<-j.done
 			if failed != nil {
@@ -239,6 +250,7 @@ func perform[T any](ctx context.Context, ops iter.Seq2[*activity.Operation, erro
 				cancel(failed)
 			}
 		}
+		ended = true
 	})
 	var read error
 	for op, err := range ops {

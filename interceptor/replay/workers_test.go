@@ -141,6 +141,17 @@ func TestBrokenOff(t *testing.T) {
 	}
 }
 
+// TestEachEndsItsGoroutine: what was taken until then does not pass for the whole,
+// and nobody waits for the rest.
+func TestEachEndsItsGoroutine(t *testing.T) {
+	for _, times := range []int{1, 30} {
+		r, err := replay.Run(t.Context(), longer(t, times), oldPlan(), replay.Workers(2), replay.Each(func(replay.Diff) { runtime.Goexit() }))
+		if err == nil || r != nil {
+			t.Errorf("%v, %v", r, err)
+		}
+	}
+}
+
 // TestResume goes on from each checkpoint, and comes to the same.
 func TestResume(t *testing.T) {
 	h := longer(t, 3)
