@@ -340,7 +340,9 @@ func (a *act) shadowed(uid interceptor.UID) bool {
 // the record. What post_commit or a shadow would say changes nothing about the
 // operation, so that it stays comparable.
 func (s *standIn) miss(a *act, e *interceptor.Evaluation, why string) error {
-	a.unanswered++
+	if why != noResponse { // nobody could be shown what was never committed
+		a.unanswered++
+	}
 	a.missing = e.UID
 	if a.unreplayable == "" && e.Phase != interceptor.PostCommit && !s.shadow {
 		a.unreplayable = why

@@ -21,7 +21,7 @@ type Report struct {
 	Reexecuted      int       `json:"reexecuted"` // calls of implementations: Linked and Dialled
 	Linked          int       `json:"linked"`     // in this process
 	Dialled         int       `json:"dialled"`    // over gRPC
-	Unanswered      int       `json:"unanswered"` // that the candidate wanted and that could not be had
+	Unanswered      int       `json:"unanswered"` // that the candidate wanted and that could not be had, though there was something to show
 	Same            int       `json:"same"`
 	Flips           int       `json:"flips"`
 	PatchDiffs      int       `json:"patch_diffs"`
