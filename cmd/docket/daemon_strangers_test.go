@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,8 +18,13 @@ import (
 // number is, and how many there were: none is lost.
 func TestStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex // the minute ends in a goroutine of its own
 		var told []serve.Access
-		s := newStrangers(func(_ context.Context, a serve.Access) { told = append(told, a) }, time.Now)
+		s := newStrangers(func(_ context.Context, a serve.Access) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, a)
+		}, time.Now)
 		stands := func() (requests int64) {
 			for _, a := range told {
 				requests += max(a.Count, 1)

@@ -116,10 +116,11 @@ func recorded(t *testing.T, n int, bindings ...interceptor.Binding) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var clock time.Time
-	chain.Now = func() time.Time { return clock }
+	var now atomic.Int64 // bindings of post_commit look at it while the next operation runs
+	chain.Now = func() time.Time { return time.UnixMilli(now.Load()) }
 	for n := range n {
-		clock = time.UnixMilli(1_793_215_000_000 + int64(n))
+		now.Store(1_793_215_000_000 + int64(n))
+		clock := time.UnixMilli(now.Load())
 		request, err := structpb.NewStruct(map[string]any{"name": fmt.Sprintf("box-%d", n)})
 		if err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ package lake_test
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,7 +32,12 @@ func erased(t *testing.T, dir string) (stored []store.Entry) {
 	}
 	// As killed: what is no longer of it stays.
 	kept := t.TempDir()
-	if err := os.CopyFS(kept, os.DirFS(dir)); err != nil {
+	err := os.CopyFS(kept, os.DirFS(dir))
+	for errors.Is(err, fs.ErrNotExist) { // an index got its name meanwhile
+		kept = t.TempDir()
+		err = os.CopyFS(kept, os.DirFS(dir))
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	release()
