@@ -176,7 +176,7 @@ func TestOneAnswer(t *testing.T) {
 				if token == "admin" && i == 0 && name != "StartReplay" && (want.Error != nil || len(want.Messages) == 0) {
 					t.Errorf("%s: %+v", what, want)
 				}
-				if i > 0 && (token == "nothing" || token == "expired") {
+				if i > 0 && (token == "nothing" || token == "expired" || underRace && token != "admin") {
 					continue // who is refused is refused, whatever the question: one tells
 				}
 				if q.verb != nil {

@@ -65,6 +65,9 @@ func TestScript(t *testing.T) {
 				}
 				return true, db.Close()
 			}
+			if name == "race" {
+				return underRace, nil
+			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
