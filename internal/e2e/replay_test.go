@@ -22,6 +22,7 @@ type report struct {
 	Same         int `json:"same"`
 	Flips        int `json:"flips"`
 	PatchDiffs   int `json:"patch_diffs"`
+	StatusDiffs  int `json:"status_diffs"`
 	Errors       int `json:"errors"`
 	Unreplayable int `json:"unreplayable"`
 }
@@ -66,15 +67,17 @@ func checkReplay(t *testing.T, dir string) {
 		}
 		candidate := filepath.Join(t.TempDir(), "chain.toml")
 		write(t, candidate, strings.Replace(string(chain), team, "", 1))
-		want := count(`
+		const ofTheTeam = `
 			SELECT count(DISTINCT o.operation_uid) AS n FROM events e JOIN events o ON o.operation_uid = e.operation_uid
-			WHERE o.kind = 'outcome' AND o.decision <> 'deny' AND e.kind = 'evaluation'
-			  AND json_extract_string(e._raw, '$.api.request.data.proposed_operation.sandbox.spec.image') LIKE 'registry.example/team/%'`)
+			WHERE o.kind = 'outcome' AND e.kind = 'evaluation'
+			  AND json_extract_string(e._raw, '$.api.request.data.proposed_operation.sandbox.spec.image') LIKE 'registry.example/team/%' AND o.decision `
+		// Those that a quota denied are denied for their image now.
+		want, otherwise := count(ofTheTeam+`<> 'deny'`), count(ofTheTeam+`= 'deny'`)
 		if want == 0 {
 			t.Fatal("nothing would flip")
 		}
-		if r := replay(t, 3, "--data", dir, "--chain", candidate); r.Flips != want || r.Same != operations-want {
-			t.Errorf("want %d flips of %d operations: %+v", want, operations, r)
+		if r := replay(t, 3, "--data", dir, "--chain", candidate); r.Flips != want || r.StatusDiffs != otherwise || r.Same != operations-want-otherwise {
+			t.Errorf("want %d flips of %d operations, and %d denied otherwise: %+v", want, operations, otherwise, r)
 		}
 	})
 
