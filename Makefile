@@ -11,8 +11,8 @@ MAKEFLAGS += --no-print-directory
 
 BIN   := $(CURDIR)/.tmp/bin
 FOR   ?= 1h
-FUZZTIME ?= 5s
-OCSFFUZZTIME ?= 20s
+FUZZTIME ?= 3s
+OCSFFUZZTIME ?= 12s
 TORTUREFUZZTIME ?= 10m
 GOTESTFLAGS ?=
 

@@ -5,4 +5,4 @@
 package replay_test
 
 // slower is about how much longer the race detector takes.
-const slower = 4
+const slower = 8

@@ -56,7 +56,7 @@ func TestDeterministic(t *testing.T) {
 	want := reportOf(t, h)
 	before := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(before)
-	for run := range 100 {
+	for run := range 100 / slower {
 		runtime.GOMAXPROCS(1 + run%4)
 		if got := reportOf(t, h, replay.Workers(1+run%8)); got != want {
 			t.Fatalf("run %d with %d workers (-first +this):\n%s", run, 1+run%8, cmp.Diff(want, got))
