@@ -36,6 +36,7 @@ type act struct {
 	missing interceptor.UID // the last evaluation that could not be answered
 
 	mu       sync.Mutex          // guards the rest: an implementation that answers too late is not waited for
+	stopped  error               // by who observes
 	ended    int                 // evaluations that have
 	accepted []interceptor.Patch // so far
 	given    []interceptor.Patch // what the last binding answered, if the chain was told otherwise
@@ -140,8 +141,8 @@ func (s *standIn) Evaluate(ctx context.Context, e *interceptor.Evaluation) (*int
 		r, _, err := s.answer(ctx, a, e, then)
 		return s.settled(ctx, a, turn, e, r), err
 	}
-	if a.aborted != nil {
-		return nil, a.abort(a.aborted)
+	if err := a.stoppedBy(); err != nil {
+		return nil, a.abort(err)
 	}
 	m := &Moment{Operation: a.op, Evaluation: a.shown(e, then), Shadow: s.shadow, Then: then}
 	if err := s.stage.observe(ctx, m); err != nil {
@@ -353,10 +354,19 @@ func (s *standIn) miss(a *act, e *interceptor.Evaluation, why string) error {
 
 // abort ends the operation because somebody who observes it wants no more of it.
 func (a *act) abort(err error) error {
-	if a.aborted == nil {
-		a.aborted = err
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.stopped == nil {
+		a.stopped = err
 	}
 	return &interceptor.Failure{Kind: interceptor.Cancelled, Detail: err.Error()}
+}
+
+// stoppedBy returns why the operation was to end; nil when it was not.
+func (a *act) stoppedBy() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.stopped
 }
 
 // equal says whether two payloads are the same JSON.

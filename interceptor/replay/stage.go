@@ -114,9 +114,10 @@ func (s *Stage) run(ctx context.Context, op *activity.Operation, request proto.M
 		again.Metadata = initialMetadata(op)
 	}
 	a.outcome = s.chain.Run(ctx, &again, a.handle)
-	a.outcome.Patches = a.soFar()
+	a.outcome.Patches, a.aborted = a.soFar(), a.stoppedBy()
 	if a.outcome.Ran && a.outcome.HandlerStatus.Code() == codes.OK && w.after > passedOver(a.outcome) {
 		<-a.done
+		a.aborted = a.stoppedBy()
 	}
 	return &a.take
 }
