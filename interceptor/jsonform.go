@@ -3,6 +3,7 @@
 package interceptor
 
 import (
+	"bytes"
 	"sync"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -23,6 +24,12 @@ const maxShownDepth = 1000
 // payload lets the operation pass: the protobuf libraries of most languages take
 // a hundred messages within one another, and a caller must not gain by one more.
 const maxForeignDepth = 33
+
+// deeper says whether sound JSON nests lists and objects more than so many deep. Most
+// has fewer of them in all, which is found out at once.
+func deeper(raw []byte, most int) bool {
+	return bytes.Count(raw, []byte{'{'})+bytes.Count(raw, []byte{'['}) > most && depth(raw) > most
+}
 
 // depth returns how deep sound JSON nests lists and objects.
 func depth(raw []byte) int {

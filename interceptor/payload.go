@@ -53,15 +53,20 @@ func (p *Payload) Descriptor() protoreflect.MessageDescriptor {
 	return p.msg.ProtoReflect().Descriptor()
 }
 
+var (
+	errPanicked  = errors.New("write payload: it panicked before")
+	errNoMessage = errors.New("write payload: no message")
+)
+
 // JSON returns the payload's bytes, which the caller MUST NOT change. It fails
 // when the message has no JSON form, such as an Any of an unknown type.
 func (p *Payload) JSON() ([]byte, error) {
 	p.once.Do(func() {
 		// Stays should what follows panic: a payload that was asked for once more
 		// would else seem to be empty.
-		p.err = errors.New("write payload: it panicked before")
+		p.err = errPanicked
 		if p.msg == nil {
-			p.err = errors.New("write payload: no message")
+			p.err = errNoMessage
 			return
 		}
 		if s, ok := p.msg.(*jsonstruct.Struct); ok {

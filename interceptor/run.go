@@ -118,7 +118,7 @@ func (r *run) refuseUnshowable() {
 	if !judged || r.request == nil || !mayLackJSON(r.shown.Descriptor()) {
 		return
 	}
-	if raw, err := r.shown.JSON(); err != nil || depth(raw) > deepest {
+	if raw, err := r.shown.JSON(); err != nil || deeper(raw, deepest) {
 		// What is wrong with it would quote it, which capture may leave out.
 		what := fmt.Sprintf("the request, a %s, has no JSON form", r.shown.Descriptor().FullName())
 		r.deny(nil, what+": it holds an Any of a type that is not known here, or a value that JSON has no room for, or is too deep", status.New(codes.InvalidArgument, what))
