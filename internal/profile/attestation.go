@@ -286,6 +286,7 @@ func (r *reader) fingerprint(what string, to *string) error {
 		return err
 	}
 	r.keep(r.value, to)
+	r.texts[len(r.texts)-1].digest = true
 	if v := r.said(r.value); !isHexSHA256(v) {
 		return fmt.Errorf("%w: %s is not a SHA-256 in lower-case hex: %.80q", ErrMalformed, what, v)
 	}

@@ -23,9 +23,9 @@ func (r *reader) event() error {
 	return r.attested()
 }
 
-// settle says what follows from several attributes.
-func (r *reader) settle() {
-	h := &r.s.Header
+// settled returns the header with what follows from several attributes.
+func (r *reader) settled() Header {
+	h := r.s.Header
 	h.Decision = decision(ocsf.ActionID(r.action))
 	switch h.Kind {
 	case KindEvaluation, KindResult, KindFailure:
@@ -33,6 +33,7 @@ func (r *reader) settle() {
 	}
 	h.PlanDigest = or(r.planUID, r.planPolicy)
 	h.Principal = or(h.Principal, or(r.appUID, r.appName))
+	return h
 }
 
 func (r *reader) top(name []byte) error {
@@ -222,6 +223,10 @@ func (r *reader) tags() error {
 		r.keep(r.value, &r.s.Phase)
 	case TagReplayGrade:
 		r.keep(r.value, &r.s.ReplayGrade)
+	default:
+		if r.growing {
+			r.notes = append(r.notes, note{node: r.value.node, is: free})
+		}
 	}
 	return err
 }

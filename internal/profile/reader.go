@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -57,58 +58,70 @@ type reader struct {
 	// Texts are gathered, and made strings of in the end.
 	texts []text
 	room  []byte // what they are
+
+	notes []note // for a mould
 }
 
 // A text is a string of the header that is to be.
 type text struct {
 	to *string
 	word
+	digest bool // it is a SHA-256, or there is no event
+}
+
+// last says whether there is none for the same string among those that follow.
+func (t *text) last(follow []text) bool {
+	return !slices.ContainsFunc(follow, func(other text) bool { return other.to == t.to })
+}
+
+// A note says what was made of a value in a tree.
+type note struct {
+	node  int32
+	is    marking
+	whole *int64 // where the number went
+	small *int32
 }
 
 var readers = sync.Pool{New: func() any { return new(reader) }}
 
 // scan walks the whole of raw, which must be one JSON object.
-func scan(raw []byte) (scanned, error) { return scanFor(raw, nil, false, nil) }
+func scan(raw []byte) (scanned, error) { return scanFor(raw, nil, false) }
 
 // scanFor is scan for an event that is to be attested, as seals says, and is not
 // yet: of the strings of the header it reads those that make up a subject, the uid
 // and the epoch. seals is nil for one that is attested. The strings may be shared:
 // then they are in one piece of memory, and none should be kept for longer than
-// the others. The tree, if there is one, grows to that of raw.
-func scanFor(raw []byte, seals *form, shared bool, t *Tree) (scanned, error) {
+// the others.
+func scanFor(raw []byte, seals *form, shared bool) (scanned, error) {
 	r, _ := readers.Get().(*reader)
-	r.seals, r.growing = seals, t != nil
-	if t != nil {
-		r.nodes = t.nodes[:0]
+	r.seals = seals
+	_, err := r.readOrJudge(raw)
+	if err == nil {
+		r.strings(shared)
+		r.s.Header = r.settled()
 	}
-	err := r.read(raw, false)
-	if err == nil && t != nil {
-		t.take(&r.source)
-	}
-	if errors.Is(err, errUnsure) {
+	s := r.s
+	r.reset()
+	readers.Put(r)
+	return s, err
+}
+
+// readOrJudge reads raw, for the second time if the first one leaves a doubt: then a
+// tree does not grow. The reader is as reset leaves it, but for seals and growing.
+func (r *reader) readOrJudge(raw []byte) (sure bool, err error) {
+	seals := r.seals
+	err = r.read(raw, false)
+	if sure = !errors.Is(err, errUnsure); !sure {
 		if err = judge(raw); err == nil {
 			r.reset()
 			r.seals = seals
 			err = r.read(raw, true)
 		}
-		if err == nil && t != nil {
-			t.grow(raw)
-		}
 	}
-	if err == nil {
-		r.strings(shared)
-		r.settle()
+	if err != nil && !errors.Is(err, ErrMalformed) {
+		err = fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	s := r.s
-	r.reset()
-	readers.Put(r)
-	if err != nil {
-		if !errors.Is(err, ErrMalformed) {
-			err = fmt.Errorf("%w: %w", ErrMalformed, err)
-		}
-		return scanned{}, err
-	}
-	return s, nil
+	return sure, err
 }
 
 // judge says whether raw begins with JSON, without duplicate names.
@@ -128,12 +141,14 @@ func (r *reader) read(raw []byte, judged bool) error {
 
 // reset forgets the event. Room that a rare giant took is not kept.
 func (r *reader) reset() {
-	texts, room := r.texts[:0], r.room[:0]
+	texts, room, notes, nodes := r.texts[:0], r.room[:0], r.notes[:0], r.nodes[:0]
 	clear(r.texts)
+	clear(r.notes)
 	if cap(room) > maxRoom {
 		room = nil
 	}
-	*r = reader{texts: texts, room: room}
+	*r = reader{texts: texts, room: room, notes: notes}
+	r.nodes = nodes
 }
 
 const maxRoom = 16 << 10
@@ -193,6 +208,7 @@ func (r *reader) inside() (inside []byte, escaped bool, err error) {
 	}
 	inside = r.b[r.at+1 : end]
 	r.leaf(r.at, end+1)
+	r.note(note{is: steers})
 	r.at = end + 1
 	return inside, escapes != escapesNone, nil
 }
@@ -305,8 +321,19 @@ func (r *reader) detail(what string, to *string) error {
 	return err
 }
 
+// note notes what was made of the value that was read last.
+func (r *reader) note(n note) {
+	if r.growing {
+		n.node = r.newest()
+		r.notes = append(r.notes, n)
+	}
+}
+
 // A word is where a string that was read is in the reader's room.
-type word struct{ lo, hi int }
+type word struct {
+	lo, hi int
+	node   int32 // in the tree, if one grows
+}
 
 // word reads a string.
 func (r *reader) word(what string) (word, error) {
@@ -323,13 +350,13 @@ func (r *reader) word(what string) (word, error) {
 	} else if r.room, err = jsontext.AppendUnquote(r.room, r.b[start:r.at]); err != nil {
 		return word{}, err // cannot be
 	}
-	return word{lo, len(r.room)}, nil
+	return word{lo, len(r.room), r.newest()}, nil
 }
 
 func (r *reader) said(w word) []byte { return r.room[w.lo:w.hi] }
 
 // keep notes that to is to be w.
-func (r *reader) keep(w word, to *string) { r.texts = append(r.texts, text{to, w}) }
+func (r *reader) keep(w word, to *string) { r.texts = append(r.texts, text{to: to, word: w}) }
 
 // plain reads a string that is written without escapes, or is not the one that is
 // looked for.
@@ -342,23 +369,29 @@ func (r *reader) plain(what string) ([]byte, error) {
 }
 
 // whole reads a whole number that canonical JSON can hold.
-func (r *reader) whole(what string, to *int64) error {
+func (r *reader) whole(what string, to *int64) (err error) {
+	if *to, err = r.integer(what); err == nil {
+		r.note(note{whole: to})
+	}
+	return err
+}
+
+func (r *reader) integer(what string) (int64, error) {
 	if c := r.peek(); c != '-' && (c < '0' || c > '9') {
-		return r.wrong(what, "an integer")
+		return 0, r.wrong(what, "an integer")
 	}
 	end := r.number(r.at)
 	if end < 0 {
-		return errUnsure
+		return 0, errUnsure
 	}
 	v := r.b[r.at:end]
 	r.leaf(r.at, end)
 	r.at = end
 	n, ok := integer(v)
 	if !ok {
-		return fmt.Errorf("%w: %s is not an integer: %.40s", ErrMalformed, what, v)
+		return 0, fmt.Errorf("%w: %s is not an integer: %.40s", ErrMalformed, what, v)
 	}
-	*to = n
-	return nil
+	return n, nil
 }
 
 // integer returns the integer that the number v is, if it is one that canonical
@@ -382,14 +415,15 @@ func integer(v []byte) (n int64, ok bool) {
 
 // small reads a whole number of 32 bits.
 func (r *reader) small(what string, to *int32) error {
-	var n int64
-	if err := r.whole(what, &n); err != nil {
+	n, err := r.integer(what)
+	if err != nil {
 		return err
 	}
 	if n > math.MaxInt32 || n < math.MinInt32 {
 		return fmt.Errorf("%w: %s out of range: %d", ErrMalformed, what, n)
 	}
 	*to = int32(n)
+	r.note(note{small: to})
 	return nil
 }
 

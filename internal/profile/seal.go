@@ -102,7 +102,7 @@ func (s *sealer) seal(dst []byte, e ocsf.Event, link Link) (raw []byte, h Header
 	if cap(event) <= maxBuffer {
 		s.event = event
 	}
-	read, err := scanFor(event, f, true, nil)
+	read, err := scanFor(event, f, true)
 	if err != nil {
 		return nil, Header{}, err
 	}

@@ -4,8 +4,10 @@ package profile
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -26,6 +28,11 @@ type Tree struct {
 	// Depth is how deep values are within one another: 1 is that of an event
 	// without objects and arrays in it.
 	Depth int
+
+	moulds     []*mould
+	last       *mould // that was used
+	like       uint64
+	ids, clock uint64
 }
 
 // A node is one value. Offsets are of 32 bits: a tree is to fit into a cache.
@@ -35,14 +42,115 @@ type node struct {
 	after         int32 // which node comes after it and all that is in it
 }
 
-// ParseTree is [ParseShared], and makes t the tree of raw, which MUST not change for
-// as long as t is used.
+// ParseTree is [Parse], and makes t the tree of raw, which MUST not change for as long
+// as t is used. The strings of the header are the tree's: they last until t is made
+// that of another event, and whoever keeps one for longer MUST clone it.
 func ParseTree(raw []byte, t *Tree) (Header, error) {
-	if len(raw) > math.MaxInt32 {
-		return Header{}, fmt.Errorf("parse event: %w: %d bytes", ErrMalformed, len(raw))
+	h, err := t.parse(raw)
+	if err != nil {
+		return Header{}, fmt.Errorf("parse event: %w", err)
 	}
-	return parse(raw, true, t)
+	return h, nil
 }
+
+func (t *Tree) parse(raw []byte) (Header, error) {
+	if len(raw) > math.MaxInt32 {
+		return Header{}, fmt.Errorf("%w: %d bytes", ErrMalformed, len(raw))
+	}
+	if m := t.known(raw); m != nil {
+		return t.cast(m, raw)
+	}
+	m := t.spare(raw)
+	m.reset()
+	m.growing = true
+	sure, err := m.readOrJudge(raw)
+	if err != nil {
+		return Header{}, err
+	}
+	if !sure {
+		m.strings(true)
+		t.grow(raw)
+		t.like = 0
+		return m.header()
+	}
+	t.ids++
+	m.learn(raw, t.ids)
+	return t.cast(m, raw)
+}
+
+// cast makes t the tree of raw, which is the event of m.
+func (t *Tree) cast(m *mould, raw []byte) (Header, error) {
+	t.clock++
+	m.used = t.clock
+	if t.last != nil {
+		t.last.next = m
+	}
+	t.last = m
+	t.text, t.nodes, t.like = raw, m.nodes, m.id
+	t.Loose, t.Escapes, t.Depth = false, m.escapes, m.Depth
+	return m.header()
+}
+
+// header returns the header of the event that was read, if it is whole.
+func (m *mould) header() (Header, error) {
+	s := m.s
+	s.Header = m.settled()
+	return s.Header, s.complete()
+}
+
+// known finds the mould that raw fits, and has it take raw.
+func (t *Tree) known(raw []byte) *mould {
+	if len(raw) > maxMould || len(t.moulds) == 0 {
+		return nil
+	}
+	var s source
+	if !s.open(raw) {
+		return nil
+	}
+	fits := func(m *mould) bool {
+		if m == nil || m.id == 0 || !m.fits(s) {
+			return false
+		}
+		m.take(raw)
+		m.escapes = s.escapes
+		return true
+	}
+	// Events come in turns.
+	var likely *mould
+	if t.last != nil {
+		likely = t.last.next
+	}
+	if fits(likely) {
+		return likely
+	}
+	for _, m := range t.moulds {
+		if m != likely && fits(m) {
+			return m
+		}
+	}
+	return nil
+}
+
+// spare returns a mould for raw, to be made anew: one more, or the one that was used
+// least recently. It is none that stays for an event that is too large.
+func (t *Tree) spare(raw []byte) *mould {
+	if len(raw) > maxMould {
+		return new(mould)
+	}
+	if len(t.moulds) < maxMoulds {
+		t.moulds = append(t.moulds, new(mould))
+		return t.moulds[len(t.moulds)-1]
+	}
+	m := slices.MinFunc(t.moulds, func(a, b *mould) int { return cmp.Compare(a.used, b.used) })
+	m.id = 0
+	return m
+}
+
+// Like is a number that trees have in common which differ in what strings and numbers
+// say, and in nothing else that a tree knows: values and names are the same, and so are
+// the numbers of nodes, and a short whole number is in the place of one. 0 says that no
+// other is known to be like it.
+func (t *Tree) Like() uint64 { return t.like }
 
 // A growth is the nodes of what was read so far.
 type growth struct {
@@ -64,6 +172,9 @@ func (s *source) leaf(at, end int) {
 		s.nodes = append(s.nodes, node{s.name, s.nameEnd, int32(at), int32(end), int32(len(s.nodes)) + 1})
 	}
 }
+
+// newest is the value that was added last.
+func (s *source) newest() int32 { return int32(len(s.nodes)) - 1 }
 
 // begin adds the object or array that begins at b[i], and leave says where it ends.
 func (s *source) begin(i int) (n int) {
@@ -115,20 +226,13 @@ func (t *Tree) Name(n int) []byte { return t.text[t.nodes[n].name:t.nodes[n].nam
 // n+1, what is After that, and so on, up to After(n).
 func (t *Tree) After(n int) int { return int(t.nodes[n].after) }
 
-// take makes t the tree of what was read.
-func (t *Tree) take(s *source) {
-	*t = Tree{text: s.b, nodes: s.nodes, Depth: s.Depth, Escapes: s.escapes}
-}
-
 // grow makes t the tree of raw, which is JSON, but not as it is written here.
 func (t *Tree) grow(raw []byte) {
-	s := source{b: raw, growing: true, growth: growth{nodes: t.nodes[:0]}}
-	s.next()
-	t.take(&s)
-	t.Escapes = s.slash < len(raw)
-	g := grower{source: s}
+	g := grower{source: source{b: raw, growing: true}}
+	g.next()
+	t.Escapes = g.slash < len(raw)
 	g.value(g.space(0))
-	t.nodes, t.Depth, t.Loose = g.nodes, g.Depth, g.loose
+	t.text, t.nodes, t.Depth, t.Loose = raw, g.nodes, g.Depth, g.loose
 }
 
 // A grower makes a tree of JSON as it may also be written.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // value is what a tree says that value n is, in the types of package json.
@@ -119,7 +120,7 @@ func FuzzTree(f *testing.F) {
 			return
 		}
 		slow.grow(raw)
-		if diff := cmp.Diff(slow, tree, cmp.AllowUnexported(Tree{}, node{})); diff != "" {
+		if diff := cmp.Diff(slow, tree, cmp.AllowUnexported(Tree{}, node{}), cmpopts.IgnoreFields(Tree{}, "moulds", "last", "like", "ids", "clock")); diff != "" {
 			t.Fatalf("(-slow +quick):\n%s", diff)
 		}
 	})

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package profile
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"unsafe"
+)
+
+// The events of a history are alike: those of one kind differ in what some values
+// say, and not in which values there are. So a [Tree] keeps the last events that were
+// read, each of another form, as moulds. An event that fits one is not read: what is
+// the same is passed over by eight bytes at a time, what differs is judged as a reader
+// would judge it, and put in the place of what was there. Where there is a doubt it
+// does not fit, and is read.
+
+// A mould is an event that was read, and all that was read of it.
+type mould struct {
+	reader // of the event; its nodes are those of the tree
+
+	text  []byte
+	marks []mark // one of each node
+	slots []slot
+	id    uint64 // none is like another's; 0 of what is no mould
+	used  uint64 // the higher, the later
+	next  *mould // which the event after the last one fitted
+
+	changes []change // between the event and one that is held against it
+}
+
+// A mark says what was made of a value. Of an object or an array it says nothing.
+type mark struct {
+	is   marking
+	slot int32 // of a value that the header is made of
+}
+
+type marking byte
+
+const (
+	free   marking = iota // nobody asked for it
+	steers                // what is read of the event depends on it
+	filled                // it is in a slot
+)
+
+// A slot is where a value went.
+type slot struct {
+	text   *string
+	room   []byte // what text is
+	digest bool   // it has to be a SHA-256
+
+	whole *int64
+	small *int32
+}
+
+// A change is a value that differs: where the other is.
+type change struct{ node, at, end int32 }
+
+const (
+	maxMoulds = 16
+	maxMould  = 64 << 10 // bytes of an event that is kept
+)
+
+// learn makes m, whose reader has just read raw, a mould.
+func (m *mould) learn(raw []byte, id uint64) {
+	m.text, m.id, m.next = append(m.text[:0], raw...), id, nil
+	m.marks = append(m.marks[:0], make([]mark, len(m.nodes))...)
+	m.slots = m.slots[:0]
+	for _, n := range m.notes {
+		switch {
+		case n.whole != nil || n.small != nil:
+			m.fill(n.node, slot{whole: n.whole, small: n.small})
+		default:
+			m.marks[n.node].is = n.is
+		}
+	}
+	for i, t := range m.texts {
+		if !t.last(m.texts[i+1:]) {
+			m.marks[t.node].is = free // another came after it
+			continue
+		}
+		s := slot{text: t.to, digest: t.digest}
+		s.say(m.room[t.lo:t.hi])
+		m.fill(t.node, s)
+	}
+}
+
+func (m *mould) fill(node int32, s slot) {
+	m.marks[node] = mark{filled, int32(len(m.slots))}
+	m.slots = append(m.slots, s)
+}
+
+// say makes the slot's text said, in the room that it has.
+func (s *slot) say(said []byte) {
+	s.room = append(s.room[:0], said...)
+	*s.text = unsafe.String(unsafe.SliceData(s.room), len(s.room)) //nolint:gosec // no allocation for each text of each event
+}
+
+// fits says whether s is the source of an event of the mould's form, and notes what
+// differs. s was opened.
+func (m *mould) fits(s source) bool {
+	m.changes = m.changes[:0]
+	was, is, node := 0, 0, 0 // up to here they are the same, or noted
+	for {
+		n := alike(m.text[was:], s.b[is:])
+		if was+n == len(m.text) {
+			return is+n == len(s.b)
+		}
+		for node+1 < len(m.nodes) && int(m.nodes[node+1].at) <= was+n {
+			node++
+		}
+		v := &m.nodes[node]
+		begins, ends := int(v.at), int(v.end)
+		if begins < was || was+n > ends {
+			return false // it is between values that they differ
+		}
+		at := is + begins - was
+		end := m.other(node, &s, at)
+		if end < 0 || end-at == ends-begins && bytes.Equal(s.b[at:end], m.text[begins:ends]) {
+			return false
+		}
+		m.changes = append(m.changes, change{int32(node), int32(at), int32(end)})
+		was, is = ends, end
+	}
+}
+
+// other returns the end of the value at s.b[at], which is to be one that can be in the
+// place of a node; -1 when it cannot, or that is not sure.
+func (m *mould) other(node int, s *source, at int) (end int) {
+	v, k := &m.nodes[node], m.marks[node]
+	if k.is == steers || at >= len(s.b) {
+		return -1
+	}
+	switch c := m.text[v.at]; {
+	case c == '"':
+		if s.b[at] != '"' {
+			return -1
+		}
+		if s.slash < at { // what was passed over has escapes
+			s.slash = at
+			s.next()
+		}
+		end, escapes := s.quoted(at + 1)
+		if end < 0 || escapes == escapesOdd || k.is == filled && (escapes != escapesNone || m.slots[k.slot].digest && !isHexSHA256(s.b[at+1:end])) {
+			return -1
+		}
+		return end + 1
+	case c == '-' || c >= '0' && c <= '9':
+		end = s.number(at)
+		if end < 0 || isShort(m.text[v.at:v.end]) && !isShort(s.b[at:end]) {
+			return -1
+		}
+		if k.is == filled && !m.slots[k.slot].takes(s.b[at:end]) {
+			return -1
+		}
+		return end
+	}
+	return -1
+}
+
+// takes says whether a number has room in the slot.
+func (s *slot) takes(number []byte) bool {
+	n, ok := integer(number)
+	return ok && (s.small == nil || n <= math.MaxInt32 && n >= math.MinInt32)
+}
+
+// isShort says whether a number is a whole one that every integer has room for.
+func isShort(number []byte) bool {
+	digits := bytes.TrimPrefix(number, []byte("-"))
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return len(digits) <= 15
+}
+
+// take puts raw, which fits, in the place of the event.
+func (m *mould) take(raw []byte) {
+	for _, c := range m.changes {
+		k := m.marks[c.node]
+		if k.is != filled {
+			continue
+		}
+		s := &m.slots[k.slot]
+		if s.text != nil {
+			s.say(raw[c.at+1 : c.end-1])
+			continue
+		}
+		n, _ := integer(raw[c.at:c.end])
+		if s.whole != nil {
+			*s.whole = n
+		} else {
+			*s.small = int32(n)
+		}
+	}
+	m.move()
+	m.text = append(m.text[:0], raw...)
+}
+
+// move puts the nodes where they are in the other event.
+func (m *mould) move() {
+	same := true
+	for _, c := range m.changes {
+		v := &m.nodes[c.node]
+		same = same && c.at == v.at && c.end == v.end
+	}
+	if same {
+		return
+	}
+	// A place is moved by as much as the last value that ends before it. Those of
+	// nodes ascend, but for the ends of objects and arrays.
+	var by int32
+	ends := make([]change, 0, 64) // the end of a value that differs, and by how much is moved what comes behind it
+	for _, c := range m.changes {
+		ends = append(ends, change{at: m.nodes[c.node].end, end: c.end - m.nodes[c.node].end})
+	}
+	next := 0
+	for i := range m.nodes {
+		v := &m.nodes[i]
+		for next < len(ends) && ends[next].at <= v.at {
+			by = ends[next].end
+			next++
+		}
+		if v.nameEnd > 0 {
+			v.name, v.nameEnd = v.name+by, v.nameEnd+by
+		}
+		at := by
+		for j := next; j < len(ends) && ends[j].at <= v.end; j++ {
+			at = ends[j].end
+		}
+		v.at, v.end = v.at+by, v.end+at
+	}
+}
+
+// alike returns how many bytes a and b begin with alike.
+func alike(a, b []byte) int {
+	n := 0
+	for len(a)-n >= 8 && len(b)-n >= 8 {
+		if x := binary.LittleEndian.Uint64(a[n:]) ^ binary.LittleEndian.Uint64(b[n:]); x != 0 {
+			return n + bits.TrailingZeros64(x)>>3
+		}
+		n += 8
+	}
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
