@@ -262,16 +262,34 @@ const maxUsualDepth = 100
 // A look holds an event against shapes.
 type look struct {
 	*profile.Tree
+	usual map[uint64]*[allWanted]int32 // at of usual events, by what their trees are like
+
 	at      [allWanted]int32 // where what is wanted is; not there at 0
 	unusual bool             // there is something that no shape has
 }
 
 // over looks over the whole event.
 func (l *look) over(t *profile.Tree) {
-	*l = look{Tree: t}
+	*l = look{Tree: t, usual: l.usual}
+	like := t.Like()
+	if at := l.usual[like]; at != nil {
+		l.at = *at
+		return
+	}
 	l.unusual = t.Depth > maxUsualDepth
 	l.object(0, eventShape, false)
+	if like == 0 || l.unusual {
+		return
+	}
+	if l.usual == nil || len(l.usual) >= maxLooks {
+		l.usual = make(map[uint64]*[allWanted]int32)
+	}
+	at := l.at
+	l.usual[like] = &at
 }
+
+// maxLooks bounds how many forms of events are known by their looks.
+const maxLooks = 64
 
 // object looks over an object. In what is free anything may be.
 func (l *look) object(n int, in []shape, free bool) {
@@ -296,11 +314,13 @@ func (l *look) object(n int, in []shape, free bool) {
 func (l *look) find(c int, in []shape, next int) (i int, ok bool) {
 	name := l.Name(c)
 	for i = next; i < len(in); i++ {
-		// Whether they are the same is found out sooner than which is less.
-		if in[i].name == string(name) {
+		// Whether they are the same is found out sooner than which is less, and that
+		// by the first letter mostly.
+		can := in[i].name
+		if can == string(name) {
 			return i, true
 		}
-		if in[i].name > string(name) {
+		if len(name) == 0 || can[0] > name[0] || can[0] == name[0] && can > string(name) {
 			break
 		}
 	}
