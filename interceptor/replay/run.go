@@ -207,7 +207,8 @@ func perform[T any](ctx context.Context, ops iter.Seq2[*activity.Operation, erro
 	given := ctx // which is that of do: where it has ended, calls may know before ours does
 	ctx, cancel := context.WithCancelCause(given)
 	defer cancel(nil)
-	work, queue := make(chan *job), make(chan *job, 32*workers)
+	// With room in between, nobody is woken for one operation.
+	work, queue := make(chan *job, 16*workers), make(chan *job, 32*workers)
 	var working, taking sync.WaitGroup
 	for i := range workers {
 		working.Go(func() {
