@@ -51,13 +51,13 @@ test: ## what a newcomer runs: every package once, at most 4 minutes on 2 cores
 	@if [ "$$(go env CGO_ENABLED)" = 0 ]; then \
 	  echo "left out: SQL, for want of a C compiler (apt install gcc)"; fi
 	@echo "left out: race detector, crash and outage tests, fuzzing, lint, generated files," \
-	  "examples/replaytest, public files read by pyarrow, Flight SQL by ADBC, the TypeScript client, builds without cgo and from a clean copy; make test-all runs them"
+	  "examples/replaytest, public files read by pyarrow, Flight SQL by ADBC, the TypeScript client, tests against ClickHouse, builds without cgo and from a clean copy; make test-all runs them"
 
 .PHONY: test-all
 test-all: test test-rest ## everything but torture, at most 25 minutes on 2 cores
 
 .PHONY: test-rest
-test-rest: need-tools lint generate-check nocgo replaytest pyarrow adbc typescript race e2e fuzz ## what test-all adds to test
+test-rest: need-tools lint generate-check nocgo replaytest pyarrow adbc typescript clickhouse race e2e fuzz ## what test-all adds to test
 
 .PHONY: need-tools
 need-tools:
@@ -127,6 +127,18 @@ adbc: .tmp/adbc/.done ## Flight SQL by ADBC from Python
 
 .tmp/adbc/.done: collector/flight/testdata/requirements.txt
 	python3 -m pip install --quiet --root-user-action ignore --upgrade --target .tmp/adbc -r $<
+	@touch $@
+
+# The engine is libchdb, which npm has; its file says which one, as sha512sum does.
+# It is large (178 MB, 566 MB unpacked) and for tests only.
+.PHONY: clickhouse
+clickhouse: .tmp/chdb/.done ## what needs a ClickHouse, against a real engine
+	go test -tags chdb -count=1 $(GOTESTFLAGS) -run '$(call tests_with,^//go:build chdb)' $(call packages_with,^//go:build chdb)
+
+.tmp/chdb/.done: internal/chdbtest/testdata/libchdb.sha512
+	@rm -rf .tmp/chdb && mkdir -p .tmp/chdb
+	@cd .tmp/chdb && npm pack --silent @chdb/lib-linux-x64-gnu@26.7.3-stable.1 >/dev/null && sha512sum --check --quiet $(CURDIR)/$< && \
+	  tar -xzf *.tgz --strip-components=1 package/libchdb.so && rm *.tgz
 	@touch $@
 
 .PHONY: nocgo
@@ -219,7 +231,7 @@ generate-check: ## generated files are what their sources make
 lint: $(BIN)/gofumpt $(BIN)/golangci-lint $(BIN)/buf $(BIN)/promlint ## format, vet, golangci-lint, buf, PromQL
 	@out=$$($(BIN)/gofumpt -l $$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$' | while read -r f; do [ -f "$$f" ] && echo "$$f"; done)); \
 	  [ -z "$$out" ] || { echo "not gofumpt-ed:"; echo "$$out"; exit 1; }
-	go vet -tags e2e,torture,pyarrow,adbc,node ./...
+	go vet -tags e2e,torture,pyarrow,adbc,node,chdb ./...
 	$(BIN)/golangci-lint run ./...
 	cd schemas/proto && $(BIN)/buf lint
 	$(BIN)/promlint dashboards

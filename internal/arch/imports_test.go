@@ -156,3 +156,31 @@ func TestOneArrow(t *testing.T) {
 		}
 	}
 }
+
+// The ClickHouse engine of the tests is a library that is loaded at run time, by
+// a command of its own. No product package reaches either, nor what loads it.
+func TestEngineIsForTests(t *testing.T) {
+	g := load(t)
+	const engine, server = module + "/internal/chdbtest", module + "/internal/chdbtest/chdbserver"
+	if g[engine] == nil || g[server] == nil {
+		t.Fatalf("no package %s or no %s", engine, server)
+	}
+	for _, p := range oursOnly(g) {
+		if p.ImportPath == server {
+			continue
+		}
+		via := reach(g, p.ImportPath)
+		for path := range via {
+			if p.ImportPath != engine && (path == engine || path == server) {
+				t.Errorf("%s reaches %s: %s", p.rel(), path, way(via, path))
+			}
+		}
+		// Not even its tests load the library: the server does.
+		via = reach(g, p.ImportPath, p.ImportPath+".test")
+		for path := range via {
+			if strings.HasPrefix(path, "github.com/ebitengine/purego") {
+				t.Errorf("%s reaches %s: %s", p.rel(), path, way(via, path))
+			}
+		}
+	}
+}

@@ -14,11 +14,13 @@ import (
 // Newer releases of some cannot be had by everybody: never `go get -u`. A new
 // direct dependency is added here in the commit that adds it to go.mod.
 var pins = map[string]string{
+	"github.com/ClickHouse/clickhouse-go/v2":    "v2.50.0",
 	"github.com/apache/arrow/go/v17":            "v17.0.0",
 	"github.com/cockroachdb/datadriven":         "v1.0.3",
 	"github.com/compose-spec/compose-go/v2":     "v2.16.2",
 	"github.com/duckdb/duckdb-go-bindings":      "v0.10505.0",
 	"github.com/duckdb/duckdb-go/v2":            "v2.10505.0",
+	"github.com/ebitengine/purego":              "v0.11.3",
 	"github.com/evanphx/json-patch/v5":          "v5.9.11",
 	"github.com/go-json-experiment/json":        "v0.0.0-20260820222146-c27c302e5fc3",
 	"github.com/goccy/go-json":                  "v0.12.0",
@@ -27,6 +29,7 @@ var pins = map[string]string{
 	"github.com/google/uuid":                    "v1.6.0",
 	"github.com/gowebpki/jcs":                   "v1.0.2",
 	"github.com/grpc-ecosystem/grpc-gateway/v2": "v2.31.0",
+	"github.com/klauspost/compress":             "v1.20.3",
 	"github.com/knadh/koanf/parsers/toml/v2":    "v2.1.0",
 	"github.com/knadh/koanf/v2":                 "v2.4.1",
 	"github.com/lestrrat-go/jwx/v3":             "v3.3.0",
