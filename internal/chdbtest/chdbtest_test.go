@@ -110,7 +110,7 @@ const events = `CREATE TABLE events (
 	reason Nullable(String), allowed Bool, digest FixedString(4),
 	INDEX by_id id TYPE bloom_filter(0.01) GRANULARITY 1
 ) ENGINE = MergeTree PARTITION BY toYYYYMM(time) ORDER BY (tenant, time, sequence)
-TTL toDateTime(time) + INTERVAL 100 YEAR`
+TTL toDateTime(time) + INTERVAL 50 YEAR`
 
 func TestTypes(t *testing.T) {
 	ctx, db := t.Context(), open(t, Database(t))
