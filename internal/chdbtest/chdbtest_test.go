@@ -125,6 +125,7 @@ func TestTypes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer b.Close()
 	for i := range want {
 		if err := b.AppendStruct(&want[i]); err != nil {
 			t.Fatal(err)
@@ -190,14 +191,19 @@ func TestView(t *testing.T) {
 	}
 }
 
-// insert inserts a batch by columns into a table of a String and a UInt64.
-func insert(t testing.TB, ctx context.Context, db driver.Conn, table string, keys []string, numbers []uint64) {
-	t.Helper()
+// send inserts a batch by columns into a table of a String and a UInt64.
+func send(ctx context.Context, db driver.Conn, table string, keys []string, numbers []uint64) error {
 	b, err := db.PrepareBatch(ctx, "INSERT INTO "+table)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	if err := errors.Join(b.Column(0).Append(keys), b.Column(1).Append(numbers), b.Send()); err != nil {
+	defer b.Close()
+	return errors.Join(b.Column(0).Append(keys), b.Column(1).Append(numbers), b.Send())
+}
+
+func insert(t testing.TB, ctx context.Context, db driver.Conn, table string, keys []string, numbers []uint64) {
+	t.Helper()
+	if err := send(ctx, db, table, keys, numbers); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -208,15 +214,12 @@ const numbered = "CREATE TABLE n (k String, n UInt64) ENGINE = MergeTree ORDER B
 func TestDeduplication(t *testing.T) {
 	ctx, db := t.Context(), open(t, Database(t))
 	run(t, ctx, db, numbered)
-	send := func(token string, n uint64) {
-		insert(t, with(ctx, clickhouse.Settings{"insert_deduplication_token": token}), db, "n", []string{"k"}, []uint64{n})
-	}
 	for _, s := range []struct {
 		token string
 		n     uint64
 		want  uint64
 	}{{"first", 1, 1}, {"first", 1, 1}, {"first", 2, 1}, {"second", 1, 2}, {"it's \\ a `token`", 3, 3}, {"it's \\ a `token`", 4, 3}} {
-		send(s.token, s.n)
+		insert(t, with(ctx, clickhouse.Settings{"insert_deduplication_token": s.token}), db, "n", []string{"k"}, []uint64{s.n})
 		if got := value[uint64](t, ctx, db, "SELECT count() FROM n"); got != s.want {
 			t.Errorf("after token %s with %d: %d rows, want %d", s.token, s.n, got, s.want)
 		}
@@ -263,6 +266,7 @@ func TestErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer b.Close()
 	run(t, ctx, db, "DROP TABLE n SYNC")
 	if err := b.Append("k", uint64(1)); err != nil {
 		t.Fatal(err)

@@ -32,16 +32,12 @@ func TestKill(t *testing.T) {
 			if acknowledged == before {
 				close(enough)
 			}
-			b, err := db.PrepareBatch(ctx, "INSERT INTO n")
-			if err != nil {
-				return // the engine is gone
-			}
 			numbers := make([]uint64, size)
 			for i := range numbers {
 				numbers[i] = uint64(acknowledged)
 			}
-			if errors.Join(b.Column(0).Append(make([]string, size)), b.Column(1).Append(numbers), b.Send()) != nil {
-				return
+			if send(ctx, db, "n", make([]string, size), numbers) != nil {
+				return // the engine is gone
 			}
 		}
 	})
@@ -96,11 +92,7 @@ func TestParallel(t *testing.T) {
 				for j := range numbers {
 					numbers[j] = uint64((w*batches+i)*size + j)
 				}
-				b, err := db.PrepareBatch(ctx, "INSERT INTO n")
-				if err == nil {
-					err = errors.Join(b.Column(0).Append(keys), b.Column(1).Append(numbers), b.Send())
-				}
-				if err != nil {
+				if err := send(ctx, db, "n", keys, numbers); err != nil {
 					t.Error(err)
 				}
 				// Each query sees all or nothing of a batch.
@@ -179,7 +171,8 @@ func TestCancel(t *testing.T) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("the query ended with %v", err)
 	}
-	for value[uint64](t, t.Context(), db, running) != 0 { //nolint:revive // until the test's time is over
+	for value[uint64](t, t.Context(), db, running) != 0 {
+		// until the test's time is over
 	}
 }
 
@@ -225,7 +218,8 @@ func TestCutOff(t *testing.T) {
 	if err := post(r); !errors.Is(err, broken) {
 		t.Errorf("the request ended with %v", err)
 	}
-	for value[uint64](t, ctx, db, "SELECT count() FROM system.processes WHERE query LIKE '%INSERT INTO c%' AND query NOT LIKE '%system.processes%'") != 0 { //nolint:revive // until the test's time is over
+	for value[uint64](t, ctx, db, "SELECT count() FROM system.processes WHERE query LIKE '%INSERT INTO c%' AND query NOT LIKE '%system.processes%'") != 0 {
+		// until the test's time is over
 	}
 	if got := value[uint64](t, ctx, db, "SELECT sum(n) FROM c"); got != 3 {
 		t.Errorf("the sum is %d, want 3", got)
@@ -268,10 +262,10 @@ func TestHeaders(t *testing.T) {
 			t.Fatal(err)
 		}
 		transport.CloseIdleConnections()
-		if resp.StatusCode != c.status || resp.Header.Get("X-ClickHouse-Exception-Code") != c.code || !strings.HasPrefix(string(body), c.body) {
-			t.Errorf("%s: status %d, code %q, %q", c.sql, resp.StatusCode, resp.Header.Get("X-ClickHouse-Exception-Code"), body)
+		if resp.StatusCode != c.status || resp.Header.Get("X-Clickhouse-Exception-Code") != c.code || !strings.HasPrefix(string(body), c.body) {
+			t.Errorf("%s: status %d, code %q, %q", c.sql, resp.StatusCode, resp.Header.Get("X-Clickhouse-Exception-Code"), body)
 		}
-		if id := resp.Header.Get("X-ClickHouse-Query-Id"); id != "mine" {
+		if id := resp.Header.Get("X-Clickhouse-Query-Id"); id != "mine" {
 			t.Errorf("%s: query id %q", c.sql, id)
 		}
 	}
@@ -289,5 +283,25 @@ func TestDatabases(t *testing.T) {
 	wantCode(t, db.Exec(t.Context(), "SELECT * FROM d"), 60)
 	if got := value[uint64](t, t.Context(), db, "SELECT count() FROM system.databases WHERE name = {d:String}", clickhouse.Named("d", first)); got != 0 {
 		t.Errorf("%s is still there", first)
+	}
+}
+
+// A server that the environment names is used as it is.
+func TestNamedServer(t *testing.T) {
+	e := Start(t, "")
+	t.Setenv("DOCKET_TEST_CLICKHOUSE", e.DSN()+"?max_execution_time=61")
+	t.Run("database", func(t *testing.T) {
+		dsn := Database(t)
+		db := open(t, dsn)
+		run(t, t.Context(), db, "CREATE TABLE d (a Int8) ENGINE = Memory")
+		if got := value[string](t, t.Context(), db, "SELECT toString(getSetting('max_execution_time'))"); got != "61" {
+			t.Errorf("max_execution_time of %s is %s, want 61", dsn, got)
+		}
+		if got := value[uint64](t, t.Context(), open(t, e.DSN()), "SELECT count() FROM system.tables WHERE name = 'd'"); got != 1 {
+			t.Errorf("the table is not on the server that was named; %s is", dsn)
+		}
+	})
+	if got := value[uint64](t, t.Context(), open(t, e.DSN()), "SELECT count() FROM system.databases WHERE name LIKE 'docket_test_%'"); got != 0 {
+		t.Errorf("%d databases are left", got)
 	}
 }

@@ -40,7 +40,7 @@ type chdb struct {
 
 // analysis is chdb_query_analysis_v1.
 type analysis struct {
-	size, statements, flags, class uint32
+	size, statements, _, class uint32
 }
 
 // readOnly is the class of statements that leave no trace.

@@ -65,7 +65,9 @@ func run(library, path string) (err error) {
 	srv := &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
-	fmt.Println(l.Addr())
+	if _, err := fmt.Fprintln(os.Stdout, l.Addr()); err != nil {
+		return fmt.Errorf("print address: %w", err)
+	}
 	// Nobody reads what comes after that line.
 	if err := syscall.Dup2(syscall.Stderr, syscall.Stdout); err != nil {
 		return fmt.Errorf("redirect output: %w", err)

@@ -108,7 +108,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	q := r.URL.Query()
 	id := s.number.Add(1)
-	w.Header().Set("X-ClickHouse-Query-Id", q.Get("query_id"))
+	w.Header().Set("X-Clickhouse-Query-Id", q.Get("query_id"))
 	answer := &answer{w: w}
 	if err := s.serve(answer, r, q, id); err != nil {
 		answer.fail(err)
@@ -213,7 +213,7 @@ func insert(c *conn, sql, format string, p *params, body io.Reader) error {
 		return err
 	}
 	defer in.close()
-	if _, err := io.Copy(in, body); err != nil {
+	if _, err := io.CopyBuffer(in, body, make([]byte, 1<<20)); err != nil {
 		in.cancel()
 		return fmt.Errorf("insert: %w", err)
 	}
@@ -297,7 +297,7 @@ func (a *answer) fail(err error) {
 		return
 	}
 	if e.code != 0 {
-		a.w.Header().Set("X-ClickHouse-Exception-Code", strconv.Itoa(e.code))
+		a.w.Header().Set("X-Clickhouse-Exception-Code", strconv.Itoa(e.code))
 	}
 	a.w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
 	a.w.WriteHeader(e.status())
