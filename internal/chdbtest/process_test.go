@@ -190,7 +190,7 @@ func TestCutOff(t *testing.T) {
 	post := func(body io.Reader) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), body)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		transport := new(http.Transport)
 		defer transport.CloseIdleConnections()
@@ -209,16 +209,25 @@ func TestCutOff(t *testing.T) {
 	if err := post(whole); err != nil {
 		t.Fatal(err)
 	}
+	const running = "SELECT count() FROM system.processes WHERE query LIKE '%INSERT INTO c%' AND query NOT LIKE '%system.processes%'"
 	broken := errors.New("broken")
 	r, w := io.Pipe()
+	cut := make(chan struct{})
 	go func() {
 		_, _ = io.WriteString(w, "3\n4\n")
+		<-cut
 		_ = w.CloseWithError(broken)
 	}()
-	if err := post(r); !errors.Is(err, broken) {
+	ended := make(chan error, 1)
+	go func() { ended <- post(r) }()
+	for value[uint64](t, ctx, db, running) == 0 {
+		// until it has begun
+	}
+	close(cut)
+	if err := <-ended; !errors.Is(err, broken) {
 		t.Errorf("the request ended with %v", err)
 	}
-	for value[uint64](t, ctx, db, "SELECT count() FROM system.processes WHERE query LIKE '%INSERT INTO c%' AND query NOT LIKE '%system.processes%'") != 0 {
+	for value[uint64](t, ctx, db, running) != 0 {
 		// until the test's time is over
 	}
 	if got := value[uint64](t, ctx, db, "SELECT sum(n) FROM c"); got != 3 {

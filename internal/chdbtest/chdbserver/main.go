@@ -41,13 +41,18 @@ func main() {
 	}
 }
 
+// patience bounds how long queries that were killed may take to end.
+const patience = 20 * time.Second
+
 func run(library, path string) (err error) {
+	remove := func() error { return nil }
 	if path == "" {
 		if path, err = os.MkdirTemp("", "chdbserver"); err != nil {
 			return fmt.Errorf("make directory: %w", err)
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(path)) }()
+		remove = func() error { return os.RemoveAll(path) }
 	}
+	defer func() { err = errors.Join(err, remove()) }()
 	lib, err := load(library)
 	if err != nil {
 		return err
@@ -73,7 +78,14 @@ func run(library, path string) (err error) {
 		return fmt.Errorf("redirect output: %w", err)
 	}
 	_, _ = io.Copy(io.Discard, os.Stdin) // until whoever started us is gone
-	// Whoever started us is done: what still runs is killed, not waited for.
+	// Whoever started us is done: what still runs is killed, and not waited for if
+	// it does not heed that.
+	late := time.AfterFunc(patience, func() {
+		fmt.Fprintln(os.Stderr, "chdbserver: a query does not end")
+		_ = remove()
+		os.Exit(1)
+	})
+	defer late.Stop()
 	err = srv.Close()
 	if e := <-served; !errors.Is(e, http.ErrServerClosed) {
 		err = errors.Join(err, e)
