@@ -52,8 +52,9 @@ var layouts = []struct {
 	{"compacting", lake.Options{CompactBytes: 8 << 20}},
 }
 
-// BenchmarkIngest stores -ingest events: bare, by nothing but a Parquet writer;
-// then by all of Docket in this one process. 256 callers run operations that are
+// BenchmarkIngest stores -ingest events: bare, by nothing but a Parquet writer; then
+// by the least that there can be on the road from a publisher over a broker to that
+// writer, see [least]; then by all of Docket in this one process. 256 callers run operations that are
 // durable, the emitter writes and publishes, the broker syncs each write, the
 // collector checks and commits. What the callers wait for is their own WAL, so
 // that the path is as full as the machine lets it be.
@@ -69,6 +70,21 @@ func BenchmarkIngest(b *testing.B) {
 			}
 		}
 		rate(b, n, began)
+	})
+	b.Run("least", func(b *testing.B) {
+		var entries []store.Entry
+		recorded(b, newLoad(3, 1000), 20_000/eventsPerOperation+1, time.Millisecond, func(e []store.Entry) { entries = append(entries, e...) })
+		began := processor()
+		for b.Loop() {
+			b.StopTimer()
+			s := natstest.Run(b)
+			b.StartTimer()
+			least(b, s, entries)
+			b.StopTimer()
+			s.Stop()
+			b.StartTimer()
+		}
+		rate(b, *ingested, began)
 	})
 	for _, layout := range layouts {
 		b.Run(layout.name, func(b *testing.B) {
