@@ -101,17 +101,23 @@ func TestMoulds(t *testing.T) {
 	}
 }
 
-// TestEachValueOfMould changes each value of each example, on its own and back.
+// TestEachValueOfMould changes each value of an example of each kind, on its own and back.
 func TestEachValueOfMould(t *testing.T) {
+	seen := map[string]bool{}
 	for _, raw := range exampleEvents(t) {
 		var tree, many Tree
-		if _, err := ParseTree(raw, &tree); err != nil {
+		h, err := ParseTree(raw, &tree)
+		if err != nil {
 			t.Fatal(err)
 		}
+		if seen[h.Kind] {
+			continue
+		}
+		seen[h.Kind] = true
 		for n := range tree.Len() {
 			v := tree.nodes[n]
 			for i, value := range otherwise {
-				if (i+n)%19 != 0 { // each value some, and each kind of them all
+				if (i+n)%7 != 0 { // each value some, and each kind of them all
 					continue
 				}
 				sameTree(t, raw, &many)
