@@ -56,7 +56,9 @@ type Collector struct {
 	statements chan struct{} // has one while somebody is between a statement and its leaf
 
 	accounted atomic.Uint64 // stream sequence up to which every step is done
-	standing  atomic.Bool   // another collector fills the store
+	led       ledgered
+	room      atomic.Pointer[streamRoom] // nil: nobody knows
+	standing  atomic.Bool                // another collector fills the store
 
 	mu     sync.Mutex
 	status live // guarded by mu
@@ -119,6 +121,11 @@ func (c *Collector) collect(ctx context.Context) (err error) {
 		return err
 	}
 	defer unwatch()
+	untold, err := c.watchVitals()
+	if err != nil {
+		return err
+	}
+	defer untold()
 	defer func() {
 		if !errors.As(err, new(errEnd)) {
 			c.epochs.save()
@@ -181,7 +188,7 @@ func (c *Collector) session(ctx context.Context, working func()) error {
 	}
 	c.accounted.Store(begin)
 	var beside sync.WaitGroup
-	for _, run := range []func(context.Context) error{c.holes.run, c.compact, c.retain} {
+	for _, run := range []func(context.Context) error{c.holes.run, c.compact, c.retain, c.watchStream} {
 		beside.Go(func() {
 			if err := run(ctx); err != nil {
 				end(err)

@@ -109,6 +109,7 @@ type Config struct {
 	pollHoles      time.Duration // how often holes are looked at; a second when 0
 	pollRetention  time.Duration // how often it is looked what expires; an hour when 0
 	pollCompaction time.Duration // how often a compaction may be due; 5 seconds when 0
+	pollStream     time.Duration // how often the stream is looked at; 5 seconds when 0
 
 	// reached is told the named places of the code as they are passed, and may
 	// return an error, with which Run ends as a killed process does: tests.
@@ -149,6 +150,7 @@ func (c Config) withDefaults() Config {
 	or(&c.pollHoles, pollHoles)
 	or(&c.pollCompaction, pollCompaction)
 	or(&c.pollRetention, pollRetention)
+	or(&c.pollStream, pollStream)
 	if c.Prefix == "" {
 		c.Prefix = profile.Prefix
 	}

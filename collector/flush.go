@@ -115,12 +115,21 @@ func (c *Collector) addStatements(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		c.led.since.CompareAndSwap(0, c.cfg.Now().UnixMilli())
 		if err := c.cfg.Ledger.Add(ctx, s); err != nil {
 			return err
 		}
 		c.ledgered++
 	}
+	c.covered()
 	return nil
+}
+
+// covered notes that the ledger covers every commit.
+func (c *Collector) covered() {
+	c.led.statements.Store(c.ledgered)
+	c.led.since.Store(0)
+	c.led.covered.Store(c.cfg.Now().UnixMilli())
 }
 
 // recover makes up for what a crash kept from the ledger, and finds out what is
@@ -131,6 +140,7 @@ func (c *Collector) recover(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("complete the ledger: %w", err)
 		}
+		c.covered()
 		if n > 0 {
 			c.log.Info("the ledger lacked statements", "added", n)
 		}

@@ -26,6 +26,7 @@ type metrics struct {
 	flush, compaction                                          metric.Float64Histogram
 	pending, holes, missing, active                            metric.Int64Gauge
 	balance                                                    metric.Int64ObservableGauge // see watchBalance
+	vitals                                                     vitals                      // see watchVitals
 }
 
 func newMetrics(p metric.MeterProvider) (*metrics, error) {
@@ -79,6 +80,8 @@ func newMetrics(p metric.MeterProvider) (*metrics, error) {
 	problems = append(problems, err)
 	m.balance, err = meter.Int64ObservableGauge("docket_collector_balance", metric.WithUnit("{event}"),
 		metric.WithDescription("Events of all epochs by where they are: sequenced is stored + quarantined + missing + in_flight."))
+	problems = append(problems, err)
+	m.vitals, err = newVitals(meter)
 	problems = append(problems, err)
 	return m, errors.Join(problems...)
 }

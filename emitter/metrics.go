@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/docket-audit/docket/internal/disk"
 )
 
 const meterName = "github.com/docket-audit/docket/emitter"
@@ -83,6 +85,30 @@ func (e *Emitter) measure() error {
 		func(s *State) int64 { return s.Shrunk })
 	gauge("docket_emitter_aside", "{event}", "Events that are larger than what the server takes, and wait for one that does.",
 		func(s *State) int64 { return int64(s.Aside) })
+	gauge("docket_emitter_connected", "", "1 while there is a connection to NATS, 0 while there is none.",
+		func(s *State) int64 {
+			if s.Connected {
+				return 1
+			}
+			return 0
+		})
+	room := func(name, description string, value func(disk.Room) int64) {
+		g, err := meter.Int64ObservableGauge(name, metric.WithUnit("By"), metric.WithDescription(description))
+		if err != nil {
+			failed = err
+			return
+		}
+		instruments = append(instruments, g)
+		observe = append(observe, func(o metric.Observer, _ *State) {
+			if r, err := disk.Of(e.cfg.Dir); err == nil { // what nobody knows is not said to be 0
+				o.ObserveInt64(g, value(r))
+			}
+		})
+	}
+	room("docket_emitter_disk_free", "Room on the file system of the WAL that this user may take.",
+		func(r disk.Room) int64 { return r.Free })
+	room("docket_emitter_disk_size", "Size of the file system of the WAL.",
+		func(r disk.Room) int64 { return r.Total })
 	gauge("docket_emitter_troubles", "{trouble}", "What does not work now; the log and docket status name each.",
 		func(s *State) int64 { return int64(len(s.Troubles)) })
 	if failed != nil {

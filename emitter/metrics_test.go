@@ -84,13 +84,16 @@ func TestMetricsAreTheState(t *testing.T) {
 		"offered_total": state.Offered, "sequenced_total": state.Sequenced, "refused_total": state.Refused, "declared_total": state.Declared,
 		"own_total": state.Own, "spooled_total": state.Spooled, "streamed_total": state.Streamed, "publish_retries_total": state.Retries,
 		"shrunk_total": state.Shrunk, "aside": int64(state.Aside), "reserve_bytes": state.ReserveBytes,
-		"queue_bytes": state.QueueBytes, "queue_age_seconds": int64(state.QueueAge), "wal_bytes": state.WALBytes,
+		"connected": 1, "queue_bytes": state.QueueBytes, "queue_age_seconds": int64(state.QueueAge), "wal_bytes": state.WALBytes,
 		"wal_behind_bytes": state.Behind, "troubles": int64(len(state.Troubles)),
 		"spooled_size_bytes_total": e.count.spooledBytes.Load(), "streamed_size_bytes_total": e.count.streamedBytes.Load(),
 	} {
 		if got, ok := values["docket_emitter_"+name]; !ok || got != float64(want) {
 			t.Errorf("%s is %v (%v), the state says %d", name, got, ok, want)
 		}
+	}
+	if free, size := values["docket_emitter_disk_free_bytes"], values["docket_emitter_disk_size_bytes"]; free <= 0 || size < free {
+		t.Errorf("%v of %v bytes of the disk are free", free, size)
 	}
 	if state.Refused == 0 || state.Offered != state.Sequenced+state.Refused {
 		t.Errorf("state %+v", state)

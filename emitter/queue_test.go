@@ -367,7 +367,7 @@ func TestMetrics(t *testing.T) {
 		"docket_emitter_offered_total": 1, "docket_emitter_sequenced_total": 1, "docket_emitter_refused_total": 0,
 		"docket_emitter_declared_total": 0, "docket_emitter_own_total": 1, "docket_emitter_spooled_total": 2,
 		"docket_emitter_streamed_total": 0, "docket_emitter_publish_retries_total": 0,
-		"docket_emitter_queue_bytes": 0, "docket_emitter_wal_limit_bytes": 1 << 30, "docket_emitter_troubles": 0,
+		"docket_emitter_queue_bytes": 0, "docket_emitter_wal_limit_bytes": 1 << 30, "docket_emitter_troubles": 0, "docket_emitter_connected": 0,
 	} {
 		if got, ok := values[name]; !ok || got != want {
 			t.Errorf("%s is %v (%v), want %v", name, got, ok, want)

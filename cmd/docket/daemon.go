@@ -38,6 +38,7 @@ import (
 	"github.com/docket-audit/docket/collector/serve"
 	"github.com/docket-audit/docket/collector/sql"
 	"github.com/docket-audit/docket/emitter"
+	"github.com/docket-audit/docket/interceptor/replay/metered"
 	"github.com/docket-audit/docket/internal/stream"
 )
 
@@ -73,6 +74,7 @@ type daemon struct {
 	// governing is request, for those who may ask before it is there.
 	governing atomic.Pointer[requestpath.Path]
 	server    *serve.Server
+	replays   *metered.Meter
 	open      bool            // api answers without a token
 	tls       *tlsfiles.Files // nil: api is in the plain
 
@@ -229,6 +231,9 @@ func (d *daemon) startServing(context.Context) error {
 	id := reading.StoreID(d.dir.Path)
 	hub, err := d.record.Hub(id, d.metrics.Provider)
 	if err != nil {
+		return err
+	}
+	if d.replays, err = metered.New(d.metrics.Provider); err != nil {
 		return err
 	}
 	d.following = d.group.Go("follow", hub.Run)

@@ -16,7 +16,9 @@ import (
 // once, with interceptors where those say that they are. A candidate that a caller
 // sends would have this process dial wherever the caller likes; that is for
 // `docket replay --chain`, which dials with the rights of the one who asks.
-func (d *daemon) replayServed(ctx context.Context, plan string, events iter.Seq2[[]byte, error]) ([]byte, error) {
+func (d *daemon) replayServed(ctx context.Context, plan string, events iter.Seq2[[]byte, error]) (_ []byte, err error) {
+	run := d.replays.Begin()
+	defer func() { run.End(err) }()
 	dir := d.dir.Path
 	on := newCast(dir)
 	defer on.close()
@@ -28,11 +30,10 @@ func (d *daemon) replayServed(ctx context.Context, plan string, events iter.Seq2
 		return p, err
 	}
 	var candidate *interceptor.Plan
-	var opts []replay.Option
+	opts := []replay.Option{replay.Each(run.Compared)}
 	if plan == "" {
 		opts = append(opts, replay.Recorded(find))
 	} else {
-		var err error
 		if candidate, err = find(plan); err != nil {
 			return nil, fmt.Errorf("replay: %w", err)
 		}

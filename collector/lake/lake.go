@@ -130,6 +130,7 @@ var (
 	_ store.Writer    = (*Lake)(nil)
 	_ store.Reader    = (*Lake)(nil)
 	_ store.Compactor = (*Lake)(nil)
+	_ store.Sizer     = (*Lake)(nil)
 )
 
 // Open opens the lake in dir for writing, and makes it if there is none. It
@@ -277,6 +278,26 @@ func (l *Lake) Manifest() *Manifest {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.manifest
+}
+
+// Sizes implements [store.Sizer]: hot are the segments that a compaction takes
+// next, public the files for everybody, stubs what is left of what left.
+func (l *Lake) Sizes() []store.Size {
+	m := l.Manifest()
+	hot, public, stubs := store.Size{Part: "hot"}, store.Size{Part: "public"}, store.Size{Part: "stubs"}
+	for i := range m.Files {
+		part := &hot
+		if Public(m.Files[i].Path) {
+			part = &public
+		}
+		part.Files++
+		part.Bytes += m.Files[i].Bytes
+	}
+	for i := range m.Stubs {
+		stubs.Files++
+		stubs.Bytes += m.Stubs[i].Bytes
+	}
+	return []store.Size{hot, public, stubs}
 }
 
 // Files returns the segments of the manifest. A compaction may delete them when

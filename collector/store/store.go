@@ -149,6 +149,19 @@ type Compacted struct {
 	BytesBefore, BytesAfter int64
 }
 
+// A Sizer is a store that knows what it takes.
+type Sizer interface {
+	// Sizes returns what the parts of the store take now. It asks no disk.
+	Sizes() []Size
+}
+
+// A Size is what one part of a store takes.
+type Size struct {
+	Part  string
+	Files int
+	Bytes int64
+}
+
 // A Query selects entries; zero fields select everything.
 type Query struct {
 	Since, Until int64 // ms, Since <= time < Until; 0 is open
