@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,15 +50,19 @@ func committed(t *testing.T) map[string]Dashboard {
 		if err != nil {
 			t.Fatal(err)
 		}
-		dec := json.NewDecoder(bytes.NewReader(data))
-		dec.DisallowUnknownFields()
-		var d Dashboard
-		if err := dec.Decode(&d); err != nil {
+		d, err := decode(data)
+		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		out[name] = d
 	}
 	return out
+}
+
+func decode(data []byte) (d Dashboard, err error) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	return d, dec.Decode(&d)
 }
 
 func TestDashboards(t *testing.T) {
@@ -71,7 +77,10 @@ func TestDashboards(t *testing.T) {
 		}
 		variables := make(map[string]string)
 		for _, v := range d.Templating.List {
-			variables["${"+v.Name+"}"] = v.Query
+			if v.Type == "datasource" {
+				variables["${"+v.Name+"}"] = v.Query
+			}
+			checkVariable(t, name, v, d, variables)
 		}
 		ids := make(map[int]bool)
 		for i, p := range d.Panels {
@@ -105,6 +114,8 @@ func checkPanel(t *testing.T, name string, p Panel, variables map[string]string)
 	}
 	if p.FieldConfig == nil || p.FieldConfig.Defaults.Unit == "" {
 		t.Errorf("%s: panel %q has no unit", name, p.Title)
+	} else if p.Type == "stat" && p.FieldConfig.Defaults.Thresholds == nil {
+		t.Errorf("%s: panel %q does not say what is good and what is bad", name, p.Title)
 	}
 	if p.Datasource == nil || variables[p.Datasource.UID] != p.Datasource.Type {
 		t.Errorf("%s: panel %q: data source %+v is not a variable of that type", name, p.Title, p.Datasource)
@@ -121,6 +132,9 @@ func checkPanel(t *testing.T, name string, p Panel, variables map[string]string)
 		if variables[target.Datasource.UID] != target.Datasource.Type {
 			t.Errorf("%s: panel %q: target %s: fixed data source %+v", name, p.Title, target.RefID, target.Datasource)
 		}
+		if (target.Expr == "") == (target.RawSQL == "") || (target.RawSQL != "") != (target.Datasource.Type == clickhouse.Type) {
+			t.Errorf("%s: panel %q: target %s wants one query, in the language of its data source", name, p.Title, target.RefID)
+		}
 		if strings.Contains(target.Expr, "rate(") && !strings.Contains(target.Expr, "[$__rate_interval]") {
 			t.Errorf("%s: panel %q: a rate over a fixed window breaks when zoomed: %s", name, p.Title, target.Expr)
 		}
@@ -129,4 +143,102 @@ func checkPanel(t *testing.T, name string, p Panel, variables map[string]string)
 
 func overlap(a, b GridPos) bool {
 	return a.X < b.X+b.W && b.X < a.X+a.W && a.Y < b.Y+b.H && b.Y < a.Y+a.H
+}
+
+// checkVariable looks that what the reader can choose from is asked of a data
+// source, begins with everything, and narrows something down.
+func checkVariable(t *testing.T, name string, v Variable, d Dashboard, sources map[string]string) {
+	t.Helper()
+	if v.Label == "" || v.Query == "" || v.Current.Value == "" {
+		t.Errorf("%s: variable %s wants a label, a query and what is chosen at first", name, v.Name)
+	}
+	used := false
+	for _, p := range d.Panels {
+		used = used || p.Datasource != nil && p.Datasource.UID == "${"+v.Name+"}"
+		for _, target := range p.Targets {
+			used = used || regexp.MustCompile(`\$\{?`+v.Name+`\b`).MatchString(target.Expr+target.RawSQL)
+		}
+	}
+	if !used {
+		t.Errorf("%s: variable %s changes nothing", name, v.Name)
+	}
+	switch v.Type {
+	case "datasource":
+	case "query":
+		if v.Datasource == nil || sources[v.Datasource.UID] != v.Datasource.Type {
+			t.Errorf("%s: variable %s: data source %+v is not a variable of that type", name, v.Name, v.Datasource)
+		}
+		if !v.IncludeAll || !v.Multi || v.Current.Value != "$__all" || v.Definition != v.Query {
+			t.Errorf("%s: variable %s begins with less than all: %+v", name, v.Name, v)
+		}
+	default:
+		t.Errorf("%s: variable %s is of type %q", name, v.Name, v.Type)
+	}
+}
+
+// What a query names is chosen at the top of its page.
+func TestVariablesAreThere(t *testing.T) {
+	named := regexp.MustCompile(`\$\{?([A-Za-z_]+)`)
+	grafanas := []string{"__from", "__to", "__range", "__rate_interval", "__conditionalAll"}
+	for name, d := range committed(t) {
+		there := slices.Clone(grafanas)
+		for _, v := range d.Templating.List {
+			for _, m := range named.FindAllStringSubmatch(v.Query, -1) {
+				if !slices.Contains(there, m[1]) {
+					t.Errorf("%s: variable %s goes by %s, which is not before it", name, v.Name, m[1])
+				}
+			}
+			there = append(there, v.Name)
+		}
+		for _, p := range d.Panels {
+			for _, target := range p.Targets {
+				for _, m := range named.FindAllStringSubmatch(target.Expr+target.RawSQL, -1) {
+					if !slices.Contains(there, m[1]) {
+						t.Errorf("%s: panel %q names $%s, which nobody chooses", name, p.Title, m[1])
+					}
+				}
+			}
+		}
+	}
+}
+
+// The uids are in bookmarks and in links of others: they stay. Each dashboard
+// leads to all others.
+func TestUIDsStay(t *testing.T) {
+	want := map[string]string{
+		"grafana/overview.json": "docket-overview", "grafana/evaluations.json": "docket-evaluations", "grafana/pipeline.json": "docket-pipeline",
+		"grafana/storage.json": "docket-storage", "grafana/replay.json": "docket-replay",
+	}
+	got := map[string]string{}
+	for name, d := range committed(t) {
+		got[name] = d.UID
+		if len(d.Links) != 1 || d.Links[0].Type != "dashboards" || !slices.Equal(d.Links[0].Tags, d.Tags) || !d.Links[0].KeepTime {
+			t.Errorf("%s: links %+v", name, d.Links)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +committed):\n%s", diff)
+	}
+}
+
+// What is decoded is refused where it has something that the model does not know,
+// wherever it is.
+func TestStrict(t *testing.T) {
+	good := string(Files()["overview.json"])
+	for _, damage := range [][2]string{
+		{`"uid": "docket-overview"`, `"uid": "docket-overview", "gnetId": 7`},
+		{`"fixedColor": "red"`, `"fixedColor": "red", "shade": "dark"`},
+		{`"legendFormat": "{{decision}}"`, `"legendFormat": "{{decision}}", "hide": true`},
+	} {
+		bad := strings.Replace(good, damage[0], damage[1], 1)
+		if bad == good {
+			t.Fatalf("nothing to damage: %s", damage[0])
+		}
+		if _, err := decode([]byte(bad)); err == nil {
+			t.Errorf("taken: %s", damage[1])
+		}
+	}
+	if _, err := decode([]byte(good)); err != nil {
+		t.Error(err)
+	}
 }

@@ -19,10 +19,12 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/docket-audit/docket/collector"
+	"github.com/docket-audit/docket/collector/follow"
 	"github.com/docket-audit/docket/emitter"
 	"github.com/docket-audit/docket/interceptor"
 	"github.com/docket-audit/docket/interceptor/grpcproxy"
 	"github.com/docket-audit/docket/interceptor/metered"
+	replays "github.com/docket-audit/docket/interceptor/replay/metered"
 )
 
 // A catalogue is a meter provider that measures nothing and notes which
@@ -66,6 +68,15 @@ func (n noting) Int64Gauge(name string, o ...metric.Int64GaugeOption) (metric.In
 		return err
 	})
 	return n.Meter.Int64Gauge(name, o...)
+}
+
+func (n noting) Int64UpDownCounter(name string, o ...metric.Int64UpDownCounterOption) (metric.Int64UpDownCounter, error) {
+	n.c.note(func(m metric.Meter) error {
+		i, err := m.Int64UpDownCounter(name, o...)
+		i.Add(context.Background(), 1)
+		return err
+	})
+	return n.Meter.Int64UpDownCounter(name, o...)
 }
 
 func (n noting) Float64Histogram(name string, o ...metric.Float64HistogramOption) (metric.Float64Histogram, error) {
@@ -169,6 +180,12 @@ func everything(t *testing.T, c *catalogue) {
 	if _, err := collector.New(collector.Config{JetStream: js, Store: neverUsed{}, MeterProvider: c}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := follow.New(follow.Config{ID: "test", Store: neverUsed{}, Commits: func() uint64 { return 0 }, MeterProvider: c}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := replays.New(c); err != nil {
+		t.Fatal(err)
+	}
 	for _, closing := range []func() error{
 		upstream.Close,
 		func() error { return chain.Close(context.Background()) },
@@ -187,6 +204,9 @@ func TestEveryMetricIsReal(t *testing.T) {
 	c := &catalogue{}
 	everything(t, c)
 	exported := c.exported(t)
+	for _, name := range ofCommands {
+		exported[name] = true // TestEveryLabelIsReal has a command run
+	}
 	for _, u := range used(t) {
 		if !exported[strings.TrimSuffix(u.metric, "_bucket")] {
 			t.Errorf("%s names %s, which nobody exports", u.where, u.metric)

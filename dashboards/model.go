@@ -2,6 +2,11 @@
 
 package dashboards
 
+import (
+	"bytes"
+	"encoding/json"
+)
+
 // The part of Grafana's dashboard format that we write. Decoding a committed
 // file into these structs with unknown fields refused proves that there is
 // nothing in it that nobody decided on.
@@ -17,6 +22,7 @@ type Dashboard struct {
 	GraphTooltip  int        `json:"graphTooltip"` // 1: one crosshair over all panels
 	Refresh       string     `json:"refresh"`
 	Time          TimeRange  `json:"time"`
+	Links         []Link     `json:"links"`
 	Templating    Templating `json:"templating"`
 	Panels        []Panel    `json:"panels"`
 }
@@ -27,18 +33,46 @@ type TimeRange struct {
 	To   string `json:"to"`
 }
 
+// A Link at the top of the page leads to all dashboards with its tags.
+type Link struct {
+	Title       string   `json:"title"`
+	Type        string   `json:"type"`
+	Tags        []string `json:"tags"`
+	AsDropdown  bool     `json:"asDropdown"`
+	IncludeVars bool     `json:"includeVars"` // what was chosen stays chosen there
+	KeepTime    bool     `json:"keepTime"`
+	TargetBlank bool     `json:"targetBlank"`
+	Icon        string   `json:"icon"`
+	Tooltip     string   `json:"tooltip"`
+	URL         string   `json:"url"`
+}
+
 // Templating holds the variables at the top of the page.
 type Templating struct {
 	List []Variable `json:"list"`
 }
 
-// A Variable lets the reader choose; ours choose the data source, so that the
-// dashboard works in any Grafana.
+// A Variable lets the reader choose: the data source, so that the dashboard works
+// in any Grafana, and what of it is shown.
 type Variable struct {
-	Name  string `json:"name"`
-	Label string `json:"label"`
-	Type  string `json:"type"`
-	Query string `json:"query"`
+	Name       string      `json:"name"`
+	Label      string      `json:"label"`
+	Type       string      `json:"type"` // datasource or query
+	Query      string      `json:"query"`
+	Definition string      `json:"definition,omitempty"` // the query, for lists of variables
+	Datasource *Datasource `json:"datasource,omitempty"`
+	Current    Current     `json:"current"`
+	Multi      bool        `json:"multi,omitempty"`
+	IncludeAll bool        `json:"includeAll,omitempty"`
+	AllValue   string      `json:"allValue,omitempty"`
+	Refresh    int         `json:"refresh,omitempty"` // 2: when the time range changes
+	Sort       int         `json:"sort,omitempty"`    // 1: by name
+}
+
+// Current is what is chosen at first.
+type Current struct {
+	Text  string `json:"text"`
+	Value string `json:"value"`
 }
 
 // A Datasource refers to a variable, never to a fixed uid.
@@ -71,13 +105,19 @@ type GridPos struct {
 
 // A Target is one query of a panel.
 type Target struct {
-	RefID        string     `json:"refId"`
-	Expr         string     `json:"expr"`
-	LegendFormat string     `json:"legendFormat,omitempty"`
-	Instant      bool       `json:"instant,omitempty"`
-	Range        bool       `json:"range,omitempty"`
-	Format       string     `json:"format,omitempty"`
-	Datasource   Datasource `json:"datasource"`
+	RefID      string     `json:"refId"`
+	Datasource Datasource `json:"datasource"`
+
+	// Of Prometheus.
+	Expr         string `json:"expr,omitempty"`
+	LegendFormat string `json:"legendFormat,omitempty"`
+	Range        bool   `json:"range,omitempty"`
+
+	// Of ClickHouse.
+	RawSQL     string `json:"rawSql,omitempty"`
+	EditorType string `json:"editorType,omitempty"`
+	QueryType  string `json:"queryType,omitempty"`
+	Format     int    `json:"format,omitempty"` // 1: a table
 }
 
 // A FieldConfig says how values look.
@@ -90,11 +130,12 @@ type FieldConfig struct {
 type FieldDefaults struct {
 	Unit       string         `json:"unit"`
 	Min        *float64       `json:"min,omitempty"`
+	Max        *float64       `json:"max,omitempty"`
 	Thresholds *Thresholds    `json:"thresholds,omitempty"`
 	Custom     *SeriesDrawing `json:"custom,omitempty"`
 }
 
-// Thresholds colour a stat by its value.
+// Thresholds colour a stat by its value, or are lines across a timeseries.
 type Thresholds struct {
 	Mode  string      `json:"mode"`
 	Steps []Threshold `json:"steps"`
@@ -112,6 +153,13 @@ type SeriesDrawing struct {
 	LineWidth   int       `json:"lineWidth"`
 	ShowPoints  string    `json:"showPoints"`
 	Stacking    *Stacking `json:"stacking,omitempty"`
+
+	ThresholdsStyle *ThresholdsStyle `json:"thresholdsStyle,omitempty"`
+}
+
+// ThresholdsStyle is how thresholds are drawn.
+type ThresholdsStyle struct {
+	Mode string `json:"mode"`
 }
 
 // Stacking puts series on top of each other.
@@ -132,10 +180,36 @@ type Matcher struct {
 	Options string `json:"options"`
 }
 
-// A Property is one thing that an override sets.
+// A Property is one thing that an override sets: a colour or a unit.
 type Property struct {
 	ID    string `json:"id"`
-	Value Color  `json:"value"`
+	Value Value  `json:"value"`
+}
+
+// A Value is a colour, or a word where Color is nil.
+type Value struct {
+	Color *Color
+	Word  string
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (v Value) MarshalJSON() ([]byte, error) {
+	if v.Color != nil {
+		return json.Marshal(v.Color)
+	}
+	return json.Marshal(v.Word)
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. Fields that nobody knows are refused,
+// as where the value is.
+func (v *Value) UnmarshalJSON(b []byte) error {
+	*v = Value{}
+	if bytes.HasPrefix(b, []byte("{")) {
+		dec := json.NewDecoder(bytes.NewReader(b))
+		dec.DisallowUnknownFields()
+		return dec.Decode(&v.Color)
+	}
+	return json.Unmarshal(b, &v.Word)
 }
 
 // A Color is a colour that stays the same whatever else is shown.
@@ -144,13 +218,15 @@ type Color struct {
 	FixedColor string `json:"fixedColor"`
 }
 
-// Options are those of a stat or a timeseries panel.
+// Options are those of a stat, a timeseries or a table panel.
 type Options struct {
 	ColorMode     string         `json:"colorMode,omitempty"`
 	GraphMode     string         `json:"graphMode,omitempty"`
 	ReduceOptions *ReduceOptions `json:"reduceOptions,omitempty"`
 	Legend        *Legend        `json:"legend,omitempty"`
 	Tooltip       *Tooltip       `json:"tooltip,omitempty"`
+	CellHeight    string         `json:"cellHeight,omitempty"`
+	ShowHeader    bool           `json:"showHeader,omitempty"`
 }
 
 // ReduceOptions make one number of a series.

@@ -2,28 +2,6 @@
 
 package dashboards
 
-import (
-	"bytes"
-	"encoding/json"
-	"fmt"
-)
-
-// Files are the committed dashboards by file name.
-func Files() map[string][]byte {
-	return map[string][]byte{"overview.json": encode(Overview())}
-}
-
-func encode(d Dashboard) []byte {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(d); err != nil {
-		panic(fmt.Sprintf("encode dashboard %s: %v", d.UID, err)) // plain structs always encode
-	}
-	return b.Bytes()
-}
-
 // Overview is the page to open first. From top to bottom it follows an event:
 // is the history whole, what was decided, what did deciding cost, and where in
 // the pipeline does the record of it lie.
@@ -34,34 +12,38 @@ func Overview() Dashboard {
 	bindings(p)
 	emission(p)
 	storage(p)
-	return Dashboard{
-		UID: "docket-overview", Title: "Docket overview",
-		Description:   "What the chain decides, what that costs, and whether the record of it is whole. Who did what is in the store: docket tail, docket query.",
-		Tags:          []string{"docket"},
-		SchemaVersion: 41, GraphTooltip: 1, Refresh: "10s",
-		Time:       TimeRange{From: "now-30m", To: "now"},
-		Templating: Templating{List: []Variable{{Name: "prometheus", Label: "Prometheus", Type: "datasource", Query: "prometheus"}}},
-		Panels:     p.panels,
-	}
+	return dashboard("docket-overview", "Docket overview",
+		"What the chain decides, what that costs, and whether the record of it is whole. Who did what is in the store: docket tail, docket query.",
+		p, chooseMetrics)
 }
 
 // wholeness is the line that must be green: each number is a promise that was
 // not kept, or is about to be.
 func wholeness(p *page) {
 	p.row("Is the history whole?")
-	p.stat("Conflicts", "Events whose place in an epoch another stored event has, since the collector started. One of the two is forged or damaged; docket verify says where.", count, 1,
+	p.stat("Failed open", "Evaluations that failed and let their operation pass unjudged, in the time shown. Each has a finding.", count, limits(1),
+		query{grown("docket_chain_failures_total", `policy="fail_open"`), ""})
+	p.stat("Conflicts", "Events whose place in an epoch another stored event has, since the collector started. One of the two is forged or damaged; docket verify says where.", count, limits(1),
 		query{`sum(docket_collector_conflicts_total)`, ""})
-	p.stat("Missing", "Events that were sequenced, are not stored, and will not come: their emitters no longer have them. A finding names them.", count, 1,
+	p.stat("Missing", "Events that were sequenced, are not stored, and will not come: their emitters no longer have them. A finding names them.", count, limits(1),
 		query{`sum(docket_collector_balance{part="missing"})`, ""})
-	p.stat("Quarantined", "Messages on the stream that are no event that their sender may send. They are kept with the reason.", count, 1,
+	p.stat("Quarantined", "Messages on the stream that are no event that their sender may send. They are kept with the reason.", count, limits(1),
 		query{`sum(docket_collector_quarantined_total)`, ""})
-	p.stat("Refused events", "Events that an emitter refused because its queue was full. Each is counted and stated in a gap event.", count, 1,
+	p.stat("Refused events", "Events that an emitter refused because its queue was full. Each is counted and stated in a gap event.", count, limits(1),
 		query{`sum(docket_emitter_refused_total)`, ""})
-	p.stat("Audit unavailable", "Waits that ended without durable facts: the operation was denied, or answered with docket-audit: pending.", count, 1,
+	p.stat("Audit unavailable", "Waits that ended without durable facts: the operation was denied, or answered with docket-audit: pending.", count, limits(1),
 		query{`sum(docket_chain_audit_unavailable_total)`, ""})
-	p.stat("WAL full", "How full the fullest WAL is with what JetStream has not acknowledged. At 75 % files that it has acknowledged are given up.", ratio, 0.5,
+	p.stat("WAL full", "How full the fullest WAL is with what JetStream has not acknowledged. At 75 % files that it has acknowledged are given up.", ratio, limits(0.5, 0.75),
 		query{`max(docket_emitter_wal_behind_bytes / docket_emitter_wal_limit_bytes)`, ""})
-	p.stat("Troubles", "What does not work now in any emitter; docket doctor and the log name each.", count, 1,
+	p.stat("Collectors that store", "How many collectors fill the store: one does, all others stand by.", count, exactly(1),
+		query{`sum(docket_collector_active)`, ""})
+	p.stat("Behind", "How long the oldest message on the stream has waited that the store does not have.", seconds, limits(60, 300),
+		query{`max(docket_collector_lag_seconds)`, ""})
+	p.stat("Stream full", "How full the stream is; it refuses when it is full.", ratio, limits(0.8, 0.9),
+		query{`max(docket_collector_stream_bytes / docket_collector_stream_limit_bytes)`, ""})
+	p.stat("Disk free", "Share of the fullest disk that is free, of WALs and stores.", ratio, atLeast(0.05, 0.1),
+		query{`min(docket_collector_disk_free_bytes / docket_collector_disk_size_bytes or docket_emitter_disk_free_bytes / docket_emitter_disk_size_bytes)`, ""})
+	p.stat("Troubles", "What does not work now in any emitter; docket doctor and the log name each.", count, limits(1),
 		query{`sum(docket_emitter_troubles)`, ""})
 }
 
@@ -125,13 +107,4 @@ func storage(p *page) {
 		query{`sum by (type) (rate(docket_collector_findings_total[$__rate_interval]))`, "{{type}}"})
 	p.series("Failed steps", "Steps of the collector that failed and are tried again, by step.", perSecond,
 		query{`sum by (step) (rate(docket_collector_errors_total[$__rate_interval]))`, "{{step}}"})
-}
-
-// quantile reads a quantile from a histogram, per label unless that is "".
-func quantile(q float64, histogram, label string) string {
-	by := "le"
-	if label != "" {
-		by += ", " + label
-	}
-	return fmt.Sprintf("histogram_quantile(%g, sum by (%s) (rate(%s_bucket[$__rate_interval])))", q, by, histogram)
 }

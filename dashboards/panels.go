@@ -10,6 +10,7 @@ const (
 	bytesUnit      = "bytes"
 	count          = "short"
 	ratio          = "percentunit"
+	instant        = "dateTimeAsIso" // of milliseconds since 1970
 )
 
 const columns = 24
@@ -19,8 +20,6 @@ const columns = 24
 var decisionColors = []struct{ name, color string }{
 	{"allow", "green"}, {"modify", "blue"}, {"deny", "red"}, {"none", "text"},
 }
-
-var prometheus = Datasource{Type: "prometheus", UID: "${prometheus}"}
 
 // query is one expression and how its series are called.
 type query struct{ expr, legend string }
@@ -55,13 +54,35 @@ func (p *page) row(title string) {
 	p.breakLine()
 }
 
-// stat shows one number that should be below limit: green, else red.
-func (p *page) stat(title, description, unit string, limit float64, q query) {
-	panel := chart("stat", title, description, unit, q)
-	panel.FieldConfig.Defaults.Thresholds = &Thresholds{
-		Mode:  "absolute",
-		Steps: []Threshold{{Color: "green"}, {Color: "red", Value: &limit}},
+// limits colour a value: green below the first, then amber, then red. One limit
+// goes from green to red.
+func limits(at ...float64) *Thresholds {
+	colors := []string{"orange", "red"}[2-len(at):]
+	t := &Thresholds{Mode: "absolute", Steps: []Threshold{{Color: "green"}}}
+	for i := range at {
+		t.Steps = append(t.Steps, Threshold{Color: colors[i], Value: &at[i]})
 	}
+	return t
+}
+
+// exactly is green for one whole number and red for all others.
+func exactly(n float64) *Thresholds {
+	above := n + 1
+	return &Thresholds{Mode: "absolute", Steps: []Threshold{{Color: "red"}, {Color: "green", Value: &n}, {Color: "red", Value: &above}}}
+}
+
+// atLeast is red below low, amber below fair and green from there on.
+func atLeast(low, fair float64) *Thresholds {
+	return &Thresholds{Mode: "absolute", Steps: []Threshold{{Color: "red"}, {Color: "orange", Value: &low}, {Color: "green", Value: &fair}}}
+}
+
+// plain says that there is no limit: the number is information.
+var plain = &Thresholds{Mode: "absolute", Steps: []Threshold{{Color: "text"}}}
+
+// stat shows one number, coloured by limits.
+func (p *page) stat(title, description, unit string, limits *Thresholds, q query) {
+	panel := chart("stat", title, description, unit, q)
+	panel.FieldConfig.Defaults.Thresholds = limits
 	panel.Options = &Options{ColorMode: "value", GraphMode: "area", ReduceOptions: &ReduceOptions{Calcs: []string{"lastNotNull"}}}
 	p.place(4, 4, panel)
 }
@@ -69,6 +90,14 @@ func (p *page) stat(title, description, unit string, limit float64, q query) {
 // series shows values over time, three panels to a line.
 func (p *page) series(title, description, unit string, queries ...query) {
 	p.place(8, 8, timeseries(title, description, unit, queries...))
+}
+
+// limited is series with lines where it becomes dangerous.
+func (p *page) limited(title, description, unit string, limits *Thresholds, queries ...query) {
+	panel := timeseries(title, description, unit, queries...)
+	panel.FieldConfig.Defaults.Thresholds = limits
+	panel.FieldConfig.Defaults.Custom.ThresholdsStyle = &ThresholdsStyle{Mode: "dashed"}
+	p.place(8, 8, panel)
 }
 
 // stacked shows parts of a whole over time.
@@ -79,13 +108,27 @@ func (p *page) stacked(title, description, unit string, queries ...query) {
 	p.place(8, 8, panel)
 }
 
+// table shows the answer to SQL. Columns whose names end in _at are times.
+func (p *page) table(title, description, sql string) {
+	target := Target{RefID: "A", Datasource: clickhouse, RawSQL: sql, EditorType: "sql", QueryType: "table", Format: 1}
+	panel := Panel{
+		Type: "table", Title: title, Description: description, Datasource: &clickhouse, Targets: []Target{target},
+		FieldConfig: &FieldConfig{Defaults: FieldDefaults{Unit: count}, Overrides: []Override{{
+			Matcher:    Matcher{ID: "byRegexp", Options: "/_at$/"},
+			Properties: []Property{{ID: "unit", Value: Value{Word: instant}}},
+		}}},
+		Options: &Options{ShowHeader: true, CellHeight: "sm"},
+	}
+	p.place(columns/2, 9, panel)
+}
+
 func timeseries(title, description, unit string, queries ...query) Panel {
 	panel := chart("timeseries", title, description, unit, queries...)
 	panel.FieldConfig.Defaults.Custom = &SeriesDrawing{FillOpacity: 8, LineWidth: 1, ShowPoints: "never"}
 	for _, d := range decisionColors {
 		panel.FieldConfig.Overrides = append(panel.FieldConfig.Overrides, Override{
 			Matcher:    Matcher{ID: "byName", Options: d.name},
-			Properties: []Property{{ID: "color", Value: Color{Mode: "fixed", FixedColor: d.color}}},
+			Properties: []Property{{ID: "color", Value: Value{Color: &Color{Mode: "fixed", FixedColor: d.color}}}},
 		})
 	}
 	panel.Options = &Options{
@@ -100,6 +143,10 @@ func chart(kind, title, description, unit string, queries ...query) Panel {
 	panel := Panel{
 		Type: kind, Title: title, Description: description, Datasource: &prometheus,
 		FieldConfig: &FieldConfig{Defaults: FieldDefaults{Unit: unit, Min: &zero}, Overrides: []Override{}},
+	}
+	if unit == ratio {
+		one := 1.0
+		panel.FieldConfig.Defaults.Max = &one
 	}
 	for i, q := range queries {
 		panel.Targets = append(panel.Targets, Target{
