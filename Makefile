@@ -51,13 +51,13 @@ test: ## what a newcomer runs: every package once, at most 4 minutes on 2 cores
 	@if [ "$$(go env CGO_ENABLED)" = 0 ]; then \
 	  echo "left out: SQL, for want of a C compiler (apt install gcc)"; fi
 	@echo "left out: race detector, crash and outage tests, fuzzing, lint, generated files," \
-	  "examples/replaytest, public files read by pyarrow, Flight SQL by ADBC, the TypeScript client, tests against ClickHouse, builds without cgo and from a clean copy; make test-all runs them"
+	  "examples/replaytest, public files read by pyarrow, Flight SQL by ADBC, the TypeScript client, tests against ClickHouse, alerts by promtool, builds without cgo and from a clean copy; make test-all runs them"
 
 .PHONY: test-all
 test-all: test test-rest ## everything but torture, at most 25 minutes on 2 cores
 
 .PHONY: test-rest
-test-rest: need-tools lint generate-check nocgo replaytest pyarrow adbc typescript clickhouse race e2e fuzz ## what test-all adds to test
+test-rest: need-tools lint generate-check nocgo replaytest pyarrow adbc typescript clickhouse promtool race e2e fuzz ## what test-all adds to test
 
 .PHONY: need-tools
 need-tools:
@@ -139,6 +139,23 @@ clickhouse: .tmp/chdb/.done ## what needs a ClickHouse, against a real engine
 	@rm -rf .tmp/chdb && mkdir -p .tmp/chdb
 	@cd .tmp/chdb && npm pack --silent @chdb/lib-linux-x64-gnu@26.7.3-stable.1 >/dev/null && sha512sum --check --quiet $(CURDIR)/$< && \
 	  tar -xzf *.tgz --strip-components=1 package/libchdb.so && rm *.tgz
+	@touch $@
+
+# promtool is taken out of Debian's package, without installing it, so that nobody
+# has to be root. Where it is installed already, that one is taken.
+PROMTOOL = $(or $(shell command -v promtool),.tmp/prometheus/usr/bin/promtool)
+
+.PHONY: promtool
+promtool: $(if $(shell command -v promtool),,.tmp/prometheus/.done) ## what Prometheus says of its files, and when each alert fires
+	$(PROMTOOL) check config dashboards/prometheus/prometheus.yml
+	$(PROMTOOL) check rules dashboards/prometheus/rules.yml
+	$(PROMTOOL) test rules dashboards/prometheus/rules_test.yml
+
+.tmp/prometheus/.done:
+	@command -v apt-get >/dev/null && command -v dpkg >/dev/null || { echo "make: promtool is missing, and there is no apt to get it by" >&2; exit 1; }
+	@rm -rf .tmp/prometheus && mkdir -p .tmp/prometheus
+	@cd .tmp/prometheus && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } 2>&1 | { grep -v unsandboxed || true; }
+	@dpkg -x .tmp/prometheus/prometheus_*.deb .tmp/prometheus && rm .tmp/prometheus/*.deb
 	@touch $@
 
 .PHONY: nocgo

@@ -71,6 +71,11 @@ func used(t *testing.T) []use {
 			out = append(out, uses("rules.yml: "+r.Alert+r.Record, r.Expr)...)
 		}
 	}
+	for _, c := range tests(t).Tests {
+		for _, series := range c.InputSeries {
+			out = append(out, uses("rules_test.yml: "+c.Name, series.Series)...)
+		}
+	}
 	out = slices.DeleteFunc(out, func(u use) bool { return u.metric == "up" })
 	if len(out) < 20 {
 		t.Fatalf("only %d uses found: the expressions are not read right", len(out))

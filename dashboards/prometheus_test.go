@@ -4,9 +4,12 @@ package dashboards
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -23,6 +26,31 @@ type (
 		Record, Alert, Expr string
 		For                 string
 		Labels, Annotations map[string]string
+	}
+	ruleTests struct {
+		RuleFiles          []string `yaml:"rule_files"`
+		EvaluationInterval string   `yaml:"evaluation_interval"`
+		Tests              []ruleTest
+	}
+	ruleTest struct {
+		Name, Interval string
+		InputSeries    []struct{ Series, Values string } `yaml:"input_series"`
+		AlertRuleTest  []struct {
+			Alertname string
+			EvalTime  string `yaml:"eval_time"`
+			ExpAlerts []struct {
+				ExpLabels      map[string]string `yaml:"exp_labels"`
+				ExpAnnotations map[string]string `yaml:"exp_annotations"`
+			} `yaml:"exp_alerts"`
+		} `yaml:"alert_rule_test"`
+		PromqlExprTest []struct {
+			Expr       string
+			EvalTime   string `yaml:"eval_time"`
+			ExpSamples []struct {
+				Labels string
+				Value  float64
+			} `yaml:"exp_samples"`
+		} `yaml:"promql_expr_test"`
 	}
 	prometheusFile struct {
 		Global struct {
@@ -88,6 +116,80 @@ func TestRules(t *testing.T) {
 				if _, err := time.ParseDuration(r.For); err != nil {
 					t.Errorf("%s: for: %v", name, err)
 				}
+			}
+		}
+	}
+}
+
+// alerts are the names of all of them.
+func alerts(t *testing.T) (names []string) {
+	t.Helper()
+	for _, g := range rules(t).Groups {
+		for _, r := range g.Rules {
+			if r.Alert != "" {
+				names = append(names, r.Alert)
+			}
+		}
+	}
+	return names
+}
+
+func tests(t *testing.T) ruleTests { return strict[ruleTests](t, "prometheus/rules_test.yml") }
+
+// Each alert has a case in which it fires and one in which it does not, so that
+// promtool fails when its condition goes, or what it waits for.
+func TestEachAlertIsTested(t *testing.T) {
+	fires, silent := make(map[string]bool), make(map[string]bool)
+	for _, c := range tests(t).Tests {
+		for _, a := range c.AlertRuleTest {
+			if len(a.ExpAlerts) > 0 {
+				fires[a.Alertname] = true
+				continue
+			}
+			silent[a.Alertname] = true
+			if len(c.InputSeries) == 0 {
+				t.Errorf("%s: nothing is there, so that nothing is no wonder", c.Name)
+			}
+		}
+	}
+	names := alerts(t)
+	for _, name := range names {
+		if !fires[name] || !silent[name] {
+			t.Errorf("%s: a case in which it fires: %t; one in which it does not: %t", name, fires[name], silent[name])
+		}
+	}
+	for name := range silent {
+		if !slices.Contains(names, name) {
+			t.Errorf("there is no alert %s, so that it is silent is no wonder", name)
+		}
+	}
+}
+
+// Each alert leads to its section of the page, and each section is of one.
+func TestAlertsAreDocumented(t *testing.T) {
+	var headings []string
+	for line := range strings.Lines(string(read(t, "../docs/alerts.md"))) {
+		if name, ok := strings.CutPrefix(line, "### "); ok {
+			headings = append(headings, strings.TrimSpace(name))
+		}
+	}
+	if diff := cmp.Diff(slices.Sorted(slices.Values(alerts(t))), slices.Sorted(slices.Values(headings))); diff != "" {
+		t.Errorf("docs/alerts.md lacks (-) or makes up (+):\n%s", diff)
+	}
+	text := string(read(t, "../docs/alerts.md"))
+	for _, g := range rules(t).Groups {
+		for _, r := range g.Rules {
+			if r.Alert == "" {
+				continue
+			}
+			const page = "https://github.com/docket-audit/docket/blob/main/docs/alerts.md#"
+			if url := r.Annotations["runbook_url"]; url != page+strings.ToLower(r.Alert) {
+				t.Errorf("%s leads to %s", r.Alert, url)
+			}
+			_, section, _ := strings.Cut(text, "### "+r.Alert+"\n\n")
+			severity := strings.ToUpper(r.Labels["severity"][:1]) + r.Labels["severity"][1:]
+			if !strings.HasPrefix(section, severity+". ") {
+				t.Errorf("%s is %s, and its section does not begin with that", r.Alert, r.Labels["severity"])
 			}
 		}
 	}
