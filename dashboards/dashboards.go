@@ -105,7 +105,7 @@ func quantile(q float64, histogram, label string, selectors ...string) string {
 // that time began with its first event, not at 0, so that its value is what it grew.
 func grown(counter, selectors string) string {
 	x := counter + "{" + selectors + "}"
-	return fmt.Sprintf("sum((%[1]s unless %[1]s offset $__range) or increase(%[1]s[$__range])) or vector(0)", x)
+	return fmt.Sprintf("sum((%[1]s > 0 unless %[1]s offset $__range) or increase(%[1]s[$__range])) or vector(0)", x)
 }
 
 // What the dashboards ask a store in SQL is valid for both engines that have the
