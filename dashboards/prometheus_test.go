@@ -4,6 +4,7 @@ package dashboards
 
 import (
 	"bytes"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -66,9 +67,14 @@ type (
 	datasourceFile struct {
 		APIVersion  int `yaml:"apiVersion"`
 		Datasources []struct {
-			Name, Type, Access, URL string
-			IsDefault               bool              `yaml:"isDefault"`
-			JSONData                map[string]string `yaml:"jsonData"`
+			Name, UID, Type, Access, URL string
+			IsDefault                    bool `yaml:"isDefault"`
+			JSONData                     struct {
+				TimeInterval                   string `yaml:"timeInterval"`
+				Host, Port, Protocol, Username string
+				DefaultDatabase                string `yaml:"defaultDatabase"`
+			} `yaml:"jsonData"`
+			SecureJSONData struct{ Password string } `yaml:"secureJsonData"`
 		}
 	}
 	providerFile struct {
@@ -205,11 +211,31 @@ func TestPrometheusFile(t *testing.T) {
 	}
 }
 
+// The data sources that are provisioned are those that the dashboards choose at
+// first, by name and uid. A password is no part of a file.
 func TestProvisioning(t *testing.T) {
-	for _, d := range strict[datasourceFile](t, "provisioning/datasources/prometheus.yml").Datasources {
-		if d.Type != prometheus.Type || d.URL == "" {
-			t.Errorf("data source %+v is not the kind that the dashboards ask for", d)
+	provisioned := map[string]Current{}
+	for _, name := range []string{"prometheus.yml", "clickhouse.yml"} {
+		for _, d := range strict[datasourceFile](t, "provisioning/datasources/"+name).Datasources {
+			provisioned[d.Type] = Current{d.Name, d.UID}
+			if d.Type == prometheus.Type && d.URL == "" || d.Type == clickhouse.Type && d.JSONData.Host == "" {
+				t.Errorf("data source %s: nobody knows where it is", d.Name)
+			}
+			if p := d.SecureJSONData.Password; d.Type == clickhouse.Type && (!strings.HasPrefix(p, "$") || len(p) < 2) {
+				t.Errorf("data source %s: the password is not from the environment", d.Name)
+			}
 		}
+	}
+	for name, d := range committed(t) {
+		for _, v := range d.Templating.List {
+			if v.Type == "datasource" && v.Current != provisioned[v.Query] {
+				t.Errorf("%s: %s is %+v at first, provisioned is %+v", name, v.Name, v.Current, provisioned[v.Query])
+			}
+		}
+	}
+	files, err := os.ReadDir("provisioning/datasources")
+	if err != nil || len(files) != len(provisioned) {
+		t.Errorf("%d files of data sources, %d kinds (%v)", len(files), len(provisioned), err)
 	}
 	if p := strict[providerFile](t, "provisioning/dashboards/docket.yml").Providers; len(p) != 1 || p[0].Options.Path == "" {
 		t.Errorf("providers = %+v", p)
