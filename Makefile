@@ -63,6 +63,7 @@ test-rest: need-tools lint generate-check nocgo replaytest pyarrow adbc typescri
 need-tools:
 	@for tool in git gcc python3 node npm; do command -v $$tool >/dev/null || { echo "make: $$tool is missing" >&2; exit 1; }; done
 	@[ "$$(go env CGO_ENABLED)" = 1 ] || { echo "make: cgo is off" >&2; exit 1; }
+	@command -v promtool >/dev/null || command -v apt-get >/dev/null || { echo "make: promtool is missing, and there is no apt to get it by" >&2; exit 1; }
 
 .PHONY: race
 race: ## every package under the race detector
@@ -152,7 +153,6 @@ promtool: $(if $(shell command -v promtool),,.tmp/prometheus/.done) ## what Prom
 	$(PROMTOOL) test rules dashboards/prometheus/rules_test.yml
 
 .tmp/prometheus/.done:
-	@command -v apt-get >/dev/null && command -v dpkg >/dev/null || { echo "make: promtool is missing, and there is no apt to get it by" >&2; exit 1; }
 	@rm -rf .tmp/prometheus && mkdir -p .tmp/prometheus
 	@cd .tmp/prometheus && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } 2>&1 | { grep -v unsandboxed || true; }
 	@dpkg -x .tmp/prometheus/prometheus_*.deb .tmp/prometheus && rm .tmp/prometheus/*.deb
