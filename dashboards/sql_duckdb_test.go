@@ -10,7 +10,6 @@ import (
 
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/sql"
-	"github.com/docket-audit/docket/collector/store"
 )
 
 // What the panels ask is answered over a lake, by the engine that is built in.
@@ -20,11 +19,7 @@ func TestPanelsOnDuckDB(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	entries := world(t)
-	for i := range entries {
-		entries[i].StreamSeq = uint64(i + 1)
-	}
-	if _, err := l.Commit(t.Context(), store.Batch{Entries: entries, StreamSeq: uint64(len(entries))}); err != nil {
+	if _, err := l.Commit(t.Context(), worldBatch(t)); err != nil {
 		t.Fatal(err)
 	}
 	scope := sql.Scope{Dir: dir}

@@ -234,6 +234,16 @@ func world(t *testing.T) (entries []store.Entry) {
 	return entries
 }
 
+// worldBatch is the world as a store takes it.
+func worldBatch(t *testing.T) store.Batch {
+	t.Helper()
+	entries := world(t)
+	for i := range entries {
+		entries[i].StreamSeq = uint64(i + 1)
+	}
+	return store.Batch{Entries: entries, StreamSeq: uint64(len(entries))}
+}
+
 // An answer is what a panel shows of the world: of some columns, all rows.
 type answer struct {
 	columns string
