@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"syscall"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/docket-audit/docket/collector/store"
+)
+
+var (
+	// ErrClosed says that the store was closed.
+	ErrClosed = errors.New("the store is closed")
+	// ErrNewer says that a newer program made the tables.
+	ErrNewer = errors.New("the tables are of a newer version")
+	// ErrNoStore says that the database has none of the tables.
+	ErrNoStore = errors.New("the database has no store")
+)
+
+// An Error is one that a human must act on.
+type Error struct {
+	Op, Addr string // Addr is host, port and database, without who asks
+	Err      error
+	hint     string
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s %s: %v", e.Op, e.Addr, e.Err) }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Hint tells what to do about it; "" when there is nothing to say.
+func (e *Error) Hint() string { return e.hint }
+
+// hints are by the code of a server's exception.
+var hints = map[int32]string{
+	60:  "a table is missing; opening the store for writing makes those that there are to be",
+	81:  "there is no such database; CREATE DATABASE makes it",
+	115: "the server does not know a setting that is needed; it is too old, or one in the DSN is misspelt",
+	159: "the server took too long; nothing is lost: events wait on the stream until they are stored",
+	164: "the user in the DSN may only read; storing events takes one that may write, reading does not",
+	192: "the server does not know the user in the DSN",
+	193: "the server does not take the user or the password in the DSN",
+	194: "the server wants a password; put one into the DSN",
+	241: "the server is out of memory; nothing is lost: events wait on the stream until they are stored",
+	242: "the server has put the table in read-only mode; it has lost its Keeper",
+	243: "make room on the server's disk; nothing is lost: events wait on the stream until they are stored",
+	252: "the server merges slower than events come; let the collector flush less often",
+	285: "too few replicas answer; nothing is lost: events wait on the stream until they are stored",
+	497: "the user in the DSN may not do this; docs/clickhouse.md lists the grants",
+	516: "the server does not take the user or the password in the DSN",
+}
+
+func hintFor(err error) string {
+	var refused *clickhouse.Exception
+	var opErr *net.OpError
+	var dnsErr *net.DNSError
+	switch {
+	case errors.Is(err, ErrNewer):
+		return "use a newer docket, or another database"
+	case errors.Is(err, ErrNoStore):
+		return "name the database that a collector fills, or let one fill this"
+	case errors.Is(err, ErrCorrupt):
+		return "the tables were changed by somebody else; put them back from a copy"
+	case errors.Is(err, store.ErrFenced):
+		return "another collector fills this store; this one must not write any more"
+	case errors.As(err, &refused):
+		return hints[refused.Code]
+	case errors.As(err, &dnsErr):
+		return "no such host; look at the DSN"
+	case errors.As(err, &opErr), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, clickhouse.ErrAcquireConnTimeout):
+		return "no server answers there; nothing is lost: events wait on the stream until they are stored"
+	default:
+		return ""
+	}
+}
+
+// failed makes an [Error] of err with the hint that fits the cause, and without what
+// is secret.
+func (s *server) failed(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Op: op, Addr: s.addr, Err: s.redact(err), hint: hintFor(err)}
+}
+
+// redact returns err, or where its text has a password, an error without. What it is
+// can be asked as before, but it cannot be unwrapped.
+func (s *server) redact(err error) error {
+	text := err.Error()
+	for _, secret := range s.secrets {
+		text = strings.ReplaceAll(text, secret, "***")
+	}
+	if text == err.Error() {
+		return err
+	}
+	return &redacted{text, err}
+}
+
+type redacted struct {
+	text string
+	err  error
+}
+
+func (r *redacted) Error() string { return r.text }
+
+// known are what callers may ask an error for.
+var known = []error{
+	store.ErrFenced, store.ErrUnfit, ErrClosed, ErrCorrupt, ErrNewer, ErrNoStore, context.Canceled, context.DeadlineExceeded,
+}
+
+// Is reports whether it is one of those that callers decide by.
+func (r *redacted) Is(target error) bool {
+	for _, k := range known {
+		if k == target { //nolint:errorlint // of a list of sentinels
+			return errors.Is(r.err, target)
+		}
+	}
+	return false
+}
+
+// secretsOf returns what must not be told, as it is and as URLs have it.
+func secretsOf(o *clickhouse.Options) []string {
+	passwords := []string{o.Auth.Password}
+	if o.HTTPProxyURL != nil {
+		p, _ := o.HTTPProxyURL.User.Password()
+		passwords = append(passwords, p)
+	}
+	var out []string
+	for _, p := range passwords {
+		if p != "" {
+			_, escaped, _ := strings.Cut(url.UserPassword("", p).String(), ":")
+			out = append(out, p, escaped, url.QueryEscape(p), url.PathEscape(p), fmt.Sprintf("%q", p))
+		}
+	}
+	return out
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package clickhouse
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"text/template"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/docket-audit/docket/collector/retention"
+	files "github.com/docket-audit/docket/schemas/clickhouse"
+)
+
+// A migration is one file of schemas/clickhouse.
+type migration struct {
+	version int64 // its number
+	name    string
+}
+
+var migrationName = regexp.MustCompile(`^(\d+)_\w+\.sql$`)
+
+// migrations returns those that there are, in order.
+func migrations() []migration {
+	names, err := fs.Glob(files.Files, "*.sql")
+	if err != nil {
+		panic("clickhouse: " + err.Error()) // of a pattern that is a constant
+	}
+	slices.Sort(names)
+	var out []migration
+	for _, name := range names {
+		if m := migrationName.FindStringSubmatch(name); m != nil {
+			version, _ := strconv.ParseInt(m[1], 10, 64) // digits
+			out = append(out, migration{version, name})
+		}
+	}
+	return out
+}
+
+// newest is the version of the tables that this program makes.
+func newest() int64 {
+	all := migrations()
+	return all[len(all)-1].version
+}
+
+// What the server is asked to remember: as long as the longest time that an insert
+// may be on its way, and then some.
+const (
+	windowAlone   = "non_replicated_deduplication_window = 1000"
+	windowCluster = "replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800"
+)
+
+// onCluster is what statements that change tables have behind the name; "" on one
+// server.
+func onCluster(cluster string) string {
+	if cluster == "" {
+		return ""
+	}
+	return " ON CLUSTER " + text(cluster)
+}
+
+// engine returns the engine of a table. Those of which every node has all are
+// replicated over the whole cluster, the others within a shard.
+func engine(cluster, kind, table, arguments string, sharded bool) string {
+	switch {
+	case cluster == "":
+		return kind + "(" + arguments + ")"
+	case sharded:
+		arguments = strings.Trim("'/clickhouse/tables/{database}/"+table+"/{shard}', '{replica}', "+arguments, ", ")
+	default:
+		arguments = strings.Trim("'/clickhouse/tables/{database}/"+table+"', '{shard}-{replica}', "+arguments, ", ")
+	}
+	return "Replicated" + kind + "(" + arguments + ")"
+}
+
+// render returns the statements of a file.
+func render(name, cluster string) ([]string, error) {
+	src, err := fs.ReadFile(files.Files, name)
+	if err != nil {
+		return nil, err
+	}
+	window := windowAlone
+	if cluster != "" {
+		window = windowCluster
+	}
+	t, err := template.New(name).Funcs(template.FuncMap{
+		"local":     func(table string) string { return local(cluster, table) },
+		"sharded":   func(table string) string { return engine(cluster, "MergeTree", table, "", true) },
+		"shared":    func(table string) string { return engine(cluster, "MergeTree", table, "", false) },
+		"replacing": func(table, by string) string { return engine(cluster, "ReplacingMergeTree", table, by, false) },
+	}).Parse(string(src))
+	if err != nil {
+		return nil, fmt.Errorf("parse %s: %w", name, err)
+	}
+	quoted := ""
+	if cluster != "" {
+		quoted = text(cluster)
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, map[string]string{"Cluster": quoted, "OnCluster": onCluster(cluster), "Window": window}); err != nil {
+		return nil, fmt.Errorf("render %s: %w", name, err)
+	}
+	return statementsIn(b.String()), nil
+}
+
+// statementsIn cuts a file at the semicolons that end lines. Comments and blank
+// lines are left out.
+func statementsIn(file string) []string {
+	var out []string
+	var statement strings.Builder
+	for line := range strings.Lines(file) {
+		if trimmed := strings.TrimSpace(line); trimmed == "" || strings.HasPrefix(trimmed, "--") {
+			continue
+		}
+		body, end := strings.CutSuffix(strings.TrimRight(line, " \n"), ";")
+		statement.WriteString(body)
+		if !end {
+			statement.WriteByte('\n')
+			continue
+		}
+		out = append(out, statement.String())
+		statement.Reset()
+	}
+	return out
+}
+
+// local returns the name of the table in which the rows of table lie.
+func local(cluster, table string) string {
+	if cluster == "" {
+		return table
+	}
+	return table + "_local"
+}
+
+// altered returns the name by which a table is altered.
+func (s *server) altered(table string) string {
+	if table == "docket_events" || table == "docket_stubs" {
+		table = local(s.cluster, table)
+	}
+	return table + onCluster(s.cluster)
+}
+
+// version returns that of the tables; 0 when there are none.
+func (s *server) version(ctx context.Context) (version int64, err error) {
+	err = s.query(ctx, "SELECT max(version) FROM docket_schema", func(scan func(...any) error) error { return scan(&version) })
+	if unknown := new(clickhouse.Exception); errors.As(err, &unknown) && unknown.Code == 60 {
+		return 0, nil
+	}
+	return version, err
+}
+
+func tooNew(version int64) error {
+	return fmt.Errorf("%w: %d, this program knows %d", ErrNewer, version, newest())
+}
+
+// migrate makes the tables what this program wants. Each file may be applied again,
+// should a migration have been interrupted.
+func (s *server) migrate(ctx context.Context, policy retention.Policy, log *slog.Logger) error {
+	version, err := s.version(ctx)
+	if err != nil {
+		return err
+	}
+	if version > newest() {
+		return tooNew(version)
+	}
+	for _, m := range migrations() {
+		if m.version <= version {
+			continue
+		}
+		statements, err := render(m.name, s.cluster)
+		if err != nil {
+			return err
+		}
+		for _, statement := range statements {
+			if err := s.exec(ctx, nil, statement); err != nil {
+				return fmt.Errorf("apply %s: %w", m.name, err)
+			}
+		}
+		if err := s.exec(ctx, nil, fmt.Sprintf("INSERT INTO docket_schema (version, name, applied) SELECT %d, %s, now64(3)", m.version, text(m.name))); err != nil {
+			return fmt.Errorf("apply %s: %w", m.name, err)
+		}
+		log.Info("applied a migration", "name", m.name)
+	}
+	if err := s.keep(ctx, policy, log); err != nil {
+		return fmt.Errorf("set retention: %w", err)
+	}
+	return s.views(ctx, log)
+}
+
+// views warns of materialised views whose tables forget which blocks they had.
+func (s *server) views(ctx context.Context, log *slog.Logger) error {
+	return s.query(ctx, fmt.Sprintf("SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() AND name IN ("+
+		"SELECT if(v.target_table = '', v.name, v.target_table) FROM system.tables AS v WHERE v.database = currentDatabase() AND v.engine = 'MaterializedView' AND v.name IN ("+
+		"SELECT arrayJoin(dependencies_table) FROM system.tables WHERE database = currentDatabase() AND name = %s))", text(local(s.cluster, "docket_events"))),
+		func(scan func(...any) error) error {
+			var name, engine string
+			if err := scan(&name, &engine); err != nil {
+				return err
+			}
+			if !strings.HasPrefix(engine, "Replicated") && !strings.Contains(engine, "deduplication_window") {
+				log.Warn("a materialised view of docket_events may count events twice after a crash: its table has no non_replicated_deduplication_window", "table", name)
+			}
+			return nil
+		})
+}
