@@ -26,7 +26,8 @@ var errTaken = errors.New("another writer made this commit")
 // time the other writer is one that was overtaken, and can do so once.
 const mostTakes = 5
 
-// mostPoisoned is how many tokens are tried for one insert, see [Store.putEvents].
+// mostPoisoned is how many tokens are tried for one row: a server that was killed may
+// know one of which it has nothing.
 const mostPoisoned = 4
 
 // Commit implements [store.Writer]. The order is: quarantine, stubs, the prepared
@@ -184,8 +185,8 @@ func (s *Store) write(ctx context.Context, at place, st *Statement, raw []byte, 
 	return nil
 }
 
-// token names the insert for a number, into whichever table, and again where that
-// one is known to have come to nothing.
+// token names the insert for a number, and again where that one is known to have
+// come to nothing.
 func token(number uint64, again int) string {
 	return strconv.FormatUint(number, 10) + "." + strconv.Itoa(again)
 }
@@ -195,10 +196,18 @@ func token(number uint64, again int) string {
 // with errTaken if that was another's.
 //
 // A server that was killed may know a token of which it has no rows, and will take
-// nothing by it any more. Then there is another token, known to all.
+// nothing by it. Then it is made to forget, and gets the same once more: a view that
+// took the rows at the first time does not take them again, as it would by another
+// token.
 func (s *Store) putEvents(ctx context.Context, at place, entries []store.Entry) error {
-	for again := range mostPoisoned {
-		if err := s.db.putEvents(ctx, at, token(at.number, again), entries); err != nil {
+	for again := range 2 {
+		if again > 0 {
+			s.log.Warn("the server knows an insert of which it has nothing; it is made to forget", "commit", at.number)
+			if err := s.db.forget(ctx); err != nil {
+				return fmt.Errorf("forget the insert for commit %d, which came to nothing: %w", at.number, err)
+			}
+		}
+		if err := s.db.putEvents(ctx, at, token(at.number, 0), entries); err != nil {
 			return err
 		}
 		piles, err := s.db.piles(ctx, at.number)
@@ -222,7 +231,9 @@ func (s *Store) putEvents(ctx context.Context, at place, entries []store.Entry) 
 	return fmt.Errorf("the server took %d rows of commit %d and has none of them", len(entries), at.number)
 }
 
-// putCommit makes the commit, and looks whether it is the one that was made.
+// putCommit makes the commit, and looks whether it is the one that was made: of those
+// who try at a time, the token lets one through; of those who come later, none, as
+// the number before is not the last one any more.
 func (s *Store) putCommit(ctx context.Context, at place, digest string, rows int64) error {
 	for again := range mostPoisoned {
 		if err := s.db.putCommit(ctx, at, token(at.number, again), rows); err != nil {

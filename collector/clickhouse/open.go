@@ -78,7 +78,7 @@ type Store struct {
 	snapshot   uint64 // number of the last one
 
 	mu        sync.RWMutex
-	state    *state // guarded by mu; replaced, never changed
+	state     *state // guarded by mu; replaced, never changed
 	streamSeq uint64 // guarded by mu
 }
 

@@ -4,7 +4,6 @@ package clickhouse
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/docket-audit/docket/collector/store"
@@ -80,13 +79,10 @@ func (s *state) with(r record) (*state, error) {
 
 // forward makes the next commit, if the rows of it are there: whoever put them is
 // gone, or finds it made. It returns nil when there is none.
-//
-// The rows are put once more, by the same token: the server has them, and does
-// nothing; a materialised view that it did not come to gets them.
 func (s *Store) forward(ctx context.Context, last *state) (*state, error) {
 	number := last.Number + 1
 	piles, err := s.db.piles(ctx, number)
-	if err != nil {
+	if err != nil || len(piles) == 0 {
 		return nil, err
 	}
 	for _, p := range piles {
@@ -96,58 +92,47 @@ func (s *Store) forward(ctx context.Context, last *state) (*state, error) {
 			return nil, err
 		}
 		if r == nil {
-			return nil, fmt.Errorf("%w: there are %d rows of writer %d and no statement", ErrCorrupt, p.rows, p.writer)
+			continue // what showAgain put
+		}
+		st, err := ParseStatement(r.statement)
+		if err != nil {
+			return nil, err
+		}
+		if p.rows != st.Events() {
+			return nil, fmt.Errorf("%w: there are %d rows of writer %d, its statement says %d", ErrCorrupt, p.rows, p.writer, st.Events())
 		}
 		next, err := last.with(*r)
 		if err != nil {
 			return nil, err
 		}
-		if err := s.again(ctx, at, r, p.rows); err != nil {
+		if err := s.showAgain(ctx, at); err != nil {
 			return nil, err
 		}
-		switch err := s.putCommit(ctx, at, r.digest, p.rows); {
-		case errors.Is(err, errTaken):
-			continue // by another of the piles
-		case err != nil:
+		if err := s.putCommit(ctx, at, r.digest, p.rows); err != nil {
 			return nil, err
 		}
 		s.log.Info("finished the commit of a writer that did not", "commit", number, "writer", p.writer, "events", p.rows)
 		return next, nil
 	}
-	if len(piles) > 0 {
-		return nil, errTaken
-	}
-	return nil, nil
+	return nil, fmt.Errorf("%w: there are rows and no statement", ErrCorrupt)
 }
 
-// again puts the rows of a commit that are there, and looks that they are all.
-func (s *Store) again(ctx context.Context, at place, r *record, rows int64) error {
-	st, err := ParseStatement(r.statement)
-	if err != nil {
+// showAgain puts the rows of a place that are there, by the same token: the server
+// knows it and takes nothing; a materialised view that it had not come to gets them.
+// Should the server have forgotten, what it takes is of this writer's own place,
+// which is of no commit.
+//
+// A view whose table remembers no tokens would get everything twice.
+func (s *Store) showAgain(ctx context.Context, at place) error {
+	remember, forget, err := s.db.views(ctx)
+	if err != nil || remember == 0 || forget > 0 {
 		return err
 	}
 	entries, err := s.db.entries(ctx, at)
 	if err != nil {
 		return err
 	}
-	if want := st.Events(); rows != want || int64(len(entries)) != want {
-		return fmt.Errorf("%w: there are %d rows of writer %d, its statement says %d", ErrCorrupt, len(entries), at.writer, want)
-	}
-	for n := range mostPoisoned {
-		if err := s.db.putEvents(ctx, at, token(at.number, n), entries); err != nil {
-			return err
-		}
-		piles, err := s.db.piles(ctx, at.number)
-		if err != nil {
-			return err
-		}
-		for _, p := range piles {
-			if p.writer == at.writer && p.rows == rows {
-				return nil
-			}
-		}
-	}
-	return fmt.Errorf("%w: the rows of writer %d are gone", ErrCorrupt, at.writer)
+	return s.db.putEvents(ctx, place{at.number, s.generation}, token(at.number, 0), entries)
 }
 
 // sweepBack is how many commits back rows are looked for that are of none. They are

@@ -88,7 +88,7 @@ func render(name, cluster string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	window := windowAlone
+	window := windowAlone + ", fsync_after_insert = 1, fsync_part_directory = 1"
 	if cluster != "" {
 		window = windowCluster
 	}
@@ -193,22 +193,47 @@ func (s *server) migrate(ctx context.Context, policy retention.Policy, log *slog
 	if err := s.keep(ctx, policy, log); err != nil {
 		return fmt.Errorf("set retention: %w", err)
 	}
-	return s.views(ctx, log)
+	return s.warnOfViews(ctx, log)
 }
 
-// views warns of materialised views whose tables forget which blocks they had.
-func (s *server) views(ctx context.Context, log *slog.Logger) error {
-	return s.query(ctx, fmt.Sprintf("SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() AND name IN ("+
+func (s *server) views(ctx context.Context) (remember, forget int, err error) {
+	err = s.query(ctx, fmt.Sprintf("SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name IN ("+
 		"SELECT if(v.target_table = '', v.name, v.target_table) FROM system.tables AS v WHERE v.database = currentDatabase() AND v.engine = 'MaterializedView' AND v.name IN ("+
 		"SELECT arrayJoin(dependencies_table) FROM system.tables WHERE database = currentDatabase() AND name = %s))", text(local(s.cluster, "docket_events"))),
 		func(scan func(...any) error) error {
-			var name, engine string
-			if err := scan(&name, &engine); err != nil {
+			var engine string
+			if err := scan(&engine); err != nil {
 				return err
 			}
-			if !strings.HasPrefix(engine, "Replicated") && !strings.Contains(engine, "deduplication_window") {
-				log.Warn("a materialised view of docket_events may count events twice after a crash: its table has no non_replicated_deduplication_window", "table", name)
+			if strings.HasPrefix(engine, "Replicated") || strings.Contains(engine, "non_replicated_deduplication_window") {
+				remember++
+			} else {
+				forget++
 			}
 			return nil
 		})
+	return remember, forget, err
+}
+
+// warnOfViews tells an operator of views that may come to count wrong.
+func (s *server) warnOfViews(ctx context.Context, log *slog.Logger) error {
+	_, forget, err := s.views(ctx)
+	if forget > 0 {
+		log.Warn("materialised views of docket_events may miss events, or have them twice, after a crash: their tables have no non_replicated_deduplication_window", "views", forget)
+	}
+	return err
+}
+
+// forget makes the server forget the tokens of events. With Keeper a token and its
+// rows are noted at once, so that what is not there yet comes.
+func (s *server) forget(ctx context.Context) error {
+	if s.cluster != "" {
+		return errors.New("a replica does not have it yet")
+	}
+	for _, window := range []string{"non_replicated_deduplication_window = 0", windowAlone} {
+		if err := s.exec(ctx, nil, "ALTER TABLE "+s.altered("docket_events")+" MODIFY SETTING "+window); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -63,10 +63,16 @@ type tables interface {
 	putStubs(ctx context.Context, at place, entries []store.Entry) error
 	putPrepared(ctx context.Context, at place, st *Statement, raw []byte, bytes int64) error
 	putEvents(ctx context.Context, at place, token string, entries []store.Entry) error
+	// forget makes the server forget the tokens of events.
+	forget(ctx context.Context) error
 	// putCommit copies a prepared statement into the commits if the number before
 	// it is the last one, and so many rows of its writer are there; of a commit
 	// without events, none of anybody.
 	putCommit(ctx context.Context, at place, token string, rows int64) error
+
+	// views tells how many materialised views of events there are whose tables
+	// remember tokens as the table of events does, and how many with others.
+	views(ctx context.Context) (remember, forget int, err error)
 
 	// piles tells who has rows of events for a number, by generation.
 	piles(ctx context.Context, number uint64) ([]pile, error)
