@@ -84,7 +84,14 @@ func fingerprint(h *profile.Header) ([]byte, error) {
 // all that is kept of it. What is no UTF-8 in its texts is U+FFFD there; its data
 // are exact.
 func HeldLeaf(q *store.Quarantined) ([]byte, error) {
-	b, err := json.Marshal(q)
+	// What is empty is the same, whichever way it is.
+	c := *q
+	c.Data = append([]byte{}, q.Data...)
+	c.Headers = make(map[string][]string, len(q.Headers))
+	for name, values := range q.Headers {
+		c.Headers[name] = append([]string{}, values...)
+	}
+	b, err := json.Marshal(c)
 	if err != nil {
 		return nil, fmt.Errorf("encode message: %w", err)
 	}
