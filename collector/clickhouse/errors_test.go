@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package clickhouse_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/docket-audit/docket/collector/clickhouse"
+)
+
+const secret = "Geh3im&=#/ @:%2f\"x"
+
+// hint returns what an error tells a human to do, and looks that it tells no
+// password.
+func hint(t *testing.T, err error) string {
+	t.Helper()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		for _, form := range []string{"%v", "%+v"} {
+			if text := fmt.Sprintf(form, e); strings.Contains(text, "Geh3im") {
+				t.Errorf("it tells the password: %s", text)
+			}
+		}
+	}
+	var h interface{ Hint() string }
+	if !errors.As(err, &h) || h.Hint() == "" {
+		t.Errorf("no hint with %v", err)
+		return ""
+	}
+	return h.Hint()
+}
+
+// A server refuses in many ways, and says again what it was given.
+func TestRefused(t *testing.T) {
+	for code, want := range map[int]string{
+		516: "user or the password", 497: "grants", 164: "may only read", 81: "CREATE DATABASE", 243: "disk", 252: "flush less often", 241: "memory", 285: "replicas",
+	} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("X-ClickHouse-Exception-Code", fmt.Sprint(code))
+				w.WriteHeader(http.StatusForbidden)
+				_, _ = fmt.Fprintf(w, "Code: %d. DB::Exception: said %s and %s. (SUCH)", code, r.Header.Get("X-ClickHouse-Key"), r.URL.RawQuery)
+			}))
+			defer srv.Close()
+			var logged bytes.Buffer
+			dsn := "http://docket:" + escaped(secret) + "@" + srv.Listener.Addr().String() + "/audit"
+			_, err := clickhouse.Open(t.Context(), dsn, clickhouse.Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+			if got := hint(t, err); !strings.Contains(got, want) {
+				t.Errorf("hint %q, not about %s", got, want)
+			}
+			if strings.Contains(logged.String(), "Geh3im") {
+				t.Errorf("the log tells the password: %s", logged.String())
+			}
+			if !strings.Contains(err.Error(), srv.Listener.Addr().String()+"/audit") {
+				t.Errorf("it does not tell where: %v", err)
+			}
+		})
+	}
+}
+
+func escaped(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		fmt.Fprintf(&b, "%%%02X", s[i])
+	}
+	return b.String()
+}
+
+func TestAway(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, scheme := range []string{"http", "https", "clickhouse"} {
+		_, err := clickhouse.Open(t.Context(), scheme+"://docket:"+escaped(secret)+"@"+addr+"/audit", clickhouse.Options{})
+		if got := hint(t, err); !strings.Contains(got, "no server answers") {
+			t.Errorf("%s: hint %q", scheme, got)
+		}
+	}
+}
+
+// A server that hangs up in the midst of things.
+func TestHangsUp(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		panic(http.ErrAbortHandler)
+	}))
+	defer srv.Close()
+	_, err := clickhouse.OpenReader(t.Context(), "http://docket:"+escaped(secret)+"@"+srv.Listener.Addr().String(), clickhouse.Options{})
+	if err == nil || strings.Contains(err.Error(), "Geh3im") {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := clickhouse.OpenReader(ctx, "http://a:b@"+srv.Listener.Addr().String(), clickhouse.Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: %v", err)
+	}
+}
+
+// What is wrong with a DSN is told without telling the DSN.
+func TestDSN(t *testing.T) {
+	for _, dsn := range []string{
+		"", "Geh3im", "clickhouse://u:Geh3im/x@host:9000/db", "http://u:Geh3im@ho st/", "Geh3im://u:p@host/", "http://u:p@host:Geh3im/",
+		"https://u:Geh3im@host/?secure=Geh3im", "clickhouse://u:Geh3im@host/db?dial_timeout=Geh3im", "http://u:Geh3im@host/?secure=true", "clickhouse://u:Ge%h3im@host",
+	} {
+		_, err := clickhouse.Open(t.Context(), dsn, clickhouse.Options{})
+		if got := hint(t, err); !strings.Contains(got, "A DSN") && !strings.Contains(got, "a DSN") {
+			t.Errorf("%s: hint %q of %v", dsn, got, err)
+		}
+	}
+}
