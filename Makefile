@@ -65,7 +65,11 @@ need-tools:
 	@[ "$$(go env CGO_ENABLED)" = 1 ] || { echo "make: cgo is off" >&2; exit 1; }
 	@command -v promtool >/dev/null || command -v apt-get >/dev/null || { echo "make: promtool is missing, and there is no apt to get it by" >&2; exit 1; }
 
+# A program under the race detector sleeps for a second before it exits, for the sake
+# of goroutines that it left running. The tests start a thousand such programs, which
+# wait for theirs, or are killed; so each sleeps for a moment only.
 .PHONY: race
+race: export GORACE := atexit_sleep_ms=10 $(GORACE)
 race: ## every package under the race detector
 	go test -race -shuffle=on -count=1 -timeout 20m $(GOTESTFLAGS) ./...
 
