@@ -86,7 +86,7 @@ func TestCompactedIsWhole(t *testing.T) {
 // tests above do to one that was not.
 func TestCompactedTampered(t *testing.T) {
 	h := newCompacted(t)
-	for _, path := range slices.Concat(h.files("lake", ".parquet"), h.files("lake/_commits", ".json")) {
+	for _, path := range some(slices.Concat(h.files("lake", ".parquet"), h.files("lake/_commits", ".json"))) {
 		good := h.read(path)
 		at := rand.IntN(len(good))
 		flipped := slices.Clone(good)
@@ -166,8 +166,8 @@ func TestEveryPublicColumn(t *testing.T) {
 	segment := h.public("api_activity", "accountId=acme")
 	good := h.read(segment)
 	names, types := lake.Columns()
-	for i, name := range names {
-		value := map[string]string{"UTF8": "forged", "INT32": "4711", "INT64": "4711", "BOOLEAN": "true"}[types[i]]
+	for _, name := range some(names) {
+		value := map[string]string{"UTF8": "forged", "INT32": "4711", "INT64": "4711", "BOOLEAN": "true"}[types[slices.Index(names, name)]]
 		h.rewrite(segment, name, 1, value)
 		h.restate(segment, nil)
 		r := h.run(Options{Deep: true})
@@ -209,7 +209,7 @@ func TestEveryAttribute(t *testing.T) {
 	if len(columns) < 5 || columns[0] != lake.ColumnTimeDT {
 		t.Fatalf("columns of attributes: %v", columns)
 	}
-	for _, name := range columns {
+	for _, name := range some(columns) {
 		h.cells(segment, func(c string, cells []string) []string {
 			if c == name {
 				cells[1] = otherThan(cells[1], name)

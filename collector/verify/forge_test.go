@@ -248,8 +248,8 @@ func TestEveryColumn(t *testing.T) {
 	segment := h.newestSegment()
 	good := h.read(segment)
 	names, types := lake.Columns()
-	for i, name := range names {
-		value := map[string]string{"UTF8": "forged", "INT32": "4711", "INT64": "4711", "BOOLEAN": "true"}[types[i]]
+	for _, name := range some(names) {
+		value := map[string]string{"UTF8": "forged", "INT32": "4711", "INT64": "4711", "BOOLEAN": "true"}[types[slices.Index(names, name)]]
 		h.rewrite(segment, name, 1, value)
 		h.restate(segment, nil)
 		r := h.run(Options{Deep: true})

@@ -115,7 +115,7 @@ func TestScopeDamage(t *testing.T) {
 	}
 	// A commit each, and the tenants in it.
 	tenants := []string{"acme", "acme globex", "acme globex", "globex", "initech"}
-	for i := range files {
+	for _, i := range some([]int{0, 1, 2, 3, 4}) {
 		path := filepath.Join(h.dir, "lake", filepath.FromSlash(files[i].Path))
 		good, err := os.ReadFile(path)
 		if err != nil {

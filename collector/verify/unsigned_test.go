@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -105,7 +106,7 @@ func TestUnsignedStatement(t *testing.T) {
 				kept := h.read("ledger/checkpoint")
 				h.swapUnsigned(h.public("api_activity", "accountId=acme"), column, value)
 				owner(h)
-				for _, o := range []Options{{}, {Key: h.key.Verifier(), Against: kept}, {Since: time.UnixMilli(h.now + 1_000_000)}, {Tenant: "globex"}, {Tenant: "acme"}} {
+				for _, o := range some([]Options{{}, {Key: h.key.Verifier(), Against: kept}, {Since: time.UnixMilli(h.now + 1_000_000)}, {Tenant: "globex"}, {Tenant: "acme"}}) {
 					h.expect(o, "damage", "row 1")
 				}
 			}
@@ -203,7 +204,7 @@ var errKilled = errors.New("killed")
 // An owner that is killed at any point of an erasure leaves what verify finds
 // nothing wrong with, before the next start and after it; and that goes on.
 func TestKilledWhileErasing(t *testing.T) {
-	for n := 0; ; n++ {
+	for n := rand.IntN(slower); ; n += slower {
 		h := newCompacted(t)
 		left, points := -1, []string{}
 		h.options.Fault = func(point string) error {

@@ -96,7 +96,7 @@ func TestFlippedByte(t *testing.T) {
 	h := newFurnished(t)
 	files := slices.Concat(h.files("lake/_hot", ".parquet"), h.files("lake/_commits", ".json"), h.files("lake/_quarantine", ".ndjson"),
 		h.files("ledger/tile", ""), []string{"lake/_manifest.json", "ledger/checkpoint", "ledger/.state/treeState"})
-	for _, path := range files {
+	for _, path := range some(files) {
 		good := h.read(path)
 		offsets := []int{0, len(good) - 1}
 		for range 2 {
@@ -126,7 +126,7 @@ func TestFlippedByte(t *testing.T) {
 // TestTruncated takes a file's end, and its whole content, away.
 func TestTruncated(t *testing.T) {
 	h := newFurnished(t)
-	for _, path := range slices.Concat(h.files("lake/_hot", ".parquet"), h.files("lake/_commits", ".json"), h.files("lake/_quarantine", ".ndjson"), []string{"lake/_manifest.json", "ledger/checkpoint"}) {
+	for _, path := range some(slices.Concat(h.files("lake/_hot", ".parquet"), h.files("lake/_commits", ".json"), h.files("lake/_quarantine", ".ndjson"), []string{"lake/_manifest.json", "ledger/checkpoint"})) {
 		good := h.read(path)
 		for _, n := range []int{0, len(good) / 2, len(good) - 1} {
 			h.write(path, good[:n])
@@ -155,7 +155,7 @@ func TestDeleted(t *testing.T) {
 		}
 		copyDir(t, h.dir, keep)
 	}
-	for _, path := range slices.Concat(h.files("lake", ""), []string{"ledger/checkpoint", "ledger/.state/treeState", "ledger/tile/0/000.p/5", "ledger/tile/entries/000.p/5", "keys/ledger.vkey"}) {
+	for _, path := range some(slices.Concat(h.files("lake", ""), []string{"ledger/checkpoint", "ledger/.state/treeState", "ledger/tile/0/000.p/5", "ledger/tile/entries/000.p/5", "keys/ledger.vkey"})) {
 		// Nothing is lost with an index: it is made again.
 		if strings.HasSuffix(path, "/_lock") || strings.HasPrefix(path, "lake/_index/") {
 			continue
