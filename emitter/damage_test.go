@@ -161,7 +161,7 @@ func (w *whole) tells(at place, told []spot) bool {
 
 // Every byte of a small WAL is changed, one after the other: it is told, costs the
 // one event in which it is, and nothing but it.
-func TestEveryFlipIsTold(t *testing.T) { everyFlip(t, dice(t, 12), 41) }
+func TestEveryFlipIsTold(t *testing.T) { everyFlip(t, dice(t, 12), 41*slower) }
 
 func everyFlip(t *testing.T, rng *rand.Rand, every int) {
 	w := wholeWAL(t, 4, 2, 16<<20)
@@ -190,7 +190,7 @@ func everyFlip(t *testing.T, rng *rand.Rand, every int) {
 // A WAL is cut off at every byte. Where a later file says how long the one before
 // was, what is missing is told; the end of the newest is as a crash leaves it, and
 // what comes before the cut is there.
-func TestEveryTruncation(t *testing.T) { everyTruncation(t, dice(t, 13), 97) }
+func TestEveryTruncation(t *testing.T) { everyTruncation(t, dice(t, 13), 97*slower) }
 
 func everyTruncation(t *testing.T, rng *rand.Rand, every int) {
 	w := wholeWAL(t, 8, 2, minFileBytes)
@@ -226,7 +226,7 @@ func everyTruncation(t *testing.T, rng *rand.Rand, every int) {
 // it was is published, and what is missing is told, but for the end of the newest
 // file.
 func TestRandomDamage(t *testing.T) {
-	randomDamage(t, dice(t, 10), 60)
+	randomDamage(t, dice(t, 10), 60/slower)
 }
 
 func randomDamage(t *testing.T, rng *rand.Rand, times int) {

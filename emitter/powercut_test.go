@@ -191,7 +191,7 @@ func cutEverywhere(t *testing.T, rng *rand.Rand, d *powercut.Disk, p *promises, 
 		}
 	}
 	coin := func() bool { return rng.IntN(2) == 0 }
-	for at := from; at <= d.Steps(); at++ {
+	for at := from + rng.IntN(slower); at <= d.Steps(); at += slower {
 		cut(at, "nothing left", powercut.Survival{})
 		cut(at, "everything left", powercut.Everything())
 		for range chances {
