@@ -12,6 +12,12 @@ func TestManyFlips(t *testing.T) { flips(t, tamperDice(t, 10), 8, 1) }
 
 func TestManyTruncations(t *testing.T) { truncations(t, tamperDice(t, 11), 64) }
 
-func TestEveryLeaf(t *testing.T) { everyLeaf(t, 0, 1) }
+func TestEveryLeaf(t *testing.T) {
+	t.Parallel() // on one goroutine
+	everyLeaf(t, 0, 1)
+}
 
-func TestCleanDirectories(t *testing.T) { cleans(t, 10, 200) }
+func TestCleanDirectories(t *testing.T) {
+	t.Parallel() // on one goroutine
+	cleans(t, 10, 200)
+}

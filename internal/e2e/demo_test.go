@@ -14,6 +14,7 @@ import (
 // The first minute of every user: twenty seconds of the demo, and everything
 // that was said is accounted for.
 func TestDemoAccountsForEveryCall(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, docketBin, "up", "--demo", "--for", "20s", "--data", dir)
 	if code := p.wait(2 * time.Minute); code != 0 {

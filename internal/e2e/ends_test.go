@@ -217,6 +217,7 @@ func (s *scene) timeOf(epoch string, sequence int64) int64 {
 // "N of N, closed": there is nothing beside the N, and every operation that was
 // answered is among them.
 func TestVerifyOfClosed(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"durable", "best_effort"} {
 		t.Run(mode, func(t *testing.T) {
 			s := newScene(t, mode)
@@ -239,6 +240,7 @@ func TestVerifyOfClosed(t *testing.T) {
 // none is lost, and what is lost of best_effort was answered within the last W ms
 // before the next start.
 func TestVerifyOfCrash(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"durable", "best_effort"} {
 		t.Run(mode, func(t *testing.T) {
 			const crashes = 4
@@ -282,6 +284,7 @@ func TestVerifyOfCrash(t *testing.T) {
 // "N of N to the signed head; end unknown": the disk of the gateway is gone with
 // it. Up to the head nothing is missing that was answered before it was signed.
 func TestVerifyOfLostDisk(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "durable")
 	end := s.begin(seconds(2))
 	s.gateway.kill()

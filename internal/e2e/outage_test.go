@@ -28,6 +28,7 @@ import (
 // a caller was answered is missing, nothing is there twice, and every sequence
 // is there.
 func TestGatewayOutlivesItsBroker(t *testing.T) {
+	t.Parallel()
 	broker := natstest.Run(t)
 	mine, stored := t.TempDir(), t.TempDir()
 	upstream := serveSandboxes(t)

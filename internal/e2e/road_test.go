@@ -27,6 +27,7 @@ import (
 // any moment; a broker that goes and comes. Each event of the children's journals
 // is in the store exactly once, byte for byte, and the history verifies.
 func TestRoad(t *testing.T) {
+	t.Parallel()
 	underFire(t, rand.New(rand.NewPCG(uint64(*seed), 3)), 40)
 }
 

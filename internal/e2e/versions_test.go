@@ -13,6 +13,7 @@ import (
 // A data directory is begun in one version of OCSF and goes on in the next: what
 // is asked of it, proved and replayed does not depend on the version.
 func TestDemoInBothVersions(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, version := range []string{"1.8.0", "1.9.0"} {
 		p := start(t, docketBin, "up", "--demo", "--for", "5s", "--data", dir, "--set", "ocsf.version="+version)
