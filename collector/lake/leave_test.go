@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -286,7 +287,7 @@ var errKilled = errors.New("killed")
 // next one: nothing is lost, nothing is there twice, and no debris stays.
 func TestKilledWhileLeaving(t *testing.T) {
 	for _, restart := range []bool{true, false} {
-		for n := 0; ; n++ {
+		for n := rand.IntN(slower); ; n += slower {
 			dir := t.TempDir()
 			left, points := -1, []string{}
 			options := lake.Options{Fault: func(point string) error {

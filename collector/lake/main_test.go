@@ -5,6 +5,7 @@ package lake_test
 import (
 	"flag"
 	"os"
+	"strconv"
 	"testing"
 )
 
@@ -12,7 +13,7 @@ import (
 // is a slice; -rapid.checks=1000 draws more.
 func TestMain(m *testing.M) {
 	checks := flag.Lookup("rapid.checks")
-	if err := checks.Value.Set("25"); err != nil {
+	if err := checks.Value.Set(strconv.Itoa(25 / slower)); err != nil {
 		panic(err)
 	}
 	flag.Parse()
