@@ -17,7 +17,6 @@ import (
 // kill -9 at random moments, again and again on the same directory: nothing
 // that a client was told is missing, and the history stays whole.
 func TestKill(t *testing.T) {
-	t.Parallel()
 	killLoop(t, t.TempDir(), rand.New(rand.NewPCG(uint64(*seed), 1)), *kills)
 }
 
