@@ -109,7 +109,12 @@ func (s *Server) URL() string {
 // test.
 func (s *Server) Conn(t testing.TB, opts ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(s.URL(), append([]nats.Option{
+	return connect(t, s.URL(), opts...)
+}
+
+func connect(t testing.TB, urls string, opts ...nats.Option) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(urls, append([]nats.Option{
 		nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond), nats.RetryOnFailedConnect(true),
 	}, opts...)...)
 	if err != nil {

@@ -12,7 +12,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	Child()
+	goleak.VerifyTestMain(m)
+}
 
 // A server that is stopped in the middle of what clients ask of it leaves
 // nothing running: no store of a batch, of a stream or of a consumer that was
