@@ -268,17 +268,17 @@ func (c *Collector) subscribe(ctx context.Context) (messages jetstream.MessagesC
 	if c.held != nil && c.held.Lost() {
 		return nil, 0, ErrLeaseLost // it would take the consumer from the one who has it now
 	}
-	if err := stream.Check(ctx, js, stream.Replicas(c.cfg.Replicas)); err != nil {
+	if err := stream.Check(ctx, js, stream.Name(c.cfg.Stream), stream.Replicas(c.cfg.Replicas), stream.AnyEmitters()); err != nil {
 		return nil, 0, err
 	}
-	if c.kv, err = stream.Bucket(ctx, js); err != nil {
+	if c.kv, err = stream.Bucket(ctx, js, stream.Name(c.cfg.Stream)); err != nil {
 		return nil, 0, err
 	}
 	c.accepted = true
 	if err := c.restoreMarks(ctx); err != nil {
 		return nil, 0, err
 	}
-	name := stream.Declared(stream.Replicas(c.cfg.Replicas)).Stream.Name
+	name := c.cfg.Stream
 	s, err := js.Stream(ctx, name)
 	if err != nil {
 		return nil, 0, fmt.Errorf("open stream %s: %w", name, err)
@@ -337,7 +337,7 @@ func (c *Collector) failed(step string, err error) {
 // collector that stands by has nothing to store.
 func (c *Collector) Drain(ctx context.Context) error {
 	c.hurryOnce.Do(func() { close(c.hurry) })
-	name := stream.Declared(stream.Replicas(c.cfg.Replicas)).Stream.Name
+	name := c.cfg.Stream
 	s, err := c.cfg.JetStream.Stream(ctx, name)
 	if err != nil {
 		return fmt.Errorf("drain stream %s: %w", name, err)

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/internal/stream"
 	"github.com/docket-audit/docket/ocsf"
 )
 
@@ -46,6 +48,8 @@ type Config struct {
 	// JetStream leads to the stream. It may be down for long, so its connection
 	// should reconnect for ever. The collector never closes it.
 	JetStream jetstream.JetStream
+	// Stream is the stream's name; "" means DOCKET. A store is filled from one.
+	Stream string
 	// Replicas is how many copies the stream must have; one with fewer is
 	// refused. 0 means 1.
 	Replicas int
@@ -123,6 +127,10 @@ func (c *Config) Validate() error {
 		return errors.New("configure collector: no JetStream")
 	case c.Store == nil:
 		return errors.New("configure collector: no store")
+	case stream.CheckName(c.Stream) != nil:
+		return fmt.Errorf("configure collector: %w", stream.CheckName(c.Stream))
+	case c.Lease != nil && c.Lease.cfg.Stream != cmp.Or(c.Stream, stream.DefaultName):
+		return errors.New("configure collector: the lease is about another stream")
 	case c.Lease != nil && c.Fence != 0:
 		return errors.New("configure collector: a lease, and the fence of another")
 	case c.Lease != nil && c.Lease.cfg.Store != cmp.Or(c.Name, defaultName):
@@ -153,6 +161,9 @@ func (c Config) withDefaults() Config {
 	or(&c.pollStream, pollStream)
 	if c.Prefix == "" {
 		c.Prefix = profile.Prefix
+	}
+	if c.Stream == "" {
+		c.Stream = stream.DefaultName
 	}
 	if c.Name == "" {
 		c.Name = defaultName

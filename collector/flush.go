@@ -245,7 +245,7 @@ func (c *Collector) purge(ctx context.Context) {
 }
 
 func (c *Collector) purgeBefore(ctx context.Context, limit time.Time) error {
-	s, err := c.cfg.JetStream.Stream(ctx, stream.Declared(stream.Replicas(c.cfg.Replicas)).Stream.Name)
+	s, err := c.cfg.JetStream.Stream(ctx, c.cfg.Stream)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ const DefaultLeaseTTL = 15 * time.Second
 // has a default that works.
 type LeaseConfig struct {
 	JetStream jetstream.JetStream
+	Stream    string // the stream that the store is filled from; "" means DOCKET
 	Replicas  int    // of the bucket, where it has to be made; 0 means 1
 	Store     string // the name of the store that it is about; "" means lake
 	Holder    string // who, for people; "" means collector
@@ -90,6 +91,12 @@ func NewLease(cfg LeaseConfig) (*Lease, error) {
 	}
 	if cfg.TTL == 0 {
 		cfg.TTL = DefaultLeaseTTL
+	}
+	if err := stream.CheckName(cfg.Stream); err != nil {
+		return nil, fmt.Errorf("configure lease: %w", err)
+	}
+	if cfg.Stream == "" {
+		cfg.Stream = stream.DefaultName
 	}
 	if cfg.Store == "" {
 		cfg.Store = defaultName
@@ -175,13 +182,13 @@ func (l *Lease) Acquire(ctx context.Context, above uint64) (*Held, error) {
 func (l *Lease) look(ctx context.Context) (jetstream.KeyValue, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.TTL/3)
 	defer cancel()
-	kv, err := stream.LeaseBucket(ctx, l.cfg.JetStream)
+	kv, err := stream.LeaseBucket(ctx, l.cfg.JetStream, stream.Name(l.cfg.Stream))
 	var missing *stream.MissingError
 	if errors.As(err, &missing) {
-		if stream.ApplyLeases(ctx, l.cfg.JetStream, stream.Replicas(l.cfg.Replicas)) != nil {
+		if stream.ApplyLeases(ctx, l.cfg.JetStream, stream.Name(l.cfg.Stream), stream.Replicas(l.cfg.Replicas)) != nil {
 			return nil, err // it is the operator's to make
 		}
-		kv, err = stream.LeaseBucket(ctx, l.cfg.JetStream)
+		kv, err = stream.LeaseBucket(ctx, l.cfg.JetStream, stream.Name(l.cfg.Stream))
 	}
 	if err != nil {
 		return nil, err

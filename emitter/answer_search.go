@@ -194,7 +194,7 @@ func (s *search) flush(ctx context.Context) error {
 		return nil
 	}
 	if !s.checked {
-		if err := stream.Check(ctx, s.a.e.js, stream.Replicas(s.a.e.cfg.Replicas)); err != nil {
+		if err := s.a.e.checkStream(ctx); err != nil {
 			return err
 		}
 		s.checked = true

@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/internal/stream"
 	"github.com/docket-audit/docket/ocsf"
 )
 
@@ -58,6 +59,9 @@ type Config struct {
 	// the connection should reconnect for ever. The emitter never closes it.
 	// With nil, events stay in the WAL.
 	Conn *nats.Conn
+	// Stream is the stream that the emitter is assigned to; "" means DOCKET. Change
+	// it only when the WAL is empty: what waits there would go to the other one.
+	Stream string
 	// Replicas is how many copies the stream must have; one with fewer is
 	// refused. 0 means 1.
 	Replicas int
@@ -149,6 +153,9 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("configure emitter: events of up to %d bytes do not fit into a batch; the most is %d", c.MaxEventBytes, maxEventBytes)
 	case len(c.Key) != 0 && len(c.Key) != ed25519.PrivateKeySize:
 		return fmt.Errorf("configure emitter: a key of %d bytes is no Ed25519 private key", len(c.Key))
+	}
+	if err := stream.CheckName(c.Stream); err != nil {
+		return fmt.Errorf("configure emitter: %w", err)
 	}
 	if err := profile.CheckVersion(c.Version); err != nil {
 		return fmt.Errorf("configure emitter: %w", err)

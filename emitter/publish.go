@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/internal/stream"
 )
 
@@ -143,7 +144,7 @@ func (p *publisher) ready(ctx context.Context) error {
 	}
 	checking, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	if err := stream.Check(checking, p.e.js, stream.Replicas(p.e.cfg.Replicas)); err != nil {
+	if err := p.e.checkStream(checking); err != nil {
 		return err
 	}
 	p.e.trouble(troubleStream, nil)
@@ -153,6 +154,12 @@ func (p *publisher) ready(ctx context.Context) error {
 	}
 	p.checked = true
 	return ctx.Err()
+}
+
+// checkStream compares the emitter's stream with what it needs: as strong as
+// declared, and with the emitter's own subjects, whoever else's it has.
+func (e *Emitter) checkStream(ctx context.Context) error {
+	return stream.Check(ctx, e.js, stream.Name(e.cfg.Stream), stream.Replicas(e.cfg.Replicas), stream.Emitters(profile.Token(e.cfg.Name)))
 }
 
 // An unconnectedError says that there is no connection to NATS.

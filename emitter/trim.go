@@ -139,7 +139,7 @@ func (e *Emitter) watchWatermarks(ctx context.Context, js jetstream.JetStream) {
 func (e *Emitter) watchOnce(ctx context.Context, js jetstream.JetStream, wait *backoff) error {
 	opening, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	kv, err := stream.Bucket(opening, js)
+	kv, err := stream.Bucket(opening, js, stream.Name(e.cfg.Stream))
 	if err != nil {
 		return err
 	}

@@ -160,7 +160,7 @@ func (d *daemon) startBroker(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("open JetStream: %w", err)
 	}
-	return stream.Apply(ctx, js)
+	return stream.Apply(ctx, js, stream.Name(d.cfg.NATS.Stream))
 }
 
 func (d *daemon) startRecording(ctx context.Context) (err error) {

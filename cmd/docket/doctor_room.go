@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -25,6 +26,12 @@ type streamStatus struct {
 	Bytes    uint64 `json:"bytes"`
 	MaxBytes int64  `json:"max_bytes"` // -1 is without a limit
 	Replicas int    `json:"replicas"`
+	// Emitters are those that the stream is assigned to; empty when it is for all.
+	Emitters []string `json:"emitters,omitempty"`
+	// Leader is the server that leads a stream of several copies, and Behind are
+	// those that have a copy and are away, or have not caught up.
+	Leader string   `json:"leader,omitempty"`
+	Behind []string `json:"behind,omitempty"`
 	// ClockMS is how far the server's clock is ahead of ours, in milliseconds; the
 	// time of an answer is part of it.
 	ClockMS int64  `json:"clock_ms"`
@@ -34,8 +41,7 @@ type streamStatus struct {
 
 // streamOf asks for the stream, and whether it is as strong as declared.
 func (d *daemon) streamOf(ctx context.Context) streamStatus {
-	options := stream.Replicas(d.cfg.NATS.Replicas)
-	s := streamStatus{Name: stream.Declared(options).Stream.Name}
+	s := streamStatus{Name: d.cfg.NATS.Stream}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	fail := func(err error) streamStatus {
@@ -58,10 +64,25 @@ func (d *daemon) streamOf(ctx context.Context) streamStatus {
 	if !info.TimeStamp.IsZero() {
 		s.ClockMS = time.Until(info.TimeStamp).Milliseconds()
 	}
-	if err := stream.Check(ctx, js, options); err != nil {
+	s.Emitters, _ = stream.Assigned(info.Config.Subjects)
+	s.copies(info.Cluster)
+	if err := stream.Check(ctx, js, stream.Name(s.Name), stream.Replicas(d.cfg.NATS.Replicas), stream.AnyEmitters()); err != nil {
 		return fail(err)
 	}
 	return s
+}
+
+// copies takes from a cluster who leads the stream and whose copy is behind.
+func (s *streamStatus) copies(c *jetstream.ClusterInfo) {
+	if c == nil || s.Replicas < 2 {
+		return
+	}
+	s.Leader = c.Leader
+	for _, r := range c.Replicas {
+		if r.Offline || !r.Current {
+			s.Behind = append(s.Behind, r.Name)
+		}
+	}
 }
 
 // What doctor warns of.
@@ -83,7 +104,18 @@ func (d *diagnosis) stream(s *streamStatus) {
 			state, hint = stateWarning, "it refuses when it is full; does every store that has a consumer collect?"
 		}
 	}
-	d.say(state, "stream", hint, "%s is as declared; %d messages, %s %s, %d copies", s.Name, s.Messages, size(int64(s.Bytes)), limit, s.Replicas)
+	what := fmt.Sprintf("%s is as declared; %d messages, %s %s, %d copies", s.Name, s.Messages, size(int64(s.Bytes)), limit, s.Replicas)
+	if len(s.Emitters) > 0 {
+		what += ", for " + strings.Join(s.Emitters, " ")
+	}
+	if s.Leader != "" {
+		what += ", led by " + s.Leader
+	}
+	if len(s.Behind) > 0 {
+		state, hint = stateWarning, "touch no other server of NATS until it is back and has caught up: one more away, and events wait in the WALs; docs/operations.md"
+		what += "; away or behind: " + strings.Join(s.Behind, " ")
+	}
+	d.say(state, "stream", hint, "%s", what)
 	d.clock("the server of NATS is ahead by", time.Duration(s.ClockMS)*time.Millisecond)
 }
 

@@ -139,7 +139,12 @@ func (i *ingesting) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer conn.Close()
-	em, err := i.open(conn)
+	// Its events go where the owner of the directory takes its own from.
+	owner, err := statusOf(ctx, client)
+	if err != nil {
+		return err
+	}
+	em, err := i.open(conn, owner.Stream.Name)
 	if err != nil {
 		return err
 	}
@@ -163,7 +168,7 @@ func (i *ingesting) run(ctx context.Context) (err error) {
 	}
 	defer reader.Close()
 	i.take = &ingest.Run{
-		Emitter: em, Store: reader, Refresh: reader.Refresh, Left: reader.Left, Settle: func(ctx context.Context) error { return settle(ctx, em, conn, client) },
+		Emitter: em, Store: reader, Refresh: reader.Refresh, Left: reader.Left, Settle: func(ctx context.Context) error { return settle(ctx, em, conn, owner.Stream.Name, client) },
 		Refused: func(f *ingest.Foreign, err error) { i.summary.Events--; i.skip(f.File, f.Line, err) },
 	}
 	i.convert = ingest.NewConverter(i.o.tenant, i.o.schema, time.Now)
@@ -206,7 +211,7 @@ func (i *ingesting) connect() (*nats.Conn, error) {
 }
 
 // open opens the emitter of ingestion, whose key and WAL lie in the data directory.
-func (i *ingesting) open(conn *nats.Conn) (*emitter.Emitter, error) {
+func (i *ingesting) open(conn *nats.Conn, stream string) (*emitter.Emitter, error) {
 	dir := filepath.Join(i.dir, "ingest")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of ingestion: %w", err)
@@ -229,7 +234,7 @@ func (i *ingesting) open(conn *nats.Conn) (*emitter.Emitter, error) {
 			return nil, fmt.Errorf("keep the key of ingestion: %w", err)
 		}
 	}
-	em, err := emitter.New(emitter.Config{Dir: filepath.Join(dir, "wal"), Name: i.o.name, Conn: conn, Product: requestpath.Product(), Key: key})
+	em, err := emitter.New(emitter.Config{Dir: filepath.Join(dir, "wal"), Name: i.o.name, Conn: conn, Stream: stream, Product: requestpath.Product(), Key: key})
 	var locked *emitter.LockedError
 	if errors.As(err, &locked) {
 		return nil, cli.Hint(err, "another docket ingest runs over this data directory; wait for it")
@@ -243,7 +248,7 @@ const troubled = 30 * time.Second
 
 // settle returns when all that em has taken is stored by the owner of the
 // directory.
-func settle(ctx context.Context, em *emitter.Emitter, conn *nats.Conn, client *reading.Client) error {
+func settle(ctx context.Context, em *emitter.Emitter, conn *nats.Conn, stream string, client *reading.Client) error {
 	sent := func() (bool, error) {
 		s := em.State()
 		for about, what := range s.Troubles {
@@ -254,7 +259,7 @@ func settle(ctx context.Context, em *emitter.Emitter, conn *nats.Conn, client *r
 	if err := until(ctx, sent); err != nil {
 		return err
 	}
-	last, err := lastOf(ctx, conn)
+	last, err := lastOf(ctx, conn, stream)
 	if err != nil {
 		return err
 	}
@@ -288,14 +293,14 @@ func until(ctx context.Context, ok func() (bool, error)) error {
 	}
 }
 
-func lastOf(ctx context.Context, conn *nats.Conn) (uint64, error) {
+func lastOf(ctx context.Context, conn *nats.Conn, stream string) (uint64, error) {
 	js, err := jetstream.New(conn)
 	if err != nil {
 		return 0, fmt.Errorf("open JetStream: %w", err)
 	}
-	s, err := js.Stream(ctx, streamName)
+	s, err := js.Stream(ctx, stream)
 	if err != nil {
-		return 0, fmt.Errorf("ask for stream %s: %w", streamName, err)
+		return 0, fmt.Errorf("ask for stream %s: %w", stream, err)
 	}
 	return s.CachedInfo().State.LastSeq, nil
 }

@@ -11,10 +11,7 @@ import (
 	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/eventfile"
 	"github.com/docket-audit/docket/cmd/internal/reading"
-	"github.com/docket-audit/docket/internal/stream"
 )
-
-var streamName = stream.Declared().Stream.Name
 
 func statusOf(ctx context.Context, client *reading.Client) (*report, error) {
 	b, err := client.Status(ctx)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -15,8 +16,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
+	"github.com/docket-audit/docket/cmd/internal/config"
 	"github.com/docket-audit/docket/cmd/internal/datadir"
 	"github.com/docket-audit/docket/cmd/internal/requestpath"
+	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/internal/stream"
 )
 
@@ -34,8 +37,10 @@ func streamCommand(s *settings) *cobra.Command {
 
 func streamApplyCommand(s *settings) *cobra.Command {
 	var (
-		url, creds string
-		replicas   int
+		url, creds, name string
+		replicas         int
+		room             string
+		emitters         []string
 	)
 	c := &cobra.Command{
 		Use:   "apply",
@@ -44,12 +49,29 @@ func streamApplyCommand(s *settings) *cobra.Command {
 or make those that are there at least as strong. What promises more stays as it
 is. Emitters and collectors refuse a stream that promises less.
 
+A server of NATS carries several streams where one is not enough. Each is for the
+emitters that --emitter names and for no others, has buckets of its own, and one
+store is filled from it: --stream is what [nats] stream is in the files of its
+emitters and its collector, whose own emitter is one of them. Applied again with
+other emitters it is for those: first take an emitter from its stream, and then
+give it to the other, while it is stopped and its WAL is empty.
+
 Without --nats it is the broker of the data directory's owner, or NATS_URL.`,
-		Example: `  docket stream apply --nats nats://nats.example:4222 --creds admin.creds --replicas 3`,
-		Args:    cobra.NoArgs,
+		Example: `  docket stream apply --nats nats://nats.example:4222 --creds admin.creds --replicas 3
+  docket stream apply --nats nats://nats.example:4222 --replicas 3 --stream EU --emitter gateway-eu-1,gateway-eu-2,docket-eu`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if replicas < 1 || replicas > 5 {
 				return cli.Usagef("--replicas %d: JetStream keeps 1 to 5", replicas)
+			}
+			if err := stream.CheckName(name); err != nil {
+				return cli.Usagef("--stream: %v", err)
+			}
+			var maxBytes config.Bytes
+			if room != "" {
+				if err := maxBytes.UnmarshalText([]byte(room)); err != nil || maxBytes <= 0 {
+					return cli.Usagef("--max-bytes %q: a size such as 40GiB", room)
+				}
 			}
 			if url == "" {
 				if run, err := datadir.Owner(s.data); err == nil {
@@ -72,14 +94,26 @@ Without --nats it is the broker of the data directory's owner, or NATS_URL.`,
 			}
 			ctx, cancel := context.WithTimeout(c.Context(), 30*time.Second)
 			defer cancel()
-			o := []stream.Option{stream.Replicas(replicas)}
+			o := []stream.Option{stream.Name(name), stream.Replicas(replicas), stream.MaxBytes(int64(maxBytes))}
+			if len(emitters) > 0 {
+				for i, e := range emitters {
+					emitters[i] = profile.Token(e)
+				}
+				o = append(o, stream.Emitters(emitters...))
+			} else {
+				o = append(o, stream.AnyEmitters())
+			}
 			if err := stream.Apply(ctx, js, o...); err != nil {
-				return tooFewServers(err, requestpath.Redacted(url), replicas)
+				return refusedStream(err, requestpath.Redacted(url), replicas)
 			}
 			if err := stream.Check(ctx, js, o...); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "stream %s at %s is as declared\n", stream.Declared(o...).Stream.Name, requestpath.Redacted(url))
+			whose := ""
+			if len(emitters) > 0 {
+				whose = ", for " + strings.Join(emitters, " ")
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "stream %s at %s is as declared%s\n", stream.Declared(o...).Stream.Name, requestpath.Redacted(url), whose)
 			return err
 		},
 	}
@@ -87,13 +121,15 @@ Without --nats it is the broker of the data directory's owner, or NATS_URL.`,
 	f.StringVar(&url, "nats", "", "URL of the server")
 	f.StringVar(&creds, "creds", "", "file with credentials")
 	f.IntVar(&replicas, "replicas", 1, "servers that keep a copy")
+	f.StringVar(&name, "stream", stream.DefaultName, "name of the stream")
+	f.StringSliceVar(&emitters, "emitter", nil, "assign the stream to these emitters alone, by name")
+	f.StringVar(&room, "max-bytes", "", "room on each server, such as 40GiB; a stream that has more keeps it (default 10GiB)")
 	return c
 }
 
-// tooFewServers puts into words what JetStream says by number when it has fewer
-// servers than copies are asked for.
-func tooFewServers(err error, url string, replicas int) error {
-	const standsAlone, noPeers = 10074, 10005
+// refusedStream puts into words what JetStream says by number.
+func refusedStream(err error, url string, replicas int) error {
+	const standsAlone, noPeers, overlaps = 10074, 10005, 10065
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {
 		return err
@@ -103,6 +139,8 @@ func tooFewServers(err error, url string, replicas int) error {
 		return cli.Hint(fmt.Errorf("apply the stream: the server at %s stands alone and cannot keep %d copies", url, replicas), "name a server of a cluster of at least %d with --nats, or leave --replicas out", replicas)
 	case noPeers:
 		return cli.Hint(fmt.Errorf("apply the stream: the cluster of %s has too few servers with room to keep %d copies: %s", url, replicas, api.Description), "add servers, or lower --replicas")
+	case overlaps:
+		return cli.Hint(fmt.Errorf("apply the stream: another stream of %s has these emitters", url), "say for each stream which emitters it is for, with --emitter: first for the one that has them now")
 	}
 	return err
 }

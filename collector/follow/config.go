@@ -39,6 +39,9 @@ type Config struct {
 	// should reconnect for ever; the hub never closes it. nil: events are shown when
 	// they are stored.
 	JetStream jetstream.JetStream
+	// Stream is the stream's name, the one that the store is filled from; "" means
+	// DOCKET.
+	Stream string
 	// Prefix is what subjects begin with; "" means docket.activity.
 	Prefix string
 

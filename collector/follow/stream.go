@@ -184,7 +184,7 @@ const prefetch = 1000
 // subscribe begins behind what was read, or what the store accounts for, if that
 // is more. The consumer is the server's to forget when nobody asks it any more.
 func (h *Hub) subscribe(ctx context.Context, at *place) (jetstream.MessagesContext, error) {
-	name := stream.Declared().Stream.Name
+	name := stream.Declared(stream.Name(h.cfg.Stream)).Stream.Name
 	s, err := h.cfg.JetStream.Stream(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", name, err)

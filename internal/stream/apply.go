@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -14,11 +15,14 @@ import (
 // What exists and promises more stays as it is: space, replicas, subjects,
 // compression and the like are the operator's.
 //
+// The one thing that it takes away is emitters: a stream that [Emitters] assigns is
+// for those and no others afterwards.
+//
 // It fails with a [*WeakerError] when what is weaker cannot be changed on a
 // stream that exists.
 func Apply(ctx context.Context, js jetstream.JetStream, opts ...Option) error {
 	d := Declared(opts...)
-	if err := applyStream(ctx, js, d.Stream); err != nil {
+	if err := applyStream(ctx, js, &d); err != nil {
 		return err
 	}
 	for _, wanted := range []jetstream.KeyValueConfig{d.Watermarks, d.Leases} {
@@ -43,7 +47,8 @@ func applyBucket(ctx context.Context, js jetstream.JetStream, wanted jetstream.K
 	return nil
 }
 
-func applyStream(ctx context.Context, js jetstream.JetStream, wanted jetstream.StreamConfig) error {
+func applyStream(ctx context.Context, js jetstream.JetStream, d *Declaration) error {
+	wanted := d.Stream
 	s, err := js.Stream(ctx, wanted.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		_, err = js.CreateStream(ctx, wanted)
@@ -56,11 +61,15 @@ func applyStream(ctx context.Context, js jetstream.JetStream, wanted jetstream.S
 		return fmt.Errorf("apply stream %s: %w", wanted.Name, err)
 	}
 	found := s.CachedInfo().Config
+	wanted = d.of(&found)
 	merged := strengthen(found, wanted)
+	if d.assigned {
+		merged.Subjects = assign(found.Subjects, wanted.Subjects)
+	}
 	if left := Weaker(merged, wanted); len(left) > 0 {
 		return &WeakerError{Stream: wanted.Name, Differences: left}
 	}
-	if len(Weaker(found, wanted)) == 0 && found.MaxBytes == merged.MaxBytes {
+	if len(Weaker(found, wanted)) == 0 && found.MaxBytes == merged.MaxBytes && slices.Equal(found.Subjects, merged.Subjects) {
 		return nil
 	}
 	if _, err := js.UpdateStream(ctx, merged); err != nil {
@@ -103,6 +112,19 @@ func strengthen(found, wanted jetstream.StreamConfig) jetstream.StreamConfig {
 		c.Subjects = kept
 	}
 	return c
+}
+
+// assign returns what is not Docket's of the subjects that a stream has, and those
+// of the emitters that it is to have: others are another stream's.
+func assign(found, wanted []string) []string {
+	const all = "docket.activity.>"
+	var subjects []string
+	for _, s := range found {
+		if !covers(all, s) && !covers(s, all) {
+			subjects = append(subjects, s)
+		}
+	}
+	return append(subjects, wanted...)
 }
 
 func applyReplicas(ctx context.Context, js jetstream.JetStream, kv jetstream.KeyValue, wanted jetstream.KeyValueConfig) error {

@@ -41,6 +41,11 @@ func (e *WeakerError) Hint() string {
 			return fmt.Sprintf("JetStream cannot change %s of a stream that exists: make a new stream of that name, then run docket stream apply", d.Field)
 		}
 	}
+	for _, d := range e.Differences {
+		if d.Field == "subjects" && strings.HasPrefix(d.Wanted, emitterPrefix) {
+			return "run docket stream apply; where there are several streams, --emitter says which emitters each is for"
+		}
+	}
 	return "run docket stream apply"
 }
 
@@ -73,7 +78,8 @@ func Check(ctx context.Context, js jetstream.JetStream, opts ...Option) error {
 	if err != nil {
 		return fmt.Errorf("check stream %s: %w", d.Stream.Name, err)
 	}
-	if diffs := Weaker(s.CachedInfo().Config, d.Stream); len(diffs) > 0 {
+	found := s.CachedInfo().Config
+	if diffs := Weaker(found, d.of(&found)); len(diffs) > 0 {
 		return &WeakerError{Stream: d.Stream.Name, Differences: diffs}
 	}
 	return nil

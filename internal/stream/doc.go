@@ -13,6 +13,9 @@
 // what is wanted. A setting that promises more is fine: more replicas, more
 // space, more subjects.
 //
+// Where one stream is not enough there are several, each with buckets of its own and
+// for the emitters that its subjects name; see [Name] and [Emitters].
+//
 // A watermark says that a store accounts for every sequence of an epoch up to
 // a number; see [PutWatermark] and [WatchWatermarks]. A lease says which
 // collector fills a store; see [Lease].

@@ -40,8 +40,8 @@ var ErrLeaseChanged = errors.New("the lease has changed hands")
 
 // LeaseBucket opens the bucket of leases. It fails with a [*MissingError] when
 // it was never created.
-func LeaseBucket(ctx context.Context, js jetstream.JetStream) (jetstream.KeyValue, error) {
-	return open(ctx, js, Declared().Leases.Bucket)
+func LeaseBucket(ctx context.Context, js jetstream.JetStream, opts ...Option) (jetstream.KeyValue, error) {
+	return open(ctx, js, Declared(opts...).Leases.Bucket)
 }
 
 // ApplyLeases makes the bucket of leases as declared, if it is not there.

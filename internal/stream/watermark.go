@@ -45,8 +45,8 @@ func isToken(name string) bool {
 
 // Bucket opens the bucket of watermarks. It fails with a [*MissingError] when
 // it was never created.
-func Bucket(ctx context.Context, js jetstream.JetStream) (jetstream.KeyValue, error) {
-	return open(ctx, js, Declared().Watermarks.Bucket)
+func Bucket(ctx context.Context, js jetstream.JetStream, opts ...Option) (jetstream.KeyValue, error) {
+	return open(ctx, js, Declared(opts...).Watermarks.Bucket)
 }
 
 func open(ctx context.Context, js jetstream.JetStream, name string) (jetstream.KeyValue, error) {

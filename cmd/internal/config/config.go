@@ -3,6 +3,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/knadh/koanf/v2"
 
 	"github.com/docket-audit/docket/interceptor/chainfile"
+	"github.com/docket-audit/docket/internal/stream"
 	"github.com/docket-audit/docket/ocsf"
 )
 
@@ -81,6 +83,7 @@ type NATS struct {
 	URL      string `koanf:"url"`
 	Creds    string `koanf:"creds"`
 	Replicas int    `koanf:"replicas"`
+	Stream   string `koanf:"stream"`
 }
 
 // OCSF is the form of what is recorded.
@@ -168,7 +171,7 @@ func Defaults() Config {
 	return Config{
 		Gateway: Gateway{Listen: "127.0.0.1:7070"},
 		OCSF:    OCSF{Version: ocsf.DefaultVersion},
-		NATS:    NATS{Listen: "127.0.0.1:4222", Replicas: 1},
+		NATS:    NATS{Listen: "127.0.0.1:4222", Replicas: 1, Stream: stream.DefaultName},
 		API:     API{Listen: "127.0.0.1:8080"},
 		Flight:  Flight{Listen: "127.0.0.1:8081"},
 		Ops:     Ops{Listen: "127.0.0.1:9090"},
@@ -246,6 +249,10 @@ func Load(file string, environ, set []string) (*Config, error) {
 	if file != "" {
 		c.resolve(filepath.Dir(file))
 	}
+	if err := stream.CheckName(c.NATS.Stream); err != nil {
+		return nil, &Error{File: cmp.Or(file, "configuration"), Err: fmt.Errorf("[nats] stream: %w", err), Advice: "it is the name that docket stream apply was given with --stream"}
+	}
+	c.NATS.Stream = cmp.Or(c.NATS.Stream, stream.DefaultName)
 	return &c, c.checkDoors()
 }
 

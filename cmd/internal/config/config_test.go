@@ -67,6 +67,7 @@ func TestMistakes(t *testing.T) {
 		{"unknown key", "[nats]\nlisten = \"x\"\nreplica = 3\n", `docket.toml:3: unknown key "replica" in nats`, `did you mean "replicas"?`},
 		{"unknown table", "[nets]\nurl = \"x\"\n", `docket.toml:1: unknown key "nets" in the file`, `did you mean "nats"?`},
 		{"wrong type", "[nats]\nreplicas = \"many\"\n", "docket.toml:2: replicas must be an integer, not a string", ""},
+		{"no name of a stream", "[nats]\nstream = \"a.b\"\n", `docket.toml: [nats] stream: "a.b" is no name of a stream`, "it is the name that docket stream apply was given with --stream"},
 		{"syntax", "[nats\n", "docket.toml:1: ", ""},
 		{"wrong value", "[api]\n[collector]\nflush = \"soon\"\n", `docket.toml:3: flush: "soon" is not a duration`, ""},
 		{"version without a form", "[ocsf]\nversion = \"1.7.0\"\n", `docket.toml:2: version: "1.7.0" is none of 1.8.0, 1.9.0`, ""},

@@ -31,7 +31,7 @@ func newLease(cfg *config.Config, dir *datadir.Dir, js jetstream.JetStream, hold
 		return nil, err
 	}
 	return collector.NewLease(collector.LeaseConfig{
-		JetStream: js, Replicas: cfg.NATS.Replicas, Holder: holder, ID: id, TTL: time.Duration(cfg.Collector.Lease), Logger: log,
+		JetStream: js, Stream: cfg.NATS.Stream, Replicas: cfg.NATS.Replicas, Holder: holder, ID: id, TTL: time.Duration(cfg.Collector.Lease), Logger: log,
 	})
 }
 

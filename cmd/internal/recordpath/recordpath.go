@@ -37,6 +37,7 @@ type Path struct {
 
 	ledger   *ledger.Ledger
 	js       jetstream.JetStream
+	stream   string // its name
 	replicas int
 	log      *slog.Logger
 }
@@ -53,7 +54,7 @@ func LedgerKey(cfg *config.Config, dir *datadir.Dir) string {
 // em. With adopt the ledger is begun anew where it would be refused, which is a
 // finding too.
 func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.Conn, adopt bool, em *emitter.Emitter, log *slog.Logger, meter metric.MeterProvider) (_ *Path, err error) {
-	p := &Path{log: log.With("component", "recordpath"), replicas: cfg.NATS.Replicas}
+	p := &Path{log: log.With("component", "recordpath"), stream: cfg.NATS.Stream, replicas: cfg.NATS.Replicas}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close(ctx))
@@ -83,7 +84,7 @@ func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.
 		return nil, err
 	}
 	if p.Collector, err = collector.New(collector.Config{
-		JetStream: p.js, Replicas: p.replicas, Store: p.Lake, Ledger: p.ledger, Lease: lease,
+		JetStream: p.js, Stream: p.stream, Replicas: p.replicas, Store: p.Lake, Ledger: p.ledger, Lease: lease,
 		Findings: func(ctx context.Context, e ocsf.Event) { em.Emit(ctx, e) }, Emitter: em.State().Name,
 		Retention: p.Retention, Tell: func(ctx context.Context, e ocsf.Event) error { return em.Emit(ctx, e).Spooled(ctx) },
 		DataDir: dir.Path, FlushEvery: time.Duration(cfg.Collector.Flush), Logger: log, MeterProvider: meter,
@@ -97,7 +98,7 @@ func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.
 // names the store.
 func (p *Path) Hub(id string, meter metric.MeterProvider) (*follow.Hub, error) {
 	return follow.New(follow.Config{
-		ID: id, Store: p.Lake, Commits: func() uint64 { return p.Lake.Manifest().Number }, JetStream: p.js, Logger: p.log, MeterProvider: meter,
+		ID: id, Store: p.Lake, Commits: func() uint64 { return p.Lake.Manifest().Number }, JetStream: p.js, Stream: p.stream, Logger: p.log, MeterProvider: meter,
 	})
 }
 
@@ -126,10 +127,10 @@ func (p *Path) Run(ctx context.Context) error {
 func (p *Path) ensureStream(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	err := stream.Check(ctx, p.js, stream.Replicas(p.replicas))
+	err := stream.Check(ctx, p.js, stream.Name(p.stream), stream.Replicas(p.replicas), stream.AnyEmitters())
 	var missing *stream.MissingError
 	if errors.As(err, &missing) {
-		return stream.Apply(ctx, p.js, stream.Replicas(p.replicas))
+		return stream.Apply(ctx, p.js, stream.Name(p.stream), stream.Replicas(p.replicas))
 	}
 	return err
 }

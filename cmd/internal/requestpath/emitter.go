@@ -63,6 +63,7 @@ func OpenEmitter(cfg *config.Config, dir *datadir.Dir, conn *nats.Conn, log *slo
 		Name:          name,
 		Conn:          conn,
 		Replicas:      cfg.NATS.Replicas,
+		Stream:        cfg.NATS.Stream,
 		Product:       Product(),
 		Version:       cfg.OCSF.Version,
 		QueueBytes:    int64(cfg.Emitter.QueueMax),
