@@ -134,6 +134,7 @@ type batch struct {
 	next    position // behind them in the WAL
 	first   <-chan *nats.Msg
 	last    <-chan *nats.Msg
+	asked   time.Time // when the commit was asked for
 }
 
 // A batcher publishes atomic batches on one connection.
@@ -142,6 +143,7 @@ type batcher struct {
 	answers *answers
 	name    string // begins every batch id
 	n       uint64
+	wait    patience
 	msg     nats.Msg // used for every message: publishing copies it
 }
 
@@ -185,21 +187,24 @@ func (b *batcher) stage(ctx context.Context, f *batch, wait bool) error {
 
 // accepted waits for the answer to the first message.
 func (b *batcher) accepted(ctx context.Context, f *batch) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
+	timeout := time.NewTimer(b.wait.of(answerTimeout))
+	defer timeout.Stop()
 	select {
 	case m := <-f.first:
 		f.first = nil
 		return refusal(m)
-	case <-ctx.Done():
+	case <-timeout.C:
+		b.wait.unanswered()
 		return fmt.Errorf("begin batch: %w", errInDoubt)
+	case <-ctx.Done():
+		return fmt.Errorf("begin batch: %w", ctx.Err())
 	}
 }
 
 // commit publishes the last message of f.
 func (b *batcher) commit(f *batch) error {
 	reply, ch := b.answers.expect(f.id + "c")
-	f.last = ch
+	f.last, f.asked = ch, time.Now()
 	return b.send(f, len(f.records)-1, reply, true)
 }
 
@@ -226,7 +231,7 @@ func (b *batcher) send(f *batch, i int, reply string, commit bool) error {
 // connection went down.
 func (b *batcher) settle(ctx context.Context, f *batch, lost <-chan struct{}) error {
 	defer b.answers.forget(f.id+"f", f.id+"c")
-	timeout := time.NewTimer(commitTimeout)
+	timeout := time.NewTimer(b.wait.of(commitTimeout))
 	defer timeout.Stop()
 	for {
 		select {
@@ -236,10 +241,15 @@ func (b *batcher) settle(ctx context.Context, f *batch, lost <-chan struct{}) er
 				return err
 			}
 		case m := <-f.last:
-			return committed(m, f)
+			err := committed(m, f)
+			if err == nil {
+				b.wait.answered(time.Since(f.asked))
+			}
+			return err
 		case <-lost:
 			return errDisconnected
 		case <-timeout.C:
+			b.wait.unanswered()
 			return errInDoubt
 		case <-ctx.Done():
 			return ctx.Err()
@@ -256,6 +266,7 @@ func (b *batcher) abandon(f *batch) {
 }
 
 const (
+	// At most, each; see patience.
 	answerTimeout = 5 * time.Second
 	// commitTimeout is longer than the server keeps an open batch: when it is
 	// over, a commit that was not heard of is not under way any more.

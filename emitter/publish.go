@@ -57,7 +57,7 @@ func (e *Emitter) publish(ctx context.Context) {
 	wg.Go(func() { e.watchWatermarks(ctx, e.js) })
 	wg.Go(func() { p.watchStatus(ctx) })
 	wg.Go(func() { p.answer(ctx) })
-	wait := backoff{first: 50 * time.Millisecond, most: 5 * time.Second}
+	wait := backoff{first: 50 * time.Millisecond, most: 2 * time.Second}
 	for ctx.Err() == nil {
 		err := p.ready(ctx)
 		if err == nil {
@@ -142,9 +142,12 @@ func (p *publisher) ready(ctx context.Context) error {
 	if p.checked {
 		return nil
 	}
-	checking, cancel := context.WithTimeout(ctx, answerTimeout)
+	checking, cancel := context.WithTimeout(ctx, p.out.wait.of(answerTimeout))
 	defer cancel()
 	if err := p.e.checkStream(checking); err != nil {
+		if checking.Err() != nil {
+			p.out.wait.unanswered()
+		}
 		return err
 	}
 	p.e.trouble(troubleStream, nil)

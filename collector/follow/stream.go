@@ -181,6 +181,10 @@ func (h *Hub) watch(ctx context.Context, end context.CancelCauseFunc) (stop func
 // prefetch is how many messages wait in the client at most.
 const prefetch = 1000
 
+// heartbeat is how often a server says that there is nothing to send; when it does
+// not, whoever sends is gone, though the connection stands.
+const heartbeat = 3 * time.Second
+
 // subscribe begins behind what was read, or what the store accounts for, if that
 // is more. The consumer is the server's to forget when nobody asks it any more.
 func (h *Hub) subscribe(ctx context.Context, at *place) (jetstream.MessagesContext, error) {
@@ -203,7 +207,7 @@ func (h *Hub) subscribe(ctx context.Context, at *place) (jetstream.MessagesConte
 	if err != nil {
 		return nil, fmt.Errorf("make a consumer of stream %s: %w", name, err)
 	}
-	messages, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(prefetch, 16<<20))
+	messages, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(prefetch, 16<<20), jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
 		return nil, fmt.Errorf("read stream %s: %w", name, err)
 	}
