@@ -83,13 +83,13 @@ e2e: ## crashes, outages, the demo and its journals, the image's build
 	go test -tags e2e -count=1 -p 1 -timeout 20m $(GOTESTFLAGS) -run '$(call tests_with,^//go:build e2e)' $(call packages_with,^//go:build e2e)
 
 .PHONY: torture
-torture: ## power cuts and damage at every byte, faults, kills (FOR=1h, at least 500), the whole system for as long, replay over 100,000 operations, the fuzz tests of ocsf; a report under docs/torture
+torture: ## power cuts and damage at every byte, faults, kills (FOR=1h, at least 500), the whole system and a cluster of NATS for as long, replay over 100,000 operations, the fuzz tests of ocsf; a report under docs/torture
 	@mkdir -p docs/torture
 	{ echo "make torture FOR=$(FOR)"; \
 	  echo "commit  $(VERSION)"; \
 	  echo "machine $$(uname -srm), $$(nproc) cores, $$(awk '/^MemTotal/ {print int($$2/1048576+0.5)}' /proc/meminfo) GiB, $$(go version)"; \
 	  echo "began   $$(date -u +%FT%TZ)"; \
-	  go test -tags e2e,torture -count=1 -timeout 0 -v -run '^TestTorture$$' ./emitter ./internal/e2e ./collector/verify ./collector/follow -torture.for=$(FOR); \
+	  go test -tags e2e,torture -count=1 -timeout 0 -v -run '^TestTorture$$' ./emitter ./internal/e2e ./internal/cluster ./collector/verify ./collector/follow -torture.for=$(FOR); \
 	  go test -tags torture -count=1 -timeout 0 -run '^(TestUnchangedChain|TestCatalogue)$$' ./interceptor/replay; \
 	  for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' ocsf/*_test.go | cut -c6-); do \
 	    echo "fuzz    $$name for $(TORTUREFUZZTIME)"; \
