@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Two images from one build: `docket` (everything; SQL needs the C++ runtime, so
-# its base has glibc) and `docket-gateway` (the request path, a static binary).
+# Three images from one build: `docket` (everything; SQL needs the C++ runtime, so
+# its base has glibc), `docket-gateway` (the request path, a static binary), and
+# `docket-otel` (the OpenTelemetry collector as it is, with docket-gateway beside
+# it to ask whether it is healthy: there is nothing else in that image).
 #
 #   docker build --target docket -t docket --build-arg VERSION=$(git describe --tags --always) .
 
@@ -26,3 +28,6 @@ COPY --from=build --chown=nonroot:nonroot /data /data
 COPY --from=build --chown=nonroot:nonroot /demo /demo
 VOLUME /data
 ENTRYPOINT ["/usr/local/bin/docket-gateway"]
+
+FROM otel/opentelemetry-collector-contrib:0.139.0 AS docket-otel
+COPY --from=build /src/bin/docket-gateway /usr/local/bin/docket-gateway

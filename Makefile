@@ -38,6 +38,10 @@ help: ## list the targets
 up: build ## broker, collector, lake, API and proxy in one process, with demo traffic
 	bin/docket up --demo
 
+.PHONY: compose-secrets
+compose-secrets: ## the passwords and certificates that docker-compose.yml mounts, in deploy/secrets
+	go run ./cmd/docket secrets deploy/secrets
+
 .PHONY: build
 build: ## bin/docket and bin/docket-gateway
 	go build -ldflags '$(LDFLAGS)' -o bin/docket ./cmd/docket

@@ -10,7 +10,7 @@ import (
 
 // What docker-compose.yml runs of this command is what it understands.
 func TestComposeCommands(t *testing.T) {
-	p, err := compose.Load(t.Context(), ".", nil)
+	p, err := compose.Load(t.Context(), ".", "*")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,8 +19,11 @@ func TestComposeCommands(t *testing.T) {
 		t.Error("no service runs docket-gateway")
 	}
 	for name, s := range services {
-		if err := compose.CheckCommand(root(), &s); err != nil {
+		if err := p.CheckCommand(root(), &s); err != nil {
 			t.Errorf("service %s: %v", name, err)
 		}
+	}
+	if n, err := p.CheckHealth(root(), "/usr/local/bin/docket-gateway"); err != nil || n == 0 {
+		t.Errorf("%d services ask whether they are healthy by docket-gateway: %v", n, err)
 	}
 }

@@ -79,6 +79,8 @@ of the configuration anew; one that is refused leaves the old one in force.`,
 	duration.Var(f, &o.limit, "for", 0, "stop after this long, such as 20s")
 	f.StringArrayVar(&o.set, "set", nil, "set a configuration key, as in --set nats.url=nats://nats.example:4222 (DOCKET_TABLE_KEY)")
 	f.StringVar(&level, "log", "warn", "log level: debug, info, warn, error")
+	c.AddCommand(ops.CheckCommand())
+	c.CompletionOptions.DisableDefaultCmd = true
 	cli.SetHelp(c)
 	c.SetVersionTemplate(cli.VersionTemplate)
 	return c

@@ -21,6 +21,7 @@ import (
 	"github.com/docket-audit/docket/cmd/internal/datadir"
 	"github.com/docket-audit/docket/cmd/internal/eventfile"
 	"github.com/docket-audit/docket/cmd/internal/ingest"
+	"github.com/docket-audit/docket/cmd/internal/natsaccess"
 	"github.com/docket-audit/docket/cmd/internal/reading"
 	"github.com/docket-audit/docket/cmd/internal/requestpath"
 	"github.com/docket-audit/docket/collector/lake"
@@ -31,9 +32,10 @@ import (
 
 // ingestOptions are what the flags of ingest say.
 type ingestOptions struct {
-	tenant, schema   string
-	name, url, creds string
-	format           string
+	tenant, schema string
+	name, url      string
+	access         natsaccess.Access
+	format         string
 }
 
 func ingestCommand(s *settings) *cobra.Command {
@@ -82,7 +84,7 @@ taken in.`,
 	f.StringVar(&o.schema, "schema", schema.Default, "version that events are judged by that name none, or one that is not known")
 	f.StringVar(&o.name, "emitter", "ingest", "name of the emitter, which has a WAL in DIR/ingest")
 	f.StringVar(&o.url, "nats", "", "URL of a server to send by")
-	f.StringVar(&o.creds, "creds", "", "file with credentials for --nats")
+	o.access.Flags(f)
 	f.StringVarP(&o.format, "output", "o", "", "format: table, json (default table)")
 	return c
 }
@@ -199,13 +201,14 @@ func (i *ingesting) connect() (*nats.Conn, error) {
 		}
 		url = run.Addresses["nats"]
 	}
-	opts := []nats.Option{nats.Name("docket ingest"), nats.Timeout(5 * time.Second), nats.MaxReconnects(-1), nats.CustomInboxPrefix("_INBOX." + profile.Token(i.o.name))}
-	if i.o.creds != "" {
-		opts = append(opts, nats.UserCredentials(i.o.creds))
+	opts, err := i.o.access.Options()
+	if err != nil {
+		return nil, err
 	}
+	opts = append(opts, nats.Name("docket ingest"), nats.Timeout(5*time.Second), nats.MaxReconnects(-1), nats.CustomInboxPrefix("_INBOX."+profile.Token(i.o.name)))
 	conn, err := nats.Connect(url, opts...)
 	if err != nil {
-		return nil, cli.Hint(fmt.Errorf("connect to %s: %w", requestpath.Redacted(url), err), "name the server with --nats, and credentials with --creds")
+		return nil, cli.Hint(fmt.Errorf("connect to %s: %w", requestpath.Redacted(url), err), natsaccess.Advice)
 	}
 	return conn, nil
 }

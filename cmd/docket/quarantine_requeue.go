@@ -17,6 +17,7 @@ import (
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/cmd/internal/natsaccess"
 	"github.com/docket-audit/docket/cmd/internal/reading"
 	"github.com/docket-audit/docket/cmd/internal/requestpath"
 	"github.com/docket-audit/docket/collector"
@@ -24,9 +25,10 @@ import (
 
 // requeueOptions are what the flags of requeue say.
 type requeueOptions struct {
-	all        bool
-	url, creds string
-	format     string
+	all    bool
+	url    string
+	access natsaccess.Access
+	format string
 }
 
 func quarantineRequeueCommand(s *settings) *cobra.Command {
@@ -91,7 +93,7 @@ The exit code is 3 when something is refused.`,
 	f := c.Flags()
 	f.BoolVar(&o.all, "all", false, "all that is in quarantine")
 	f.StringVar(&o.url, "nats", "", "URL of a server to send by")
-	f.StringVar(&o.creds, "creds", "", "file with credentials for --nats")
+	o.access.Flags(f)
 	cli.OutputFlag(f, &o.format)
 	return c
 }
@@ -150,13 +152,15 @@ func (o *requeueOptions) send(c *cobra.Command, dir string, ids []string) iter.S
 				return
 			}
 		}
-		opts := []nats.Option{nats.Name("docket quarantine requeue"), nats.Timeout(5 * time.Second)}
-		if o.creds != "" {
-			opts = append(opts, nats.UserCredentials(o.creds))
+		opts, err := o.access.Options()
+		if err != nil {
+			fail(err)
+			return
 		}
+		opts = append(opts, nats.Name("docket quarantine requeue"), nats.Timeout(5*time.Second))
 		conn, err := nats.Connect(o.url, opts...)
 		if err != nil {
-			fail(cli.Hint(fmt.Errorf("connect to %s: %w", requestpath.Redacted(o.url), err), "name the server with --nats, and credentials with --creds"))
+			fail(cli.Hint(fmt.Errorf("connect to %s: %w", requestpath.Redacted(o.url), err), natsaccess.Advice))
 			return
 		}
 		defer conn.Close()

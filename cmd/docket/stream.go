@@ -18,6 +18,7 @@ import (
 	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/config"
 	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/cmd/internal/natsaccess"
 	"github.com/docket-audit/docket/cmd/internal/requestpath"
 	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/internal/stream"
@@ -37,10 +38,11 @@ func streamCommand(s *settings) *cobra.Command {
 
 func streamApplyCommand(s *settings) *cobra.Command {
 	var (
-		url, creds, name string
-		replicas         int
-		room             string
-		emitters         []string
+		url, name string
+		access    natsaccess.Access
+		replicas  int
+		room      string
+		emitters  []string
 	)
 	c := &cobra.Command{
 		Use:   "apply",
@@ -58,7 +60,8 @@ give it to the other, while it is stopped and its WAL is empty.
 
 Without --nats it is the broker of the data directory's owner, or NATS_URL.`,
 		Example: `  docket stream apply --nats nats://nats.example:4222 --creds admin.creds --replicas 3
-  docket stream apply --nats nats://nats.example:4222 --replicas 3 --stream EU --emitter gateway-eu-1,gateway-eu-2,docket-eu`,
+  docket stream apply --nats nats://nats.example:4222 --replicas 3 --stream EU --emitter gateway-eu-1,gateway-eu-2,docket-eu
+  docket stream apply --nats tls://nats.example:4222 --ca ca.pem --user operator --password-file operator.password`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if replicas < 1 || replicas > 5 {
@@ -79,13 +82,14 @@ Without --nats it is the broker of the data directory's owner, or NATS_URL.`,
 				}
 			}
 			url = cmp.Or(url, os.Getenv("NATS_URL"), nats.DefaultURL)
-			opts := []nats.Option{nats.Name("docket stream apply"), nats.Timeout(5 * time.Second)}
-			if creds != "" {
-				opts = append(opts, nats.UserCredentials(creds))
+			opts, err := access.Options()
+			if err != nil {
+				return err
 			}
+			opts = append(opts, nats.Name("docket stream apply"), nats.Timeout(5*time.Second))
 			conn, err := nats.Connect(url, opts...)
 			if err != nil {
-				return cli.Hint(fmt.Errorf("connect to %s: %w", requestpath.Redacted(url), err), "name the server with --nats, and credentials with --creds")
+				return cli.Hint(fmt.Errorf("connect to %s: %w", requestpath.Redacted(url), err), natsaccess.Advice)
 			}
 			defer conn.Close()
 			js, err := jetstream.New(conn)
@@ -119,7 +123,7 @@ Without --nats it is the broker of the data directory's owner, or NATS_URL.`,
 	}
 	f := c.Flags()
 	f.StringVar(&url, "nats", "", "URL of the server")
-	f.StringVar(&creds, "creds", "", "file with credentials")
+	access.Flags(f)
 	f.IntVar(&replicas, "replicas", 1, "servers that keep a copy")
 	f.StringVar(&name, "stream", stream.DefaultName, "name of the stream")
 	f.StringSliceVar(&emitters, "emitter", nil, "assign the stream to these emitters alone, by name")

@@ -66,6 +66,7 @@ var pins = map[string]string{
 	"go.uber.org/goleak":                            "v1.3.0",
 	"go.yaml.in/yaml/v3":                            "v3.0.5",
 	"go.yaml.in/yaml/v4":                            "v4.0.0-rc.4",
+	"golang.org/x/crypto":                           "v0.58.0",
 	"golang.org/x/mod":                              "v0.41.0",
 	"golang.org/x/net":                              "v0.61.0",
 	"golang.org/x/sync":                             "v0.24.0",

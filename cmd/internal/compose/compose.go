@@ -2,8 +2,9 @@
 
 // Package compose reads docker-compose.yml as an engine would, so that tests
 // can do what its containers would, without an engine: parse each command line
-// by the real command, load each mounted file by its owner, and look whether
-// every port, name and variable is one that somebody knows.
+// by the real command, load each mounted file by its owner, look whether every
+// port, name, secret and variable is one that somebody knows, and run what is
+// ours or can run in this process.
 package compose
 
 import (
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/compose-spec/compose-go/v2/dotenv"
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
 )
@@ -24,9 +26,11 @@ type Project struct {
 	Root string
 }
 
-// Load reads docker-compose.yml in dir or the nearest directory above it, with
-// the variables in environ.
-func Load(ctx context.Context, dir string, environ []string) (*Project, error) {
+// Load reads docker-compose.yml in dir or the nearest directory above it. With
+// profiles it has the services of these; without, those of a plain `docker
+// compose up`: of the profiles that COMPOSE_PROFILES names in the .env beside it.
+// "*" is every profile.
+func Load(ctx context.Context, dir string, profiles ...string) (*Project, error) {
 	root, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("find docker-compose.yml: %w", err)
@@ -39,11 +43,18 @@ func Load(ctx context.Context, dir string, environ []string) (*Project, error) {
 		root = filepath.Dir(root)
 		name = filepath.Join(root, "docker-compose.yml")
 	}
+	env, err := dotenv.GetEnvFromFile(nil, []string{filepath.Join(root, ".env")})
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", filepath.Join(root, ".env"), err)
+	}
+	if len(profiles) == 0 {
+		profiles = strings.Split(env["COMPOSE_PROFILES"], ",")
+	}
 	p, err := loader.LoadWithContext(ctx, types.ConfigDetails{
 		WorkingDir:  root,
 		ConfigFiles: []types.ConfigFile{{Filename: name}},
-		Environment: types.NewMapping(environ),
-	})
+		Environment: env,
+	}, loader.WithProfiles(profiles))
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", name, err)
 	}
@@ -62,8 +73,13 @@ func (p *Project) Running(image string) map[string]types.ServiceConfig {
 }
 
 // HostPath returns the file of the repository that a service sees under name,
-// "" when it sees none there.
-func HostPath(s *types.ServiceConfig, name string) string {
+// "" when it sees none there. A secret is one of deploy/secrets.
+func (p *Project) HostPath(s *types.ServiceConfig, name string) string {
+	for _, secret := range s.Secrets {
+		if name == SecretTarget(&secret) {
+			return p.Secrets[secret.Source].File
+		}
+	}
 	for _, v := range s.Volumes {
 		if v.Type != types.VolumeTypeBind {
 			continue
@@ -76,6 +92,17 @@ func HostPath(s *types.ServiceConfig, name string) string {
 		}
 	}
 	return ""
+}
+
+// SecretTarget returns where a service sees a secret.
+func SecretTarget(s *types.ServiceSecretConfig) string {
+	switch {
+	case s.Target == "":
+		return "/run/secrets/" + s.Source
+	case path.IsAbs(s.Target):
+		return s.Target
+	}
+	return "/run/secrets/" + s.Target
 }
 
 // Environ is the environment of a service as a process sees it.

@@ -25,7 +25,7 @@ import (
 
 func load(t *testing.T) *compose.Project {
 	t.Helper()
-	p, err := compose.Load(t.Context(), ".", nil)
+	p, err := compose.Load(t.Context(), ".", "*")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestMounts(t *testing.T) {
 			if _, err := os.Stat(v.Source); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
-			if !v.ReadOnly {
+			if !v.ReadOnly && name != "secrets" {
 				t.Errorf("%s: %s is mounted from the repository and not read-only", name, v.Target)
 			}
 		}
@@ -99,10 +99,9 @@ func TestVariables(t *testing.T) {
 		}
 	}
 	known := map[string][]string{
-		"docket":         {"DOCKET_DATA", "DOCKET_CONFIG", "NATS_URL"},
-		"docket-gateway": {"DOCKET_DATA", "DOCKET_CONFIG"},
-		"nats":           {"GATEWAY_PASSWORD", "COLLECTOR_PASSWORD"},
-		"grafana":        {"GF_AUTH_ANONYMOUS_ENABLED", "GF_AUTH_ANONYMOUS_ORG_ROLE", "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"},
+		"docket":         {"DOCKET_DATA", "DOCKET_CONFIG", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_METRICS_EXPORTER"},
+		"docket-gateway": {"DOCKET_DATA", "DOCKET_CONFIG", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_METRICS_EXPORTER"},
+		"grafana":        {"GF_SECURITY_ADMIN_PASSWORD__FILE", "GF_AUTH_ANONYMOUS_ENABLED", "GF_AUTH_ANONYMOUS_ORG_ROLE", "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"},
 	}
 	for _, key := range config.Keys() {
 		known["docket"] = append(known["docket"], config.Variable(key))
@@ -127,12 +126,13 @@ func program(image string) string {
 // configuration says.
 func listens(t *testing.T, p *compose.Project) map[string][]int {
 	t.Helper()
-	out := map[string][]int{"prometheus": {9090}, "grafana": {3000}}
-	for name, s := range p.Running("nats:2.15.2-alpine") {
-		o := natsOptions(t, compose.HostPath(&s, "/etc/nats/nats.conf"))
-		out[name] = []int{o.Port, o.HTTPPort, o.Cluster.Port}
+	out := map[string][]int{"prometheus": {9090}, "grafana": {3000}, "clickhouse": {8123, 9000}, "otel": otelPorts(t, p)}
+	for _, profile := range []string{"small", "full"} {
+		for name, o := range natsOptions(t, profile) {
+			out[name] = []int{o.Port, o.Cluster.Port}
+		}
 	}
-	for name, file := range map[string]string{"docket": "deploy/docket.toml", "docket-gateway": "deploy/gateway.toml"} {
+	for name, file := range ours {
 		s := p.Services[name]
 		c, err := config.Load(filepath.Join(p.Root, file), compose.Environ(&s), nil)
 		if err != nil {
@@ -157,15 +157,25 @@ func listens(t *testing.T, p *compose.Project) map[string][]int {
 	return out
 }
 
-func natsOptions(t *testing.T, file string) *server.Options {
+// ours are the services that read a configuration of Docket's, and which.
+var ours = map[string]string{
+	"docket": "deploy/docket.toml", "docket-full": "deploy/docket.toml",
+	"docket-gateway": "deploy/gateway.toml", "docket-gateway-full": "deploy/gateway.toml",
+}
+
+// natsOptions are those of the servers of a profile, as their files have them.
+func natsOptions(t *testing.T, profile string) map[string]*server.Options {
 	t.Helper()
-	t.Setenv("GATEWAY_PASSWORD", "gateway-password")
-	t.Setenv("COLLECTOR_PASSWORD", "collector-password")
-	o, err := server.ProcessConfigFile(file)
-	if err != nil {
-		t.Fatal(err)
+	m := newMachine(t, profile)
+	out := map[string]*server.Options{}
+	for name, s := range m.Running("nats:2.15.2-alpine") {
+		o, err := server.ProcessConfigFile(m.path(&s, s.Command[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[name] = o
 	}
-	return o
+	return out
 }
 
 // Whatever names another service by address names a service that there is and
@@ -173,6 +183,16 @@ func natsOptions(t *testing.T, file string) *server.Options {
 func TestAddresses(t *testing.T) {
 	p := load(t)
 	open := listens(t, p)
+	for name, s := range p.Services {
+		for _, n := range s.Networks {
+			if n == nil {
+				continue
+			}
+			for _, alias := range n.Aliases {
+				open[alias] = open[name]
+			}
+		}
+	}
 	check := func(where, address string) {
 		t.Helper()
 		host, port, err := net.SplitHostPort(address)
@@ -183,7 +203,7 @@ func TestAddresses(t *testing.T) {
 	}
 	checkURLs := func(where, text string) {
 		t.Helper()
-		for _, m := range regexp.MustCompile(`(?:nats|https?)://[^\s,"'\]]+`).FindAllString(text, -1) {
+		for _, m := range regexp.MustCompile(`(?:nats|tls|https?)://[^\s,"'\]]+`).FindAllString(text, -1) {
 			u, err := url.Parse(m)
 			if err != nil {
 				t.Errorf("%s: %v", where, err)
@@ -216,15 +236,19 @@ func TestAddresses(t *testing.T) {
 			}
 		}
 	}
-	n := p.Services["nats-1"]
-	for _, route := range natsOptions(t, compose.HostPath(&n, "/etc/nats/nats.conf")).Routes {
-		check("nats.conf", route.Host)
+	for _, o := range natsOptions(t, "full") {
+		for _, route := range o.Routes {
+			check("cluster.conf", route.Host)
+		}
+		if len(o.Routes) != 3 {
+			t.Errorf("cluster.conf has %d routes", len(o.Routes))
+		}
 	}
 	prometheus, grafana := p.Services["prometheus"], p.Services["grafana"]
-	for _, target := range targets(t, compose.HostPath(&prometheus, "/etc/prometheus/prometheus.yml")) {
+	for _, target := range targets(t, p.HostPath(&prometheus, "/etc/prometheus/prometheus.yml")) {
 		check("prometheus.yml", target)
 	}
-	checkURLs("grafana", read(t, compose.HostPath(&grafana, "/etc/grafana/provisioning/datasources/prometheus.yml")))
+	checkURLs("grafana", read(t, p.HostPath(&grafana, "/etc/grafana/provisioning/datasources/prometheus.yml")))
 }
 
 func read(t *testing.T, name string) string {
@@ -267,45 +291,40 @@ func TestGrafana(t *testing.T) {
 	var f struct {
 		Providers []struct{ Options struct{ Path string } }
 	}
-	if err := yaml.Unmarshal([]byte(read(t, compose.HostPath(&s, "/etc/grafana/provisioning/dashboards/docket.yml"))), &f); err != nil {
+	if err := yaml.Unmarshal([]byte(read(t, p.HostPath(&s, "/etc/grafana/provisioning/dashboards/docket.yml"))), &f); err != nil {
 		t.Fatal(err)
 	}
 	for _, provider := range f.Providers {
-		read(t, compose.HostPath(&s, provider.Options.Path+"/overview.json"))
+		read(t, p.HostPath(&s, provider.Options.Path+"/overview.json"))
 	}
-	read(t, compose.HostPath(&s, *s.Environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]))
+	read(t, p.HostPath(&s, *s.Environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]))
 }
 
-// The names under which the two emitters send are those that NATS lets them
-// send under, and the stream is made as strong as they ask for.
+// The names under which emitters send are those that NATS lets them send under, and
+// the stream is made as strong as they ask for.
 func TestEmittersAreWhoTheySay(t *testing.T) {
 	p := load(t)
-	n := p.Services["nats-1"]
 	users := make(map[string]*server.Permissions)
-	for _, u := range natsOptions(t, compose.HostPath(&n, "/etc/nats/nats.conf")).Users {
+	for _, u := range natsOptions(t, "small")["nats"].Users {
 		users[u.Username] = u.Permissions
 	}
-	for name, file := range map[string]string{"docket": "deploy/docket.toml", "docket-gateway": "deploy/gateway.toml"} {
+	applied := map[string]string{"docket": "stream", "docket-gateway": "stream", "docket-full": "stream-full", "docket-gateway-full": "stream-full"}
+	for name, file := range ours {
 		s := p.Services[name]
 		c, err := config.Load(filepath.Join(p.Root, file), compose.Environ(&s), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		first, _, _ := strings.Cut(c.NATS.URL, ",")
-		u, err := url.Parse(first)
-		if err != nil {
-			t.Fatal(err)
-		}
-		permissions := users[u.User.Username()]
+		permissions := users[c.NATS.User]
 		if permissions == nil || permissions.Publish == nil {
-			t.Errorf("%s: NATS knows no user %q with limits; it knows %v", name, u.User.Username(), slices.Sorted(maps.Keys(users)))
+			t.Errorf("%s: NATS knows no user %q with limits; it knows %v", name, c.NATS.User, slices.Sorted(maps.Keys(users)))
 			continue
 		}
 		if want := "docket.activity.*.*.*.*.*." + c.Emitter.Name; !slices.Contains(permissions.Publish.Allow, want) {
-			t.Errorf("%s: user %s may not publish to %s", name, u.User.Username(), want)
+			t.Errorf("%s: user %s may not publish to %s", name, c.NATS.User, want)
 		}
-		if apply := p.Services["stream"].Command; !slices.Contains(apply, strconv.Itoa(c.NATS.Replicas)) {
-			t.Errorf("%s asks for %d replicas, the stream is applied with %v", name, c.NATS.Replicas, apply)
+		if apply := p.Services[applied[name]].Command; !slices.Contains(apply, strconv.Itoa(c.NATS.Replicas)) || !slices.Contains(apply, c.NATS.URL) {
+			t.Errorf("%s asks %s for %d replicas, the stream is applied with %v", name, c.NATS.URL, c.NATS.Replicas, apply)
 		}
 	}
 }
@@ -315,15 +334,19 @@ func TestEmittersAreWhoTheySay(t *testing.T) {
 func TestChain(t *testing.T) {
 	p := load(t)
 	gateway := p.Services["docket-gateway"]
-	file := compose.HostPath(&gateway, "/etc/docket/gateway.toml")
+	file := p.HostPath(&gateway, "/etc/docket/gateway.toml")
 	if _, err := chainfile.Explain(file, demo.Link(nil)); err != nil {
 		t.Fatal(err)
 	}
 	var sockets []string
+	full := p.Services["docket-gateway-full"]
+	if p.HostPath(&full, "/etc/docket/gateway.toml") != file {
+		t.Error("the gateways of the two profiles have different chains")
+	}
 	for name, s := range p.Running("docket") {
 		if i := slices.Index(s.Command, "--socket"); i >= 0 {
 			sockets = append(sockets, s.Command[i+1])
-			if compose.HostPath(&s, "/demo/chain.toml") != file {
+			if p.HostPath(&s, "/demo/chain.toml") != file {
 				t.Errorf("%s is made from another chain than the gateway's", name)
 			}
 		}

@@ -16,22 +16,18 @@ import (
 // CheckCommand does what the command would do with the command line of a
 // service before it touches anything: it parses it, and reads the
 // configuration that it names, in the environment of the service.
-func CheckCommand(root *cobra.Command, s *types.ServiceConfig) error {
-	c, rest, err := root.Find(s.Command)
+func (p *Project) CheckCommand(root *cobra.Command, s *types.ServiceConfig) error {
+	c, err := parse(root, s.Command)
 	if err != nil {
-		return fmt.Errorf("%v: %w", s.Command, err)
+		return err
 	}
-	if err := c.ParseFlags(rest); err != nil {
-		return fmt.Errorf("%v: %w", s.Command, err)
-	}
-	if err := c.ValidateArgs(c.Flags().Args()); err != nil {
-		return fmt.Errorf("%v: %w", s.Command, err)
-	}
-	if c.RunE == nil {
-		return fmt.Errorf("%v: runs nothing", s.Command)
+	for _, flag := range []string{"ca", "password-file"} {
+		if f := c.Flag(flag); f != nil && f.Changed && p.HostPath(s, f.Value.String()) == "" {
+			return fmt.Errorf("%v: nothing is mounted at %s", s.Command, f.Value)
+		}
 	}
 	if file := c.Flag("config"); file != nil && file.Value.String() != "" {
-		host := HostPath(s, file.Value.String())
+		host := p.HostPath(s, file.Value.String())
 		if host == "" {
 			return fmt.Errorf("%v: nothing is mounted at %s", s.Command, file.Value)
 		}
@@ -54,4 +50,40 @@ func CheckCommand(root *cobra.Command, s *types.ServiceConfig) error {
 		return fmt.Errorf("%v: the data directory %q is on no volume", s.Command, data)
 	}
 	return nil
+}
+
+// CheckHealth parses the health check of each service that asks by the binary,
+// as root would, and returns how many do.
+func (p *Project) CheckHealth(root *cobra.Command, binary string) (int, error) {
+	n := 0
+	for name, s := range p.Services {
+		if s.HealthCheck == nil || len(s.HealthCheck.Test) < 2 || s.HealthCheck.Test[1] != binary {
+			continue
+		}
+		n++
+		if s.HealthCheck.Test[0] != "CMD" {
+			return n, fmt.Errorf("service %s: its image has no shell to ask by", name)
+		}
+		if _, err := parse(root, s.HealthCheck.Test[2:]); err != nil {
+			return n, fmt.Errorf("service %s: %w", name, err)
+		}
+	}
+	return n, nil
+}
+
+func parse(root *cobra.Command, args []string) (*cobra.Command, error) {
+	c, rest, err := root.Find(args)
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", args, err)
+	}
+	if err := c.ParseFlags(rest); err != nil {
+		return nil, fmt.Errorf("%v: %w", args, err)
+	}
+	if err := c.ValidateArgs(c.Flags().Args()); err != nil {
+		return nil, fmt.Errorf("%v: %w", args, err)
+	}
+	if c.RunE == nil {
+		return nil, fmt.Errorf("%v: runs nothing", args)
+	}
+	return c, nil
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/knadh/koanf/v2"
 
+	"github.com/docket-audit/docket/cmd/internal/cli"
+	"github.com/docket-audit/docket/cmd/internal/natsaccess"
 	"github.com/docket-audit/docket/interceptor/chainfile"
 	"github.com/docket-audit/docket/internal/stream"
 	"github.com/docket-audit/docket/ocsf"
@@ -84,6 +86,23 @@ type NATS struct {
 	Creds    string `koanf:"creds"`
 	Replicas int    `koanf:"replicas"`
 	Stream   string `koanf:"stream"`
+
+	CA           string `koanf:"ca"`
+	User         string `koanf:"user"`
+	PasswordFile string `koanf:"password_file"`
+}
+
+// Access is by what the other broker is known, and what it knows this one by.
+func (n *NATS) Access() natsaccess.Access {
+	return natsaccess.Access{Creds: n.Creds, CA: n.CA, User: n.User, PasswordFile: n.PasswordFile}
+}
+
+func (n *NATS) check() error {
+	access := n.Access()
+	if err := access.Check(); err != nil {
+		return cli.Hint(fmt.Errorf("[nats]: %w", err), "write user and password_file, or creds")
+	}
+	return nil
 }
 
 // OCSF is the form of what is recorded.
@@ -249,11 +268,19 @@ func Load(file string, environ, set []string) (*Config, error) {
 	if file != "" {
 		c.resolve(filepath.Dir(file))
 	}
+	return &c, c.check(file)
+}
+
+// check says what does not go together, wherever it was given.
+func (c *Config) check(file string) error {
 	if err := stream.CheckName(c.NATS.Stream); err != nil {
-		return nil, &Error{File: cmp.Or(file, "configuration"), Err: fmt.Errorf("[nats] stream: %w", err), Advice: "it is the name that docket stream apply was given with --stream"}
+		return &Error{File: cmp.Or(file, "configuration"), Err: fmt.Errorf("[nats] stream: %w", err), Advice: "it is the name that docket stream apply was given with --stream"}
 	}
 	c.NATS.Stream = cmp.Or(c.NATS.Stream, stream.DefaultName)
-	return &c, c.checkDoors()
+	if err := c.NATS.check(); err != nil {
+		return err
+	}
+	return c.checkDoors()
 }
 
 // Overridden reports whether the environment or a flag gave key ("gateway.listen").
@@ -285,7 +312,7 @@ func (c *Config) resolve(dir string) {
 		}
 	}
 	for key, path := range map[string]*string{
-		"nats.creds": &c.NATS.Creds, "emitter.key": &c.Emitter.Key, "ledger.key": &c.Ledger.Key,
+		"nats.creds": &c.NATS.Creds, "nats.ca": &c.NATS.CA, "nats.password_file": &c.NATS.PasswordFile, "emitter.key": &c.Emitter.Key, "ledger.key": &c.Ledger.Key,
 		"api.tls_cert": &c.API.TLSCert, "api.tls_key": &c.API.TLSKey, "api.client_ca": &c.API.ClientCA,
 	} {
 		beside(key, path)

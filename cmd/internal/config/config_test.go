@@ -29,7 +29,9 @@ func TestPrecedence(t *testing.T) {
 listen = "127.0.0.1:1"
 unmatched = "deny"
 [nats]
-creds = "user.creds"
+user = "user"
+password_file = "user.password"
+ca = "ca.pem"
 [ops]
 listen = "127.0.0.1:3"
 [emitter]
@@ -48,7 +50,8 @@ head_interval = "3s"
 		{"environment over file", c.Ops.Listen, "127.0.0.1:30"},
 		{"environment over chainfile's table", c.Gateway.Listen, "127.0.0.1:10"},
 		{"flag over environment", c.API.Listen, "127.0.0.1:400"},
-		{"path beside the file", c.NATS.Creds, filepath.Join(filepath.Dir(file), "user.creds")},
+		{"password beside the file", c.NATS.PasswordFile, filepath.Join(filepath.Dir(file), "user.password")},
+		{"path beside the file", c.NATS.CA, filepath.Join(filepath.Dir(file), "ca.pem")},
 	} {
 		if tc.got != tc.want {
 			t.Errorf("%s: %q, want %q", tc.what, tc.got, tc.want)
@@ -73,6 +76,9 @@ func TestMistakes(t *testing.T) {
 		{"version without a form", "[ocsf]\nversion = \"1.7.0\"\n", `docket.toml:2: version: "1.7.0" is none of 1.8.0, 1.9.0`, ""},
 		{"none of the words", "[emitter]\nwal_full = \"burn\"\n", `docket.toml:2: wal_full: "burn" is none of custody, deny`, ""},
 		{"wrong value of chainfile's", "[gateway]\nunmatched = \"deny\"\n[audit]\ndeadline = \"soon\"\n", `docket.toml:4: deadline`, ""},
+		{"user without password", "[nats]\nuser = \"gateway\"\n", "[nats]: a user without a password file", "write user and password_file, or creds"},
+		{"password without user", "[nats]\npassword_file = \"p\"\n", "[nats]: a password file without a user", "write user and password_file, or creds"},
+		{"two ways to be known", "[nats]\ncreds = \"c\"\nuser = \"u\"\npassword_file = \"p\"\n", "[nats]: credentials and a user: one of them", "write user and password_file, or creds"},
 		{"number for a text", "[collector]\nflush = 3\n", `docket.toml:2: flush must be a string`, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -32,6 +32,9 @@ type Order struct {
 	Hosts    []string // names and addresses beside localhost, 127.0.0.1 and ::1
 	Client   string   // URI, mail address or DNS name of a client; "" makes none
 	Lifetime time.Duration
+	// Peers lets the server's certificate also say who it is to others of its kind,
+	// as the servers of a cluster do.
+	Peers bool
 }
 
 // A File is one of those that are made.
@@ -49,6 +52,9 @@ func Make(o Order, now time.Time) ([]File, error) {
 	server := &x509.Certificate{
 		Subject: pkix.Name{CommonName: "docket"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, KeyUsage: x509.KeyUsageDigitalSignature,
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1).To4(), net.IPv6loopback},
+	}
+	if o.Peers {
+		server.ExtKeyUsage = append(server.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
 	}
 	for _, h := range o.Hosts {
 		ip := net.ParseIP(h)

@@ -76,6 +76,24 @@ func TestMake(t *testing.T) {
 	}
 }
 
+// The servers of a cluster know each other by the certificate that clients know
+// them by; no other server's is one of a client.
+func TestPeers(t *testing.T) {
+	for _, peers := range []bool{true, false} {
+		files, err := Make(Order{Hosts: []string{"nats-1"}, Peers: peers, Lifetime: time.Hour}, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, certs := read(t, files)
+		roots := x509.NewCertPool()
+		roots.AddCert(certs["ca.pem"])
+		_, err = certs["server.pem"].Verify(x509.VerifyOptions{Roots: roots, DNSName: "nats-1", KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+		if (err == nil) != peers {
+			t.Errorf("peers %v: as a client: %v", peers, err)
+		}
+	}
+}
+
 // Who trusts the authority trusts it for the hosts that were named: had it its key
 // still, it could sign for no other.
 func TestAuthorityIsLimited(t *testing.T) {

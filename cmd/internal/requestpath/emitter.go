@@ -115,12 +115,14 @@ func Connect(cfg *config.Config, name string, log *slog.Logger) (*nats.Conn, err
 		// may listen to _INBOX.> hears what others are answered.
 		opts = append(opts, nats.CustomInboxPrefix("_INBOX."+profile.Token(cfg.Emitter.Name)))
 	}
-	if cfg.NATS.Creds != "" {
-		opts = append(opts, nats.UserCredentials(cfg.NATS.Creds))
-	}
-	conn, err := nats.Connect(cfg.NATS.URL, opts...)
+	access := cfg.NATS.Access()
+	known, err := access.Options()
 	if err != nil {
-		return nil, &config.Error{File: "nats.url", Err: err, Advice: "write [nats] url = \"nats://HOST:4222\"; credentials go to [nats] creds"}
+		return nil, &config.Error{File: "nats", Err: err, Advice: "look at [nats] user, password_file and ca"}
+	}
+	conn, err := nats.Connect(cfg.NATS.URL, append(opts, known...)...)
+	if err != nil {
+		return nil, &config.Error{File: "nats.url", Err: err, Advice: "write [nats] url = \"nats://HOST:4222\"; credentials go to [nats] creds, or user and password_file, and authorities to ca"}
 	}
 	return conn, nil
 }
