@@ -61,7 +61,7 @@ test: ## what a newcomer runs: every package once, at most 4 minutes on 2 cores
 test-all: test test-rest ## everything but torture, at most 25 minutes on 2 cores
 
 .PHONY: test-rest
-test-rest: need-tools lint generate-check nocgo replaytest pyarrow adbc typescript clickhouse promtool race e2e fuzz ## what test-all adds to test
+test-rest: need-tools lint generate-check nocgo replaytest pyarrow adbc typescript clickhouse promtool manifests race e2e fuzz ## what test-all adds to test
 
 .PHONY: need-tools
 need-tools:
@@ -263,6 +263,11 @@ lint: $(BIN)/gofumpt $(BIN)/golangci-lint $(BIN)/buf $(BIN)/promlint ## format, 
 	$(BIN)/golangci-lint run ./...
 	cd schemas/proto && $(BIN)/buf lint
 	$(BIN)/promlint dashboards
+
+# A module of its own, for the libraries of Kubernetes.
+.PHONY: manifests
+manifests: ## deploy/kubernetes as kustomize builds it, against the schemas of Kubernetes
+	cd tools/manifests && go vet ./... && go test -count=1 ./... && go run . ../../deploy/kubernetes/overlays/*
 
 .PHONY: fmt
 fmt: $(BIN)/gofumpt ## format the code

@@ -27,3 +27,14 @@ func TestComposeCommands(t *testing.T) {
 		t.Errorf("%d services ask whether they are healthy by docket-gateway: %v", n, err)
 	}
 }
+
+// What the manifests of deploy/kubernetes run of this command, too.
+func TestKubernetesCommands(t *testing.T) {
+	p, err := compose.Load(t.Context(), ".", "*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := p.CheckPods(root(), "docket-gateway"); err != nil || n == 0 {
+		t.Errorf("%d containers: %v", n, err)
+	}
+}
