@@ -128,7 +128,12 @@ func Write(dir string, now time.Time) (made bool, err error) {
 		return false, &SomeThereError{Dir: dir, There: there}
 	}
 	for _, f := range files {
-		if err := os.WriteFile(filepath.Join(dir, f.Name), f.Body, 0o644); err != nil { //nolint:gosec // see above: the directory is 0700
+		name := filepath.Join(dir, f.Name)
+		if err := os.WriteFile(name, f.Body, 0o600); err != nil {
+			return false, fmt.Errorf("make secrets: %w", err)
+		}
+		// Whatever the umask says: the directory keeps others out.
+		if err := os.Chmod(name, 0o644); err != nil { //nolint:gosec // see above
 			return false, fmt.Errorf("make secrets: %w", err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 )
 
 func TestWrite(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o077)) // as some have it: the users of containers read all the same
 	dir := filepath.Join(t.TempDir(), "secrets")
 	made, err := Write(dir, time.Now())
 	if err != nil || !made {
@@ -29,6 +31,9 @@ func TestWrite(t *testing.T) {
 	}
 	read := func(name string) string {
 		t.Helper()
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o644 {
+			t.Errorf("%s is %v, %v", name, info.Mode(), err)
+		}
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
