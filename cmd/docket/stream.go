@@ -107,7 +107,7 @@ Without --nats it is the broker of the data directory's owner, or NATS_URL.`,
 			} else {
 				o = append(o, stream.AnyEmitters())
 			}
-			if err := stream.Apply(ctx, js, o...); err != nil {
+			if err := applyStream(ctx, js, o...); err != nil {
 				return refusedStream(err, requestpath.Redacted(url), replicas)
 			}
 			if err := stream.Check(ctx, js, o...); err != nil {
@@ -129,6 +129,19 @@ Without --nats it is the broker of the data directory's owner, or NATS_URL.`,
 	f.StringSliceVar(&emitters, "emitter", nil, "assign the stream to these emitters alone, by name")
 	f.StringVar(&room, "max-bytes", "", "room on each server, such as 40GiB; a stream that has more keeps it (default 10GiB)")
 	return c
+}
+
+// applyStream asks again where nobody answers: the servers of a cluster that has
+// just started leave what they are asked unanswered until they have a leader.
+func applyStream(ctx context.Context, js jetstream.JetStream, o ...stream.Option) error {
+	for {
+		try, cancel := context.WithTimeout(ctx, 3*time.Second)
+		err := stream.Apply(try, js, o...)
+		cancel()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+	}
 }
 
 // refusedStream puts into words what JetStream says by number.

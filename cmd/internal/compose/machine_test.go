@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"path"
@@ -191,7 +192,31 @@ func (m *machine) startNATS() (urls string) {
 			m.t.Fatal("a server does not start")
 		}
 	}
+	for i, o := range options {
+		m.healthy(fmt.Sprintf("http://127.0.0.1:%d/healthz", o.HTTPPort), names[i])
+	}
 	return strings.Join(names, ",")
+}
+
+// healthy waits for what the health check of a NATS server waits for: with a
+// cluster, that it has a leader.
+func (m *machine) healthy(url, name string) {
+	m.t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for {
+		resp, err := http.Get(url) //nolint:noctx,gosec // of this process
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+			err = errors.New(resp.Status)
+		}
+		if time.Now().After(deadline) {
+			m.t.Fatalf("%s is not healthy: %v", name, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // as returns what a user connects with: the file that it has in deploy/secrets.
