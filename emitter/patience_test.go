@@ -28,6 +28,7 @@ func TestPatience(t *testing.T) {
 			t.Errorf("after an answer in %s: %s, want %s", took, p.of(commitTimeout), want)
 		}
 	}
+	p.answered(time.Minute)
 	if got := p.of(answerTimeout); got != answerTimeout {
 		t.Errorf("%s is beyond the limit", got)
 	}
