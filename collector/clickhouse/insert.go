@@ -101,11 +101,22 @@ func (s *server) putStubs(ctx context.Context, at place, entries []store.Entry) 
 		{"kind", "String", header(func(h *profile.Header) string { return h.Kind })},
 		{"tenant", "String", header(func(h *profile.Header) string { return h.Tenant })},
 		{"class_uid", "Int32", collect(n, func(i int) int32 { return entries[i].Header.ClassUID })},
+		{"time", "Int64", collect(n, func(i int) int64 { return entries[i].Header.Time })},
+		{"uid", "String", header(foreign)},
 		{"day", "String", header(func(h *profile.Header) string { return Day(h.Time) })},
 		{"_commit", "Int64", same(n, int64(at.number))},
 		{"_pos", "Int32", collect(n, func(i int) int32 { return int32(entries[i].Pos) })},
 		{"_writer", "Int64", same(n, at.writer)},
 	})
+}
+
+// foreign returns the uid of an event of another producer, "" of one of ours. Who
+// ingests a file again knows by it what left.
+func foreign(h *profile.Header) string {
+	if h.Kind != profile.KindForeign {
+		return ""
+	}
+	return h.MetadataUID
 }
 
 func (s *server) putHeld(ctx context.Context, at place, ms int64, messages []store.Quarantined) error {

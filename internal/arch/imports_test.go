@@ -35,6 +35,7 @@ var may = map[string][]string{
 	"collector/store/...":       {"ocsf", "collector/store", "internal/profile"},
 	"collector/lake":            {"ocsf", "ocsf/schema", "collector/store", "collector/lake/index", "collector/retention", "internal/profile", "internal/regular"},
 	"collector/lake/index":      {},
+	"collector/clickhouse":      {"ocsf", "ocsf/schema", "collector/store", "collector/retention", "internal/profile"},
 	"collector/retention":       {},
 	"collector/authz":           {"internal/regular"},
 	"collector/authz/...":       {"internal/regular"},
@@ -122,6 +123,24 @@ func TestCgo(t *testing.T) {
 		for _, imported := range p.Imports {
 			if strings.HasPrefix(imported, "github.com/duckdb/") && !strings.HasPrefix(p.rel(), "collector/sql") {
 				t.Errorf("%s imports %s; only collector/sql may", path, imported)
+			}
+		}
+	}
+}
+
+// Who has no ClickHouse has no client of one either: it is reached by its store, and
+// by the command that has all.
+func TestClickHouse(t *testing.T) {
+	g := load(t)
+	for _, p := range oursOnly(g) {
+		if rel := p.rel(); rel == "collector/clickhouse" || fits("cmd/docket/...", rel) || fits("cmd/internal/...", rel) || fits("internal/chdbtest/...", rel) {
+			continue
+		}
+		via := reach(g, p.ImportPath, p.ImportPath+".test")
+		for path := range via {
+			if strings.HasPrefix(path, "github.com/ClickHouse/") {
+				t.Errorf("%s reaches %s: %s", p.rel(), path, way(via, path))
+				break
 			}
 		}
 	}

@@ -29,7 +29,7 @@ WHERE number BETWEEN transform(writer, r.1, r.2, 0) AND transform(writer, r.1, r
 
 CREATE OR REPLACE VIEW stubs{{.OnCluster}} AS
 WITH (SELECT (groupArray(writer), groupArray(first), groupArray(last)) FROM docket_ranges) AS r
-SELECT epoch, sequence, lower(hex(fingerprint)) AS fingerprint, kind, tenant, class_uid, day, _commit, _pos
+SELECT epoch, sequence, lower(hex(fingerprint)) AS fingerprint, kind, tenant, class_uid, time, day, uid, _commit, _pos
 FROM docket_stubs
 WHERE _commit BETWEEN transform(_writer, r.1, r.2, 0) AND transform(_writer, r.1, r.3, -1);
 
