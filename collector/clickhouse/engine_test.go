@@ -106,20 +106,38 @@ func TestHostile(t *testing.T) {
 			}
 		}
 	}
+	// More than are read at a time.
+	for i := range 70 {
+		b.Quarantined = append(b.Quarantined, store.Quarantined{Data: []byte{byte(i)}, StreamSeq: uint64(100 + i)})
+	}
+	if _, err := st.Commit(t.Context(), store.Batch{Quarantined: b.Quarantined}); err != nil {
+		t.Fatal(err)
+	}
 	i := 0
 	for q, err := range st.Quarantined(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(b.Quarantined[i], q.Quarantined, cmpopts.EquateEmpty()); d != "" || q.ID != fmt.Sprintf("1.%d", i+1) {
+		if d := cmp.Diff(b.Quarantined[i], q.Quarantined, cmpopts.EquateEmpty()); d != "" || q.ID != heldID(i) {
 			t.Errorf("message %s (-want +got):\n%.2000s", q.ID, d)
 		}
 		i++
+	}
+	if i != len(b.Quarantined) {
+		t.Errorf("%d messages, not %d", i, len(b.Quarantined))
 	}
 	var n uint64
 	if query(t, dsn, "SELECT count() FROM events WHERE time_dt < '1901-01-01' OR time_dt > '2299-01-01'", &n); n != 2 {
 		t.Errorf("%d events at the ends of time", n)
 	}
+}
+
+// heldID is the name of the message that TestHostile made i-th.
+func heldID(i int) string {
+	if i < len(hostile) {
+		return fmt.Sprintf("1.%d", i+1)
+	}
+	return fmt.Sprintf("2.%d", i-len(hostile)+1)
 }
 
 // Events as large as they may be, many at once, and read piece by piece.
@@ -211,10 +229,20 @@ func TestPieces(t *testing.T) {
 		t.Errorf("opened again (-before +after):\n%s", d)
 	}
 	for _, q := range []store.Query{
-		{}, {WithoutRaw: true, Descending: true}, {Tenant: "other"}, {Tenant: "other", Descending: true, Limit: 40}, {Tenant: "nobody"}, {Limit: 3000, WithoutRaw: true},
-		{After: store.Cursor{Commit: 5, Pos: 17}, Kinds: []string{profile.KindOutcome}}, {After: store.Cursor{Commit: 9}, Descending: true, WithoutRaw: true},
-		{After: store.Cursor{Commit: 99}}, {After: store.Cursor{Commit: 99}, Descending: true, Limit: 5}, {AsOf: 3, WithoutRaw: true},
-		{Epoch: other.UID, Since: storetest.Start + 30}, {Operation: all[777].Header.OperationUID}, {Event: all[7777].Header.MetadataUID, Descending: true},
+		{},
+		{WithoutRaw: true, Descending: true},
+		{Tenant: "other"},
+		{Tenant: "other", Descending: true, Limit: 40},
+		{Tenant: "nobody"},
+		{Limit: 3000, WithoutRaw: true},
+		{After: store.Cursor{Commit: 5, Pos: 17}, Kinds: []string{profile.KindOutcome}},
+		{After: store.Cursor{Commit: 9}, Descending: true, WithoutRaw: true},
+		{After: store.Cursor{Commit: 99}},
+		{After: store.Cursor{Commit: 99}, Descending: true, Limit: 5},
+		{AsOf: 3, WithoutRaw: true},
+		{Epoch: other.UID, Since: storetest.Start + 30},
+		{Operation: all[777].Header.OperationUID},
+		{Event: all[7777].Header.MetadataUID, Descending: true},
 	} {
 		want := slices.Clone(all)
 		if q.Descending {

@@ -120,7 +120,7 @@ var known = []error{
 // Is reports whether it is one of those that callers decide by.
 func (r *redacted) Is(target error) bool {
 	for _, k := range known {
-		if k == target { //nolint:errorlint // of a list of sentinels
+		if k == target {
 			return errors.Is(r.err, target)
 		}
 	}

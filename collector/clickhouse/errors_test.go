@@ -49,9 +49,9 @@ func TestRefused(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("X-ClickHouse-Exception-Code", fmt.Sprint(code))
+				w.Header().Set("X-Clickhouse-Exception-Code", fmt.Sprint(code))
 				w.WriteHeader(http.StatusForbidden)
-				_, _ = fmt.Fprintf(w, "Code: %d. DB::Exception: said %s and %s. (SUCH)", code, r.Header.Get("X-ClickHouse-Key"), r.URL.RawQuery)
+				_, _ = fmt.Fprintf(w, "Code: %d. DB::Exception: said %s and %s. (SUCH)", code, r.Header.Get("X-Clickhouse-Key"), r.URL.RawQuery)
 			}))
 			defer srv.Close()
 			var logged bytes.Buffer

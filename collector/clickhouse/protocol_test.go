@@ -71,7 +71,6 @@ type process struct {
 	asks   string // what it waits to do; "" when it is at nothing
 	failed bool   // to open the store
 	over   error  // that it was fenced with
-	batch  []store.Entry
 }
 
 // do runs a step as the test says.
@@ -383,17 +382,17 @@ func (w *world) check() {
 			w.r.Fatalf("commit %d has %d rows and %d stubs, its statement says %d", r.number, len(rows), len(w.stubs[r.place]), st.Events())
 		}
 		for i := range rows {
-			print := rows[i].Header.Fingerprint
-			if seen[print] {
-				w.r.Fatalf("event %.8s is there twice", print)
+			finger := rows[i].Header.Fingerprint
+			if seen[finger] {
+				w.r.Fatalf("event %.8s is there twice", finger)
 			}
-			seen[print] = true
+			seen[finger] = true
 		}
 	}
 	for _, of := range []map[string]bool{w.shown, w.promised} {
-		for print := range of {
-			if !seen[print] {
-				w.r.Fatalf("event %.8s is lost", print)
+		for finger := range of {
+			if !seen[finger] {
+				w.r.Fatalf("event %.8s is lost", finger)
 			}
 		}
 	}
@@ -493,8 +492,8 @@ func TestProtocol(t *testing.T) {
 		finish()
 		w.check()
 		for n := range events {
-			if print := event(n).Header.Fingerprint; !w.shown[print] || !w.debris && w.view[print] != 1 {
-				r.Fatalf("event %d: shown %v, in the view %d times", n, w.shown[print], w.view[print])
+			if finger := event(n).Header.Fingerprint; !w.shown[finger] || !w.debris && w.view[finger] != 1 {
+				r.Fatalf("event %d: shown %v, in the view %d times", n, w.shown[finger], w.view[finger])
 			}
 		}
 	})

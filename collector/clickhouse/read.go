@@ -77,27 +77,41 @@ func scanRecord(scan func(...any) error) (r record, err error) {
 	return r, err
 }
 
+// pageRows is how many rows a list is read at a time: whoever reads it may take long
+// over each, and no query stays open for that.
+const pageRows = 500
+
 func (s *server) commits(ctx context.Context, from uint64) iter.Seq2[record, error] {
 	return func(yield func(record, error) bool) {
 		var last record
-		err := s.query(ctx, fmt.Sprintf("%sSELECT number, writer, digest, statement FROM docket_commits WHERE number >= %d AND %s ORDER BY number",
-			ranges, from, visible("number", "writer")), func(scan func(...any) error) error {
-			r, err := scanRecord(scan)
-			switch {
-			case err != nil:
+		for {
+			var page []record
+			err := s.query(ctx, fmt.Sprintf("%sSELECT number, writer, digest, statement FROM docket_commits WHERE number >= %d AND %s ORDER BY number LIMIT %d",
+				ranges, from, visible("number", "writer"), pageRows), func(scan func(...any) error) error {
+				r, err := scanRecord(scan)
+				page = append(page, r)
 				return err
-			case r.number == last.number && r.digest == last.digest:
-				return nil // the same once more, from before the server's memory of tokens
-			case r.number == last.number:
-				return fmt.Errorf("%w: there are two commits %d", ErrCorrupt, r.number)
-			case !yield(r, nil):
-				return errStop
+			})
+			if err != nil {
+				yield(record{}, err)
+				return
 			}
-			last = r
-			return nil
-		})
-		if err != nil && !errors.Is(err, errStop) {
-			yield(record{}, err)
+			for _, r := range page {
+				switch {
+				case r.number == last.number && r.digest == last.digest:
+					continue // the same once more, from before the server's memory of tokens
+				case r.number == last.number:
+					yield(record{}, fmt.Errorf("%w: there are two commits %d", ErrCorrupt, r.number))
+					return
+				case !yield(r, nil):
+					return
+				}
+				last = r
+			}
+			if len(page) < pageRows {
+				return
+			}
+			from = last.number + 1
 		}
 	}
 }
@@ -138,11 +152,11 @@ func (s *server) fingerprints(ctx context.Context, asked map[string]store.Interv
 		err := s.query(ctx, ranges+"SELECT epoch, sequence, fingerprint FROM docket_stubs WHERE ("+strings.Join(terms, " OR ")+") AND "+visible("_commit", "_writer")+
 			" ORDER BY _commit, _pos", func(scan func(...any) error) error {
 			var id identity
-			var print []byte
-			if err := scan(&id.epoch, &id.sequence, &print); err != nil {
+			var sum []byte
+			if err := scan(&id.epoch, &id.sequence, &sum); err != nil {
 				return err
 			}
-			known[id] = append(known[id], hex.EncodeToString(print))
+			known[id] = append(known[id], hex.EncodeToString(sum))
 			return nil
 		})
 		terms = terms[:0]
@@ -218,19 +232,34 @@ func (s *server) held(ctx context.Context, of []store.Quarantined) (held []store
 	return held, nil
 }
 
+// heldRows is how many messages are read at a time.
+const heldRows = 32
+
 // quarantined gives what is in quarantine, in the order in which it came.
 func (s *server) quarantined(ctx context.Context) iter.Seq2[store.Held, error] {
 	return func(yield func(store.Held, error) bool) {
-		err := s.query(ctx, ranges+"SELECT "+heldColumns+" FROM docket_quarantine WHERE "+visible("_commit", "_writer")+" ORDER BY _commit, _index",
-			func(scan func(...any) error) error {
+		commit, index := "0", "0"
+		for {
+			var page []store.Held
+			err := s.query(ctx, fmt.Sprintf("%sSELECT %s FROM docket_quarantine WHERE (_commit, _index) > (%s, %s) AND %s ORDER BY _commit, _index LIMIT %d",
+				ranges, heldColumns, commit, index, visible("_commit", "_writer"), heldRows), func(scan func(...any) error) error {
 				h, err := scanHeld(scan)
-				if err == nil && !yield(h, nil) {
-					return errStop
-				}
+				page = append(page, h)
 				return err
 			})
-		if err != nil && !errors.Is(err, errStop) {
-			yield(store.Held{}, s.failed("read quarantine of ClickHouse", err))
+			if err != nil {
+				yield(store.Held{}, s.failed("read quarantine of ClickHouse", err))
+				return
+			}
+			for _, h := range page {
+				if !yield(h, nil) {
+					return
+				}
+			}
+			if len(page) < heldRows {
+				return
+			}
+			commit, index, _ = strings.Cut(page[heldRows-1].ID, ".")
 		}
 	}
 }
@@ -238,8 +267,10 @@ func (s *server) quarantined(ctx context.Context) iter.Seq2[store.Held, error] {
 func (s *server) sweep(ctx context.Context, from, to uint64) (int, error) {
 	removed := make(map[place]bool)
 	for _, t := range []struct{ table, number, writer string }{
-		{"docket_events", "_commit", "_writer"}, {"docket_stubs", "_commit", "_writer"},
-		{"docket_quarantine", "_commit", "_writer"}, {"docket_prepared", "number", "writer"},
+		{"docket_events", "_commit", "_writer"},
+		{"docket_stubs", "_commit", "_writer"},
+		{"docket_quarantine", "_commit", "_writer"},
+		{"docket_prepared", "number", "writer"},
 	} {
 		var pairs []string
 		err := s.query(ctx, fmt.Sprintf("%sSELECT DISTINCT %s, %s FROM %s WHERE %s BETWEEN %d AND %d AND NOT (%s)",

@@ -134,6 +134,7 @@ func (s *server) insert(ctx context.Context, table, token string, columns []colu
 	if err != nil {
 		return err
 	}
+	defer func() { _ = batch.Close() }() // was sent, or will not be
 	for i, c := range columns {
 		if err := batch.Column(i).Append(c.values); err != nil {
 			return errors.Join(fmt.Errorf("column %s: %w", c.name, err), batch.Abort())

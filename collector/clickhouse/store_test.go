@@ -200,6 +200,9 @@ func deriveQuarantine(t storetest.TB, conn driver.Conn, number int64, st *clickh
 			t.Errorf("%v", err)
 		}
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatalf("read quarantine: %v", err)
+	}
 	root, err := tree.GetRootHash(nil)
 	if err != nil || int64(tree.End()) != st.Quarantined || st.Quarantined > 0 && hex.EncodeToString(root) != st.QuarantinedRoot {
 		t.Errorf("commit %d: %d messages in quarantine, the statement says %d, or another root (%v)", number, tree.End(), st.Quarantined, err)

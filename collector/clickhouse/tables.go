@@ -51,7 +51,7 @@ type identity struct {
 // says so to nobody.
 //
 // server is the real one; a test has one that fails in every way that this allows.
-type tables interface {
+type tables interface { //nolint:interfacebloat // what is asked of a server, in one place
 	// head reads the highest generation, and the last commit.
 	head(ctx context.Context) (head, error)
 	// putGeneration adds generation after to the writers if after is the highest;

@@ -39,7 +39,7 @@ func Day(ms int64) string { return time.UnixMilli(ms).UTC().Format("20060102") }
 // Add counts the next row in the order of _pos. It fails when the fingerprint is
 // not 32 bytes of hex.
 func (t *Tally) Add(h profile.Header) error {
-	print, err := fingerprint(&h)
+	leaf, err := fingerprint(&h)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (t *Tally) Add(h profile.Header) error {
 		tree = trees.NewEmptyRange(0)
 		t.trees[key] = tree
 	}
-	return tree.Append(rfc6962.DefaultHasher.HashLeaf(print), nil)
+	return tree.Append(rfc6962.DefaultHasher.HashLeaf(leaf), nil)
 }
 
 // Counts returns the counts so far, sorted by tenant, class and day.

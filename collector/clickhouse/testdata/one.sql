@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS docket_stubs (
 	class_uid Int32,
 	time Int64 CODEC(Delta(8), ZSTD(1)),
 	day LowCardinality(String) COMMENT 'of time, UTC, YYYYMMDD',
-	uid String CODEC(ZSTD(1)) COMMENT 'of an event of another producer; empty for ours',
+	uid String COMMENT 'of an event of another producer; empty for ours' CODEC(ZSTD(1)),
 	_commit Int64 CODEC(Delta(8), ZSTD(1)),
 	_pos Int32 CODEC(Delta(4), ZSTD(1)),
 	_writer Int64 CODEC(Delta(8), ZSTD(1)),
