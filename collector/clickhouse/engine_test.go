@@ -272,6 +272,19 @@ func TestPieces(t *testing.T) {
 			t.Errorf("%+v: %d events, not %d", q, i, len(want))
 		}
 	}
+	for _, page := range []int{5, 6, 11, 500} {
+		st.SetPage(page)
+		n := 0
+		for raw, err := range st.Statements(2) {
+			s, err2 := clickhouse.ParseStatement(raw)
+			if n++; err != nil || err2 != nil || s.Number != uint64(n+1) {
+				t.Fatalf("statement %d by pages of %d: %v, %v", n, page, err, err2)
+			}
+		}
+		if n != 11 {
+			t.Errorf("%d statements by pages of %d, not 11", n, page)
+		}
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	n := 0

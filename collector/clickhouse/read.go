@@ -77,8 +77,8 @@ func scanRecord(scan func(...any) error) (r record, err error) {
 	return r, err
 }
 
-// pageRows is how many rows a list is read at a time: whoever reads it may take long
-// over each, and no query stays open for that.
+// pageRows is how many statements are read at a time: whoever reads them may take
+// long over each, and no query stays open for that.
 const pageRows = 500
 
 func (s *server) commits(ctx context.Context, from uint64) iter.Seq2[record, error] {
@@ -87,7 +87,7 @@ func (s *server) commits(ctx context.Context, from uint64) iter.Seq2[record, err
 		for {
 			var page []record
 			err := s.query(ctx, fmt.Sprintf("%sSELECT number, writer, digest, statement FROM docket_commits WHERE number >= %d AND %s ORDER BY number LIMIT %d",
-				ranges, from, visible("number", "writer"), pageRows), func(scan func(...any) error) error {
+				ranges, from, visible("number", "writer"), s.page), func(scan func(...any) error) error {
 				r, err := scanRecord(scan)
 				page = append(page, r)
 				return err
@@ -108,7 +108,7 @@ func (s *server) commits(ctx context.Context, from uint64) iter.Seq2[record, err
 				}
 				last = r
 			}
-			if len(page) < pageRows {
+			if len(page) < s.page {
 				return
 			}
 			from = last.number + 1

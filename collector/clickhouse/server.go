@@ -20,6 +20,7 @@ type server struct {
 	addr    string // for people: hosts and database
 	secrets []string
 	cluster string
+	page    int // how many statements are read at a time
 }
 
 var _ tables = (*server)(nil)
@@ -32,7 +33,7 @@ func connect(dsn, cluster string) (*server, error) {
 	}
 	opts.ClientInfo.Products = append(opts.ClientInfo.Products, struct{ Name, Version string }{"docket", ""})
 	s := &server{
-		addr: strings.Join(opts.Addr, ",") + "/" + opts.Auth.Database, secrets: secretsOf(opts), cluster: cluster,
+		addr: strings.Join(opts.Addr, ",") + "/" + opts.Auth.Database, secrets: secretsOf(opts), cluster: cluster, page: pageRows,
 	}
 	if s.conn, err = clickhouse.Open(opts); err != nil {
 		return nil, s.failed("open ClickHouse", err)
