@@ -16,7 +16,7 @@ import (
 // mostRows is how many events one commit may have: those of one INSERT are one
 // block, which is there as a whole or not at all, only up to the size at which a
 // server cuts blocks.
-const mostRows = 1 << 20
+const mostRows = 1_000_000
 
 // errTaken says that a number was taken by another writer. The batch is to be looked
 // at again.

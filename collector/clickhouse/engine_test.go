@@ -28,7 +28,7 @@ import (
 // hostile are texts that mean something to somebody on the way.
 var hostile = []string{
 	"", "'", `\`, `\'; DROP TABLE docket_events; --`, "\x00", "a\x00b", "{x:String}", "? ?? $1 @name", "%s%n", "/* */ #", "\u202egnol", "ü\U0001F600", "\r\n\t", "`\"", "NULL", `\N`,
-	strings.Repeat("x", 100_000), "FORMAT Native", ";",
+	strings.Repeat("x", 100_000), strings.Repeat("\U0001F600", 50_000), "FORMAT Native", ";",
 }
 
 // What events and messages say is stored and found as it is.
@@ -216,18 +216,23 @@ func TestPieces(t *testing.T) {
 		}
 		all = append(all, c.Added...)
 	}
-	// It is opened by a snapshot, to the same.
+	// It is opened by a snapshot, to the same; and without, when that is damaged.
 	sequences, head := st.Sequences(), st.StreamSeq()
-	if err := st.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if st, err = clickhouse.Open(t.Context(), dsn, clickhouse.Options{}); err != nil {
-		t.Fatal(err)
+	for _, damaged := range []bool{false, true} {
+		if damaged {
+			query(t, dsn, "INSERT INTO docket_snapshots SELECT number, digest, '{}' FROM docket_commits WHERE number = 12")
+		}
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if st, err = clickhouse.Open(t.Context(), dsn, clickhouse.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(sequences, st.Sequences()); d != "" || st.StreamSeq() != head {
+			t.Errorf("opened again, snapshot damaged %v (-before +after):\n%s", damaged, d)
+		}
 	}
 	defer st.Close()
-	if d := cmp.Diff(sequences, st.Sequences()); d != "" || st.StreamSeq() != head {
-		t.Errorf("opened again (-before +after):\n%s", d)
-	}
 	for _, q := range []store.Query{
 		{},
 		{WithoutRaw: true, Descending: true},
@@ -271,6 +276,16 @@ func TestPieces(t *testing.T) {
 		if i != len(want) {
 			t.Errorf("%+v: %d events, not %d", q, i, len(want))
 		}
+	}
+	// A storm that leaves every third out, so that thousands of intervals are asked for.
+	var storm store.Batch
+	for i := range all {
+		if i%3 > 0 {
+			storm.Entries = append(storm.Entries, all[i])
+		}
+	}
+	if c, err := st.Commit(t.Context(), storm); err != nil || c.Number != 0 || c.Duplicates != len(storm.Entries) {
+		t.Errorf("a storm: commit %d, %d duplicates of %d: %v", c.Number, c.Duplicates, len(storm.Entries), err)
 	}
 	for _, page := range []int{5, 6, 11, 500} {
 		st.SetPage(page)

@@ -4,6 +4,7 @@ package clickhouse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/docket-audit/docket/collector/store"
@@ -44,6 +45,10 @@ func (s *Store) start(ctx context.Context, open bool) error {
 // load makes the state of what is committed.
 func (s *Store) load(ctx context.Context) (*state, error) {
 	last, err := s.db.snapshot(ctx)
+	if errors.Is(err, ErrCorrupt) {
+		s.log.Warn("the snapshot is damaged; all statements are read", "error", err)
+		err = nil
+	}
 	if err != nil {
 		return nil, err
 	}

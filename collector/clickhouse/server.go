@@ -102,9 +102,17 @@ func (s *server) exec(ctx context.Context, settings clickhouse.Settings, sql str
 	return s.conn.Exec(s.settings(ctx, settings), sql)
 }
 
+// longQuery is how long a query may be for a server to take it as it is. One that may
+// only read must not be asked for more than it needs.
+const longQuery = 200_000
+
 // query calls each with the rows of a SELECT; scan reads the columns of one.
 func (s *server) query(ctx context.Context, sql string, each func(scan func(to ...any) error) error) (err error) {
-	rows, err := s.conn.Query(s.settings(ctx, nil), sql)
+	var settings clickhouse.Settings
+	if len(sql) > longQuery {
+		settings = clickhouse.Settings{"max_query_size": 2 * len(sql)}
+	}
+	rows, err := s.conn.Query(s.settings(ctx, settings), sql)
 	if err != nil {
 		return err
 	}
