@@ -140,6 +140,30 @@ func heldID(i int) string {
 	return fmt.Sprintf("2.%d", i-len(hostile)+1)
 }
 
+// What is inserted is of the types of the tables, which the native protocol wants.
+func TestTypes(t *testing.T) {
+	h := &house{base: chdbtest.Database(t), made: make(map[string]bool)}
+	dsn := h.database(t, t.Name())
+	st, err := clickhouse.Open(t.Context(), dsn, clickhouse.Options{SnapshotEvery: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	st.AskTypes()
+	e := storetest.NewEpoch(t, "acme", "gateway-0")
+	b := store.Batch{Entries: append(e.Operation(), e.Start()), Quarantined: []store.Quarantined{{Data: []byte("x"), Headers: map[string][]string{"a": {"b", ""}}}}}
+	for range 2 {
+		if _, err := st.Commit(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	derive(t, dsn)
+	var snapshots uint64
+	if query(t, dsn, "SELECT count() FROM docket_snapshots", &snapshots); snapshots == 0 {
+		t.Error("no snapshot")
+	}
+}
+
 // Events as large as they may be, many at once, and read piece by piece.
 func TestLarge(t *testing.T) {
 	h := &house{base: chdbtest.Database(t), made: make(map[string]bool)}
