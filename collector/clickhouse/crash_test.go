@@ -6,6 +6,7 @@ package clickhouse_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -62,6 +63,12 @@ func newBreaker(t *testing.T, dsn string) (b *breaker, through string) {
 }
 
 func (b *breaker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// All of it is read first: a proxy that answers while it still reads may cut both.
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	b.mu.Lock()
 	how := passes
 	if b.left == 0 {
@@ -80,14 +87,11 @@ func (b *breaker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.proxy.ServeHTTP(httptest.NewRecorder(), r)
 		panic(http.ErrAbortHandler)
 	case holds:
-		body, err := io.ReadAll(r.Body)
-		if err == nil {
-			later := r.Clone(context.Background())
-			later.Body = io.NopCloser(strings.NewReader(string(body)))
-			b.mu.Lock()
-			b.held = append(b.held, later)
-			b.mu.Unlock()
-		}
+		later := r.Clone(context.Background())
+		later.Body = io.NopCloser(bytes.NewReader(body))
+		b.mu.Lock()
+		b.held = append(b.held, later)
+		b.mu.Unlock()
 		panic(http.ErrAbortHandler)
 	}
 	b.proxy.ServeHTTP(w, r)
