@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"flag"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -408,6 +409,13 @@ func event(n int) store.Entry {
 // can go wrong. Whatever happens, what readers see is each event once, what a Commit
 // answered for among it, and nothing that they saw is gone again.
 func TestProtocol(t *testing.T) {
+	// A story takes a millisecond, where others of this package take seconds.
+	checks := flag.Lookup("rapid.checks").Value
+	was := checks.String()
+	if err := checks.Set(was + "00"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = checks.Set(was) }()
 	rapid.Check(t, func(r *rapid.T) {
 		w := &world{
 			r: r, tokens: make(map[string]bool), generations: make(map[int64]string), stubs: make(map[place][]store.Entry),
