@@ -35,6 +35,9 @@ type Statement struct {
 	// RFC 6962 Merkle root over them, see [HeldLeaf]; "" without any.
 	Quarantined     int64  `json:"quarantined,omitempty"`
 	QuarantinedRoot string `json:"quarantined_root,omitempty"`
+	// StreamSeqs is the hex SHA-256 over the stream sequences of the rows, which is
+	// nowhere in the events; see [StreamSeqs]. "" without rows.
+	StreamSeqs string `json:"stream_seqs,omitempty"`
 	// StreamSeq is that of the last message that this and all earlier commits
 	// account for.
 	StreamSeq uint64 `json:"stream_seq"`

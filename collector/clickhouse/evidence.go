@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package clickhouse
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/docket-audit/docket/collector/store"
+)
+
+// The tables, by which [Reader.Commits] and its neighbours read. Who judges a store
+// names them as the places where something is wrong.
+const (
+	TableEvents     = "docket_events"
+	TableStubs      = "docket_stubs"
+	TableQuarantine = "docket_quarantine"
+	TableCommits    = "docket_commits"
+	TableSnapshots  = "docket_snapshots"
+	TableRetention  = "docket_retention"
+)
+
+// A CommitRow is a row of docket_commits, as it is.
+type CommitRow struct {
+	Number, Writer, Time, Events, Bytes, Quarantined, Fence, StreamSeq int64
+
+	Digest    string
+	Statement []byte
+}
+
+// An EventRow is a row of docket_events, as it is: Header is what is in the cells,
+// and need not be that of Raw.
+type EventRow struct {
+	store.Entry
+
+	Writer int64
+}
+
+// A StubRow is a row of docket_stubs, as it is.
+type StubRow struct {
+	Epoch       string
+	Sequence    int64
+	Fingerprint string // hex
+	Kind        string
+	Tenant      string
+	ClassUID    int32
+	Day         string
+	Commit      uint64
+	Pos         uint32
+	Writer      int64
+}
+
+// A HeldRow is a row of docket_quarantine, as it is.
+type HeldRow struct {
+	store.Quarantined
+
+	Digest     string // hex
+	StoredTime int64
+	Commit     uint64
+	Index      int32
+	Writer     int64
+}
+
+// A SnapshotRow is a row of docket_snapshots, as it is.
+type SnapshotRow struct {
+	Number uint64
+	Digest string
+	State  []byte
+}
+
+// Addr is where the store is, without who asks.
+func (r *Reader) Addr() string { return r.s.addr }
+
+// rowsOf gives the rows of a query on tables, in the words that an error has.
+func rowsOf[T any](ctx context.Context, s *server, what, sql string, one func(scan func(...any) error) (T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		err := s.query(ctx, sql, func(scan func(...any) error) error {
+			row, err := one(scan)
+			if err == nil && !yield(row, nil) {
+				return errStop
+			}
+			return err
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			var none T
+			yield(none, s.failed("read "+what+" of ClickHouse", err))
+		}
+	}
+}
+
+// Ranges gives each writer and the first and the last commit that it has a row of,
+// by writer.
+func (r *Reader) Ranges(ctx context.Context) iter.Seq2[[3]int64, error] {
+	return rowsOf(ctx, r.s, "commits", "SELECT writer, min(number), max(number) FROM "+TableCommits+" GROUP BY writer ORDER BY writer",
+		func(scan func(...any) error) (t [3]int64, err error) { return t, scan(&t[0], &t[1], &t[2]) })
+}
+
+// Commits gives all rows of commits from a number on, by number and writer, whether
+// readers see them or not.
+func (r *Reader) Commits(ctx context.Context, from uint64) iter.Seq2[CommitRow, error] {
+	return rowsOf(ctx, r.s, "commits", fmt.Sprintf("SELECT number, writer, time, events, bytes, quarantined, fence, stream_seq, digest, statement FROM %s WHERE number >= %d ORDER BY number, writer", TableCommits, from),
+		func(scan func(...any) error) (c CommitRow, err error) {
+			return c, scan(&c.Number, &c.Writer, &c.Time, &c.Events, &c.Bytes, &c.Quarantined, &c.Fence, &c.StreamSeq, &c.Digest, &c.Statement)
+		})
+}
+
+// Events gives all rows of events of commits from first to last, by commit and
+// place, whoever put them.
+func (r *Reader) Events(ctx context.Context, first, last uint64) iter.Seq2[EventRow, error] {
+	return rowsOf(ctx, r.s, "events", fmt.Sprintf("SELECT %s, _raw, _writer FROM %s WHERE _commit BETWEEN %d AND %d ORDER BY _commit, _pos, _writer", headColumns, TableEvents, first, last),
+		func(scan func(...any) error) (e EventRow, err error) {
+			e.Entry, err = scanHead(func(to ...any) error { return scan(append(to, &e.Raw, &e.Writer)...) })
+			return e, err
+		})
+}
+
+// Stubs gives all stubs of commits from first to last, by commit and place, whoever
+// put them.
+func (r *Reader) Stubs(ctx context.Context, first, last uint64) iter.Seq2[StubRow, error] {
+	return rowsOf(ctx, r.s, "stubs", fmt.Sprintf("SELECT epoch, sequence, fingerprint, kind, tenant, class_uid, day, _commit, _pos, _writer FROM %s WHERE _commit BETWEEN %d AND %d ORDER BY _commit, _pos, _writer", TableStubs, first, last),
+		func(scan func(...any) error) (s StubRow, err error) {
+			var commit int64
+			var pos int32
+			var print []byte
+			err = scan(&s.Epoch, &s.Sequence, &print, &s.Kind, &s.Tenant, &s.ClassUID, &s.Day, &commit, &pos, &s.Writer)
+			s.Fingerprint, s.Commit, s.Pos = hex.EncodeToString(print), uint64(commit), uint32(pos)
+			return s, err
+		})
+}
+
+// Held gives all messages in quarantine, by commit and place, whoever put them.
+func (r *Reader) Held(ctx context.Context) iter.Seq2[HeldRow, error] {
+	return rowsOf(ctx, r.s, "quarantine", "SELECT subject, headers, data, digest, reason, epoch, sequence, _stored_time, _stream_seq, _commit, _index, _writer FROM "+TableQuarantine+" ORDER BY _commit, _index, _writer",
+		func(scan func(...any) error) (h HeldRow, err error) {
+			var streamSeq, commit int64
+			var digest []byte
+			err = scan(&h.Subject, &h.Headers, &h.Data, &digest, &h.Reason, &h.Epoch, &h.Sequence, &h.StoredTime, &streamSeq, &commit, &h.Index, &h.Writer)
+			h.StreamSeq, h.Commit, h.Digest = uint64(streamSeq), uint64(commit), hex.EncodeToString(digest)
+			return h, err
+		})
+}
+
+// Snapshots gives what a start would begin with, instead of reading the statements.
+func (r *Reader) Snapshots(ctx context.Context) iter.Seq2[SnapshotRow, error] {
+	return rowsOf(ctx, r.s, "snapshots", "SELECT number, digest, state FROM "+TableSnapshots+" ORDER BY number, digest",
+		func(scan func(...any) error) (s SnapshotRow, err error) {
+			var number int64
+			err = scan(&number, &s.Digest, &s.State)
+			s.Number = uint64(number)
+			return s, err
+		})
+}
+
+// A View is one that readers go by, of one table.
+type View struct {
+	Name, table    string
+	number, writer string // columns of the table; a view has the first
+	shown, kept    string // what the one has of a row, and the other
+}
+
+// Views are those that show a table as it is.
+func Views() []View {
+	const (
+		commits = "number, writer, time, events, bytes, quarantined, fence, stream_seq, digest, statement"
+		held    = "subject, headers, data, digest, reason, epoch, sequence, _stored_time, _stream_seq, _commit, _index"
+		stubs   = "epoch, sequence, %s, kind, tenant, class_uid, day, _commit, _pos"
+	)
+	events := headColumns + ", _raw"
+	return []View{
+		{"events", TableEvents, "_commit", "_writer", events, events},
+		{"stubs", TableStubs, "_commit", "_writer", fmt.Sprintf(stubs, "fingerprint"), fmt.Sprintf(stubs, "lower(hex(fingerprint))")},
+		{"commits", TableCommits, "number", "writer", commits, commits},
+		{"quarantine", TableQuarantine, "_commit", "_writer", held, held},
+	}
+}
+
+// A Span is commits that are of one writer.
+type Span struct {
+	Writer      int64
+	First, Last uint64
+}
+
+// A Sum stands for rows: how many they are, and all their cells, in any order.
+type Sum struct {
+	Rows int64
+	Hash uint64
+}
+
+// Seen sums up what a view shows of commits from first to last.
+func (r *Reader) Seen(ctx context.Context, v View, first, last uint64) (Sum, error) {
+	return r.s.sum(ctx, v.shown, v.Name, fmt.Sprintf("%s BETWEEN %d AND %d", v.number, first, last))
+}
+
+// Want sums up the rows of the table that the view should show.
+func (r *Reader) Want(ctx context.Context, v View, spans []Span) (Sum, error) {
+	terms := make([]string, len(spans))
+	for i, s := range spans {
+		terms[i] = fmt.Sprintf("(%s BETWEEN %d AND %d AND %s = %d)", v.number, s.First, s.Last, v.writer, s.Writer)
+	}
+	return r.s.sum(ctx, v.kept, v.table, strings.Join(terms, " OR "))
+}
+
+func (s *server) sum(ctx context.Context, columns, from, where string) (out Sum, err error) {
+	err = s.query(ctx, fmt.Sprintf("SELECT toInt64(count()), sum(cityHash64(%s)) FROM %s WHERE %s", columns, from, where),
+		func(scan func(...any) error) error { return scan(&out.Rows, &out.Hash) })
+	return out, s.failed("read views of ClickHouse", err)
+}
+
+// A Fold is what statements amount to, in order from the first. The zero value is
+// that of none.
+type Fold struct{ last state }
+
+// Add adds the next statement. It fails with [ErrCorrupt] and changes nothing when
+// that does not follow the last one.
+func (f *Fold) Add(st *Statement, digest string) error {
+	epochs := f.last.Epochs
+	f.last.Epochs = nil // not to be copied for each
+	next, err := f.last.after(st, digest)
+	f.last.Epochs = epochs
+	if err != nil {
+		return err
+	}
+	if epochs == nil {
+		epochs = make(map[string]epoch)
+	}
+	for uid, p := range st.Epochs {
+		epochs[uid] = epochs[uid].after(p)
+	}
+	next.Epochs = epochs
+	f.last = *next
+	return nil
+}
+
+// Number is that of the last statement.
+func (f *Fold) Number() uint64 { return f.last.Number }
+
+// Epochs returns what is known of each epoch.
+func (f *Fold) Epochs() map[string]*store.Epoch {
+	all := make(map[string]*store.Epoch, len(f.last.Epochs))
+	for uid, e := range f.last.Epochs {
+		all[uid] = e.public()
+	}
+	return all
+}
+
+// Snapshot returns the bytes that docket_snapshots should have of it.
+func (f *Fold) Snapshot() ([]byte, error) { return canonical(&f.last) }
+
+// StreamSeqs returns what a statement says of the stream sequences of n rows in the
+// order of _pos: the hex SHA-256 over them, 8 bytes each, big-endian; "" without rows.
+func StreamSeqs(n int, of func(i int) uint64) string {
+	if n == 0 {
+		return ""
+	}
+	h := sha256.New()
+	var b [8]byte
+	for i := range n {
+		binary.BigEndian.PutUint64(b[:], of(i))
+		h.Write(b[:])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// HeldRoot returns what a statement says of its messages in quarantine.
+func HeldRoot(messages []store.Quarantined) (string, error) { return heldRoot(messages) }
+
+// Lacks reports whether a server that was reached has not what there must be: a
+// table is gone, or a column is.
+func Lacks(err error) bool {
+	refused := new(clickhouse.Exception)
+	return errors.As(err, &refused) && slices.Contains([]int32{10, 16, 47, 60}, refused.Code)
+}

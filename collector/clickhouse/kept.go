@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package clickhouse
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/docket-audit/docket/collector/retention"
+)
+
+// A Kept is how long events were to be kept, in a time, by the word of
+// docket_retention.
+type Kept struct {
+	Policy retention.Policy
+	// From is when it was set, Until when something else was; zero for the last one.
+	From, Until time.Time
+}
+
+// Kept gives what docket_retention says, in order of time. It fails with
+// [ErrCorrupt] at a row that no collector has put: the text in it would let go of
+// who knows what.
+func (r *Reader) Kept(ctx context.Context) ([]Kept, error) {
+	var all []Kept
+	for k, err := range r.kept(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if n := len(all); n > 0 {
+			all[n-1].Until = k.From
+		}
+		all = append(all, k)
+	}
+	return all, nil
+}
+
+func (r *Reader) kept(ctx context.Context) iter.Seq2[Kept, error] {
+	return rowsOf(ctx, r.s, "retention", "SELECT set, ttl FROM "+TableRetention+" ORDER BY set", func(scan func(...any) error) (k Kept, err error) {
+		var ttl string
+		if err := scan(&k.From, &ttl); err != nil {
+			return k, err
+		}
+		if k.Policy, err = parseTTL(ttl); err != nil {
+			return k, fmt.Errorf("%w: %s: %w", ErrCorrupt, TableRetention, err)
+		}
+		return k, nil
+	})
+}
+
+// For returns the rule of a policy for events of a tenant and class, which is known by
+// its number only, and when such as were stored then expire at the earliest: zero if
+// never. It is what the TTL of that policy does.
+func For(p *retention.Policy, tenant string, class int32, stored time.Time) (r retention.Rule, expires time.Time) {
+	r = p.For(tenant, "")
+	for _, name := range namesOf()[class] {
+		// The one that tells more, by whichever name it knows the class.
+		if found := p.For(tenant, name); found.Class != "" {
+			r = found
+			break
+		}
+	}
+	if r.Keep == retention.Forever || int64(r.Keep/retention.Day) > longest {
+		return r, time.Time{}
+	}
+	return r, stored.Truncate(time.Second).Add(time.Duration(r.Keep))
+}
+
+// namesOf are the names of classes by their uids, sorted.
+var namesOf = sync.OnceValue(func() map[int32][]string {
+	names := make(map[int32][]string)
+	for name, uid := range classes() {
+		names[int32(uid)] = append(names[int32(uid)], name)
+	}
+	for uid := range names {
+		slices.Sort(names[uid])
+	}
+	return names
+})
+
+var (
+	ttlPattern  = regexp.MustCompile(`^toDateTime\(least\(greatest\(intDiv\(greatest\(time, _stored_time\), 1000\), 0\), \d+\)\) \+ toIntervalDay\((.*?)\)( DELETE WHERE (.*))?$`)
+	termPattern = regexp.MustCompile(`(?:tenant = '([^']*)')?(?: AND )?(?:class_uid = (\d+))?, (\d+|true|false), `)
+	hexPattern  = regexp.MustCompile(`\\x([0-9A-F]{2})`)
+)
+
+// parseTTL reads what [ttl] has written, and nothing else: what it reads makes the
+// same text again.
+func parseTTL(text string) (p retention.Policy, err error) {
+	wrong := fmt.Errorf("%.200q is not how long events are kept", text)
+	if text == "" {
+		p.Default = retention.Forever
+		return p, nil
+	}
+	m := ttlPattern.FindStringSubmatch(text)
+	if m == nil {
+		return p, wrong
+	}
+	periods, def := terms(m[1])
+	expires, defExpires := terms(m[3])
+	for i, t := range periods {
+		r := retention.Rule{Tenant: unquoted(t[1]), Keep: period(t[3])}
+		if t[2] != "" {
+			uid, _ := strconv.ParseInt(t[2], 10, 32) // digits; of one that is too long there is no name
+			names := namesOf()[int32(uid)]
+			if len(names) == 0 {
+				return p, wrong
+			}
+			r.Class = names[0]
+		}
+		if i < len(expires) && expires[i][3] == "false" {
+			r.Keep = retention.Forever
+		}
+		p.Rules = append(p.Rules, r)
+	}
+	if p.Default = period(def); defExpires == "false" {
+		p.Default = retention.Forever
+	}
+	if again, err := ttl(p); err != nil || again != text {
+		return p, wrong
+	}
+	return p, nil
+}
+
+// terms cuts a multiIf, or what stands there alone.
+func terms(s string) (list [][]string, last string) {
+	inner, ok := strings.CutPrefix(s, "multiIf(")
+	if !ok {
+		return nil, s
+	}
+	inner = strings.TrimSuffix(inner, ")")
+	for {
+		at := termPattern.FindStringSubmatchIndex(inner)
+		if at == nil || at[0] != 0 {
+			return list, inner
+		}
+		list = append(list, termPattern.FindStringSubmatch(inner))
+		inner = inner[at[1]:]
+	}
+}
+
+func unquoted(s string) string {
+	return hexPattern.ReplaceAllStringFunc(s, func(c string) string {
+		b, _ := strconv.ParseUint(c[2:], 16, 8) // two digits
+		return string([]byte{byte(b)})
+	})
+}
+
+func period(days string) retention.Period {
+	n, _ := strconv.ParseInt(days, 10, 32) // else it is 0, and not written again
+	return retention.Period(cmp.Or(n, 1)) * retention.Day
+}
