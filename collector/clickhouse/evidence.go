@@ -118,7 +118,9 @@ func (r *Reader) Commits(ctx context.Context, from uint64) iter.Seq2[CommitRow, 
 func (r *Reader) Events(ctx context.Context, first, last uint64) iter.Seq2[EventRow, error] {
 	return rowsOf(ctx, r.s, "events", fmt.Sprintf("SELECT %s, _raw, _writer FROM %s WHERE _commit BETWEEN %d AND %d ORDER BY _commit, _pos, _writer", headColumns, TableEvents, first, last),
 		func(scan func(...any) error) (e EventRow, err error) {
-			e.Entry, err = scanHead(func(to ...any) error { return scan(append(to, &e.Raw, &e.Writer)...) })
+			var raw []byte
+			e.Entry, err = scanHead(func(to ...any) error { return scan(append(to, &raw, &e.Writer)...) })
+			e.Raw = raw
 			return e, err
 		})
 }
@@ -130,9 +132,9 @@ func (r *Reader) Stubs(ctx context.Context, first, last uint64) iter.Seq2[StubRo
 		func(scan func(...any) error) (s StubRow, err error) {
 			var commit int64
 			var pos int32
-			var print []byte
-			err = scan(&s.Epoch, &s.Sequence, &print, &s.Kind, &s.Tenant, &s.ClassUID, &s.Day, &commit, &pos, &s.Writer)
-			s.Fingerprint, s.Commit, s.Pos = hex.EncodeToString(print), uint64(commit), uint32(pos)
+			var sum []byte
+			err = scan(&s.Epoch, &s.Sequence, &sum, &s.Kind, &s.Tenant, &s.ClassUID, &s.Day, &commit, &pos, &s.Writer)
+			s.Fingerprint, s.Commit, s.Pos = hex.EncodeToString(sum), uint64(commit), uint32(pos)
 			return s, err
 		})
 }
@@ -278,4 +280,10 @@ func HeldRoot(messages []store.Quarantined) (string, error) { return heldRoot(me
 func Lacks(err error) bool {
 	refused := new(clickhouse.Exception)
 	return errors.As(err, &refused) && slices.Contains([]int32{10, 16, 47, 60}, refused.Code)
+}
+
+// Unreached reports whether no server answered.
+func Unreached(err error) bool {
+	refused := new(clickhouse.Exception)
+	return !errors.As(err, &refused)
 }

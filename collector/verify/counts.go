@@ -242,7 +242,7 @@ const dayMS = 24 * 60 * 60 * 1000
 // compare derives the counts and the Merkle roots of a commit from its rows,
 // which it puts into the order of their positions.
 func (v *verifier) compare(st *statement, events []event) {
-	place := statementPlace(st.number)
+	place := v.source.place(st.number)
 	byPos := func(a, b event) int { return cmp.Compare(a.pos, b.pos) }
 	if !slices.IsSortedFunc(events, byPos) {
 		slices.SortFunc(events, byPos)
@@ -316,7 +316,7 @@ func (r *rows) finish() {
 			continue
 		}
 		if n := r.v.scope.counted(st.parsed); n > 0 {
-			r.v.problem(Missing, statementPlace(st.number), "it counts %d events, %d are there", n, r.seen[st.number])
+			r.v.problem(Missing, r.v.source.place(st.number), "it counts %d events, %d are there", n, r.seen[st.number])
 		}
 	}
 }

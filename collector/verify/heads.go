@@ -137,7 +137,7 @@ func (v *verifier) closeByStatements(r *rows) {
 		if p.closed != nil || c == nil || c.By == store.ClosedByStop && !p.ends || !left[[2]string{p.tenant, p.emitter}] {
 			continue
 		}
-		p.closed = &ending{last: c.LastSequence, by: EndClosed, place: Place{File: inLake(lake.ManifestPath)}, told: true}
+		p.closed = &ending{last: c.LastSequence, by: EndClosed, place: v.source.whole(), told: true}
 		if c.By != store.ClosedByStop {
 			p.closed.by = EndCrash
 		}
@@ -246,7 +246,11 @@ func (v *verifier) compareEpochs(r *rows) {
 	if v.fold == nil || r.lost {
 		return
 	}
-	place := func(uid string) Place { return Place{File: inLake(lake.ManifestPath), Epoch: uid} }
+	place := func(uid string) Place {
+		p := v.source.whole()
+		p.Epoch = uid
+		return p
+	}
 	for uid, said := range v.fold.Epochs {
 		if !v.scope.epoch(uid) {
 			continue
@@ -262,7 +266,7 @@ func (v *verifier) compareEpochs(r *rows) {
 			{"stored", said.Stored, p.stored}, {"quarantined", said.Quarantined, p.quarantined}, {"in conflict", said.Conflicts, p.conflicts},
 		} {
 			if !equal(set.said, set.have) {
-				v.problem(Damage, place(uid), "the statements account for %s as %s, the files hold %s", intervals(set.said), set.name, intervals(set.have))
+				v.problem(Damage, place(uid), "the statements account for %s as %s, the %s hold %s", intervals(set.said), set.name, v.source.holds(), intervals(set.have))
 			}
 		}
 		switch {

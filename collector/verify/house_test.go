@@ -18,8 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"go.uber.org/goleak"
 
+	"github.com/docket-audit/docket/collector/clickhouse"
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/ledger"
 	"github.com/docket-audit/docket/collector/store"
@@ -44,6 +46,11 @@ type house struct {
 	lake   *lake.Lake
 	ledger *ledger.Ledger
 	signer ed25519.PrivateKey
+	// tables is instead of lake, in the database that dsn names.
+	tables       *clickhouse.Store
+	dsn          string
+	admin        driver.Conn
+	tableOptions clickhouse.Options
 	// options are those of the lake, beside its clock; thief lets events leave without
 	// a word to the ledger.
 	options lake.Options
@@ -124,7 +131,14 @@ func (h *house) open() {
 	if !h.thief {
 		o.Warrant = func(statement []byte) error { return h.ledger.Warrant(statement) }
 	}
-	if h.lake, err = lake.Open(filepath.Join(h.dir, "lake"), o); err != nil {
+	if h.dsn != "" {
+		tables := h.tableOptions
+		tables.Now = o.Now
+		h.tables, err = clickhouse.Open(h.t.Context(), h.dsn, tables)
+	} else {
+		h.lake, err = lake.Open(filepath.Join(h.dir, "lake"), o)
+	}
+	if err != nil {
 		h.t.Fatal(err)
 	}
 	if h.ledger, err = h.openLedger(); err != nil {
@@ -135,22 +149,30 @@ func (h *house) open() {
 // openLedger opens it over whatever statements there are, as some tests bring
 // about what a docket would never begin with.
 func (h *house) openLedger() (*ledger.Ledger, error) {
-	return ledger.Open(context.Background(), filepath.Join(h.dir, "ledger"), h.key, ledger.Options{
-		Kept: filepath.Join(h.dir, keptPath), Removes: lake.Removes, Warrants: filepath.Join(h.dir, warrantPath),
-	})
+	o := ledger.Options{Kept: filepath.Join(h.dir, keptPath), Removes: lake.Removes, Warrants: filepath.Join(h.dir, warrantPath)}
+	if h.dsn != "" {
+		o.Removes = nil // nothing leaves tables by a statement
+	}
+	return ledger.Open(context.Background(), filepath.Join(h.dir, "ledger"), h.key, o)
 }
 
 func (h *house) close() {
-	if h.lake == nil {
+	if h.lake == nil && h.tables == nil {
 		return
 	}
 	if err := h.ledger.Close(context.Background()); err != nil {
 		h.t.Error(err)
 	}
-	if err := h.lake.Close(); err != nil {
+	var err error
+	if h.tables != nil {
+		err = h.tables.Close()
+	} else {
+		err = h.lake.Close()
+	}
+	if err != nil {
 		h.t.Error(err)
 	}
-	h.lake = nil
+	h.lake, h.tables = nil, nil
 }
 
 func (h *house) write(path string, b []byte) {
@@ -276,6 +298,17 @@ func (h *house) add(number uint64) {
 	if h.ledger == nil {
 		return // it will be made of all statements at once
 	}
+	if h.tables != nil {
+		for raw, err := range h.tables.Statements(number) {
+			if err == nil {
+				err = h.ledger.Add(context.Background(), raw)
+			}
+			if err != nil {
+				h.t.Fatal(err)
+			}
+		}
+		return
+	}
 	if err := h.ledger.Add(context.Background(), h.read(statementPlace(number).File)); err != nil {
 		h.t.Fatal(err)
 	}
@@ -285,7 +318,11 @@ func (h *house) add(number uint64) {
 func (h *house) store() uint64 {
 	h.t.Helper()
 	h.batch.StreamSeq = h.stream
-	done, err := h.lake.Commit(context.Background(), h.batch)
+	var to store.Writer = h.lake
+	if h.tables != nil {
+		to = h.tables
+	}
+	done, err := to.Commit(context.Background(), h.batch)
 	if err != nil {
 		h.t.Fatal(err)
 	}

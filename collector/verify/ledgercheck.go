@@ -46,7 +46,7 @@ func (v *verifier) checkLedger(ctx context.Context) error {
 		v.problem(kind, Place{File: ledgerDir + "/" + p.Path}, "%s", p.What)
 	}
 	r.Origin, r.Size, r.Root, r.Verified = log.Checkpoint.Origin, log.Checkpoint.Size, hex.EncodeToString(log.Checkpoint.Root[:]), log.Trusted
-	v.catchUp(log)
+	v.catchUp(ctx, log)
 	v.checkSigned(ctx, log, vkey)
 	v.matchLeaves(log)
 	v.countSigned(log)
@@ -85,13 +85,13 @@ func readShort(path string) ([]byte, error) {
 
 // catchUp reads the statements that a living owner has committed since: the
 // ledger, read after them, may know more than they say.
-func (v *verifier) catchUp(log *ledger.Log) {
+func (v *verifier) catchUp(ctx context.Context, log *ledger.Log) {
 	if v.state != ownerLives {
 		return
 	}
 	known := v.leafHashes()
 	for _, leaf := range log.Hashes {
-		if _, ok := known[leaf]; !ok && !v.readStatement(uint64(len(v.statements))+1) {
+		if _, ok := known[leaf]; !ok && !v.source.next(ctx) {
 			break
 		}
 	}
@@ -196,7 +196,7 @@ func (v *verifier) matchLeaves(log *ledger.Log) {
 		place, ok := at[ledger.LeafHash(s.digest)]
 		switch {
 		case !ok && i < len(leaves) && known[leaves[i]] == 0:
-			v.problem(Damage, statementPlace(s.number), "it was changed: the ledger has another leaf in its place (its SHA-256 is now %.16s...)", hex.EncodeToString(s.digest[:]))
+			v.problem(Damage, v.source.place(s.number), "it was changed: the ledger has another leaf in its place (its SHA-256 is now %.16s...)", hex.EncodeToString(s.digest[:]))
 			known[leaves[i]] = s.number // told
 		case !ok && v.inFlight(i) && v.unwarranted(s):
 			// [verifier.checkUnsignedLeft] tells.
@@ -207,9 +207,9 @@ func (v *verifier) matchLeaves(log *ledger.Log) {
 		case !ok && uint64(len(log.Hashes)) < log.Checkpoint.Size:
 			// Leaves could not be read, which is told.
 		case !ok:
-			v.problem(Missing, statementPlace(s.number), "the ledger has no leaf for it")
+			v.problem(Missing, v.source.place(s.number), "the ledger has no leaf for it")
 		case place < last:
-			v.problem(Damage, statementPlace(s.number), "the ledger has it before a statement that comes before it")
+			v.problem(Damage, v.source.place(s.number), "the ledger has it before a statement that comes before it")
 		default:
 			last = place
 		}

@@ -32,7 +32,9 @@ const (
 
 // A Place is where a problem is, as far as that is known. Rows count from 0.
 type Place struct {
-	File      string `json:"file,omitempty"` // relative to the data directory
+	// File is relative to the data directory; of a store in tables, the name of one.
+	// There a row counts from the first of its commit.
+	File      string `json:"file,omitempty"`
 	Row       *int   `json:"row,omitempty"`
 	Column    string `json:"column,omitempty"`
 	Statement uint64 `json:"statement,omitempty"`
@@ -189,6 +191,7 @@ type Expired struct {
 // A Report is a judgement. Its JSON form may grow.
 type Report struct {
 	Dir         string `json:"dir"`
+	Store       string `json:"store,omitempty"` // where the tables are, if it is in some
 	Deep        bool   `json:"deep"`
 	Scope       *Scope `json:"scope,omitempty"` // nil: everything was judged
 	Exit        int    `json:"code"`            // what Code returns
@@ -196,6 +199,7 @@ type Report struct {
 	Statements  uint64 `json:"statements"`
 	Segments    int    `json:"segments"`
 	Quarantines int    `json:"quarantine_files"`
+	Held        int64  `json:"quarantined_messages,omitempty"` // of tables
 	Events      int64  `json:"events"`
 	// Expired says how many events left by which rule of retention, Erased how
 	// many because somebody asked. A stub stands for each of them.
@@ -245,8 +249,13 @@ func (r *Report) WriteText(w io.Writer) error {
 	if r.Deep {
 		how = "files, statements, sequences, every event and every column"
 	}
-	fmt.Fprintf(&b, "checked %s: %d statements, %d segments, %d quarantine files, %d events, %d bytes\n",
-		how, r.Statements, r.Segments, r.Quarantines, r.Events, r.Bytes)
+	if r.Store != "" {
+		fmt.Fprintf(&b, "checked tables of %s, statements, sequences, every event and every column: %d statements, %d messages in quarantine, %d events, %d bytes\n",
+			safe(r.Store), r.Statements, r.Held, r.Events, r.Bytes)
+	} else {
+		fmt.Fprintf(&b, "checked %s: %d statements, %d segments, %d quarantine files, %d events, %d bytes\n",
+			how, r.Statements, r.Segments, r.Quarantines, r.Events, r.Bytes)
+	}
 	for _, e := range r.Expired {
 		fmt.Fprintf(&b, "%d expired by retention (%s); their stubs are here\n", e.Events, safe(e.Rule))
 	}

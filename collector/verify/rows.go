@@ -145,7 +145,7 @@ func (v *verifier) readEvents(ctx context.Context, s *segment) error {
 		if err != nil {
 			return err
 		}
-		header := v.checkEntry(s, &entry)
+		header := v.checkEntry(s, len(s.events), &entry)
 		e := event{
 			row: len(s.events), commit: entry.Commit, pos: entry.Pos, stored: entry.StoredTime.UnixMilli(), streamSeq: entry.StreamSeq,
 		}
@@ -176,8 +176,8 @@ func widen(lo, hi *string, s string) {
 // checkEntry hashes an event and compares every column with what its bytes say.
 // It returns the header of the bytes, or that of the columns where the bytes
 // cannot be read.
-func (v *verifier) checkEntry(s *segment, entry *store.Entry) profile.Header {
-	e := event{row: len(s.events), commit: entry.Commit, epoch: entry.Header.Epoch, sequence: entry.Header.Sequence}
+func (v *verifier) checkEntry(s *segment, row int, entry *store.Entry) profile.Header {
+	e := event{row: row, commit: entry.Commit, epoch: entry.Header.Epoch, sequence: entry.Header.Sequence}
 	header, err := profile.Check(entry.Raw)
 	if errors.Is(err, profile.ErrFingerprint) {
 		v.problem(Damage, s.at(&e, lake.ColumnRaw), "the bytes are not those that were sealed: %v", err)

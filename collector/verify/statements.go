@@ -5,6 +5,7 @@ package verify
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,10 +17,10 @@ import (
 	"github.com/docket-audit/docket/internal/regular"
 )
 
-// A statement is one as it lies on disk.
+// A statement is one as it lies on disk, or in a table.
 type statement struct {
 	number uint64
-	raw    []byte // nil when it is not there
+	raw    []byte // nil when it is not there; empty when it is in a table
 	digest [sha256.Size]byte
 	parsed *lake.Statement // nil when it cannot be read as one
 }
@@ -112,21 +113,21 @@ func (v *verifier) checkChain() {
 		}
 		if s.parsed.Number != s.number {
 			v.broken = true
-			v.problem(Damage, statementPlace(s.number), "it says that it is statement %d", s.parsed.Number)
+			v.problem(Damage, v.source.place(s.number), "it says that it is statement %d", s.parsed.Number)
 		}
 		prev := ""
 		if i > 0 {
 			if v.statements[i-1].raw == nil {
 				continue // the missing one is told already
 			}
-			prev = lake.Digest(v.statements[i-1].raw)
+			prev = hex.EncodeToString(v.statements[i-1].digest[:])
 		}
 		if s.parsed.Prev != prev {
 			v.broken = true
-			v.problem(Damage, statementPlace(s.number), "it names %.16q as the digest of the one before it, which is %.16q", s.parsed.Prev, prev)
+			v.problem(Damage, v.source.place(s.number), "it names %.16q as the digest of the one before it, which is %.16q", s.parsed.Prev, prev)
 		}
 		if i > 0 && v.statements[i-1].parsed != nil && s.parsed.Time < v.statements[i-1].parsed.Time {
-			v.problem(Damage, statementPlace(s.number), "its time is before that of the statement before it")
+			v.problem(Damage, v.source.place(s.number), "its time is before that of the statement before it")
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/docket-audit/docket/collector/lake"
+	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/internal/regular"
 )
 
@@ -59,6 +60,13 @@ type Options struct {
 	Progress func(done, total int64)
 	Workers  int // files at a time; 0 is one per processor
 
+	// Tables is the store where that is in tables, and not in files of the directory,
+	// which has ledger and keys. Then the run is deep, and of everything.
+	Tables Tables
+	// Retention is how long events were to be kept, as the caller knows it; nil takes
+	// the word of the tables. Of files, statements say it.
+	Retention *retention.Policy
+
 	patience time.Duration                                 // instead of signingTime
 	open     func(path string, flag int) (*os.File, error) // instead of regular.Open
 }
@@ -70,6 +78,9 @@ var (
 	// ErrNoCheckpoint says that [Options.Against] is none, which is not the
 	// directory's fault.
 	ErrNoCheckpoint = errors.New("this is no checkpoint of a ledger")
+	// ErrWhole says that [Options.Since] and [Options.Tenant] are not for a store in
+	// tables.
+	ErrWhole = errors.New("a store in tables is judged whole")
 )
 
 // An Error is [ErrNoData] and the like, with what to do.
@@ -102,12 +113,20 @@ func Run(ctx context.Context, dir string, opts Options) (*Report, error) {
 	if err := judgeable(dir, opts); err != nil {
 		return nil, err
 	}
+	if opts.Tables != nil && (!opts.Since.IsZero() || opts.Tenant != "") {
+		return nil, &Error{dir, ErrWhole, "leave out --since and --tenant"}
+	}
 	if opts.Against != nil && !bytes.Contains(opts.Against, []byte("\n\n\u2014 ")) { // C2SP signed-note
 		return nil, &Error{dir, fmt.Errorf("%w: %.40q", ErrNoCheckpoint, opts.Against), "keep a copy of DIR/ledger/checkpoint, as it lies there, and name that with --against"}
 	}
 	v := &verifier{
 		dir: dir, opts: opts,
 		report: &Report{Dir: dir, Deep: opts.Deep, Epochs: []Epoch{}, Notes: []string{}, Problems: []Problem{}},
+	}
+	v.source = &files{verifier: v}
+	if opts.Tables != nil {
+		v.opts.Deep, v.report.Deep, v.report.Store = true, true, opts.Tables.Addr()
+		v.source = newTables(v, opts.Tables)
 	}
 	v.state, v.announced = ownerState(dir)
 	if err := v.run(ctx); err != nil {
@@ -145,6 +164,7 @@ type verifier struct {
 	mu     sync.Mutex
 	report *Report // problems and notes guarded by mu while files are read
 
+	source     source
 	state      owner
 	announced  run
 	statements []statement // by number, from 1, as far as they are there
@@ -164,26 +184,20 @@ func (v *verifier) run(ctx context.Context) error {
 	// The order matters beside a living owner, who writes in the opposite one:
 	// statement, manifest, ledger, and then the next warrant. So each is read before
 	// what follows from it can have overtaken it.
-	if v.state == ownerLives {
-		pin, err := lake.NewPin(v.lakePath())
-		if err != nil {
-			return err
-		}
-		defer pin.Release()
+	release, err := v.source.begin(ctx)
+	if err != nil {
+		return err
 	}
-	manifest := v.readManifest()
-	v.readStatements()
+	defer release()
 	if err := v.checkLedger(ctx); err != nil {
 		return err
 	}
 	v.checkChain()
-	v.checkManifest(manifest)
+	v.source.fold()
 	if err := v.narrow(); err != nil {
 		return err
 	}
-	v.checkBalance()
-	v.checkUnsignedLeft(ctx)
-	rows, err := v.checkFiles(ctx)
+	rows, err := v.source.rows(ctx)
 	if err != nil {
 		return err
 	}
@@ -192,8 +206,7 @@ func (v *verifier) run(ctx context.Context) error {
 	}
 	v.checkEpochs(ctx, rows)
 	v.checkFormat()
-	v.noteForeign()
-	v.noteTakenBack()
+	v.source.notes()
 	v.noteEmitters()
 	v.noteKeys()
 	return ctx.Err()
