@@ -62,7 +62,7 @@ func root() *cobra.Command {
 	c.AddCommand(
 		anywhere(tailCommand(s)), anywhere(queryCommand(s)), anywhere(showCommand(s)), anywhere(searchCommand(s)), anywhere(statsCommand(s)), anywhere(exportCommand(s)), contextCommand(s),
 		upCommand(s), initCommand(), tokenCommand(s), certCommand(s), anywhere(replayCommand(s)), whyCommand(s), verifyCommand(s), proveCommand(s), verifyProofCommand(),
-		chainCommand(s), streamCommand(s), doctorCommand(s), quarantineCommand(s), plansCommand(s), ingestCommand(s), holdCommand(s), eraseCommand(s), expireCommand(s), compactCommand(s), migrateCommand(s), configCommand(), completionCommand(), validateCommand(), schemaCommand(), versionCommand(), demoCommand(), answerCommand(), secretsCommand(), ops.CheckCommand(),
+		chainCommand(s), streamCommand(s), doctorCommand(s), quarantineCommand(s), plansCommand(s), ingestCommand(s), holdCommand(s), eraseCommand(s), expireCommand(s), compactCommand(s), copyCommand(s), migrateCommand(s), configCommand(), completionCommand(), validateCommand(), schemaCommand(), versionCommand(), demoCommand(), answerCommand(), secretsCommand(), ops.CheckCommand(),
 	)
 	c.CompletionOptions.DisableDefaultCmd = true // ours has an example
 	s.complete(c)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/collector/clickhouse"
+	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/collector/verify"
 )
 
@@ -23,6 +26,8 @@ func verifyCommand(s *settings) *cobra.Command {
 		key, against string
 		since        string
 		format       string
+		tables       string
+		keep         []string
 	)
 	c := &cobra.Command{
 		Use:   "verify",
@@ -49,11 +54,18 @@ of one tenant. The ledger, the statements and the manifest are judged whole in
 any case; of the files that are passed over only names and sizes are looked at. The
 report says what was passed over.
 
+Where the store is in ClickHouse, --store says where, and --data names the directory
+of the docket that fills it, which has the ledger. Then --deep is the only mode: every
+row of every table is read, and what a query by a view would find is compared with
+it. An event that left by retention has its stub; that its time was over is
+the word of the database, unless --retention says how long events are kept.
+
 The exit code is 0 when all is well, 3 when there is damage, a conflict or
 something missing, 4 when a part could not be read.`,
 		Example: `  docket verify
   docket verify --deep --key ledger.vkey --against checkpoint-of-yesterday
   docket verify --since 24h --tenant acme
+  docket verify --deep --store clickhouse://auditor@db.example:9000/docket --retention 400d
   docket verify -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -71,8 +83,15 @@ something missing, 4 when a part could not be read.`,
 			if o.Since, err = parseSince(since, time.Now()); err != nil {
 				return err
 			}
+			reader, err := verifiedTables(c.Context(), &o, tables, keep)
+			if err != nil {
+				return err
+			}
+			if reader != nil {
+				defer func() { _ = reader.Close() }() // was only read
+			}
 			bar := cli.NewProgress(c.ErrOrStderr(), "verifying", cli.UnitBytes)
-			if deep {
+			if deep || reader != nil {
 				o.Progress = bar.Set
 			}
 			report, err := verify.Run(c.Context(), s.data, o)
@@ -97,8 +116,53 @@ something missing, 4 when a part could not be read.`,
 	f.StringVar(&against, "against", "", "file with a ledger checkpoint that was kept")
 	f.StringVar(&since, "since", "", "judge in depth what was stored since: 2026-10-28, 2026-10-28T06:00:00Z, or 24h or 7d for that long ago")
 	f.StringVar(&tenant, "tenant", "", "judge in depth what is of this tenant")
+	f.StringVar(&tables, "store", "", "where the store is, if it is in ClickHouse: clickhouse://user:password@host:9000/database, or https://...")
+	f.StringArrayVar(&keep, "retention", nil, `how long events are kept in --store, as in "400d" or "tenant=acme 30d"; may be repeated`)
 	f.StringVarP(&format, "output", "o", "", "format: table, json (default table)")
 	return c
+}
+
+// verifiedTables opens the store in tables that is to be verified; nil when it is in
+// the directory.
+func verifiedTables(ctx context.Context, o *verify.Options, dsn string, keep []string) (*clickhouse.Reader, error) {
+	if dsn == "" {
+		if len(keep) > 0 {
+			return nil, cli.Usagef("--retention is about a --store; in a directory the statements say by which rule events left")
+		}
+		return nil, nil
+	}
+	if !o.Since.IsZero() || o.Tenant != "" {
+		return nil, cli.Usagef("a --store is verified whole: leave out --since and --tenant")
+	}
+	if len(keep) > 0 {
+		p, err := retentionOf(keep)
+		if err != nil {
+			return nil, cli.Usage(fmt.Errorf("--retention: %w", err))
+		}
+		o.Retention = &p
+	}
+	r, err := clickhouse.OpenReader(ctx, dsn, clickhouse.Options{})
+	if err != nil {
+		return nil, err
+	}
+	o.Tables = r
+	return r, nil
+}
+
+// retentionOf reads a period and rules, in any order.
+func retentionOf(list []string) (retention.Policy, error) {
+	period, rules := "", []string{}
+	for _, text := range list {
+		switch {
+		case strings.Contains(strings.TrimSpace(text), " "):
+			rules = append(rules, text)
+		case period != "":
+			return retention.Policy{}, fmt.Errorf("both %s and %s are for all that no rule is about", period, text)
+		default:
+			period = text
+		}
+	}
+	return retention.ParsePolicy(period, rules...)
 }
 
 // judgeable says whether there is a directory to judge. A lost FORMAT is damage

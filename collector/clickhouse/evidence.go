@@ -287,3 +287,19 @@ func Unreached(err error) bool {
 	refused := new(clickhouse.Exception)
 	return !errors.As(err, &refused)
 }
+
+// Last returns the number of the last commit, 0 when there is none, and how many
+// events and messages all commits have added, by the word of docket_commits.
+func (r *Reader) Last(ctx context.Context) (number uint64, rows int64, err error) {
+	h, err := r.s.head(ctx)
+	if err == nil {
+		err = r.s.query(ctx, "SELECT sum(events) + sum(quarantined) FROM "+TableCommits, func(scan func(...any) error) error { return scan(&rows) })
+	}
+	return h.number, rows, r.s.failed("read commits of ClickHouse", err)
+}
+
+// Last returns the number of the last commit and the digest of its statement.
+func (s *Store) Last() (number uint64, digest string) {
+	last := s.last()
+	return last.Number, last.Statement
+}
