@@ -303,3 +303,12 @@ func (s *Store) Last() (number uint64, digest string) {
 	last := s.last()
 	return last.Number, last.Statement
 }
+
+// Addr is what a DSN names, without who asks: hosts and database.
+func Addr(dsn string) (string, error) {
+	s, err := connect(dsn, "")
+	if err != nil {
+		return "", err
+	}
+	return s.addr, s.close()
+}

@@ -157,6 +157,8 @@ func OpenDestination(ctx context.Context, name, data string, cfg *config.Config,
 	d := &Destination{Name: name, log: log}
 	if !InTables(name) {
 		data = name
+	} else if d.Name, err = clickhouse.Addr(name); err != nil {
+		return nil, err
 	}
 	if d.Dir, err = datadir.Own(data); err != nil {
 		return nil, err
@@ -187,7 +189,7 @@ func (d *Destination) openLake(ctx context.Context, cfg *config.Config, log *slo
 
 func (d *Destination) openTables(ctx context.Context, dsn string, cfg *config.Config, log *slog.Logger) error {
 	if _, err := lake.ReadStatement(d.Dir.Join("lake"), 1); err == nil {
-		return &Error{"copy to", dsn, fmt.Errorf("%w: %s has a lake", ErrElsewhere, d.Dir.Path), "name a directory for the ledger of the tables with --data; it is made if it is not there"}
+		return &Error{"copy to", d.Name, fmt.Errorf("%w: %s has a lake", ErrElsewhere, d.Dir.Path), "name a directory for the ledger of the tables with --data; it is made if it is not there"}
 	}
 	policy, err := retention.ParsePolicy(string(cfg.Lake.Retention), cfg.Lake.RetentionRules.List...)
 	if err != nil {
@@ -244,7 +246,6 @@ func (d *Destination) ledgerIs(ctx context.Context, dsn string) error {
 	if err != nil {
 		return err
 	}
-	d.Name = r.Addr()
 	number, _, err := r.Last(ctx)
 	if err = errors.Join(err, r.Close()); err != nil {
 		return err
