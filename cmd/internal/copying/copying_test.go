@@ -461,4 +461,3 @@ func TestKilled(t *testing.T) {
 	}
 	sound(t, b, "")
 }
-
