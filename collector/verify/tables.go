@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 
 	"github.com/docket-audit/docket/collector/clickhouse"
 	"github.com/docket-audit/docket/collector/lake"
@@ -41,6 +42,7 @@ type tables struct {
 	t      Tables
 	said   []said // by number from 1, beside verifier.statements
 	ranges map[int64][2]int64
+	newest int64 // of the writers in ranges
 	folded clickhouse.Fold
 	unfit  error // why the next statement is none that follows
 	// snapshots are the SHA-256 of those that a start would take, by the number and
@@ -151,7 +153,8 @@ func (t *tables) readRanges(ctx context.Context) error {
 		last = &r
 	}
 	if last != nil {
-		t.ranges[last[0]] = [2]int64{last[1], last[2]}
+		t.newest = last[0]
+		t.ranges[last[0]] = [2]int64{last[1], math.MaxInt64} // it may be at it
 	}
 	return nil
 }
@@ -159,6 +162,9 @@ func (t *tables) readRanges(ctx context.Context) error {
 // take appends the statement of a row, and empty ones in place of those that are
 // missing before it.
 func (t *tables) take(row *clickhouse.CommitRow) {
+	if row.Writer > t.newest {
+		return // it came since
+	}
 	if r, ok := t.ranges[row.Writer]; !ok || row.Number < r[0] || row.Number > r[1] {
 		t.overtook++
 		return

@@ -3,6 +3,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -45,7 +46,7 @@ func (t *tables) window(first uint64) uint64 {
 			n += counted(st.parsed)
 		}
 		bytes += max(t.said[last-1].bytes, 0)
-		if last > first && (n > windowRows || bytes > windowBytes) {
+		if last > first && (n > cmp.Or(t.opts.window, windowRows) || bytes > windowBytes) {
 			return last - 1
 		}
 	}

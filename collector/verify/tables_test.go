@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	driver "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/docket-audit/docket/collector/clickhouse"
 	"github.com/docket-audit/docket/collector/lake"
@@ -147,6 +149,13 @@ func TestTables(t *testing.T) {
 	var text strings.Builder
 	if err := report.WriteText(&text); err != nil || !strings.Contains(text.String(), "checked tables of ") {
 		t.Errorf("%v, %s", err, text.String())
+	}
+	// However much is asked for at a time, it comes to the same.
+	for _, rows := range []int64{1, 12, 17} {
+		again := h.run(Options{Tables: r, window: rows})
+		if d := cmp.Diff(report, again); d != "" {
+			t.Errorf("%d at a time (-want +got)\n%s", rows, d)
+		}
 	}
 	restore := h.keep()
 	each := func(name string, change func(), file, column string, commit uint64, words string) {
@@ -409,4 +418,98 @@ func TestTablesAway(t *testing.T) {
 	if _, err := Run(t.Context(), h.dir, Options{Tables: r, Tenant: "acme"}); !errors.Is(err, ErrWhole) {
 		t.Errorf("error %v", err)
 	}
+}
+
+// A part that cannot be read is no damage, whichever it is.
+func TestTablesUnreadable(t *testing.T) {
+	h := newTablesHouse(t)
+	h.open()
+	h.furnish()
+	h.close()
+	r := h.of()
+	for _, part := range []string{"events", "stubs", "quarantine", "views"} {
+		report := h.run(Options{Tables: &broken{r, part}})
+		if report.Code() != CodePartial || len(report.Problems) == 0 {
+			t.Errorf("%s: code %d, %v", part, report.Code(), report.Problems)
+		}
+	}
+}
+
+var errBroken = errors.New("connection reset")
+
+// broken does not give a part of what there is, or not all of it.
+type broken struct {
+	*clickhouse.Reader
+
+	part string
+}
+
+func (b *broken) Events(ctx context.Context, first, last uint64) iter.Seq2[clickhouse.EventRow, error] {
+	return cutOff(b.part == "events", b.Reader.Events(ctx, first, last))
+}
+
+func (b *broken) Stubs(ctx context.Context, first, last uint64) iter.Seq2[clickhouse.StubRow, error] {
+	return cutOff(b.part == "stubs", b.Reader.Stubs(ctx, first, last))
+}
+
+func (b *broken) Held(ctx context.Context) iter.Seq2[clickhouse.HeldRow, error] {
+	return cutOff(b.part == "quarantine", b.Reader.Held(ctx))
+}
+
+func (b *broken) Seen(ctx context.Context, v clickhouse.View, first, last uint64) (clickhouse.Sum, error) {
+	if b.part == "views" {
+		return clickhouse.Sum{}, errBroken
+	}
+	return b.Reader.Seen(ctx, v, first, last)
+}
+
+// cutOff ends rows with an error behind the first.
+func cutOff[T any](off bool, rows iter.Seq2[T, error]) iter.Seq2[T, error] {
+	if !off {
+		return rows
+	}
+	return func(yield func(T, error) bool) {
+		for row := range rows {
+			if !yield(row, nil) {
+				return
+			}
+			break
+		}
+		var none T
+		yield(none, errBroken)
+	}
+}
+
+// Beside a docket that stores there is nothing wrong.
+func TestTablesBeside(t *testing.T) {
+	h := newTablesHouse(t)
+	h.now = time.Now().UnixMilli()
+	h.open()
+	h.furnish()
+	h.lives()
+	r := h.of()
+	c := h.begin("acme", "gw-0")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 10 {
+			h.outcomes(c, 5)
+			h.commit()
+		}
+	}()
+	runs := 0
+	for running := true; running; runs++ {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		if report := h.run(Options{Tables: r}); report.Code() != CodeFine || slices.ContainsFunc(report.Notes, func(n string) bool { return strings.Contains(n, "of no commit") }) {
+			t.Fatalf("run %d: %v, %v", runs, report.Problems, report.Notes)
+		}
+	}
+	if report := h.run(Options{Tables: r}); report.Statements != 15 {
+		t.Errorf("in the end %d statements", report.Statements)
+	}
+	t.Logf("%d runs", runs)
 }

@@ -68,6 +68,7 @@ type Options struct {
 	Retention *retention.Policy
 
 	patience time.Duration                                 // instead of signingTime
+	window   int64                                         // instead of windowRows
 	open     func(path string, flag int) (*os.File, error) // instead of regular.Open
 }
 
