@@ -167,21 +167,25 @@ type View struct {
 	Name, table    string
 	number, writer string // columns of the table; a view has the first
 	shown, kept    string // what the one has of a row, and the other
+	only           string // which rows of the table it shows; "" is all
 }
 
-// Views are those that show a table as it is.
+// Views are those that show a table as it is, all of it or by the kind of the event.
 func Views() []View {
 	const (
-		commits = "number, writer, time, events, bytes, quarantined, fence, stream_seq, digest, statement"
-		held    = "subject, headers, data, digest, reason, epoch, sequence, _stored_time, _stream_seq, _commit, _index"
-		stubs   = "epoch, sequence, %s, kind, tenant, class_uid, day, _commit, _pos"
+		commits    = "number, writer, time, events, bytes, quarantined, fence, stream_seq, digest, statement"
+		held       = "subject, headers, data, digest, reason, epoch, sequence, _stored_time, _stream_seq, _commit, _index"
+		operations = "operation_uid, tenant, time, service, method, principal, source, decision, ran, status_code, %s, message, duration_ms, interceptor, binding, " +
+			"plan_digest, trace_uid, metadata_uid, emitter, epoch, sequence, _commit, _pos"
+		stubs = "epoch, sequence, %s, kind, tenant, class_uid, day, _commit, _pos"
 	)
 	events := headColumns + ", _raw"
 	return []View{
-		{"events", TableEvents, "_commit", "_writer", events, events},
-		{"stubs", TableStubs, "_commit", "_writer", fmt.Sprintf(stubs, "fingerprint"), fmt.Sprintf(stubs, "lower(hex(fingerprint))")},
-		{"commits", TableCommits, "number", "writer", commits, commits},
-		{"quarantine", TableQuarantine, "_commit", "_writer", held, held},
+		{"events", TableEvents, "_commit", "_writer", events, events, ""},
+		{"operations", TableEvents, "_commit", "_writer", fmt.Sprintf(operations, "reason"), fmt.Sprintf(operations, "status_detail"), "kind = 'outcome'"},
+		{"stubs", TableStubs, "_commit", "_writer", fmt.Sprintf(stubs, "fingerprint"), fmt.Sprintf(stubs, "lower(hex(fingerprint))"), ""},
+		{"commits", TableCommits, "number", "writer", commits, commits, ""},
+		{"quarantine", TableQuarantine, "_commit", "_writer", held, held, ""},
 	}
 }
 
@@ -208,7 +212,11 @@ func (r *Reader) Want(ctx context.Context, v View, spans []Span) (Sum, error) {
 	for i, s := range spans {
 		terms[i] = fmt.Sprintf("(%s BETWEEN %d AND %d AND %s = %d)", v.number, s.First, s.Last, v.writer, s.Writer)
 	}
-	return r.s.sum(ctx, v.kept, v.table, strings.Join(terms, " OR "))
+	where := strings.Join(terms, " OR ")
+	if v.only != "" {
+		where = v.only + " AND (" + where + ")"
+	}
+	return r.s.sum(ctx, v.kept, v.table, where)
 }
 
 func (s *server) sum(ctx context.Context, columns, from, where string) (out Sum, err error) {

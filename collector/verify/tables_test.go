@@ -382,6 +382,7 @@ func TestTablesViews(t *testing.T) {
 		{"events", "SELECT * REPLACE ('bob' AS principal) FROM docket_events", "events"},
 		{"stubs", "SELECT * REPLACE (lower(hex(fingerprint)) AS fingerprint) FROM docket_stubs WHERE sequence != 3", "stubs"},
 		{"commits", "SELECT * FROM docket_commits WHERE number > 1", "commits"},
+		{"operations", "SELECT * REPLACE ('allow' AS decision), status_detail AS reason FROM events WHERE kind = 'outcome'", "operations"},
 		{"quarantine", "SELECT * FROM docket_quarantine WHERE false", "quarantine"},
 		{"docket_ranges", "SELECT toInt64(1) AS writer, toInt64(2) AS first, toInt64(5) AS last", "events"},
 	} {
