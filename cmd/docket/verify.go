@@ -145,7 +145,7 @@ func verifiedTables(ctx context.Context, o *verify.Options, dsn string, keep []s
 	if err != nil {
 		return nil, err
 	}
-	o.Tables = r
+	o.Tables = r.Evidence()
 	return r, nil
 }
 

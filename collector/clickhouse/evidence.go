@@ -12,70 +12,25 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
+	"github.com/docket-audit/docket/collector/evidence"
+	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/collector/store"
 )
 
-// The tables, by which [Reader.Commits] and its neighbours read. Who judges a store
-// names them as the places where something is wrong.
-const (
-	TableEvents     = "docket_events"
-	TableStubs      = "docket_stubs"
-	TableQuarantine = "docket_quarantine"
-	TableCommits    = "docket_commits"
-	TableSnapshots  = "docket_snapshots"
-	TableRetention  = "docket_retention"
-)
+var _ evidence.Tables = (*judged)(nil)
 
-// A CommitRow is a row of docket_commits, as it is.
-type CommitRow struct {
-	Number, Writer, Time, Events, Bytes, Quarantined, Fence, StreamSeq int64
-
-	Digest    string
-	Statement []byte
+// judged is a reader, with what follows from what it gives.
+type judged struct {
+	*Reader
+	rules
 }
 
-// An EventRow is a row of docket_events, as it is: Header is what is in the cells,
-// and need not be that of Raw.
-type EventRow struct {
-	store.Entry
-
-	Writer int64
-}
-
-// A StubRow is a row of docket_stubs, as it is.
-type StubRow struct {
-	Epoch       string
-	Sequence    int64
-	Fingerprint string // hex
-	Kind        string
-	Tenant      string
-	ClassUID    int32
-	Day         string
-	Commit      uint64
-	Pos         uint32
-	Writer      int64
-}
-
-// A HeldRow is a row of docket_quarantine, as it is.
-type HeldRow struct {
-	store.Quarantined
-
-	Digest     string // hex
-	StoredTime int64
-	Commit     uint64
-	Index      int32
-	Writer     int64
-}
-
-// A SnapshotRow is a row of docket_snapshots, as it is.
-type SnapshotRow struct {
-	Number uint64
-	Digest string
-	State  []byte
-}
+// Evidence returns the tables as who judges them reads them.
+func (r *Reader) Evidence() evidence.Tables { return &judged{Reader: r} }
 
 // Addr is where the store is, without who asks.
 func (r *Reader) Addr() string { return r.s.addr }
@@ -100,24 +55,24 @@ func rowsOf[T any](ctx context.Context, s *server, what, sql string, one func(sc
 // Ranges gives each writer and the first and the last commit that it has a row of,
 // by writer.
 func (r *Reader) Ranges(ctx context.Context) iter.Seq2[[3]int64, error] {
-	return rowsOf(ctx, r.s, "commits", "SELECT writer, min(number), max(number) FROM "+TableCommits+" GROUP BY writer ORDER BY writer",
+	return rowsOf(ctx, r.s, "commits", "SELECT writer, min(number), max(number) FROM "+evidence.TableCommits+" GROUP BY writer ORDER BY writer",
 		func(scan func(...any) error) (t [3]int64, err error) { return t, scan(&t[0], &t[1], &t[2]) })
 }
 
 // Commits gives all rows of commits from a number on, by number and writer, whether
 // readers see them or not.
-func (r *Reader) Commits(ctx context.Context, from uint64) iter.Seq2[CommitRow, error] {
-	return rowsOf(ctx, r.s, "commits", fmt.Sprintf("SELECT number, writer, time, events, bytes, quarantined, fence, stream_seq, digest, statement FROM %s WHERE number >= %d ORDER BY number, writer", TableCommits, from),
-		func(scan func(...any) error) (c CommitRow, err error) {
+func (r *Reader) Commits(ctx context.Context, from uint64) iter.Seq2[evidence.CommitRow, error] {
+	return rowsOf(ctx, r.s, "commits", fmt.Sprintf("SELECT number, writer, time, events, bytes, quarantined, fence, stream_seq, digest, statement FROM %s WHERE number >= %d ORDER BY number, writer", evidence.TableCommits, from),
+		func(scan func(...any) error) (c evidence.CommitRow, err error) {
 			return c, scan(&c.Number, &c.Writer, &c.Time, &c.Events, &c.Bytes, &c.Quarantined, &c.Fence, &c.StreamSeq, &c.Digest, &c.Statement)
 		})
 }
 
 // Events gives all rows of events of commits from first to last, by commit and
 // place, whoever put them.
-func (r *Reader) Events(ctx context.Context, first, last uint64) iter.Seq2[EventRow, error] {
-	return rowsOf(ctx, r.s, "events", fmt.Sprintf("SELECT %s, _raw, _writer FROM %s WHERE _commit BETWEEN %d AND %d ORDER BY _commit, _pos, _writer", headColumns, TableEvents, first, last),
-		func(scan func(...any) error) (e EventRow, err error) {
+func (r *Reader) Events(ctx context.Context, first, last uint64) iter.Seq2[evidence.EventRow, error] {
+	return rowsOf(ctx, r.s, "events", fmt.Sprintf("SELECT %s, _raw, _writer FROM %s WHERE _commit BETWEEN %d AND %d ORDER BY _commit, _pos, _writer", headColumns, evidence.TableEvents, first, last),
+		func(scan func(...any) error) (e evidence.EventRow, err error) {
 			var raw []byte
 			e.Entry, err = scanHead(func(to ...any) error { return scan(append(to, &raw, &e.Writer)...) })
 			e.Raw = raw
@@ -127,9 +82,9 @@ func (r *Reader) Events(ctx context.Context, first, last uint64) iter.Seq2[Event
 
 // Stubs gives all stubs of commits from first to last, by commit and place, whoever
 // put them.
-func (r *Reader) Stubs(ctx context.Context, first, last uint64) iter.Seq2[StubRow, error] {
-	return rowsOf(ctx, r.s, "stubs", fmt.Sprintf("SELECT epoch, sequence, fingerprint, kind, tenant, class_uid, day, _commit, _pos, _writer FROM %s WHERE _commit BETWEEN %d AND %d ORDER BY _commit, _pos, _writer", TableStubs, first, last),
-		func(scan func(...any) error) (s StubRow, err error) {
+func (r *Reader) Stubs(ctx context.Context, first, last uint64) iter.Seq2[evidence.StubRow, error] {
+	return rowsOf(ctx, r.s, "stubs", fmt.Sprintf("SELECT epoch, sequence, fingerprint, kind, tenant, class_uid, day, _commit, _pos, _writer FROM %s WHERE _commit BETWEEN %d AND %d ORDER BY _commit, _pos, _writer", evidence.TableStubs, first, last),
+		func(scan func(...any) error) (s evidence.StubRow, err error) {
 			var commit int64
 			var pos int32
 			var sum []byte
@@ -140,9 +95,9 @@ func (r *Reader) Stubs(ctx context.Context, first, last uint64) iter.Seq2[StubRo
 }
 
 // Held gives all messages in quarantine, by commit and place, whoever put them.
-func (r *Reader) Held(ctx context.Context) iter.Seq2[HeldRow, error] {
-	return rowsOf(ctx, r.s, "quarantine", "SELECT subject, headers, data, digest, reason, epoch, sequence, _stored_time, _stream_seq, _commit, _index, _writer FROM "+TableQuarantine+" ORDER BY _commit, _index, _writer",
-		func(scan func(...any) error) (h HeldRow, err error) {
+func (r *Reader) Held(ctx context.Context) iter.Seq2[evidence.HeldRow, error] {
+	return rowsOf(ctx, r.s, "quarantine", "SELECT subject, headers, data, digest, reason, epoch, sequence, _stored_time, _stream_seq, _commit, _index, _writer FROM "+evidence.TableQuarantine+" ORDER BY _commit, _index, _writer",
+		func(scan func(...any) error) (h evidence.HeldRow, err error) {
 			var streamSeq, commit int64
 			var digest []byte
 			err = scan(&h.Subject, &h.Headers, &h.Data, &digest, &h.Reason, &h.Epoch, &h.Sequence, &h.StoredTime, &streamSeq, &commit, &h.Index, &h.Writer)
@@ -152,9 +107,9 @@ func (r *Reader) Held(ctx context.Context) iter.Seq2[HeldRow, error] {
 }
 
 // Snapshots gives what a start would begin with, instead of reading the statements.
-func (r *Reader) Snapshots(ctx context.Context) iter.Seq2[SnapshotRow, error] {
-	return rowsOf(ctx, r.s, "snapshots", "SELECT number, digest, state FROM "+TableSnapshots+" ORDER BY number, digest",
-		func(scan func(...any) error) (s SnapshotRow, err error) {
+func (r *Reader) Snapshots(ctx context.Context) iter.Seq2[evidence.SnapshotRow, error] {
+	return rowsOf(ctx, r.s, "snapshots", "SELECT number, digest, state FROM "+evidence.TableSnapshots+" ORDER BY number, digest",
+		func(scan func(...any) error) (s evidence.SnapshotRow, err error) {
 			var number int64
 			err = scan(&number, &s.Digest, &s.State)
 			s.Number = uint64(number)
@@ -162,16 +117,16 @@ func (r *Reader) Snapshots(ctx context.Context) iter.Seq2[SnapshotRow, error] {
 		})
 }
 
-// A View is one that readers go by, of one table.
-type View struct {
-	Name, table    string
+// A view is one that readers go by, of one table.
+type view struct {
+	name, table    string
 	number, writer string // columns of the table; a view has the first
 	shown, kept    string // what the one has of a row, and the other
 	only           string // which rows of the table it shows; "" is all
 }
 
-// Views are those that show a table as it is, all of it or by the kind of the event.
-func Views() []View {
+// views are those that show a table as it is, all of it or by the kind of the event.
+func views() []view {
 	const (
 		commits    = "number, writer, time, events, bytes, quarantined, fence, stream_seq, digest, statement"
 		held       = "subject, headers, data, digest, reason, epoch, sequence, _stored_time, _stream_seq, _commit, _index"
@@ -180,34 +135,38 @@ func Views() []View {
 		stubs = "epoch, sequence, %s, kind, tenant, class_uid, day, _commit, _pos"
 	)
 	events := headColumns + ", _raw"
-	return []View{
-		{"events", TableEvents, "_commit", "_writer", events, events, ""},
-		{"operations", TableEvents, "_commit", "_writer", fmt.Sprintf(operations, "reason"), fmt.Sprintf(operations, "status_detail"), "kind = 'outcome'"},
-		{"stubs", TableStubs, "_commit", "_writer", fmt.Sprintf(stubs, "fingerprint"), fmt.Sprintf(stubs, "lower(hex(fingerprint))"), ""},
-		{"commits", TableCommits, "number", "writer", commits, commits, ""},
-		{"quarantine", TableQuarantine, "_commit", "_writer", held, held, ""},
+	return []view{
+		{"events", evidence.TableEvents, "_commit", "_writer", events, events, ""},
+		{"operations", evidence.TableEvents, "_commit", "_writer", fmt.Sprintf(operations, "reason"), fmt.Sprintf(operations, "status_detail"), "kind = 'outcome'"},
+		{"stubs", evidence.TableStubs, "_commit", "_writer", fmt.Sprintf(stubs, "fingerprint"), fmt.Sprintf(stubs, "lower(hex(fingerprint))"), ""},
+		{"commits", evidence.TableCommits, "number", "writer", commits, commits, ""},
+		{"quarantine", evidence.TableQuarantine, "_commit", "_writer", held, held, ""},
 	}
 }
 
-// A Span is commits that are of one writer.
-type Span struct {
-	Writer      int64
-	First, Last uint64
+// Views implements [evidence.Tables].
+func (r *Reader) Views() (names []string) {
+	for _, v := range views() {
+		names = append(names, v.name)
+	}
+	return names
 }
 
-// A Sum stands for rows: how many they are, and all their cells, in any order.
-type Sum struct {
-	Rows int64
-	Hash uint64
+// viewOf returns the view of a name, which is one of them.
+func viewOf(name string) view {
+	all := views()
+	return all[slices.IndexFunc(all, func(v view) bool { return v.name == name })]
 }
 
-// Seen sums up what a view shows of commits from first to last.
-func (r *Reader) Seen(ctx context.Context, v View, first, last uint64) (Sum, error) {
-	return r.s.sum(ctx, v.shown, v.Name, fmt.Sprintf("%s BETWEEN %d AND %d", v.number, first, last))
+// Seen implements [evidence.Tables].
+func (r *Reader) Seen(ctx context.Context, name string, first, last uint64) (evidence.Sum, error) {
+	v := viewOf(name)
+	return r.s.sum(ctx, v.shown, v.name, fmt.Sprintf("%s BETWEEN %d AND %d", v.number, first, last))
 }
 
-// Want sums up the rows of the table that the view should show.
-func (r *Reader) Want(ctx context.Context, v View, spans []Span) (Sum, error) {
+// Want implements [evidence.Tables].
+func (r *Reader) Want(ctx context.Context, name string, spans []evidence.Span) (evidence.Sum, error) {
+	v := viewOf(name)
 	terms := make([]string, len(spans))
 	for i, s := range spans {
 		terms[i] = fmt.Sprintf("(%s BETWEEN %d AND %d AND %s = %d)", v.number, s.First, s.Last, v.writer, s.Writer)
@@ -219,19 +178,16 @@ func (r *Reader) Want(ctx context.Context, v View, spans []Span) (Sum, error) {
 	return r.s.sum(ctx, v.kept, v.table, where)
 }
 
-func (s *server) sum(ctx context.Context, columns, from, where string) (out Sum, err error) {
+func (s *server) sum(ctx context.Context, columns, from, where string) (out evidence.Sum, err error) {
 	err = s.query(ctx, fmt.Sprintf("SELECT toInt64(count()), sum(cityHash64(%s)) FROM %s WHERE %s", columns, from, where),
 		func(scan func(...any) error) error { return scan(&out.Rows, &out.Hash) })
 	return out, s.failed("read views of ClickHouse", err)
 }
 
-// A Fold is what statements amount to, in order from the first. The zero value is
-// that of none.
-type Fold struct{ last state }
+type fold struct{ last state }
 
-// Add adds the next statement. It fails with [ErrCorrupt] and changes nothing when
-// that does not follow the last one.
-func (f *Fold) Add(st *Statement, digest string) error {
+func (f *fold) Add(of *evidence.Statement, digest string) error {
+	st := of.Own.(*Statement) //nolint:forcetypeassert // of Parse
 	epochs := f.last.Epochs
 	f.last.Epochs = nil // not to be copied for each
 	next, err := f.last.after(st, digest)
@@ -250,11 +206,9 @@ func (f *Fold) Add(st *Statement, digest string) error {
 	return nil
 }
 
-// Number is that of the last statement.
-func (f *Fold) Number() uint64 { return f.last.Number }
+func (f *fold) Number() uint64 { return f.last.Number }
 
-// Epochs returns what is known of each epoch.
-func (f *Fold) Epochs() map[string]*store.Epoch {
+func (f *fold) Epochs() map[string]*store.Epoch {
 	all := make(map[string]*store.Epoch, len(f.last.Epochs))
 	for uid, e := range f.last.Epochs {
 		all[uid] = e.public()
@@ -262,12 +216,11 @@ func (f *Fold) Epochs() map[string]*store.Epoch {
 	return all
 }
 
-// Snapshot returns the bytes that docket_snapshots should have of it.
-func (f *Fold) Snapshot() ([]byte, error) { return canonical(&f.last) }
+func (f *fold) Snapshot() ([]byte, error) { return canonical(&f.last) }
 
-// StreamSeqs returns what a statement says of the stream sequences of n rows in the
+// streamSeqs returns what a statement says of the stream sequences of n rows in the
 // order of _pos: the hex SHA-256 over them, 8 bytes each, big-endian; "" without rows.
-func StreamSeqs(n int, of func(i int) uint64) string {
+func streamSeqs(n int, of func(i int) uint64) string {
 	if n == 0 {
 		return ""
 	}
@@ -280,18 +233,53 @@ func StreamSeqs(n int, of func(i int) uint64) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// HeldRoot returns what a statement says of its messages in quarantine.
-func HeldRoot(messages []store.Quarantined) (string, error) { return heldRoot(messages) }
+// rules implement [evidence.Rules].
+type rules struct{}
 
-// Lacks reports whether a server that was reached has not what there must be: a
-// table is gone, or a column is.
-func Lacks(err error) bool {
+// Parse implements [evidence.Rules].
+func (rules) Parse(raw []byte) (*evidence.Statement, error) {
+	st, err := ParseStatement(raw)
+	if err != nil {
+		return nil, err
+	}
+	out := &evidence.Statement{
+		Number: st.Number, StreamSeq: st.StreamSeq, Fence: st.Fence, Prev: st.Prev, Time: st.Time, Writer: st.Writer,
+		Events: st.Events(), Quarantined: st.Quarantined, QuarantinedRoot: st.QuarantinedRoot, StreamSeqs: st.StreamSeqs, Own: st,
+	}
+	for _, c := range st.Counts {
+		out.Counts = append(out.Counts, evidence.Count(c))
+	}
+	return out, nil
+}
+
+// NewFold implements [evidence.Rules].
+func (rules) NewFold() evidence.Fold { return new(fold) }
+
+// HeldRoot implements [evidence.Rules].
+func (rules) HeldRoot(messages []store.Quarantined) (string, error) { return heldRoot(messages) }
+
+// StreamSeqs implements [evidence.Rules].
+func (rules) StreamSeqs(n int, of func(i int) uint64) string { return streamSeqs(n, of) }
+
+// Day implements [evidence.Rules].
+func (rules) Day(ms int64) string { return Day(ms) }
+
+// Expires implements [evidence.Rules]. It is what the TTL of that policy does.
+func (rules) Expires(p *retention.Policy, tenant string, class int32, stored time.Time) (retention.Rule, time.Time) {
+	return expires(p, tenant, class, stored)
+}
+
+// Corrupt implements [evidence.Rules].
+func (rules) Corrupt(err error) bool { return errors.Is(err, ErrCorrupt) }
+
+// Lacks implements [evidence.Rules].
+func (rules) Lacks(err error) bool {
 	refused := new(clickhouse.Exception)
 	return errors.As(err, &refused) && slices.Contains([]int32{10, 16, 47, 60}, refused.Code)
 }
 
-// Unreached reports whether no server answered.
-func Unreached(err error) bool {
+// Unreached implements [evidence.Rules].
+func (rules) Unreached(err error) bool {
 	refused := new(clickhouse.Exception)
 	return !errors.As(err, &refused)
 }
@@ -301,7 +289,7 @@ func Unreached(err error) bool {
 func (r *Reader) Last(ctx context.Context) (number uint64, rows int64, err error) {
 	h, err := r.s.head(ctx)
 	if err == nil {
-		err = r.s.query(ctx, "SELECT sum(events) + sum(quarantined) FROM "+TableCommits, func(scan func(...any) error) error { return scan(&rows) })
+		err = r.s.query(ctx, "SELECT sum(events) + sum(quarantined) FROM "+evidence.TableCommits, func(scan func(...any) error) error { return scan(&rows) })
 	}
 	return h.number, rows, r.s.failed("read commits of ClickHouse", err)
 }

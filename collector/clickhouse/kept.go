@@ -14,22 +14,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/docket-audit/docket/collector/evidence"
 	"github.com/docket-audit/docket/collector/retention"
 )
-
-// A Kept is how long events were to be kept, in a time, by the word of
-// docket_retention.
-type Kept struct {
-	Policy retention.Policy
-	// From is when it was set, Until when something else was; zero for the last one.
-	From, Until time.Time
-}
 
 // Kept gives what docket_retention says, in order of time. It fails with
 // [ErrCorrupt] at a row that no collector has put: the text in it would let go of
 // who knows what.
-func (r *Reader) Kept(ctx context.Context) ([]Kept, error) {
-	var all []Kept
+func (r *Reader) Kept(ctx context.Context) ([]evidence.Kept, error) {
+	var all []evidence.Kept
 	for k, err := range r.kept(ctx) {
 		if err != nil {
 			return nil, err
@@ -42,23 +35,23 @@ func (r *Reader) Kept(ctx context.Context) ([]Kept, error) {
 	return all, nil
 }
 
-func (r *Reader) kept(ctx context.Context) iter.Seq2[Kept, error] {
-	return rowsOf(ctx, r.s, "retention", "SELECT set, ttl FROM "+TableRetention+" ORDER BY set", func(scan func(...any) error) (k Kept, err error) {
+func (r *Reader) kept(ctx context.Context) iter.Seq2[evidence.Kept, error] {
+	return rowsOf(ctx, r.s, "retention", "SELECT set, ttl FROM "+evidence.TableRetention+" ORDER BY set", func(scan func(...any) error) (k evidence.Kept, err error) {
 		var ttl string
 		if err := scan(&k.From, &ttl); err != nil {
 			return k, err
 		}
 		if k.Policy, err = parseTTL(ttl); err != nil {
-			return k, fmt.Errorf("%w: %s: %w", ErrCorrupt, TableRetention, err)
+			return k, fmt.Errorf("%w: %s: %w", ErrCorrupt, evidence.TableRetention, err)
 		}
 		return k, nil
 	})
 }
 
-// For returns the rule of a policy for events of a tenant and class, which is known by
+// expires returns the rule of a policy for events of a tenant and class, which is known by
 // its number only, and when such as were stored then expire at the earliest: zero if
 // never. It is what the TTL of that policy does.
-func For(p *retention.Policy, tenant string, class int32, stored time.Time) (r retention.Rule, expires time.Time) {
+func expires(p *retention.Policy, tenant string, class int32, stored time.Time) (r retention.Rule, at time.Time) {
 	r = p.For(tenant, "")
 	for _, name := range namesOf()[class] {
 		// The one that tells more, by whichever name it knows the class.

@@ -41,8 +41,8 @@ func TestKept(t *testing.T) {
 		stored := time.UnixMilli(1_793_215_000_000)
 		for _, tenant := range []string{"acme", "globex", "a'b\\,c)é"} {
 			for _, class := range []int32{6003, 4002, 2004, 99} {
-				_, want := For(&p, tenant, class, stored)
-				if _, have := For(&got, tenant, class, stored); !have.Equal(want) {
+				_, want := expires(&p, tenant, class, stored)
+				if _, have := expires(&got, tenant, class, stored); !have.Equal(want) {
 					t.Errorf("%v: of %s, class %d: expires %v, not %v", c, tenant, class, have, want)
 				}
 			}
@@ -60,11 +60,11 @@ func TestKept(t *testing.T) {
 	}
 	p, _ := retention.ParsePolicy("90d", "tenant=acme class=api_activity 7d", "class=http_activity forever")
 	stored := time.UnixMilli(1_793_215_000_999)
-	r, at := For(&p, "acme", 6003, stored)
+	r, at := expires(&p, "acme", 6003, stored)
 	if d := cmp.Diff(retention.Rule{Tenant: "acme", Class: "api_activity", Keep: 7 * retention.Day}, r); d != "" || !at.Equal(time.UnixMilli(1_793_215_000_000).Add(7*24*time.Hour)) {
 		t.Errorf("rule %v, expires %v", r, at)
 	}
-	if _, at := For(&p, "globex", 4002, stored); !at.IsZero() {
+	if _, at := expires(&p, "globex", 4002, stored); !at.IsZero() {
 		t.Errorf("what is kept for ever expires %v", at)
 	}
 }

@@ -131,7 +131,7 @@ func (s *Store) account(at place, b store.Batch, fresh *sifted) (*Statement, err
 	if st.Counts, err = t.Counts(); err != nil {
 		return nil, err
 	}
-	st.StreamSeqs = StreamSeqs(len(fresh.entries), func(i int) uint64 { return fresh.entries[i].StreamSeq })
+	st.StreamSeqs = streamSeqs(len(fresh.entries), func(i int) uint64 { return fresh.entries[i].StreamSeq })
 	if st.Quarantined = int64(len(fresh.held)); st.Quarantined > 0 {
 		st.QuarantinedRoot, err = heldRoot(fresh.held)
 	}

@@ -18,10 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"go.uber.org/goleak"
 
-	"github.com/docket-audit/docket/collector/clickhouse"
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/ledger"
 	"github.com/docket-audit/docket/collector/store"
@@ -46,11 +44,10 @@ type house struct {
 	lake   *lake.Lake
 	ledger *ledger.Ledger
 	signer ed25519.PrivateKey
-	// tables is instead of lake, in the database that dsn names.
-	tables       *clickhouse.Store
-	dsn          string
-	admin        driver.Conn
-	tableOptions clickhouse.Options
+	// tables is instead of lake.
+	tables     tableStore
+	openTables func() (tableStore, error)
+	sql        func(sql string, to ...any) error // as an administrator of the database
 	// options are those of the lake, beside its clock; thief lets events leave without
 	// a word to the ledger.
 	options lake.Options
@@ -61,6 +58,12 @@ type house struct {
 	epochs int
 	stream uint64
 	batch  store.Batch
+}
+
+// A tableStore is a store in tables.
+type tableStore interface {
+	store.Writer
+	Close() error
 }
 
 type hashChain struct {
@@ -131,10 +134,8 @@ func (h *house) open() {
 	if !h.thief {
 		o.Warrant = func(statement []byte) error { return h.ledger.Warrant(statement) }
 	}
-	if h.dsn != "" {
-		tables := h.tableOptions
-		tables.Now = o.Now
-		h.tables, err = clickhouse.Open(h.t.Context(), h.dsn, tables)
+	if h.openTables != nil {
+		h.tables, err = h.openTables()
 	} else {
 		h.lake, err = lake.Open(filepath.Join(h.dir, "lake"), o)
 	}
@@ -150,7 +151,7 @@ func (h *house) open() {
 // about what a docket would never begin with.
 func (h *house) openLedger() (*ledger.Ledger, error) {
 	o := ledger.Options{Kept: filepath.Join(h.dir, keptPath), Removes: lake.Removes, Warrants: filepath.Join(h.dir, warrantPath)}
-	if h.dsn != "" {
+	if h.openTables != nil {
 		o.Removes = nil // nothing leaves tables by a statement
 	}
 	return ledger.Open(context.Background(), filepath.Join(h.dir, "ledger"), h.key, o)

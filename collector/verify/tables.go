@@ -7,43 +7,23 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"iter"
 	"math"
 
-	"github.com/docket-audit/docket/collector/clickhouse"
+	"github.com/docket-audit/docket/collector/evidence"
 	"github.com/docket-audit/docket/collector/lake"
 )
-
-// Tables are what is read of a store in tables, as [clickhouse.Reader] gives it:
-// rows as they are, in order, and nothing left out. Who asks sees one row at a time,
-// so that it does not matter how many somebody has put there.
-type Tables interface {
-	Addr() string
-	Ranges(ctx context.Context) iter.Seq2[[3]int64, error]
-	Commits(ctx context.Context, from uint64) iter.Seq2[clickhouse.CommitRow, error]
-	Events(ctx context.Context, first, last uint64) iter.Seq2[clickhouse.EventRow, error]
-	Stubs(ctx context.Context, first, last uint64) iter.Seq2[clickhouse.StubRow, error]
-	Held(ctx context.Context) iter.Seq2[clickhouse.HeldRow, error]
-	Snapshots(ctx context.Context) iter.Seq2[clickhouse.SnapshotRow, error]
-	Kept(ctx context.Context) ([]clickhouse.Kept, error)
-	Seen(ctx context.Context, v clickhouse.View, first, last uint64) (clickhouse.Sum, error)
-	Want(ctx context.Context, v clickhouse.View, spans []clickhouse.Span) (clickhouse.Sum, error)
-}
-
-var _ Tables = (*clickhouse.Reader)(nil)
 
 // tables is a store in tables. It goes by the tables and the statements alone:
 // whatever else the server says of itself, such as by a view, is compared.
 type tables struct {
 	*verifier
 
-	t      Tables
+	t      evidence.Tables
 	said   []said // by number from 1, beside verifier.statements
 	ranges map[int64][2]int64
 	newest int64 // of the writers in ranges
-	folded clickhouse.Fold
+	folded evidence.Fold
 	unfit  error // why the next statement is none that follows
 	// snapshots are the SHA-256 of those that a start would take, by the number and
 	// the digest of the statement.
@@ -52,7 +32,7 @@ type tables struct {
 	all      *rows
 	segment  *segment            // of all rows
 	rules    map[string]*segment // of what stands for rows that left, by the rule
-	kept     []clickhouse.Kept
+	kept     []evidence.Kept
 	strays   int64 // rows that are of no commit, which readers pass over
 	overtook int64 // of docket_commits
 	down     bool  // the server does not answer any more
@@ -70,18 +50,18 @@ type snapshot struct {
 	digest string
 }
 
-func newTables(v *verifier, t Tables) *tables {
+func newTables(v *verifier, t evidence.Tables) *tables {
 	return &tables{
-		verifier: v, t: t, snapshots: map[snapshot][sha256.Size]byte{}, rules: map[string]*segment{},
-		segment: &segment{named: new(named), place: Place{File: clickhouse.TableEvents}, deep: true},
+		verifier: v, t: t, folded: t.NewFold(), snapshots: map[snapshot][sha256.Size]byte{}, rules: map[string]*segment{},
+		segment: &segment{named: new(named), place: Place{File: evidence.TableEvents}, deep: true},
 	}
 }
 
 func (t *tables) place(number uint64) Place {
-	return Place{File: clickhouse.TableCommits, Statement: number}
+	return Place{File: evidence.TableCommits, Statement: number}
 }
 
-func (t *tables) whole() Place { return Place{File: clickhouse.TableCommits} }
+func (t *tables) whole() Place { return Place{File: evidence.TableCommits} }
 
 func (t *tables) holds() string { return "tables" }
 
@@ -90,23 +70,23 @@ func (t *tables) holds() string { return "tables" }
 func (t *tables) begin(ctx context.Context) (release func(), err error) {
 	release = func() {}
 	if t.kept, err = t.t.Kept(ctx); err != nil {
-		if !errors.Is(err, clickhouse.ErrCorrupt) && !clickhouse.Lacks(err) {
+		if !t.t.Corrupt(err) && !t.t.Lacks(err) {
 			return release, err
 		}
-		t.problem(Damage, Place{File: clickhouse.TableRetention}, "%v", err)
+		t.problem(Damage, Place{File: evidence.TableRetention}, "%v", err)
 	}
 	for s, err := range t.t.Snapshots(ctx) {
 		if err != nil {
-			if !clickhouse.Lacks(err) {
+			if !t.t.Lacks(err) {
 				return release, err
 			}
-			t.problem(Damage, Place{File: clickhouse.TableSnapshots}, "%v", err)
+			t.problem(Damage, Place{File: evidence.TableSnapshots}, "%v", err)
 			break
 		}
 		sum := sha256.Sum256(s.State)
 		key := snapshot{s.Number, s.Digest}
 		if have, ok := t.snapshots[key]; ok && have != sum {
-			t.problem(Damage, Place{File: clickhouse.TableSnapshots, Statement: s.Number}, "there are two of this statement")
+			t.problem(Damage, Place{File: evidence.TableSnapshots, Statement: s.Number}, "there are two of this statement")
 		}
 		t.snapshots[key] = sum
 	}
@@ -130,7 +110,7 @@ func (t *tables) readCommits(ctx context.Context) error {
 
 // lacks makes a problem of an error that says that docket_commits is not there.
 func (t *tables) lacks(err error) error {
-	if clickhouse.Lacks(err) {
+	if t.t.Lacks(err) {
 		t.broken = true
 		t.problem(Missing, t.whole(), "%v", err)
 		return nil
@@ -161,7 +141,7 @@ func (t *tables) readRanges(ctx context.Context) error {
 
 // take appends the statement of a row, and empty ones in place of those that are
 // missing before it.
-func (t *tables) take(row *clickhouse.CommitRow) {
+func (t *tables) take(row *evidence.CommitRow) {
 	if row.Writer > t.newest {
 		return // it came since
 	}
@@ -192,7 +172,7 @@ func (t *tables) take(row *clickhouse.CommitRow) {
 	}
 	s := statement{number: next, raw: []byte{}, digest: digest}
 	more := said{writer: row.Writer, bytes: row.Bytes}
-	st, err := clickhouse.ParseStatement(row.Statement)
+	st, err := t.t.Parse(row.Statement)
 	if err != nil {
 		t.broken = true
 		t.problem(Damage, place, "%v", err)
@@ -207,7 +187,7 @@ func (t *tables) take(row *clickhouse.CommitRow) {
 
 // asLake is a statement as all of the judgement knows one. What it adds to epochs is
 // in the fold.
-func asLake(st *clickhouse.Statement) *lake.Statement {
+func asLake(st *evidence.Statement) *lake.Statement {
 	out := &lake.Statement{Number: st.Number, Prev: st.Prev, Time: st.Time, StreamSeq: st.StreamSeq, Fence: st.Fence}
 	for _, c := range st.Counts {
 		out.Counts = append(out.Counts, lake.Count(c))
@@ -217,7 +197,7 @@ func asLake(st *clickhouse.Statement) *lake.Statement {
 
 // compareCommit compares the cells beside a statement with it. Readers find by them
 // where to look.
-func (t *tables) compareCommit(row *clickhouse.CommitRow, st *clickhouse.Statement, digest string) {
+func (t *tables) compareCommit(row *evidence.CommitRow, st *evidence.Statement, digest string) {
 	wrong := func(column string, cell, want any) {
 		p := t.place(uint64(row.Number))
 		p.Column = column
@@ -229,7 +209,7 @@ func (t *tables) compareCommit(row *clickhouse.CommitRow, st *clickhouse.Stateme
 	}{
 		{"writer", row.Writer, st.Writer},
 		{"time", row.Time, st.Time},
-		{"events", row.Events, st.Events()},
+		{"events", row.Events, st.Events},
 		{"quarantined", row.Quarantined, st.Quarantined},
 		{"fence", row.Fence, int64(st.Fence)},
 		{"stream_seq", row.StreamSeq, int64(st.StreamSeq)},
@@ -244,7 +224,7 @@ func (t *tables) compareCommit(row *clickhouse.CommitRow, st *clickhouse.Stateme
 }
 
 // foldNext adds a statement to the fold, as long as each follows the one before.
-func (t *tables) foldNext(st *clickhouse.Statement, digest string) {
+func (t *tables) foldNext(st *evidence.Statement, digest string) {
 	if t.broken || t.unfit != nil {
 		return
 	}
@@ -257,7 +237,7 @@ func (t *tables) foldNext(st *clickhouse.Statement, digest string) {
 	}
 	want, err := t.folded.Snapshot()
 	if err != nil || sha256.Sum256(want) != have {
-		t.problem(Damage, Place{File: clickhouse.TableSnapshots, Statement: st.Number}, "it is not what %d statements amount to", st.Number)
+		t.problem(Damage, Place{File: evidence.TableSnapshots, Statement: st.Number}, "it is not what %d statements amount to", st.Number)
 	}
 }
 
@@ -287,9 +267,9 @@ func (t *tables) fold() {
 
 func (t *tables) notes() {
 	if n := cmp.Or(t.strays, t.overtook); n > 0 {
-		t.note("rows that are of no commit, and nobody reads: %d, and %d of %s", t.strays, t.overtook, clickhouse.TableCommits)
+		t.note("rows that are of no commit, and nobody reads: %d, and %d of %s", t.strays, t.overtook, evidence.TableCommits)
 	}
 	if len(t.report.Expired) > 0 && t.opts.Retention == nil {
-		t.note("that events were not to be kept any longer is the word of %s, which nobody signs; --retention says how long they are to be kept", clickhouse.TableRetention)
+		t.note("that events were not to be kept any longer is the word of %s, which nobody signs; --retention says how long they are to be kept", evidence.TableRetention)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 
-	"github.com/docket-audit/docket/collector/clickhouse"
+	"github.com/docket-audit/docket/collector/evidence"
 	"github.com/docket-audit/docket/collector/store"
 )
 
@@ -32,7 +32,7 @@ func (t *tables) readHeld(ctx context.Context) {
 			err = ctx.Err()
 		}
 		if err != nil {
-			t.failed(ctx, Place{File: clickhouse.TableQuarantine}, err)
+			t.failed(ctx, Place{File: evidence.TableQuarantine}, err)
 			return
 		}
 		if !t.owns(row.Commit, row.Writer) {
@@ -50,15 +50,15 @@ func (t *tables) readHeld(ctx context.Context) {
 	done()
 	for i := range t.said {
 		if n := uint64(i) + 1; t.said[i].quarantined > 0 && !seen[n] {
-			t.problem(Missing, Place{File: clickhouse.TableQuarantine, Statement: n}, "the statement counts %d messages, 0 are there", t.said[i].quarantined)
+			t.problem(Missing, Place{File: evidence.TableQuarantine, Statement: n}, "the statement counts %d messages, 0 are there", t.said[i].quarantined)
 			t.all.lose(false)
 		}
 	}
 }
 
 // takeHeld judges a message by itself, and says whether its place is the next one.
-func (t *tables) takeHeld(row *clickhouse.HeldRow, before int) bool {
-	place := Place{File: clickhouse.TableQuarantine, Statement: row.Commit, Row: new(int(row.Index) - 1)}
+func (t *tables) takeHeld(row *evidence.HeldRow, before int) bool {
+	place := Place{File: evidence.TableQuarantine, Statement: row.Commit, Row: new(int(row.Index) - 1)}
 	at := func(column string) Place {
 		p := place
 		p.Column = column
@@ -91,13 +91,13 @@ func (t *tables) judgeHeld(number uint64, messages []store.Quarantined) {
 		return // which is told
 	}
 	said := &t.said[number-1]
-	place := Place{File: clickhouse.TableQuarantine, Statement: number}
+	place := Place{File: evidence.TableQuarantine, Statement: number}
 	if n := int64(len(messages)); n != said.quarantined {
 		t.problem(Missing, place, "the statement counts %d messages, %d are there", said.quarantined, n)
 		t.all.lose(false)
 		return
 	}
-	if root, err := clickhouse.HeldRoot(messages); err != nil || root != said.quarantinedRoot {
+	if root, err := t.t.HeldRoot(messages); err != nil || root != said.quarantinedRoot {
 		t.problem(Damage, place, "the messages are not those that were stored: the statement's Merkle root is %.16s, they make it %.16s", said.quarantinedRoot, root)
 	}
 }
@@ -108,7 +108,7 @@ const mostLooks = 3
 
 // compareViews looks whether who reads by the views finds what is in the tables.
 func (t *tables) compareViews(ctx context.Context, first, last uint64) {
-	var spans []clickhouse.Span
+	var spans []evidence.Span
 	for n := first; n <= last; n++ {
 		if t.statement(n) == nil {
 			return // which is told, and nobody knows what a view should have
@@ -116,14 +116,14 @@ func (t *tables) compareViews(ctx context.Context, first, last uint64) {
 		if i := len(spans) - 1; i >= 0 && spans[i].Writer == t.said[n-1].writer {
 			spans[i].Last = n
 		} else {
-			spans = append(spans, clickhouse.Span{Writer: t.said[n-1].writer, First: n, Last: n})
+			spans = append(spans, evidence.Span{Writer: t.said[n-1].writer, First: n, Last: n})
 		}
 	}
-	for _, view := range clickhouse.Views() {
+	for _, view := range t.t.Views() {
 		if t.down {
 			return
 		}
-		var seen, want clickhouse.Sum
+		var seen, want evidence.Sum
 		var err error
 		for range mostLooks {
 			if seen, err = t.t.Seen(ctx, view, first, last); err == nil {
@@ -135,9 +135,9 @@ func (t *tables) compareViews(ctx context.Context, first, last uint64) {
 		}
 		switch {
 		case err != nil:
-			t.failed(ctx, Place{File: view.Name, Statement: first}, err)
+			t.failed(ctx, Place{File: view, Statement: first}, err)
 		case seen != want:
-			t.problem(Damage, Place{File: view.Name, Statement: first}, "of commits %d to %d the view shows %d rows, and not what the %d of the table are", first, last, seen.Rows, want.Rows)
+			t.problem(Damage, Place{File: view, Statement: first}, "of commits %d to %d the view shows %d rows, and not what the %d of the table are", first, last, seen.Rows, want.Rows)
 		}
 	}
 }

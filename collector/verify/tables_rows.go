@@ -8,7 +8,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/docket-audit/docket/collector/clickhouse"
+	"github.com/docket-audit/docket/collector/evidence"
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/internal/profile"
@@ -58,7 +58,7 @@ func (t *tables) failed(ctx context.Context, where Place, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	lacks := clickhouse.Lacks(err)
+	lacks := t.t.Lacks(err)
 	if lacks {
 		t.problem(Missing, where, "%v", err)
 	} else {
@@ -68,7 +68,7 @@ func (t *tables) failed(ctx context.Context, where Place, err error) {
 			hint = " (" + h.Hint() + ")"
 		}
 		t.problem(Unreadable, where, "%v%s", err, hint)
-		t.down = t.down || clickhouse.Unreached(err)
+		t.down = t.down || t.t.Unreached(err)
 	}
 	t.all.lose(!lacks)
 }
@@ -78,7 +78,7 @@ type commit struct {
 	number uint64
 	events []event
 	at     map[uint32]bool // places that a row has
-	stubs  map[uint32]*clickhouse.StubRow
+	stubs  map[uint32]*evidence.StubRow
 	bytes  int64
 }
 
@@ -90,7 +90,7 @@ func (t *tables) readWindow(ctx context.Context, first, last uint64) {
 	}
 	stubs, err := t.readStubs(ctx, first, last)
 	if err != nil {
-		t.failed(ctx, Place{File: clickhouse.TableStubs, Statement: first}, err)
+		t.failed(ctx, Place{File: evidence.TableStubs, Statement: first}, err)
 		return
 	}
 	c := newCommit(first, stubs)
@@ -100,7 +100,7 @@ func (t *tables) readWindow(ctx context.Context, first, last uint64) {
 		}
 		if err != nil {
 			// Of this commit nothing is known, as it may have more rows.
-			t.failed(ctx, Place{File: clickhouse.TableEvents, Statement: c.number}, err)
+			t.failed(ctx, Place{File: evidence.TableEvents, Statement: c.number}, err)
 			return
 		}
 		t.progress(int64(len(row.Raw)))
@@ -120,7 +120,7 @@ func (t *tables) readWindow(ctx context.Context, first, last uint64) {
 	t.judge(c)
 }
 
-func newCommit(number uint64, stubs map[uint64]map[uint32]*clickhouse.StubRow) *commit {
+func newCommit(number uint64, stubs map[uint64]map[uint32]*evidence.StubRow) *commit {
 	c := &commit{number: number, at: map[uint32]bool{}, stubs: stubs[number]}
 	delete(stubs, number)
 	return c
@@ -135,8 +135,8 @@ func (t *tables) owns(number uint64, writer int64) bool {
 	return t.statement(number) == nil || t.said[number-1].writer == writer
 }
 
-func (t *tables) readStubs(ctx context.Context, first, last uint64) (map[uint64]map[uint32]*clickhouse.StubRow, error) {
-	all := map[uint64]map[uint32]*clickhouse.StubRow{}
+func (t *tables) readStubs(ctx context.Context, first, last uint64) (map[uint64]map[uint32]*evidence.StubRow, error) {
+	all := map[uint64]map[uint32]*evidence.StubRow{}
 	for row, err := range t.t.Stubs(ctx, first, last) {
 		if err == nil {
 			err = ctx.Err()
@@ -150,7 +150,7 @@ func (t *tables) readStubs(ctx context.Context, first, last uint64) (map[uint64]
 		}
 		of := all[row.Commit]
 		if of == nil {
-			of = map[uint32]*clickhouse.StubRow{}
+			of = map[uint32]*evidence.StubRow{}
 			all[row.Commit] = of
 		}
 		st := t.statement(row.Commit)
@@ -166,13 +166,13 @@ func (t *tables) readStubs(ctx context.Context, first, last uint64) (map[uint64]
 	return all, nil
 }
 
-func stubPlace(s *clickhouse.StubRow, column string) Place {
+func stubPlace(s *evidence.StubRow, column string) Place {
 	row := int(s.Pos)
-	return Place{File: clickhouse.TableStubs, Row: &row, Column: column, Statement: s.Commit, Epoch: s.Epoch, Sequence: s.Sequence}
+	return Place{File: evidence.TableStubs, Row: &row, Column: column, Statement: s.Commit, Epoch: s.Epoch, Sequence: s.Sequence}
 }
 
 // takeRow judges a row by itself, and takes in what its commit is judged by.
-func (t *tables) takeRow(c *commit, row *clickhouse.EventRow) {
+func (t *tables) takeRow(c *commit, row *evidence.EventRow) {
 	header := t.checkEntry(t.segment, int(row.Pos), &row.Entry)
 	e := event{row: int(row.Pos), commit: row.Commit, pos: row.Pos, stored: row.StoredTime.UnixMilli(), streamSeq: row.StreamSeq}
 	e.derive(&header)
@@ -199,10 +199,10 @@ func (t *tables) takeRow(c *commit, row *clickhouse.EventRow) {
 }
 
 // compareStub compares a stub with the event that it will stand for one day.
-func (t *tables) compareStub(s *clickhouse.StubRow, e *event, h *profile.Header) {
+func (t *tables) compareStub(s *evidence.StubRow, e *event, h *profile.Header) {
 	if s == nil {
 		p := t.segment.at(e, "")
-		p.File = clickhouse.TableStubs
+		p.File = evidence.TableStubs
 		t.problem(Missing, p, "the event has no stub")
 		return
 	}
@@ -217,7 +217,7 @@ func (t *tables) compareStub(s *clickhouse.StubRow, e *event, h *profile.Header)
 		{"kind", s.Kind != h.Kind, s.Kind, h.Kind},
 		{"tenant", s.Tenant != h.Tenant, s.Tenant, h.Tenant},
 		{"class_uid", s.ClassUID != h.ClassUID, s.ClassUID, h.ClassUID},
-		{"day", s.Day != clickhouse.Day(h.Time), s.Day, clickhouse.Day(h.Time)},
+		{"day", s.Day != t.t.Day(h.Time), s.Day, t.t.Day(h.Time)},
 	} {
 		if c.differs {
 			t.problem(Damage, stubPlace(s, c.column), "the cell says %.80v, the event's bytes say %.80v", c.cell, c.want)
@@ -290,8 +290,8 @@ func (t *tables) put(e *event, s *segment) {
 // compareTransport compares what is nowhere in the events.
 func (t *tables) compareTransport(c *commit, all []event) {
 	said := &t.said[c.number-1]
-	if got := clickhouse.StreamSeqs(len(all), func(i int) uint64 { return all[i].streamSeq }); got != said.streamSeqs {
-		t.problem(Damage, Place{File: clickhouse.TableEvents, Column: lake.ColumnStreamSeq, Statement: c.number}, "the cells of the commit are not those that were stored")
+	if got := t.t.StreamSeqs(len(all), func(i int) uint64 { return all[i].streamSeq }); got != said.streamSeqs {
+		t.problem(Damage, Place{File: evidence.TableEvents, Column: lake.ColumnStreamSeq, Statement: c.number}, "the cells of the commit are not those that were stored")
 	}
 	if c.bytes != said.bytes {
 		p := t.place(c.number)
@@ -300,7 +300,7 @@ func (t *tables) compareTransport(c *commit, all []event) {
 	}
 }
 
-func (t *tables) stubEvent(s *clickhouse.StubRow) event {
+func (t *tables) stubEvent(s *evidence.StubRow) event {
 	e := event{
 		row: int(s.Pos), commit: s.Commit, pos: s.Pos, tenant: s.Tenant, epoch: s.Epoch, class: s.ClassUID, sequence: s.Sequence, stub: true,
 		lifecycle: s.ClassUID == int32(ocsf.ClassApplicationLifecycle) && s.Kind == profile.KindLifecycle,
@@ -316,7 +316,7 @@ func (t *tables) stubEvent(s *clickhouse.StubRow) event {
 
 // over says by which rule an event was to leave that a stub stands for, and whether
 // its time was over.
-func (t *tables) over(s *clickhouse.StubRow, stored int64) (rule string, over bool) {
+func (t *tables) over(s *evidence.StubRow, stored int64) (rule string, over bool) {
 	since := time.UnixMilli(stored)
 	if day, err := time.Parse("20060102", s.Day); err == nil && day.After(since) {
 		since = day
@@ -324,7 +324,7 @@ func (t *tables) over(s *clickhouse.StubRow, stored int64) (rule string, over bo
 	now := time.Now()
 	kept := t.kept
 	if t.opts.Retention != nil {
-		kept = []clickhouse.Kept{{Policy: *t.opts.Retention}}
+		kept = []evidence.Kept{{Policy: *t.opts.Retention}}
 	}
 	rule = retention.Forever.String()
 	for i := range kept {
@@ -332,7 +332,7 @@ func (t *tables) over(s *clickhouse.StubRow, stored int64) (rule string, over bo
 		if until.IsZero() || until.After(now) {
 			until = now
 		}
-		r, expires := clickhouse.For(&kept[i].Policy, s.Tenant, s.ClassUID, since)
+		r, expires := t.t.Expires(&kept[i].Policy, s.Tenant, s.ClassUID, since)
 		rule = r.String()
 		if !expires.IsZero() && !expires.After(until) {
 			return rule, true
@@ -347,7 +347,7 @@ func (t *tables) left(rule string) *segment {
 	if s == nil {
 		s = &segment{
 			named: &named{stubs: &lake.StubFile{Reason: lake.ReasonRetention, Rule: rule}},
-			place: Place{File: clickhouse.TableStubs}, deep: true,
+			place: Place{File: evidence.TableStubs}, deep: true,
 		}
 		t.rules[rule] = s
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/docket-audit/docket/collector/clickhouse"
+	"github.com/docket-audit/docket/collector/evidence"
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/internal/chdbtest"
@@ -29,19 +30,14 @@ import (
 // ask runs SQL as an administrator of the database would.
 func (h *house) ask(sql string, to ...any) {
 	h.t.Helper()
-	var err error
-	if len(to) == 0 {
-		err = h.admin.Exec(context.Background(), sql)
-	} else {
-		err = h.admin.QueryRow(context.Background(), sql).Scan(to...)
-	}
-	if err != nil {
+	if err := h.sql(sql, to...); err != nil {
 		h.t.Fatalf("%s: %v", sql, err)
 	}
 }
 
-// administer says where the tables are, and connects.
-func (h *house) administer(dsn string) {
+// inTables has the house open a store in the database that dsn names, with options
+// that may be changed between.
+func (h *house) inTables(dsn string) *clickhouse.Options {
 	h.t.Helper()
 	o, err := driver.ParseDSN(dsn)
 	if err != nil {
@@ -53,32 +49,42 @@ func (h *house) administer(dsn string) {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(func() { _ = conn.Close() })
-	h.dsn, h.admin = dsn, conn
+	h.sql = func(sql string, to ...any) error {
+		if len(to) == 0 {
+			return conn.Exec(context.Background(), sql)
+		}
+		return conn.QueryRow(context.Background(), sql).Scan(to...)
+	}
+	options := &clickhouse.Options{Now: func() time.Time { return time.UnixMilli(h.now) }}
+	h.openTables = func() (tableStore, error) { return clickhouse.Open(h.t.Context(), dsn, *options) }
+	return options
 }
 
 // newTablesHouse is a house whose store is in tables.
-func newTablesHouse(t *testing.T) *house {
+func newTablesHouse(t *testing.T) (h *house, r evidence.Tables, options *clickhouse.Options) {
 	t.Helper()
-	h := newEmpty(t, filepath.Join(t.TempDir(), "data"))
-	h.administer(chdbtest.Database(t))
+	h = newEmpty(t, filepath.Join(t.TempDir(), "data"))
+	dsn := chdbtest.Database(t)
+	options = h.inTables(dsn)
 	h.now = time.Now().Add(-20*24*time.Hour).UnixMilli() / 1000 * 1000
-	return h
+	h.open()
+	return h, judgedOf(t, dsn), options
 }
 
-// of opens what there is to be judged.
-func (h *house) of() *clickhouse.Reader {
-	h.t.Helper()
-	r, err := clickhouse.OpenReader(h.t.Context(), h.dsn, clickhouse.Options{})
+// judgedOf opens what there is to be judged.
+func judgedOf(t *testing.T, dsn string) evidence.Tables {
+	t.Helper()
+	r, err := clickhouse.OpenReader(t.Context(), dsn, clickhouse.Options{})
 	if err != nil {
-		h.t.Fatal(err)
+		t.Fatal(err)
 	}
-	h.t.Cleanup(func() { _ = r.Close() })
-	return r
+	t.Cleanup(func() { _ = r.Close() })
+	return r.Evidence()
 }
 
 // tablesOf are all tables that the judgement is about.
 var tablesOf = []string{
-	clickhouse.TableEvents, clickhouse.TableStubs, clickhouse.TableQuarantine, clickhouse.TableCommits, clickhouse.TableSnapshots, clickhouse.TableRetention,
+	evidence.TableEvents, evidence.TableStubs, evidence.TableQuarantine, evidence.TableCommits, evidence.TableSnapshots, evidence.TableRetention,
 }
 
 // keep remembers what is in the tables; the function that it returns puts it back.
@@ -112,7 +118,7 @@ func (h *house) replace(table, column, expression, where string) {
 
 // found runs the judgement, and fails unless it finds a problem in a file and of a
 // statement, whose text has the words.
-func (h *house) found(r *clickhouse.Reader, file, column string, commit uint64, words string) {
+func (h *house) found(r evidence.Tables, file, column string, commit uint64, words string) {
 	h.t.Helper()
 	report := h.run(Options{Tables: r})
 	if report.Code() != CodeFound {
@@ -125,7 +131,7 @@ func (h *house) found(r *clickhouse.Reader, file, column string, commit uint64, 
 	}
 }
 
-func (h *house) fine(r *clickhouse.Reader) *Report {
+func (h *house) fine(r evidence.Tables) *Report {
 	h.t.Helper()
 	report := h.run(Options{Tables: r})
 	if len(report.Problems) > 0 || report.Code() != CodeFine {
@@ -136,12 +142,12 @@ func (h *house) fine(r *clickhouse.Reader) *Report {
 
 // Nobody can write to the tables but it is found, and where.
 func TestTables(t *testing.T) {
-	h := newTablesHouse(t)
-	h.tableOptions.SnapshotEvery = 3
+	h, r, options := newTablesHouse(t)
+	h.close()
+	options.SnapshotEvery = 3
 	h.open()
 	h.furnish()
 	h.close()
-	r := h.of()
 	report := h.fine(r)
 	if report.Events == 0 || report.Held != 1 || report.Statements != 5 || len(report.Epochs) != 4 || report.Bytes == 0 {
 		t.Errorf("judged %+v", report)
@@ -174,71 +180,71 @@ func TestTables(t *testing.T) {
 		value := map[reflect.Kind]string{
 			reflect.String: "concat(" + column + ", 'x')", reflect.Int64: column + " + 1", reflect.Int32: "toInt32(" + column + " + 1)", reflect.Bool: "NOT " + column,
 		}[f.Type.Kind()]
-		each("events "+column, func() { h.replace(clickhouse.TableEvents, column, value, row) }, clickhouse.TableEvents, column, 2, "the event's bytes say")
+		each("events "+column, func() { h.replace(evidence.TableEvents, column, value, row) }, evidence.TableEvents, column, 2, "the event's bytes say")
 	}
 	for column, value := range map[string]string{lake.ColumnStoredTime: "_stored_time + 1", lake.ColumnStreamSeq: "_stream_seq - 1"} {
-		each("events "+column, func() { h.replace(clickhouse.TableEvents, column, value, row) }, clickhouse.TableEvents, column, 2, "")
+		each("events "+column, func() { h.replace(evidence.TableEvents, column, value, row) }, evidence.TableEvents, column, 2, "")
 	}
-	each("events by ALTER UPDATE", func() { h.ask("ALTER TABLE docket_events UPDATE message = 'all is well' WHERE " + row) }, clickhouse.TableEvents, "message", 2, "all is well")
-	each("events _commit", func() { h.replace(clickhouse.TableEvents, "_commit", "toInt64(4)", row) }, clickhouse.TableEvents, "", 2, "the event is gone")
-	each("events _commit, that it has too many", func() { h.replace(clickhouse.TableEvents, "_commit", "toInt64(4)", row) }, clickhouse.TableEvents, "", 4, "another row has this place")
-	each("events _pos", func() { h.replace(clickhouse.TableEvents, "_pos", "toInt32(77)", row) }, clickhouse.TableEvents, lake.ColumnPos, 2, "the statement counts")
-	each("events _pos of a negative", func() { h.replace(clickhouse.TableEvents, "_pos", "toInt32(-1)", row) }, clickhouse.TableEvents, lake.ColumnPos, 2, "the statement counts")
-	each("events _writer", func() { h.replace(clickhouse.TableEvents, "_writer", "_writer + 7", row) }, clickhouse.TableEvents, "", 2, "the event is gone")
+	each("events by ALTER UPDATE", func() { h.ask("ALTER TABLE docket_events UPDATE message = 'all is well' WHERE " + row) }, evidence.TableEvents, "message", 2, "all is well")
+	each("events _commit", func() { h.replace(evidence.TableEvents, "_commit", "toInt64(4)", row) }, evidence.TableEvents, "", 2, "the event is gone")
+	each("events _commit, that it has too many", func() { h.replace(evidence.TableEvents, "_commit", "toInt64(4)", row) }, evidence.TableEvents, "", 4, "another row has this place")
+	each("events _pos", func() { h.replace(evidence.TableEvents, "_pos", "toInt32(77)", row) }, evidence.TableEvents, lake.ColumnPos, 2, "the statement counts")
+	each("events _pos of a negative", func() { h.replace(evidence.TableEvents, "_pos", "toInt32(-1)", row) }, evidence.TableEvents, lake.ColumnPos, 2, "the statement counts")
+	each("events _writer", func() { h.replace(evidence.TableEvents, "_writer", "_writer + 7", row) }, evidence.TableEvents, "", 2, "the event is gone")
 	each("two events change places", func() {
-		h.replace(clickhouse.TableEvents, "_pos", "if(_pos = 3, toInt32(2), toInt32(3))", "_commit = 2 AND _pos IN (2, 3)")
-	}, clickhouse.TableStubs, "sequence", 2, "the event's bytes say")
+		h.replace(evidence.TableEvents, "_pos", "if(_pos = 3, toInt32(2), toInt32(3))", "_commit = 2 AND _pos IN (2, 3)")
+	}, evidence.TableStubs, "sequence", 2, "the event's bytes say")
 	each("a byte of _raw", func() {
 		h.ask("ALTER TABLE docket_events UPDATE _raw = replaceOne(_raw, 'alice', 'mallo') WHERE " + row)
-	}, clickhouse.TableEvents, lake.ColumnRaw, 2, "not those that were sealed")
-	each("_raw that is no event", func() { h.ask("ALTER TABLE docket_events UPDATE _raw = 'garbage' WHERE " + row) }, clickhouse.TableEvents, lake.ColumnRaw, 2, "no event")
-	each("an event sealed anew, with all that follows", func() { h.forge(row) }, clickhouse.TableCommits, "", 2, "Merkle root")
-	each("an event is deleted", func() { h.ask("ALTER TABLE docket_events DELETE WHERE " + row) }, clickhouse.TableEvents, "", 2, "the event is gone")
+	}, evidence.TableEvents, lake.ColumnRaw, 2, "not those that were sealed")
+	each("_raw that is no event", func() { h.ask("ALTER TABLE docket_events UPDATE _raw = 'garbage' WHERE " + row) }, evidence.TableEvents, lake.ColumnRaw, 2, "no event")
+	each("an event sealed anew, with all that follows", func() { h.forge(row) }, evidence.TableCommits, "", 2, "Merkle root")
+	each("an event is deleted", func() { h.ask("ALTER TABLE docket_events DELETE WHERE " + row) }, evidence.TableEvents, "", 2, "the event is gone")
 	each("an event and its stub are deleted", func() {
 		h.ask("ALTER TABLE docket_events DELETE WHERE " + row)
 		h.ask("ALTER TABLE docket_stubs DELETE WHERE " + row)
-	}, clickhouse.TableCommits, "", 2, "are there")
+	}, evidence.TableCommits, "", 2, "are there")
 	each("all events of a commit are deleted", func() {
 		h.ask("ALTER TABLE docket_events DELETE WHERE _commit = 3")
 		h.ask("ALTER TABLE docket_stubs DELETE WHERE _commit = 3")
-	}, clickhouse.TableCommits, "", 3, "0 are there")
-	each("an event is there twice", func() { h.ask("INSERT INTO docket_events SELECT * FROM docket_events WHERE " + row) }, clickhouse.TableEvents, "", 2, "another row has this place")
+	}, evidence.TableCommits, "", 3, "0 are there")
+	each("an event is there twice", func() { h.ask("INSERT INTO docket_events SELECT * FROM docket_events WHERE " + row) }, evidence.TableEvents, "", 2, "another row has this place")
 	each("an event is added behind", func() {
 		h.ask("INSERT INTO docket_events SELECT * REPLACE (toInt32(99) AS _pos) FROM (SELECT * FROM docket_events WHERE " + row + ")")
-	}, clickhouse.TableEvents, lake.ColumnPos, 2, "the statement counts")
+	}, evidence.TableEvents, lake.ColumnPos, 2, "the statement counts")
 
 	for column, value := range map[string]string{
 		"epoch": "concat(epoch, 'x')", "sequence": "sequence + 1", "fingerprint": "reverse(fingerprint)::FixedString(32)", "kind": "'action'", "tenant": "'globex2'", "class_uid": "toInt32(2004)", "day": "'20200101'",
 	} {
-		each("stubs "+column, func() { h.replace(clickhouse.TableStubs, column, value, row) }, clickhouse.TableStubs, column, 2, "the event's bytes say")
+		each("stubs "+column, func() { h.replace(evidence.TableStubs, column, value, row) }, evidence.TableStubs, column, 2, "the event's bytes say")
 	}
 	for column, value := range map[string]string{"_commit": "toInt64(4)", "_pos": "toInt32(77)", "_writer": "_writer + 7"} {
-		each("stubs "+column, func() { h.replace(clickhouse.TableStubs, column, value, row) }, clickhouse.TableStubs, "", 2, "the event has no stub")
+		each("stubs "+column, func() { h.replace(evidence.TableStubs, column, value, row) }, evidence.TableStubs, "", 2, "the event has no stub")
 	}
-	each("a stub is deleted", func() { h.ask("ALTER TABLE docket_stubs DELETE WHERE " + row) }, clickhouse.TableStubs, "", 2, "the event has no stub")
-	each("a stub is there twice", func() { h.ask("INSERT INTO docket_stubs SELECT * FROM docket_stubs WHERE " + row) }, clickhouse.TableStubs, "", 2, "another stub")
+	each("a stub is deleted", func() { h.ask("ALTER TABLE docket_stubs DELETE WHERE " + row) }, evidence.TableStubs, "", 2, "the event has no stub")
+	each("a stub is there twice", func() { h.ask("INSERT INTO docket_stubs SELECT * FROM docket_stubs WHERE " + row) }, evidence.TableStubs, "", 2, "another stub")
 
 	const commit = "number = 2"
 	for column, value := range map[string]string{
 		"time": "time + 1", "events": "toInt64(0)", "bytes": "bytes + 1", "quarantined": "quarantined + 1", "fence": "fence + 1", "stream_seq": "stream_seq + 1", "digest": "reverse(digest)",
 	} {
-		each("commits "+column, func() { h.replace(clickhouse.TableCommits, column, value, commit) }, clickhouse.TableCommits, column, 2, "the cell says")
+		each("commits "+column, func() { h.replace(evidence.TableCommits, column, value, commit) }, evidence.TableCommits, column, 2, "the cell says")
 	}
-	each("commits number", func() { h.replace(clickhouse.TableCommits, "number", "toInt64(9)", commit) }, clickhouse.TableCommits, "", 2, "the statement is missing")
-	each("commits number of a negative", func() { h.replace(clickhouse.TableCommits, "number", "toInt64(-2)", commit) }, clickhouse.TableCommits, "", 2, "the statement is missing")
-	each("commits writer", func() { h.replace(clickhouse.TableCommits, "writer", "writer + 7", commit) }, clickhouse.TableCommits, "", 0, "")
+	each("commits number", func() { h.replace(evidence.TableCommits, "number", "toInt64(9)", commit) }, evidence.TableCommits, "", 2, "the statement is missing")
+	each("commits number of a negative", func() { h.replace(evidence.TableCommits, "number", "toInt64(-2)", commit) }, evidence.TableCommits, "", 2, "the statement is missing")
+	each("commits writer", func() { h.replace(evidence.TableCommits, "writer", "writer + 7", commit) }, evidence.TableCommits, "", 0, "")
 	each("a statement is changed", func() {
 		h.ask("ALTER TABLE docket_commits UPDATE statement = replaceOne(statement, 'acme', 'bcme') WHERE number = 2")
-	}, clickhouse.TableCommits, "", 2, "")
+	}, evidence.TableCommits, "", 2, "")
 	each("a statement and its digest are changed", func() {
-		h.replace(clickhouse.TableCommits, "statement", "replaceOne(statement, 'acme', 'acmd')", commit)
-		h.replace(clickhouse.TableCommits, "digest", "lower(hex(SHA256(statement)))", commit)
-	}, clickhouse.TableCommits, "", 2, "the ledger has another leaf")
-	each("a statement is no statement", func() { h.replace(clickhouse.TableCommits, "statement", "'{}'", commit) }, clickhouse.TableCommits, "", 2, "")
+		h.replace(evidence.TableCommits, "statement", "replaceOne(statement, 'acme', 'acmd')", commit)
+		h.replace(evidence.TableCommits, "digest", "lower(hex(SHA256(statement)))", commit)
+	}, evidence.TableCommits, "", 2, "the ledger has another leaf")
+	each("a statement is no statement", func() { h.replace(evidence.TableCommits, "statement", "'{}'", commit) }, evidence.TableCommits, "", 2, "")
 	each("two statements change places", func() {
-		h.replace(clickhouse.TableCommits, "number", "if(number = 2, toInt64(3), toInt64(2))", "number IN (2, 3)")
-	}, clickhouse.TableCommits, "", 2, "it says that it is statement 3")
-	each("a statement is deleted", func() { h.ask("ALTER TABLE docket_commits DELETE WHERE number = 2") }, clickhouse.TableCommits, "", 2, "the statement is missing")
+		h.replace(evidence.TableCommits, "number", "if(number = 2, toInt64(3), toInt64(2))", "number IN (2, 3)")
+	}, evidence.TableCommits, "", 2, "it says that it is statement 3")
+	each("a statement is deleted", func() { h.ask("ALTER TABLE docket_commits DELETE WHERE number = 2") }, evidence.TableCommits, "", 2, "the statement is missing")
 	each("the last commit is deleted", func() {
 		h.ask("ALTER TABLE docket_commits DELETE WHERE number = 5")
 		h.ask("ALTER TABLE docket_events DELETE WHERE _commit = 5")
@@ -251,35 +257,35 @@ func TestTables(t *testing.T) {
 	}, "", "", 1, "the ledger has a leaf for a statement that is not here")
 	each("a commit is added", func() {
 		h.ask("INSERT INTO docket_commits SELECT * REPLACE (toInt64(6) AS number) FROM (SELECT * FROM docket_commits WHERE number = 5)")
-	}, clickhouse.TableCommits, "", 6, "it says that it is statement 5")
+	}, evidence.TableCommits, "", 6, "it says that it is statement 5")
 
 	const held = "_commit = 3"
 	for column, value := range map[string]string{
 		"subject": "concat(subject, 'x')", "headers": "map('a', ['b'])", "data": "'other'", "reason": "'other'", "epoch": "'x'", "sequence": "toInt64(4)", "_stream_seq": "_stream_seq - 1",
 	} {
-		each("quarantine "+column, func() { h.replace(clickhouse.TableQuarantine, column, value, held) }, clickhouse.TableQuarantine, "", 3, "not those that were stored")
+		each("quarantine "+column, func() { h.replace(evidence.TableQuarantine, column, value, held) }, evidence.TableQuarantine, "", 3, "not those that were stored")
 	}
-	each("quarantine digest", func() { h.replace(clickhouse.TableQuarantine, "digest", "reverse(digest)::FixedString(32)", held) }, clickhouse.TableQuarantine, "digest", 3, "not the SHA-256")
-	each("quarantine _stored_time", func() { h.replace(clickhouse.TableQuarantine, "_stored_time", "_stored_time + 1", held) }, clickhouse.TableQuarantine, "_stored_time", 3, "")
-	each("quarantine _index", func() { h.replace(clickhouse.TableQuarantine, "_index", "toInt32(2)", held) }, clickhouse.TableQuarantine, "_index", 3, "")
+	each("quarantine digest", func() { h.replace(evidence.TableQuarantine, "digest", "reverse(digest)::FixedString(32)", held) }, evidence.TableQuarantine, "digest", 3, "not the SHA-256")
+	each("quarantine _stored_time", func() { h.replace(evidence.TableQuarantine, "_stored_time", "_stored_time + 1", held) }, evidence.TableQuarantine, "_stored_time", 3, "")
+	each("quarantine _index", func() { h.replace(evidence.TableQuarantine, "_index", "toInt32(2)", held) }, evidence.TableQuarantine, "_index", 3, "")
 	for column, value := range map[string]string{"_commit": "toInt64(2)", "_writer": "_writer + 7"} {
-		each("quarantine "+column, func() { h.replace(clickhouse.TableQuarantine, column, value, held) }, clickhouse.TableQuarantine, "", 3, "0 are there")
+		each("quarantine "+column, func() { h.replace(evidence.TableQuarantine, column, value, held) }, evidence.TableQuarantine, "", 3, "0 are there")
 	}
-	each("a message is deleted", func() { h.ask("TRUNCATE TABLE docket_quarantine") }, clickhouse.TableQuarantine, "", 3, "0 are there")
-	each("a message is there twice", func() { h.ask("INSERT INTO docket_quarantine SELECT * FROM docket_quarantine") }, clickhouse.TableQuarantine, "", 3, "")
+	each("a message is deleted", func() { h.ask("TRUNCATE TABLE docket_quarantine") }, evidence.TableQuarantine, "", 3, "0 are there")
+	each("a message is there twice", func() { h.ask("INSERT INTO docket_quarantine SELECT * FROM docket_quarantine") }, evidence.TableQuarantine, "", 3, "")
 	each("a message is added", func() {
 		h.ask("INSERT INTO docket_quarantine SELECT * REPLACE (toInt64(4) AS _commit) FROM docket_quarantine")
-	}, clickhouse.TableQuarantine, "", 4, "")
+	}, evidence.TableQuarantine, "", 4, "")
 	each("a snapshot is changed", func() {
-		h.replace(clickhouse.TableSnapshots, "state", "replaceAll(state, '\"last\":', '\"last\":1')", "true")
-	}, clickhouse.TableSnapshots, "", 3, "")
-	each("retention is what nobody set", func() { h.ask("INSERT INTO docket_retention SELECT now64(6), 'now()'") }, clickhouse.TableRetention, "", 0, "not how long")
+		h.replace(evidence.TableSnapshots, "state", "replaceAll(state, '\"last\":', '\"last\":1')", "true")
+	}, evidence.TableSnapshots, "", 3, "")
+	each("retention is what nobody set", func() { h.ask("INSERT INTO docket_retention SELECT now64(6), 'now()'") }, evidence.TableRetention, "", 0, "not how long")
 	t.Run("a table is gone", func(t *testing.T) {
 		h := *h
 		h.t = t
 		h.ask("RENAME TABLE docket_stubs TO away")
 		defer h.ask("RENAME TABLE away TO docket_stubs")
-		h.found(r, clickhouse.TableStubs, "", 1, "")
+		h.found(r, evidence.TableStubs, "", 1, "")
 	})
 	h.fine(r)
 }
@@ -312,19 +318,14 @@ func (h *house) forge(where string) {
 // What left by retention is no damage, as long as its stub stands and its time is
 // over.
 func TestTablesExpire(t *testing.T) {
-	h := newTablesHouse(t)
-	var err error
-	if h.tableOptions.Retention, err = retention.ParsePolicy("400d"); err != nil {
-		t.Fatal(err)
-	}
-	h.open()
+	h, r, options := newTablesHouse(t)
 	h.furnish()
 	h.close()
-	r := h.of()
 	before := h.fine(r).Events
 
 	// The server lets go by itself, once the period is a shorter one.
-	if h.tableOptions.Retention, err = retention.ParsePolicy("400d", "tenant=acme 10d"); err != nil {
+	var err error
+	if options.Retention, err = retention.ParsePolicy("400d", "tenant=acme 10d"); err != nil {
 		t.Fatal(err)
 	}
 	h.open()
@@ -348,7 +349,7 @@ func TestTablesExpire(t *testing.T) {
 	if report := h.run(Options{Tables: r, Retention: &policy}); report.Code() != CodeFound {
 		t.Errorf("what was to be kept 400 days is gone, and the code is %d", report.Code())
 	}
-	policy.Rules = h.tableOptions.Retention.Rules
+	policy.Rules = options.Retention.Rules
 	if report := h.run(Options{Tables: r, Retention: &policy}); report.Code() != CodeFine || len(report.Notes) > 0 {
 		t.Errorf("code %d, notes %v, problems %v", report.Code(), report.Notes, report.Problems)
 	}
@@ -372,11 +373,9 @@ func TestTablesExpire(t *testing.T) {
 
 // Who reads by a view is to find what is in the tables.
 func TestTablesViews(t *testing.T) {
-	h := newTablesHouse(t)
-	h.open()
+	h, r, _ := newTablesHouse(t)
 	h.furnish()
 	h.close()
-	r := h.of()
 	h.fine(r)
 	for _, c := range []struct{ view, as, file string }{
 		{"events", "SELECT * REPLACE ('bob' AS principal) FROM docket_events", "events"},
@@ -403,12 +402,12 @@ func TestTablesViews(t *testing.T) {
 func TestTablesAway(t *testing.T) {
 	engine := chdbtest.Start(t, "")
 	h := newEmpty(t, filepath.Join(t.TempDir(), "data"))
-	h.administer(engine.DSN())
+	h.inTables(engine.DSN())
 	h.now = time.Now().UnixMilli()
 	h.open()
 	h.furnish()
 	h.close()
-	r := h.of()
+	r := judgedOf(t, engine.DSN())
 	h.fine(r)
 	engine.Kill()
 	_, err := Run(t.Context(), h.dir, Options{Tables: r})
@@ -423,11 +422,9 @@ func TestTablesAway(t *testing.T) {
 
 // A part that cannot be read is no damage, whichever it is.
 func TestTablesUnreadable(t *testing.T) {
-	h := newTablesHouse(t)
-	h.open()
+	h, r, _ := newTablesHouse(t)
 	h.furnish()
 	h.close()
-	r := h.of()
 	for _, part := range []string{"events", "stubs", "quarantine", "views"} {
 		report := h.run(Options{Tables: &broken{r, part}})
 		if report.Code() != CodePartial || len(report.Problems) == 0 {
@@ -440,28 +437,28 @@ var errBroken = errors.New("connection reset")
 
 // broken does not give a part of what there is, or not all of it.
 type broken struct {
-	*clickhouse.Reader
+	evidence.Tables
 
 	part string
 }
 
-func (b *broken) Events(ctx context.Context, first, last uint64) iter.Seq2[clickhouse.EventRow, error] {
-	return cutOff(b.part == "events", b.Reader.Events(ctx, first, last))
+func (b *broken) Events(ctx context.Context, first, last uint64) iter.Seq2[evidence.EventRow, error] {
+	return cutOff(b.part == "events", b.Tables.Events(ctx, first, last))
 }
 
-func (b *broken) Stubs(ctx context.Context, first, last uint64) iter.Seq2[clickhouse.StubRow, error] {
-	return cutOff(b.part == "stubs", b.Reader.Stubs(ctx, first, last))
+func (b *broken) Stubs(ctx context.Context, first, last uint64) iter.Seq2[evidence.StubRow, error] {
+	return cutOff(b.part == "stubs", b.Tables.Stubs(ctx, first, last))
 }
 
-func (b *broken) Held(ctx context.Context) iter.Seq2[clickhouse.HeldRow, error] {
-	return cutOff(b.part == "quarantine", b.Reader.Held(ctx))
+func (b *broken) Held(ctx context.Context) iter.Seq2[evidence.HeldRow, error] {
+	return cutOff(b.part == "quarantine", b.Tables.Held(ctx))
 }
 
-func (b *broken) Seen(ctx context.Context, v clickhouse.View, first, last uint64) (clickhouse.Sum, error) {
+func (b *broken) Seen(ctx context.Context, v string, first, last uint64) (evidence.Sum, error) {
 	if b.part == "views" {
-		return clickhouse.Sum{}, errBroken
+		return evidence.Sum{}, errBroken
 	}
-	return b.Reader.Seen(ctx, v, first, last)
+	return b.Tables.Seen(ctx, v, first, last)
 }
 
 // cutOff ends rows with an error behind the first.
@@ -483,12 +480,10 @@ func cutOff[T any](off bool, rows iter.Seq2[T, error]) iter.Seq2[T, error] {
 
 // Beside a docket that stores there is nothing wrong.
 func TestTablesBeside(t *testing.T) {
-	h := newTablesHouse(t)
+	h, r, _ := newTablesHouse(t)
 	h.now = time.Now().UnixMilli()
-	h.open()
 	h.furnish()
 	h.lives()
-	r := h.of()
 	c := h.begin("acme", "gw-0")
 	done := make(chan struct{})
 	go func() {

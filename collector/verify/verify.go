@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/docket-audit/docket/collector/evidence"
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/internal/regular"
@@ -62,7 +63,7 @@ type Options struct {
 
 	// Tables is the store where that is in tables, and not in files of the directory,
 	// which has ledger and keys. Then the run is deep, and of everything.
-	Tables Tables
+	Tables evidence.Tables
 	// Retention is how long events were to be kept, as the caller knows it; nil takes
 	// the word of the tables. Of files, statements say it.
 	Retention *retention.Policy

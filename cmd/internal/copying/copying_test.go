@@ -170,7 +170,7 @@ func sound(t *testing.T, name, data string) {
 			t.Fatal(err)
 		}
 		defer func() { _ = r.Close() }()
-		opts.Tables, name = r, data
+		opts.Tables, name = r.Evidence(), data
 	}
 	report, err := verify.Run(t.Context(), name, opts)
 	if err != nil || report.Code() != verify.CodeFine {
