@@ -5,6 +5,7 @@ package collector
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/docket-audit/docket/collector/store"
 )
@@ -51,6 +52,9 @@ func (c *Collector) Run(ctx context.Context) error {
 // fill collects while the lease is held, and gives it back.
 func (c *Collector) fill(held *Held) error {
 	defer held.Release()
+	if err := c.takeOver(held); err != nil {
+		return err
+	}
 	c.held, c.fence = held, held.Fence
 	c.standing.Store(false)
 	c.metrics.fills(true)
@@ -60,6 +64,31 @@ func (c *Collector) fill(held *Held) error {
 		c.held = nil
 	}()
 	return c.collect(held.Context())
+}
+
+// A taker is a store that several fill in turn: one whose turn it is takes it over.
+type taker interface {
+	TakeOver(ctx context.Context) error
+}
+
+// takeOver takes the store over, if it is such a one. It tries until the lease is
+// lost.
+func (c *Collector) takeOver(held *Held) error {
+	s, ok := c.cfg.Store.(taker)
+	if !ok {
+		return nil
+	}
+	for wait := backoff(); ; {
+		err := s.TakeOver(held.Context())
+		if err == nil || overtaken(err) {
+			return err
+		}
+		if held.Context().Err() != nil {
+			return fmt.Errorf("%w: %w", ErrLeaseLost, err)
+		}
+		c.failed("take the store over", err)
+		wait.sleep(held.Context())
+	}
 }
 
 // overtaken says whether err is that somebody else fills the store.

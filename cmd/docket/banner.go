@@ -107,20 +107,20 @@ func (d *daemon) sentences(ctx context.Context) error {
 	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	after := d.record.Lake.Manifest().Number
+	after := d.record.Commits()
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return nil
 		}
-		now := d.record.Lake.Manifest().Number
+		now := d.record.Commits()
 		if now == after {
 			continue
 		}
 		newest := map[string]profile.Header{}
 		q := store.Query{After: store.Cursor{Commit: after, Pos: math.MaxUint32}, Kinds: []string{profile.KindResult, profile.KindFailure}, WithoutRaw: true}
-		for e, err := range d.record.Lake.Scan(ctx, q) {
+		for e, err := range d.record.Store.Scan(ctx, q) {
 			if err != nil {
 				d.o.log.Warn("print sentences", "error", err)
 				break

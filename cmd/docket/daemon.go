@@ -36,7 +36,6 @@ import (
 	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/authz/tlsfiles"
 	"github.com/docket-audit/docket/collector/serve"
-	"github.com/docket-audit/docket/collector/sql"
 	"github.com/docket-audit/docket/emitter"
 	"github.com/docket-audit/docket/interceptor/replay/metered"
 	"github.com/docket-audit/docket/internal/stream"
@@ -48,6 +47,7 @@ type upOptions struct {
 	demo   bool
 	adopt  bool // the ledger is begun anew where it would be refused
 	limit  time.Duration
+	store  string // a DSN; "": what the configuration says
 	set    []string
 
 	log            *slog.Logger
@@ -227,7 +227,7 @@ func (d *daemon) reload(ctx context.Context) (any, error) {
 // startServing opens the doors: the socket for this user, api and flight for
 // those with the token, ops for whoever watches.
 func (d *daemon) startServing(context.Context) error {
-	processes := reading.Processes(sql.Limits{})
+	asking := d.asking()
 	id := reading.StoreID(d.dir.Path)
 	hub, err := d.record.Hub(id, d.metrics.Provider)
 	if err != nil {
@@ -240,9 +240,10 @@ func (d *daemon) startServing(context.Context) error {
 	d.server = serve.New(serve.Config{
 		ID:       id,
 		Hub:      hub,
-		Store:    d.record.Lake,
-		Commits:  func() uint64 { return d.record.Lake.Manifest().Number },
-		Query:    reading.SQL(d.record.Lake, processes),
+		Store:    d.record.Store,
+		Commits:  d.record.Commits,
+		Query:    asking.rows,
+		Dialect:  asking.dialect,
 		Plan:     reading.Plans(d.dir.Path),
 		Plans:    reading.PlanDigests(d.dir.Path),
 		Ledger:   reading.Ledger(d.dir.Path),
@@ -287,7 +288,7 @@ func (d *daemon) startServing(context.Context) error {
 		return errors.Join(err, api.Close())
 	}
 	d.serve(&listener{name: "api", url: url, taken: api.TakenPort}, secured, cors.Handler(d.server.Handler(door)))
-	if err := d.startFlight(processes, verifier); err != nil {
+	if err := d.startFlight(asking.arrow, verifier); err != nil {
 		return err
 	}
 	d.ops, err = ops.Listen(&d.group, d.cfg.Ops.Listen, ops.Watched{Ready: d.ready, Metrics: d.metrics.Handler, Path: d.governing.Load})
@@ -367,6 +368,9 @@ func (d *daemon) announce(context.Context) error {
 	if d.request != nil {
 		d.run.Addresses["proxy"] = d.request.URL()
 		d.run.Note("proxy", d.request.TakenPort())
+	}
+	if s := d.record.ClickHouse; s != nil {
+		d.run.Addresses["store"] = "clickhouse " + s.Addr()
 	}
 	d.run.Addresses["nats"] = requestpath.Redacted(d.cfg.NATS.URL)
 	if d.broker != nil {

@@ -14,16 +14,14 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/docket-audit/docket/cmd/internal/datadir"
-	"github.com/docket-audit/docket/cmd/internal/reading"
 	"github.com/docket-audit/docket/cmd/internal/version"
 	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/flight"
 	"github.com/docket-audit/docket/collector/serve"
-	"github.com/docket-audit/docket/collector/sql"
 )
 
 // startFlight opens the door of Flight SQL, unless the configuration has none.
-func (d *daemon) startFlight(processes *sql.Processes, v *authz.Verifier) error {
+func (d *daemon) startFlight(engine flight.Engine, v *authz.Verifier) error {
 	if d.cfg.Flight.Listen == "" {
 		return nil
 	}
@@ -42,7 +40,7 @@ func (d *daemon) startFlight(processes *sql.Processes, v *authz.Verifier) error 
 	}
 	door, err := flight.New(flight.Config{
 		Options:   opts,
-		Engine:    reading.Arrow(d.record.Lake, processes),
+		Engine:    engine,
 		Authorize: authorizeFlight(v, d.flightOpen),
 		Accessed:  d.flown,
 		Version:   version.Number,

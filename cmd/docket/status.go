@@ -31,13 +31,23 @@ type storeStatus struct {
 	Commit uint64 `json:"commit"` // number of the newest
 	Files  int    `json:"files"`
 	Events int64  `json:"events"`
+	// ClickHouse is where the events are if not in the lake: hosts and database.
+	// Files are then none, and Events counts those that have expired too.
+	ClickHouse string `json:"clickhouse,omitempty"`
+}
+
+func (d *daemon) storeStatus() storeStatus {
+	if s := d.record.ClickHouse; s != nil {
+		return storeStatus{Commit: s.Number(), Events: s.Events(), ClickHouse: s.Addr()}
+	}
+	m := d.record.Lake.Manifest()
+	return storeStatus{Commit: m.Number, Files: len(m.Files), Events: m.Rows()}
 }
 
 func (d *daemon) status(ctx context.Context) (any, error) {
-	m := d.record.Lake.Manifest()
 	r := report{
 		Run: d.run, Emitter: d.emitter.State(), Collector: d.record.Collector.Status(), KeysTogether: d.keysTogether(),
-		Store:  storeStatus{Commit: m.Number, Files: len(m.Files), Events: m.Rows()},
+		Store:  d.storeStatus(),
 		Stream: d.streamOf(ctx),
 	}
 	if p := d.governing.Load(); p != nil {

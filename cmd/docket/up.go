@@ -27,8 +27,8 @@ const upLong = `Run everything in one process over one data directory:
              others emit.
   broker     NATS with JetStream in DIR/nats, every write synced; with [nats] url
              another one is used.
-  collector  stores what is on the stream in DIR/lake, each commit in the ledger
-             in DIR/ledger.
+  collector  stores what is on the stream in DIR/lake or, with --store or [store]
+             url, in ClickHouse, each commit in the ledger in DIR/ledger.
   api        answers questions over HTTP: /v1/events, /v1/tail, /v1/query,
              /v1/status, /v1/chain/reload. Callers send the token in DIR/keys/api.token.
   flight     answers SQL over Arrow Flight, in record batches, to those with the
@@ -58,7 +58,8 @@ func upCommand(s *settings) *cobra.Command {
 		Long:  upLong,
 		Example: `  docket up --demo                          with demo traffic; ^C stops it
   docket up --demo --for 20s                and stop by itself
-  docket up --config docket.toml --data /var/lib/docket`,
+  docket up --config docket.toml --data /var/lib/docket
+  docket up --config docket.toml --store clickhouse://docket@127.0.0.1:9000/docket`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := telemetry.Logger(c.ErrOrStderr(), level)
@@ -71,12 +72,19 @@ func upCommand(s *settings) *cobra.Command {
 			case !o.demo && o.config == "":
 				return cli.Usage(cli.Hint(errors.New("nothing to run"), "give a configuration with --config FILE (`docket init` writes one), or see it work with --demo"))
 			}
+			if o.store == "" {
+				o.store = os.Getenv("DOCKET_STORE") // no default of the flag, which help would print
+			}
+			if o.store != "" {
+				o.set = append(o.set, "store.url="+o.store)
+			}
 			o.data, o.log, o.stdout, o.stderr = s.data, log, c.OutOrStdout(), c.ErrOrStderr()
 			return up(c.Context(), o)
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&o.config, "config", os.Getenv("DOCKET_CONFIG"), "configuration file (DOCKET_CONFIG)")
+	f.StringVar(&o.store, "store", "", "keep events in this database of ClickHouse, as clickhouse://USER@HOST:9000/DATABASE, not in the lake (DOCKET_STORE)")
 	f.BoolVar(&o.demo, "demo", false, "with a demo service, interceptors and traffic")
 	f.BoolVar(&o.adopt, "adopt-ledger", false, "begin the ledger anew where it is gone or contradicts what is stored; the old one is set aside and a finding says so")
 	duration.Var(f, &o.limit, "for", 0, "stop when all has run for this long, such as 20s")

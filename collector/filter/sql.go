@@ -35,6 +35,10 @@ type Dialect struct {
 	Matches func(text, expression string) string
 	Size    func(text string) string // in code points
 	String  func(value string) string
+	// StringBool is String of a boolean; nil: the same.
+	StringBool func(value string) string
+	// In says whether a value is one of some; nil: by IN. It is NULL of NULL.
+	In func(value string, members []string) string
 }
 
 // maxSQL bounds what an expression may become, in bytes.
@@ -185,6 +189,9 @@ func (t *translation) join(name string, args []ast.Expr, sql []string) (string, 
 		case overloads.Size:
 			return d.Size(sql[0]), text(0)
 		case overloads.TypeConvertString:
+			if d.StringBool != nil && t.f.tree.GetType(args[0].ID()) == types.BoolType {
+				return d.StringBool(sql[0]), true
+			}
 			return d.String(sql[0]), true
 		}
 	case 2:
@@ -250,6 +257,9 @@ func (t *translation) in(x, list ast.Expr) (string, error) {
 	}
 	if len(members) == 0 {
 		return "(" + sql + " <> " + sql + ")", nil // false, or NULL
+	}
+	if t.d.In != nil {
+		return t.d.In(sql, members), nil
 	}
 	return "(" + sql + " IN (" + strings.Join(members, ", ") + "))", nil
 }

@@ -25,6 +25,10 @@ func SQL(processes *sql.Processes, scope func(Question) (s sql.Scope, done func(
 	}
 }
 
+// QueryError marks what another engine says, in the errors of package sql, as [SQL]
+// does.
+func QueryError(err error) error { return queryError(err) }
+
 // queryError marks what the caller can do something about as such.
 func queryError(err error) error {
 	var (

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/docket-audit/docket/collector/authz"
+	"github.com/docket-audit/docket/collector/filter"
 	"github.com/docket-audit/docket/collector/follow"
 	"github.com/docket-audit/docket/collector/store"
 	auditv1 "github.com/docket-audit/docket/schemas/proto/docket/audit/v1"
@@ -43,6 +44,10 @@ type Config struct {
 	// columns. It returns the first error of either. nil: SQL is not supported,
 	// as Unsupported says.
 	Query func(ctx context.Context, q Question, columns func([]string) error, rows io.Writer) error
+
+	// Dialect is that of Query, in which statements of the server's own are written;
+	// nil: DuckDB's.
+	Dialect *filter.Dialect
 
 	// Unsupported is why there is no Query.
 	Unsupported error

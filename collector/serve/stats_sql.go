@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/docket-audit/docket/collector/filter"
@@ -23,7 +24,7 @@ func (s *Server) countInSQL(ctx context.Context, r *auditv1.StatsRequest, sel se
 	}
 	// A filter that may fail is judged by a scan: a database is free to try it on
 	// events that are not within the times, and to fail of those.
-	if where, err := sel.filter.SQL(filter.DuckDB); err != nil || where.Partial {
+	if where, err := sel.filter.SQL(s.cfg.dialect()); err != nil || where.Partial {
 		return false, nil //nolint:nilerr // it has no equal in SQL, and is scanned for
 	}
 	within := "true"
@@ -69,7 +70,7 @@ func (s *Server) countInSQL(ctx context.Context, r *auditv1.StatsRequest, sel se
 		Value     string
 		N, Denied int64
 	}
-	if err := ask(c.sql(within), &found); err != nil {
+	if err := ask(c.sql(within, s.cfg.dialect()), &found); err != nil {
 		return false, err
 	}
 	for _, f := range found {
@@ -93,14 +94,21 @@ func (s *Server) countInSQL(ctx context.Context, r *auditv1.StatsRequest, sel se
 	return true, nil
 }
 
+func (c *Config) dialect() *filter.Dialect {
+	if c.Dialect == nil {
+		return filter.DuckDB
+	}
+	return c.Dialect
+}
+
 // sql is one statement for all that is counted: of each facet the values that
 // are listed, and the buckets as facet -1. Names of facets are those of columns.
-func (c *counting) sql(within string) string {
+func (c *counting) sql(within string, d *filter.Dialect) string {
 	var all []string
 	for i, name := range c.names {
 		all = append(all, fmt.Sprintf(`(SELECT %d AS Facet, CAST("%s" AS VARCHAR) AS Value, count(*) AS N, 0 AS Denied FROM events WHERE %s GROUP BY "%[2]s" ORDER BY N DESC, Value LIMIT %[4]d)`, i, name, within, c.top))
 	}
-	all = append(all, fmt.Sprintf(`(SELECT -1 AS Facet, CAST(time // %d AS VARCHAR) AS Value, count(*) AS N, count(*) FILTER (decision = '%s') AS Denied FROM events WHERE %s GROUP BY time // %[1]d LIMIT %[4]d)`, c.interval, profile.DecisionDeny, within, maxBuckets+1))
+	all = append(all, fmt.Sprintf(`(SELECT -1 AS Facet, CAST(%s AS VARCHAR) AS Value, count(*) AS N, count(*) FILTER (WHERE decision = '%s') AS Denied FROM events WHERE %s GROUP BY %[1]s LIMIT %[4]d)`, d.Arithmetic("/", "time", strconv.FormatInt(c.interval, 10)), profile.DecisionDeny, within, maxBuckets+1))
 	return strings.Join(all, " UNION ALL ")
 }
 

@@ -79,7 +79,7 @@ func describe(stmt duckdb.PreparedStatement) (d Description) {
 	for i := range columns {
 		names[i] = duckdb.PreparedStatementColumnName(stmt, duckdb.IdxT(i))
 	}
-	for i, name := range distinct(names) {
+	for i, name := range Distinct(names) {
 		var t duckdb.LogicalType
 		if duckdb.PreparedStatementColumnType(stmt, duckdb.IdxT(i)) != duckdb.TypeInvalid {
 			t = duckdb.PreparedStatementColumnLogicalType(stmt, duckdb.IdxT(i))

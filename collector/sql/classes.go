@@ -2,6 +2,21 @@
 
 package sql
 
+// A Class is a class of OCSF, which has a view of its name.
+type Class struct {
+	Name string
+	UID  int64
+}
+
+// Classes returns the classes that have views, sorted by name.
+func Classes() []Class {
+	all := make([]Class, len(classes))
+	for i, c := range classes {
+		all[i] = Class{c.name, c.uid}
+	}
+	return all
+}
+
 // classes are the OCSF classes of all versions that Docket knows, by the names of
 // their views. Events of any producer may be stored, so that each has its view,
 // whether anything is in it or not. The catalogs themselves are not read: that

@@ -196,7 +196,7 @@ func newRows(ctx context.Context, c *conn, res *duckdb.Result) *Rows {
 	for i := range n {
 		names[i] = duckdb.ColumnName(res, duckdb.IdxT(i))
 	}
-	for i, name := range distinct(names) {
+	for i, name := range Distinct(names) {
 		t := duckdb.ColumnLogicalType(res, duckdb.IdxT(i))
 		r.decoders[i] = newDecoder(t)
 		r.columns[i] = Column{name, typeName(t)}

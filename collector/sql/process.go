@@ -28,7 +28,8 @@ type Limits struct {
 	Waiting int           // queries that wait for one of these to end; 4
 }
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults returns the limits with the defaults in the place of what is zero.
+func (l Limits) WithDefaults() Limits {
 	or := func(v *time.Duration, d time.Duration) {
 		if *v == 0 {
 			*v = d
@@ -69,7 +70,7 @@ type Processes struct {
 // NewProcesses returns Processes that run the program at path with args, of
 // which the first is the program's name.
 func NewProcesses(path string, args []string, limits Limits) *Processes {
-	l := limits.withDefaults()
+	l := limits.WithDefaults()
 	return &Processes{
 		path: path, args: args, limits: l,
 		places: make(chan struct{}, l.Running+l.Waiting), running: make(chan struct{}, l.Running),

@@ -127,6 +127,12 @@ type StatementError struct {
 
 func (e *StatementError) Error() string { return "refuse SQL: " + e.Found }
 
+// Refuse returns the error of an engine of another package that refuses a query: for
+// what was found in it, with a hint.
+func Refuse(hint, format string, args ...any) *StatementError {
+	return &StatementError{Found: fmt.Sprintf(format, args...), hint: hint}
+}
+
 // Hint says what would be accepted.
 func (e *StatementError) Hint() string { return e.hint }
 

@@ -118,9 +118,9 @@ func AppendRow(dst []byte, columns []Column, values []any) (_ []byte, err error)
 	return append(dst, '}'), nil
 }
 
-// distinct returns names with _1, _2, ... behind those that were there before,
+// Distinct returns names with _1, _2, ... behind those that were there before,
 // so that a row can be an object.
-func distinct(names []string) []string {
+func Distinct(names []string) []string {
 	seen := make(map[string]bool, len(names))
 	for _, name := range names {
 		seen[name] = true

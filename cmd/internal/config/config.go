@@ -4,6 +4,7 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -31,6 +32,7 @@ type Config struct {
 	OCSF      OCSF      `koanf:"ocsf"`
 	Emitter   Emitter   `koanf:"emitter"`
 	Collector Collector `koanf:"collector"`
+	Store     Store     `koanf:"store"`
 	Lake      Lake      `koanf:"lake"`
 	API       API       `koanf:"api"`
 	Auth      Auth      `koanf:"auth"`
@@ -128,6 +130,14 @@ type Emitter struct {
 type Collector struct {
 	Flush Duration `koanf:"flush"`
 	Lease Duration `koanf:"lease"` // 0: none; without [nats] url there is none either
+}
+
+// Store is where events are kept: in the data directory's lake, or, with URL, in a
+// database of ClickHouse.
+type Store struct {
+	URL          DSN    `koanf:"url"`
+	PasswordFile string `koanf:"password_file"` // for the user in URL
+	Cluster      string `koanf:"cluster"`       // of the server's configuration; "" is one server
 }
 
 // Lake is how events are kept.
@@ -280,7 +290,7 @@ func (c *Config) check(file string) error {
 	if err := c.NATS.check(); err != nil {
 		return err
 	}
-	return c.checkDoors()
+	return errors.Join(c.checkDoors(), c.checkStore())
 }
 
 // Overridden reports whether the environment or a flag gave key ("gateway.listen").
@@ -314,6 +324,7 @@ func (c *Config) resolve(dir string) {
 	for key, path := range map[string]*string{
 		"nats.creds": &c.NATS.Creds, "nats.ca": &c.NATS.CA, "nats.password_file": &c.NATS.PasswordFile, "emitter.key": &c.Emitter.Key, "ledger.key": &c.Ledger.Key,
 		"api.tls_cert": &c.API.TLSCert, "api.tls_key": &c.API.TLSKey, "api.client_ca": &c.API.ClientCA,
+		"store.password_file": &c.Store.PasswordFile,
 	} {
 		beside(key, path)
 	}

@@ -95,6 +95,8 @@ func text(v any) string {
 		return withoutPasswords(v)
 	case Keep:
 		return string(v)
+	case DSN:
+		return v.String()
 	case Duration:
 		if v == 0 {
 			return ""

@@ -44,6 +44,12 @@ func OpenStores(ctx context.Context, cfg *config.Config, dir *datadir.Dir, log *
 			err = errors.Join(err, s.Close(ctx))
 		}
 	}()
+	if cfg.Store.URL != "" || datadir.Within(dir.Path, "", "") != nil {
+		return nil, &datadir.Error{
+			Path: dir.Path, Err: fmt.Errorf("%w but in ClickHouse, which compacts them, and lets go of them, by itself", datadir.ErrElsewhere),
+			Advice: "this is for events in a lake; docs/clickhouse.md says what there is in place of it",
+		}
+	}
 	// What was taken back lies where docket verify tells of it.
 	if s.ledger, _, err = openLedger(ctx, cfg, dir, false, log); err != nil {
 		return nil, err

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package recordpath is what becomes of events behind the stream, composed: the
-// collector, the lake that it fills, and the ledger of the lake's commits.
+// collector, the store that it fills, a lake or a database of ClickHouse, and the
+// ledger of the store's commits.
 //
-//	JetStream -> collector -> lake -> ledger -> watermark -> acknowledgement
+//	JetStream -> collector -> store -> ledger -> watermark -> acknowledgement
 package recordpath
 
 import (
@@ -11,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -20,6 +22,7 @@ import (
 	"github.com/docket-audit/docket/cmd/internal/config"
 	"github.com/docket-audit/docket/cmd/internal/datadir"
 	"github.com/docket-audit/docket/collector"
+	"github.com/docket-audit/docket/collector/clickhouse"
 	"github.com/docket-audit/docket/collector/follow"
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/ledger"
@@ -31,7 +34,11 @@ import (
 
 // A Path stores what is on the stream.
 type Path struct {
-	Lake      *lake.Lake
+	// Store is Lake or ClickHouse, of which the other is nil.
+	Store      collector.Store
+	Lake       *lake.Lake
+	ClickHouse *clickhouse.Store
+
 	Collector *collector.Collector
 	Retention *retention.Book
 
@@ -60,22 +67,6 @@ func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.
 			err = errors.Join(err, p.Close(ctx))
 		}
 	}()
-	var back *takenBack
-	if p.ledger, back, err = openLedger(ctx, cfg, dir, adopt, log); err != nil {
-		return nil, err
-	}
-	if back != nil {
-		em.Emit(ctx, refused(back, time.Now()))
-	}
-	if a := p.ledger.Adopted(); a != nil {
-		em.Emit(ctx, adopted(a, time.Now()))
-	}
-	if p.Lake, err = openLake(cfg, dir, p.ledger, log); err != nil {
-		return nil, err
-	}
-	if p.Retention, err = openBook(cfg, dir, p.Lake); err != nil {
-		return nil, err
-	}
 	if p.js, err = jetstream.New(conn); err != nil {
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
@@ -83,8 +74,11 @@ func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.
 	if err != nil {
 		return nil, err
 	}
+	if err := p.openStore(ctx, cfg, dir, adopt, lease != nil, em, log); err != nil {
+		return nil, err
+	}
 	if p.Collector, err = collector.New(collector.Config{
-		JetStream: p.js, Stream: p.stream, Replicas: p.replicas, Store: p.Lake, Ledger: p.ledger, Lease: lease,
+		JetStream: p.js, Stream: p.stream, Replicas: p.replicas, Store: p.Store, Ledger: p.ledger, Lease: lease,
 		Findings: func(ctx context.Context, e ocsf.Event) { em.Emit(ctx, e) }, Emitter: em.State().Name,
 		Retention: p.Retention, Tell: func(ctx context.Context, e ocsf.Event) error { return em.Emit(ctx, e).Spooled(ctx) },
 		DataDir: dir.Path, FlushEvery: time.Duration(cfg.Collector.Flush), Logger: log, MeterProvider: meter,
@@ -94,11 +88,52 @@ func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.
 	return p, nil
 }
 
+// openStore opens the store and its ledger, and tells em what was found in their
+// place. Of ClickHouse there is no book: it lets go of events by itself.
+func (p *Path) openStore(ctx context.Context, cfg *config.Config, dir *datadir.Dir, adopt, leased bool, em *emitter.Emitter, log *slog.Logger) (err error) {
+	if err := checkPlace(cfg, dir); err != nil {
+		return err
+	}
+	var back *takenBack
+	if cfg.Store.URL != "" {
+		p.ClickHouse, p.ledger, err = openClickHouse(ctx, cfg, dir, adopt, leased, log)
+	} else {
+		p.ledger, back, err = openLedger(ctx, cfg, dir, adopt, log)
+	}
+	if err != nil {
+		return err
+	}
+	if back != nil {
+		em.Emit(ctx, refused(back, time.Now()))
+	}
+	if a := p.ledger.Adopted(); a != nil {
+		em.Emit(ctx, adopted(a, time.Now()))
+	}
+	if p.ClickHouse != nil {
+		p.Store = p.ClickHouse
+		return nil
+	}
+	if p.Lake, err = openLake(cfg, dir, p.ledger, log); err != nil {
+		return err
+	}
+	p.Store = p.Lake
+	p.Retention, err = openBook(cfg, dir, p.Lake)
+	return err
+}
+
+// Commits returns the number of the last commit.
+func (p *Path) Commits() uint64 {
+	if p.ClickHouse != nil {
+		return p.ClickHouse.Number()
+	}
+	return p.Lake.Manifest().Number
+}
+
 // Hub returns what follows the stream and the store for those who subscribe. id
 // names the store.
 func (p *Path) Hub(id string, meter metric.MeterProvider) (*follow.Hub, error) {
 	return follow.New(follow.Config{
-		ID: id, Store: p.Lake, Commits: func() uint64 { return p.Lake.Manifest().Number }, JetStream: p.js, Stream: p.stream, Logger: p.log, MeterProvider: meter,
+		ID: id, Store: p.Store, Commits: p.Commits, JetStream: p.js, Stream: p.stream, Logger: p.log, MeterProvider: meter,
 	})
 }
 
@@ -106,6 +141,13 @@ func (p *Path) Hub(id string, meter metric.MeterProvider) (*follow.Hub, error) {
 // there is created as declared; one that promises less is refused, because what
 // it would lose nobody else keeps.
 func (p *Path) Run(ctx context.Context) error {
+	if p.ClickHouse != nil {
+		var reading sync.WaitGroup
+		ctx, stop := context.WithCancel(ctx)
+		reading.Go(func() { p.refresh(ctx) })
+		defer reading.Wait()
+		defer stop()
+	}
 	for {
 		err := p.ensureStream(ctx)
 		if err == nil {
@@ -135,9 +177,12 @@ func (p *Path) ensureStream(ctx context.Context) error {
 	return err
 }
 
-// Close closes lake and ledger, after [Path.Run] returned.
+// Close closes store and ledger, after [Path.Run] returned.
 func (p *Path) Close(ctx context.Context) error {
 	var errs []error
+	if p.ClickHouse != nil {
+		errs = append(errs, p.ClickHouse.Close())
+	}
 	if p.Lake != nil {
 		errs = append(errs, p.Lake.Close())
 	}

@@ -172,4 +172,3 @@ var Each = []string{
 	`tenant.matches("^a.*e$")`, `matches(tenant, "\\d")`, `tenant.matches("")`, `size(tenant) > 2`, `tenant.size() == method.size()`, `string(time) == "7"`, `string(ran) == "true"`, `string(tenant) == "a"`,
 	`ran && 1 / type_uid > 0`, `1 / type_uid > 0 || ran`, `false && 1 / type_uid > 0`, `1 / 0 > 0 || ran`, `time > int(timestamp("1970-01-01T00:00:01Z")) * 1000`, `["acme"].exists(x, x == "acme") && ran`,
 }
-

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package recordpath
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/docket-audit/docket/cmd/internal/cli"
+	"github.com/docket-audit/docket/cmd/internal/config"
+	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/collector/clickhouse"
+	"github.com/docket-audit/docket/collector/ledger"
+	"github.com/docket-audit/docket/collector/retention"
+	"github.com/docket-audit/docket/internal/regular"
+)
+
+// openPatience is how long a server may take to answer at a start.
+const openPatience = time.Minute
+
+// dsnOf returns the DSN of the configuration, with the password that a file has.
+func dsnOf(cfg *config.Config) (string, error) {
+	dsn := cfg.Store.URL
+	if file := cfg.Store.PasswordFile; file != "" {
+		b, err := regular.ReadAtMost(file, 64<<10)
+		if err != nil {
+			return "", cli.Hint(fmt.Errorf("read the password of the store: %w", err), "[store] password_file names a file with the password, in a line")
+		}
+		if dsn, err = dsn.WithPassword(strings.TrimRight(string(b), "\r\n")); err != nil {
+			return "", err
+		}
+	}
+	return string(dsn), nil
+}
+
+// checkPlace says whether the events of a directory are where they shall be: what
+// was begun in one place does not go on in another.
+func checkPlace(cfg *config.Config, dir *datadir.Dir) error {
+	if cfg.Store.URL == "" {
+		return datadir.Within(dir.Path, "open the lake", "say where: --store, or url in [store]; or begin a lake in another directory, with --data")
+	}
+	_, err := os.Stat(dir.Join("lake"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err == nil:
+		err = errors.New("it has a lake, and its events would go elsewhere from now on")
+	}
+	return &datadir.Error{Path: dir.Path, Err: err, Advice: "begin with ClickHouse in another directory, with --data; or go on with the lake, without --store and [store] url"}
+}
+
+// openClickHouse opens store and ledger. Behind is for who has to wait for a lease.
+func openClickHouse(ctx context.Context, cfg *config.Config, dir *datadir.Dir, adopt, behind bool, log *slog.Logger) (_ *clickhouse.Store, _ *ledger.Ledger, err error) {
+	dsn, err := dsnOf(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	policy, err := retention.ParsePolicy(string(cfg.Lake.Retention), cfg.Lake.RetentionRules.List...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("configure retention: %w", err)
+	}
+	key, err := ledger.OpenKey(LedgerKey(cfg, dir), dir.Join("keys", "ledger.vkey"))
+	if err != nil {
+		return nil, nil, err
+	}
+	opts := clickhouse.Options{Cluster: cfg.Store.Cluster, Retention: policy, Logger: log}
+	opening, cancel := context.WithTimeoutCause(ctx, openPatience, fmt.Errorf("no answer within %s", openPatience))
+	defer cancel()
+	// The ledger is opened before anything is written: what it would not sign for
+	// must not grow.
+	reader, err := clickhouse.OpenReader(opening, dsn, opts)
+	var statements func(func([]byte, error) bool)
+	switch {
+	case err == nil:
+		statements = reader.Statements(1)
+	case !errors.Is(err, clickhouse.ErrNoStore):
+		return nil, nil, unreachable(err)
+	default:
+		statements = func(func([]byte, error) bool) {}
+	}
+	lopts := ledger.Options{Logger: log, Statements: statements, Kept: dir.Join("keys", "ledger.checkpoint")}
+	l, err := ledger.Open(ctx, dir.Join("ledger"), key, lopts)
+	if err != nil && adopt {
+		lopts.Adopt = true
+		l, err = ledger.Open(ctx, dir.Join("ledger"), key, lopts)
+	}
+	if reader != nil {
+		err = errors.Join(err, reader.Close())
+	}
+	if err != nil {
+		return nil, l, err
+	}
+	open := clickhouse.Open
+	if behind {
+		open = clickhouse.OpenBehind
+	}
+	s, err := open(opening, dsn, opts)
+	if err != nil {
+		return nil, l, unreachable(err)
+	}
+	return s, l, dir.KeepElsewhere(s.Addr())
+}
+
+// unreachable says in an error of a start what may be done in place of it.
+func unreachable(err error) error {
+	var known *clickhouse.Error
+	if errors.As(err, &known) && known.Hint() != "" {
+		return err
+	}
+	return cli.Hint(err, "is the server up, and is [store] url the right one? docs/clickhouse.md says what docket needs of it")
+}
+
+// refreshEvery is how often one who stands by looks at what another has stored.
+const refreshEvery = time.Second
+
+// refresh keeps a store up to date for its readers while another fills it.
+func (p *Path) refresh(ctx context.Context) {
+	tick := time.NewTicker(refreshEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := p.ClickHouse.Refresh(ctx); err != nil && ctx.Err() == nil {
+			p.log.Warn("the store cannot be read", "error", err)
+		}
+	}
+}
