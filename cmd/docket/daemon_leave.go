@@ -11,6 +11,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/collector/serve"
@@ -19,8 +20,19 @@ import (
 
 // actions are what the running docket does with what is stored when it is asked.
 func (d *daemon) actions() map[string]serve.Action {
+	if d.record.ClickHouse != nil {
+		no := func(context.Context, []byte, func(any) error) error {
+			return fmt.Errorf("%w: %w", serve.ErrRefused, cli.Hint(errOwnTTL, "%s", noOrders))
+		}
+		return map[string]serve.Action{"erase": no, "expire": no, "holds": no}
+	}
 	return map[string]serve.Action{"erase": d.erase, "expire": d.expire, "holds": d.changeHolds}
 }
+
+// noOrders is what there is where nothing leaves by order.
+const noOrders = "[lake] retention and retention_rules say how long a server keeps events; to erase for a reason is for who owns the server. docs/clickhouse.md"
+
+var errOwnTTL = errors.New("the events are in ClickHouse, which lets go of them by itself, and knows no holds and no erasures")
 
 // An expireOrder is the body of POST /v1/expire.
 type expireOrder struct {

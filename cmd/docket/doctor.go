@@ -112,12 +112,7 @@ func (d *diagnosis) look(ctx context.Context, dir string) error {
 		d.gateway(ctx, dir)
 		return nil
 	}
-	db, err := sql.Open(ctx, sql.Scope{Dir: filepath.Join(dir, "lake")})
-	if err != nil {
-		d.sayError(stateWarning, "sql", err)
-	} else if err := db.Close(); err != nil {
-		d.sayError(stateWarning, "sql", err)
-	}
+	d.sql(ctx, dir)
 	run, err := datadir.Owner(dir)
 	switch {
 	case errors.Is(err, datadir.ErrNotOwned):
@@ -128,6 +123,20 @@ func (d *diagnosis) look(ctx context.Context, dir string) error {
 		return nil
 	}
 	return d.live(ctx, dir, run)
+}
+
+// sql says whether the engine for SQL works that a lake is asked by.
+func (d *diagnosis) sql(ctx context.Context, dir string) {
+	if at, err := datadir.Elsewhere(dir); err != nil || at != "" {
+		return // the server answers
+	}
+	db, err := sql.Open(ctx, sql.Scope{Dir: filepath.Join(dir, "lake")})
+	if err == nil {
+		err = db.Close()
+	}
+	if err != nil {
+		d.sayError(stateWarning, "sql", err)
+	}
 }
 
 // owner says who has the directory, where it listens, and whether it is ready.
@@ -186,7 +195,11 @@ func (d *diagnosis) live(ctx context.Context, dir string, run datadir.Run) error
 		}
 		d.say(state, "lease", "", "active as %s under fence %d, since %s%s", l.Holder, l.Fence, time.UnixMilli(l.Since).Format(time.DateTime), strings.TrimSuffix("; "+l.Error, "; "))
 	}
-	d.say(stateOK, "store", "", "%d events in %d files, commit %d", r.Store.Events, r.Store.Files, r.Store.Commit)
+	if at := r.Store.ClickHouse; at != "" {
+		d.say(stateOK, "store", "", "%d events were stored in ClickHouse at %s, commit %d; what they take there, and how much room is left, docket does not know", r.Store.Events, at, r.Store.Commit)
+	} else {
+		d.say(stateOK, "store", "", "%d events in %d files, commit %d", r.Store.Events, r.Store.Files, r.Store.Commit)
+	}
 	if r.Stream.Name != "" { // an owner of another version does not tell
 		d.stream(&r.Stream)
 	}
@@ -221,6 +234,12 @@ func (d *diagnosis) offline(ctx context.Context, dir string) {
 	if datadir.Crashed(dir) {
 		d.say(stateWarning, "owner", "the next start stores what is still in the WAL", "the last one did not stop cleanly")
 	}
+	if at, err := datadir.Elsewhere(dir); err == nil && at != "" {
+		d.say(stateOK, "store", "start `docket up` on it to ask for more", "the events are in ClickHouse at %s", at)
+		d.room(dir, time.Now())
+		d.keyFiles(dir)
+		return
+	}
 	r, err := lake.OpenReader(filepath.Join(dir, "lake"))
 	if err != nil {
 		d.sayError(stateProblem, "store", err)
@@ -252,6 +271,11 @@ func (d *diagnosis) offline(ctx context.Context, dir string) {
 		d.emitterKeys(ctx, client)
 		client.Close()
 	}
+	d.keyFiles(dir)
+}
+
+// keyFiles says whether both keys are in the directory.
+func (d *diagnosis) keyFiles(dir string) {
 	_, emitterErr := os.Stat(filepath.Join(dir, "keys", "emitter.key"))
 	_, ledgerErr := os.Stat(filepath.Join(dir, "keys", "ledger.key"))
 	if emitterErr == nil && ledgerErr == nil {

@@ -136,6 +136,10 @@ func (d *diagnosis) room(dir string, now time.Time) {
 		d.sayError(stateWarning, "disk", err)
 		return
 	}
+	if at, err := datadir.Elsewhere(dir); err == nil && at != "" {
+		d.local(disk)
+		return
+	}
 	r, err := lake.OpenReader(filepath.Join(dir, "lake"))
 	if err != nil {
 		d.disk(&costReport{Disk: disk}) // what is wrong with the lake is said elsewhere
@@ -153,6 +157,19 @@ func (d *diagnosis) room(dir string, now time.Time) {
 		return
 	}
 	d.disk(costs)
+}
+
+// local says how much room there is for what lies in a directory without a lake: WAL,
+// broker, ledger.
+func (d *diagnosis) local(disk datadir.Disk) {
+	state, hint := stateOK, ""
+	if disk.Free < 2<<30 {
+		state, hint = stateWarning, "make room: WAL, broker and ledger are in the data directory"
+	}
+	if disk.Free < 256<<20 {
+		state = stateProblem
+	}
+	d.say(state, "disk", hint, "%s of %s free for WAL, broker and ledger; the events are elsewhere", size(disk.Free), size(disk.Total))
 }
 
 // left says what left the store, and what is under a hold.

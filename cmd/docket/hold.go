@@ -124,6 +124,9 @@ func holdListCommand(s *settings) *cobra.Command {
 			if err := datadir.Check(s.data); err != nil {
 				return err
 			}
+			if err := datadir.Within(s.data, "list holds", noOrders); err != nil {
+				return err
+			}
 			holds, err := retention.ReadHolds(filepath.Join(s.data, recordpath.BookPath))
 			if err != nil {
 				return err

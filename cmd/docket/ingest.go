@@ -131,6 +131,9 @@ type ingestSummary struct {
 }
 
 func (i *ingesting) run(ctx context.Context) (err error) {
+	if err := datadir.Within(i.dir, "ingest", "ingest looks up in the lake what is stored already; emitters of their own can send to a store on ClickHouse"); err != nil {
+		return err
+	}
 	client, err := openOwner(ctx, i.dir, "start `docket up` there: it stores what is ingested")
 	if err != nil {
 		return err

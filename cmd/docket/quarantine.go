@@ -63,6 +63,9 @@ func openQuarantine(c *cobra.Command, dir string) (*lake.Reader, error) {
 	if err := datadir.Check(dir); err != nil {
 		return nil, err
 	}
+	if err := datadir.Within(dir, "read the quarantine", "ask the server: SELECT * FROM quarantine; `docket quarantine requeue` works"); err != nil {
+		return nil, err
+	}
 	r, err := lake.OpenReader(filepath.Join(dir, "lake"))
 	if err != nil {
 		return nil, cli.Hint(err, "name the data directory of a docket that collects")

@@ -75,6 +75,9 @@ something missing, 4 when a part could not be read.`,
 			if err := judgeable(s.data); err != nil {
 				return err
 			}
+			if err := datadir.Within(s.data, "verify", "docket verify judges lakes; docs/clickhouse.md says by what a store on ClickHouse can be judged"); err != nil {
+				return err
+			}
 			o, err := verifyOptions(deep, key, against)
 			if err != nil {
 				return err

@@ -54,6 +54,9 @@ func Open(ctx context.Context, dir string) (*Client, error) {
 	for attempt := 0; ; attempt++ {
 		run, err := datadir.Owner(dir)
 		if errors.Is(err, datadir.ErrNotOwned) {
+			if err := datadir.Within(dir, "read the directory as it lies", "start `docket up` on it: who runs it is asked"); err != nil {
+				return nil, err
+			}
 			return offline(dir)
 		}
 		if err == nil {

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/docket-audit/docket/cmd/internal/datadir"
 	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/lake"
 	"github.com/docket-audit/docket/collector/ledger"
@@ -80,6 +81,9 @@ func (e evidence) Checkpoint(context.Context) ([]byte, error) {
 
 // Prove implements [serve.Ledger].
 func (e evidence) Prove(ctx context.Context, uid string) (*serve.Proof, error) {
+	if err := datadir.Within(string(e), "prove an event", "docs/clickhouse.md says by what a store on ClickHouse can be judged"); err != nil {
+		return nil, fmt.Errorf("%w: %w", serve.ErrUnsupported, err)
+	}
 	made, err := prove.Make(ctx, string(e), uid, prove.Options{})
 	if errors.Is(err, ledger.ErrNotYet) {
 		return nil, fmt.Errorf("%w: %w", serve.ErrBusy, err)

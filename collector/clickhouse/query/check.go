@@ -154,7 +154,7 @@ var (
 func resolved(lines []string, table string) error {
 	for _, line := range lines {
 		node := strings.TrimLeft(line, " ")
-		if !strings.HasPrefix(node, "TABLE") || node == "TABLE EXPRESSIONS" {
+		if !strings.HasPrefix(node, "TABLE") || node == "TABLE EXPRESSION" || node == "TABLE EXPRESSIONS" {
 			continue
 		}
 		if m := resolvedTable.FindStringSubmatch(node); m != nil && (m[1] == table || m[1] == "system.one" || strings.HasPrefix(m[1], temporary+".")) {
