@@ -71,7 +71,7 @@ func bearing(ctx context.Context, token string) context.Context {
 // caller.
 type house struct {
 	server *serve.Server
-	lake   *lake.Lake
+	store  kept
 	stored map[string][]byte // events by their uids
 	base   string            // of REST
 	client auditv1.AuditServiceClient
@@ -87,7 +87,26 @@ func newHouse(t *testing.T) *house {
 // openHouse opens the doors to those whom two functions know.
 func openHouse(t *testing.T, atAPI func(*http.Request) (*authz.Grant, error), atFlight func(context.Context, metadata.MD) (*authz.Grant, error)) *house {
 	t.Helper()
-	l, err := lake.Open(t.TempDir(), lake.Options{})
+	return houseOver(t, lakeAsked(t, nil), atAPI, atFlight)
+}
+
+// kept is a store that can be filled.
+type kept interface {
+	store.Writer
+	store.Reader
+}
+
+// A keep is a store, and how SQL is answered over it.
+type keep struct {
+	asking
+
+	store   kept
+	commits func() uint64
+}
+
+func lakeAsked(t *testing.T, now func() time.Time) keep {
+	t.Helper()
+	l, err := lake.Open(t.TempDir(), lake.Options{Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,12 +115,18 @@ func openHouse(t *testing.T, atAPI func(*http.Request) (*authz.Grant, error), at
 			t.Error(err)
 		}
 	})
-	h := &house{lake: l, stored: map[string][]byte{}}
-	h.fill(t)
 	processes := reading.Processes(sql.Limits{})
-	ask := reading.SQL(l, processes)
+	return keep{asking{reading.SQL(l, processes), reading.Arrow(l, processes), nil}, l, func() uint64 { return l.Manifest().Number }}
+}
+
+// houseOver opens the doors to a store, which it fills.
+func houseOver(t *testing.T, k keep, atAPI func(*http.Request) (*authz.Grant, error), atFlight func(context.Context, metadata.MD) (*authz.Grant, error)) *house {
+	t.Helper()
+	h := &house{store: k.store, stored: map[string][]byte{}}
+	h.fill(t)
+	ask := k.rows
 	h.server = serve.New(serve.Config{
-		Store: l, Commits: func() uint64 { return l.Manifest().Number }, Poll: time.Millisecond, Ledger: h, Plan: plan, Replay: replayed,
+		Store: k.store, Commits: k.commits, Dialect: k.dialect, Poll: time.Millisecond, Ledger: h, Plan: plan, Replay: replayed,
 		Query: func(ctx context.Context, q serve.Question, columns func([]string) error, rows io.Writer) error {
 			switch q.SQL { // what no question can be relied on to bring about
 			case "busy":
@@ -116,7 +141,7 @@ func openHouse(t *testing.T, atAPI func(*http.Request) (*authz.Grant, error), at
 		},
 	})
 	h.open(t, atAPI)
-	h.openFlight(t, reading.Arrow(l, processes), atFlight)
+	h.openFlight(t, k.arrow, atFlight)
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	t.Setenv("DOCKET_CONTEXT", "")
 	t.Setenv("DOCKET_DATA", "")
@@ -138,7 +163,7 @@ func (h *house) fill(t *testing.T) {
 	t.Helper()
 	commit := func(entries ...store.Entry) {
 		t.Helper()
-		if _, err := h.lake.Commit(t.Context(), store.Batch{Entries: entries, StreamSeq: entries[len(entries)-1].StreamSeq}); err != nil {
+		if _, err := h.store.Commit(t.Context(), store.Batch{Entries: entries, StreamSeq: entries[len(entries)-1].StreamSeq}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -328,13 +353,13 @@ func (*house) Checkpoint(context.Context) ([]byte, error) {
 // Prove implements [serve.Ledger] as the one of a data directory does: of the
 // event that was stored first, with what else was in its commit.
 func (h *house) Prove(ctx context.Context, uid string) (*serve.Proof, error) {
-	for found, err := range h.lake.Scan(ctx, store.Query{Event: uid}) {
+	for found, err := range h.store.Scan(ctx, store.Query{Event: uid}) {
 		if err != nil {
 			return nil, err
 		}
 		p := &serve.Proof{Fingerprint: found.Header.Fingerprint}
 		var text bytes.Buffer
-		for e, err := range h.lake.Scan(ctx, store.Query{After: store.Cursor{Commit: found.Commit - 1, Pos: math.MaxUint32}, AsOf: found.Commit}) {
+		for e, err := range h.store.Scan(ctx, store.Query{After: store.Cursor{Commit: found.Commit - 1, Pos: math.MaxUint32}, AsOf: found.Commit}) {
 			if err != nil {
 				return nil, err
 			}

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docket-audit/docket/collector/authz"
+	"github.com/docket-audit/docket/collector/filter"
 	"github.com/docket-audit/docket/collector/plans"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/internal/profile"
@@ -170,7 +171,8 @@ const maxStatement = 60 << 10
 // usageInSQL is [plans.Scan] by the database that answers queries, if there is one.
 func (s *Server) usageInSQL(ctx context.Context, q plans.Query, view authz.View, known []plans.Known) (used []plans.Usage, counted bool, err error) {
 	statement, ok := usageStatement(q.Gateway, known)
-	if s.cfg.Query == nil || !ok {
+	// The statement is DuckDB's: others have no EXISTS that looks outside.
+	if s.cfg.Query == nil || s.cfg.dialect() != filter.DuckDB || !ok {
 		return nil, false, nil
 	}
 	rows := bytes.NewBufferString("[")

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"time"
 
-	rowsof "github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/decimal128"
@@ -102,8 +101,8 @@ func (e *Engine) Arrow(ctx context.Context, s Scope, st sql.Statement, schema fu
 		defer r.Release()
 		return batch(r)
 	}
-	err := e.ask(ctx, s, st, func(all []rowsof.ColumnType) error {
-		names, types = describe(all)
+	err := e.ask(ctx, s, st, func(n []string, t []typ) error {
+		names, types = n, t
 		shape = schemaOf(names, types)
 		b = array.NewRecordBuilder(memory.DefaultAllocator, shape)
 		return nil
@@ -379,27 +378,11 @@ func (e *Engine) Describe(ctx context.Context, s Scope, query string) (d sql.Des
 	if err != nil {
 		return d, err
 	}
-	var names []string
-	var types []typ
-	err = e.store.Select(ctx, e.settings(), "DESCRIBE ("+q.text+")", func(rows rowsof.Rows) error {
-		for rows.Next() {
-			var n, t string
-			to := make([]any, len(rows.Columns()))
-			for i := range to {
-				to[i] = new(string)
-			}
-			to[0], to[1] = &n, &t
-			if err := rows.Scan(to...); err != nil {
-				return err
-			}
-			names, types = append(names, n), append(types, parseType(t))
-		}
-		return rows.Err()
-	})
-	if err := e.failed(ctx, err); err != nil {
+	names, types, err := e.columns(ctx, q)
+	if err != nil {
 		return d, err
 	}
-	d.Columns = schemaOf(sql.Distinct(names), types)
+	d.Columns = schemaOf(names, types)
 	return d, nil
 }
 

@@ -63,8 +63,7 @@ func (e *Engine) settings() map[string]any {
 
 // An asked query is one that may run.
 type asked struct {
-	text    string
-	explain bool // its answer is about the views: nothing of a store is in it
+	text string
 }
 
 // prepare makes of a query of a caller what is asked of the server, or refuses it.
@@ -77,7 +76,7 @@ func (e *Engine) prepare(ctx context.Context, s Scope, query string, bound []sql
 		return asked{}, err
 	}
 	if text, ok, err := about(all); ok || err != nil {
-		return asked{text, true}, err
+		return asked{text}, err
 	}
 	ast, err := e.lines(ctx, "EXPLAIN AST "+join(all))
 	if err != nil {
@@ -102,7 +101,7 @@ func (e *Engine) prepare(ctx context.Context, s Scope, query string, bound []sql
 	if err != nil {
 		return asked{}, err
 	}
-	return asked{text: text}, resolved(tree, strings.ReplaceAll(snap.Table, "`", ""))
+	return asked{text}, resolved(tree, strings.ReplaceAll(snap.Table, "`", ""))
 }
 
 // A NoCommitError says that a query is about a commit that there is not yet.
@@ -129,7 +128,7 @@ func (e *Engine) lines(ctx context.Context, text string) (lines []string, err er
 
 // ask has the server answer a query over a scope. First is called with the columns,
 // and then each for each row, with values as Go has them.
-func (e *Engine) ask(ctx context.Context, s Scope, st sql.Statement, first func([]rowsof.ColumnType) error, each func([]any) error) error {
+func (e *Engine) ask(ctx context.Context, s Scope, st sql.Statement, first func([]string, []typ) error, each func([]any) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer after(e.limits.Total, cancel)()
@@ -142,17 +141,51 @@ func (e *Engine) ask(ctx context.Context, s Scope, st sql.Statement, first func(
 	if err != nil {
 		return err
 	}
-	return e.run(ctx, cancel, q, first, each)
+	begun := false
+	if err := e.run(ctx, cancel, q, func(names []string, types []typ) error {
+		begun = len(names) > 0
+		if !begun {
+			return nil // over HTTP an answer without rows has no columns either
+		}
+		return first(names, types)
+	}, each); err != nil || begun {
+		return err
+	}
+	names, types, err := e.columns(ctx, q)
+	if err != nil {
+		return err
+	}
+	return first(names, types)
 }
 
-func (e *Engine) run(ctx context.Context, cancel context.CancelCauseFunc, q asked, first func([]rowsof.ColumnType) error, each func([]any) error) error {
+// columns asks for the columns of an answer.
+func (e *Engine) columns(ctx context.Context, q asked) (names []string, types []typ, err error) {
+	err = e.store.Select(ctx, e.settings(), "DESCRIBE ("+q.text+")", func(rows rowsof.Rows) error {
+		for rows.Next() {
+			var n, t string
+			to := make([]any, len(rows.Columns()))
+			for i := range to {
+				to[i] = new(string)
+			}
+			to[0], to[1] = &n, &t
+			if err := rows.Scan(to...); err != nil {
+				return err
+			}
+			names, types = append(names, n), append(types, parseType(t))
+		}
+		return rows.Err()
+	})
+	return sql.Distinct(names), types, e.failed(ctx, err)
+}
+
+func (e *Engine) run(ctx context.Context, cancel context.CancelCauseFunc, q asked, first func([]string, []typ) error, each func([]any) error) error {
 	var own error // of who takes the answer
 	stalled := e.stall(cancel)
 	defer stalled.Stop()
 	err := e.store.Select(ctx, e.settings(), q.text, func(rows rowsof.Rows) error {
 		types := rows.ColumnTypes()
 		stalled.Stop()
-		if own = first(types); own != nil {
+		if own = first(describe(types)); own != nil {
 			return own
 		}
 		to := targets(types)
@@ -300,8 +333,8 @@ func (e *Engine) Rows(ctx context.Context, s Scope, query string, columns func([
 		b = b[:0]
 		return err
 	}
-	err := e.ask(ctx, s, sql.Statement{Text: query}, func(all []rowsof.ColumnType) (err error) {
-		names, types = describe(all)
+	err := e.ask(ctx, s, sql.Statement{Text: query}, func(n []string, t []typ) (err error) {
+		names, types = n, t
 		members, err = encodeNames(names)
 		return err
 	}, func(values []any) (err error) {

@@ -5,6 +5,7 @@ package query
 import (
 	"strings"
 
+	"github.com/docket-audit/docket/collector/filter"
 	"github.com/docket-audit/docket/collector/sql"
 )
 
@@ -26,7 +27,7 @@ const (
 )
 
 // A token is a piece of a query as it stands there. What is quoted stands in its
-// quotes.
+// quotes; a name in those of ours.
 type token struct {
 	kind tokenKind
 	text string
@@ -73,12 +74,13 @@ func scan(query string) ([]token, error) {
 			if err != nil {
 				return nil, err
 			}
-			kind := name
-			if c == '\'' {
-				kind = text
-			}
 			at = end
-			all = append(all, token{kind: kind, text: query[begun:at]})
+			if c == '\'' {
+				all = append(all, token{kind: text, text: query[begun:at]})
+				break
+			}
+			q := string(c)
+			all = append(all, token{kind: name, text: filter.ClickHouse.Column(strings.ReplaceAll(query[begun+1:at-1], q+q, q))})
 		case isWord(c):
 			for at < len(query) && isWord(query[at]) {
 				at++
@@ -123,9 +125,6 @@ func quoted(query string, at int) (end int, err error) {
 		case c == '\\':
 			i++
 		case c == quote && i+1 < len(query) && query[i+1] == quote:
-			if quote != '\'' {
-				return 0, sql.Refuse("write names without", "a quote in a name")
-			}
 			i++
 		case c == quote:
 			return i + 1, nil
