@@ -22,8 +22,21 @@ func TestKill(t *testing.T) {
 
 func killLoop(t *testing.T, dir string, rng *rand.Rand, n int) {
 	t.Helper()
+	killed(t, dir, rng, n)
+	p := start(t, docketBin, "up", "--demo", "--for", "5s", "--data", dir)
+	if code := p.wait(2 * time.Minute); code != 0 {
+		t.Fatalf("docket up after %d kills: exit %d", n, code)
+	}
+	checkJournals(t, dir, n)
+	out := checkVerify(t, dir)
+	t.Logf("verify --deep: %d epochs, %s", strings.Count(out, "\nepoch "), lineWith(out, "checked "))
+}
+
+// killed starts the demo and kills it, again and again.
+func killed(t *testing.T, dir string, rng *rand.Rand, n int, more ...string) {
+	t.Helper()
 	for i := range n {
-		p := start(t, docketBin, "up", "--demo", "--data", dir)
+		p := start(t, docketBin, append([]string{"up", "--demo", "--data", dir}, more...)...)
 		p.addresses(dir)
 		time.Sleep(time.Duration(rng.IntN(4000)) * time.Millisecond)
 		p.kill()
@@ -36,13 +49,6 @@ func killLoop(t *testing.T, dir string, rng *rand.Rand, n int) {
 			t.Fatalf("kill %d: still there a second later: %v", i+1, left)
 		}
 	}
-	p := start(t, docketBin, "up", "--demo", "--for", "5s", "--data", dir)
-	if code := p.wait(2 * time.Minute); code != 0 {
-		t.Fatalf("docket up after %d kills: exit %d", n, code)
-	}
-	checkJournals(t, dir, n)
-	out := checkVerify(t, dir)
-	t.Logf("verify --deep: %d epochs, %s", strings.Count(out, "\nepoch "), lineWith(out, "checked "))
 }
 
 // lineWith returns the first line of out that begins with prefix.
