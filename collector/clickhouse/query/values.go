@@ -58,6 +58,8 @@ func parseType(s string) typ {
 		if len(arguments) > 1 {
 			t.scale, _ = strconv.Atoi(strings.TrimSpace(arguments[1]))
 		}
+	case "DateTime": // the driver says no zone, where the server does
+		t.text = t.name
 	case "DateTime64":
 		t.scale, _ = strconv.Atoi(strings.TrimSpace(arguments[0]))
 	}
