@@ -79,6 +79,13 @@ func (s *Store) Refresh(ctx context.Context) error {
 	return nil
 }
 
+// Behind reports whether another writes to the store, as far as s knows.
+func (s *Store) Behind() bool {
+	s.commit.Lock()
+	defer s.commit.Unlock()
+	return s.fenced != nil
+}
+
 // Number returns that of the last commit, 0 without any.
 func (s *Store) Number() uint64 { return s.last().Number }
 

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
@@ -119,8 +120,70 @@ func unreachable(err error) error {
 // refreshEvery is how often one who stands by looks at what another has stored.
 const refreshEvery = time.Second
 
-// refresh keeps a store up to date for its readers while another fills it.
-func (p *Path) refresh(ctx context.Context) {
+// A turn is a store that several fill in turn, each with a ledger of its own: one that
+// has not seen the statements as they came would refuse to sign for them.
+type turn struct {
+	*clickhouse.Store
+
+	ledger *ledger.Ledger
+	log    *slog.Logger
+
+	mu       sync.Mutex
+	ledgered uint64 // statements that the ledger has; guarded by mu
+}
+
+// newTurn returns the store of one who stands by.
+func newTurn(ctx context.Context, s *clickhouse.Store, l *ledger.Ledger, log *slog.Logger) (*turn, error) {
+	last := s.Number()
+	_, err := l.Ensure(ctx, s.Statements(1))
+	return &turn{Store: s, ledger: l, log: log, ledgered: last}, err
+}
+
+// TakeOver is called when it has the lease.
+func (t *turn) TakeOver(ctx context.Context) error {
+	if err := t.Store.TakeOver(ctx); err != nil {
+		return err
+	}
+	return t.sign(ctx)
+}
+
+// sign adds to the ledger what another has committed.
+func (t *turn) sign(ctx context.Context) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for statement, err := range t.Statements(t.ledgered + 1) {
+		if err == nil {
+			err = t.ledger.Add(ctx, statement)
+		}
+		if err != nil {
+			return fmt.Errorf("complete the ledger: %w", err)
+		}
+		t.ledgered++
+	}
+	return nil
+}
+
+// look reads what another has committed meanwhile.
+func (t *turn) look(ctx context.Context) error {
+	if !t.Behind() {
+		// The collector adds what it commits, one after the other. Should it be
+		// overtaken, the last may be missing; a leaf that is there twice does no harm.
+		t.mu.Lock()
+		t.ledgered = max(t.ledgered, t.Number()-min(t.Number(), 1))
+		t.mu.Unlock()
+		return nil
+	}
+	if err := t.Refresh(ctx); err != nil {
+		return err
+	}
+	if !t.Behind() {
+		return nil // it is for the collector from now on
+	}
+	return t.sign(ctx)
+}
+
+// run keeps store and ledger up to date while another fills it.
+func (t *turn) run(ctx context.Context) {
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
 	for {
@@ -129,8 +192,8 @@ func (p *Path) refresh(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := p.ClickHouse.Refresh(ctx); err != nil && ctx.Err() == nil {
-			p.log.Warn("the store cannot be read", "error", err)
+		if err := t.look(ctx); err != nil && ctx.Err() == nil {
+			t.log.Warn("the store cannot be read, or not signed for", "error", err)
 		}
 	}
 }

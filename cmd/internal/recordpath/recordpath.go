@@ -42,6 +42,7 @@ type Path struct {
 	Collector *collector.Collector
 	Retention *retention.Book
 
+	turn     *turn // nil where no lease has to be waited for
 	ledger   *ledger.Ledger
 	js       jetstream.JetStream
 	stream   string // its name
@@ -111,7 +112,11 @@ func (p *Path) openStore(ctx context.Context, cfg *config.Config, dir *datadir.D
 	}
 	if p.ClickHouse != nil {
 		p.Store = p.ClickHouse
-		return nil
+		if leased {
+			p.turn, err = newTurn(ctx, p.ClickHouse, p.ledger, p.log)
+			p.Store = p.turn
+		}
+		return err
 	}
 	if p.Lake, err = openLake(cfg, dir, p.ledger, log); err != nil {
 		return err
@@ -141,10 +146,10 @@ func (p *Path) Hub(id string, meter metric.MeterProvider) (*follow.Hub, error) {
 // there is created as declared; one that promises less is refused, because what
 // it would lose nobody else keeps.
 func (p *Path) Run(ctx context.Context) error {
-	if p.ClickHouse != nil {
+	if p.turn != nil {
 		var reading sync.WaitGroup
 		ctx, stop := context.WithCancel(ctx)
-		reading.Go(func() { p.refresh(ctx) })
+		reading.Go(func() { p.turn.run(ctx) })
 		defer reading.Wait()
 		defer stop()
 	}
