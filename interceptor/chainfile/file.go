@@ -36,6 +36,7 @@ type document struct {
 	Ops       any `toml:"ops"`
 	Ledger    any `toml:"ledger"`
 	Lake      any `toml:"lake"`
+	Store     any `toml:"store"`
 	Telemetry any `toml:"telemetry"`
 	Auth      any `toml:"auth"`
 }

@@ -147,7 +147,10 @@ func fromFlags(set []string) (map[string]any, []string, error) {
 			return nil, nil, cli.Usage(cli.Hint(fmt.Errorf("--set %s: no value", kv), "write --set TABLE.KEY=VALUE"))
 		}
 		if !slices.Contains(Keys(), key) {
-			err := fmt.Errorf("--set %s=%s: unknown key %q", key, withoutPasswords(value), key)
+			if isURL(value) { // which may have a password
+				kv = key + "=..."
+			}
+			err := fmt.Errorf("--set %s: unknown key %q", kv, key)
 			if near := strictoml.Suggest(key, Keys()); near != "" {
 				err = cli.Hint(err, "did you mean %q?", near)
 			}
