@@ -51,14 +51,19 @@ func (s *Store) Snapshot(ctx context.Context) (Snapshot, error) {
 	} else {
 		out.Table = identifier("docket_events") // of the database of the connection
 	}
+	out.Tenants = s.Tenants()
+	return out, nil
+}
+
+// Tenants returns those of which something was ever stored, sorted.
+func (s *Store) Tenants() []string {
 	seen := map[string]bool{}
 	for _, e := range s.last().Epochs {
 		if e.Tenant != "" {
 			seen[e.Tenant] = true
 		}
 	}
-	out.Tenants = slices.Sorted(maps.Keys(seen))
-	return out, nil
+	return slices.Sorted(maps.Keys(seen))
 }
 
 func identifier(name string) string {

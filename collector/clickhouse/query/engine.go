@@ -23,6 +23,7 @@ import (
 // A Store is what is asked; [*clickhouse.Store] is one.
 type Store interface {
 	Snapshot(ctx context.Context) (clickhouse.Snapshot, error)
+	Tenants() []string
 	Select(ctx context.Context, settings map[string]any, sql string, read func(rowsof.Rows) error) error
 }
 
@@ -281,7 +282,13 @@ func (e *Engine) share(s Scope) (yield func(), err error) {
 	if s.View.All() {
 		return func() {}, nil
 	}
-	key := fmt.Sprint(s.View)
+	var seen []string
+	for _, t := range e.store.Tenants() {
+		if s.View.Sees(t) {
+			seen = append(seen, t)
+		}
+	}
+	key := strings.Join(seen, "\x00")
 	e.sharing.Lock()
 	defer e.sharing.Unlock()
 	if e.shares[key] >= max(1, e.limits.Running-1) {

@@ -21,6 +21,8 @@ import (
 
 	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/sql"
+	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/collector/store/storetest"
 )
 
 const endless = "SELECT sum(sipHash64(number)) AS marked FROM numbers(1000000000000000)"
@@ -102,14 +104,14 @@ func (f failing) Write([]byte) (int, error) { return 0, f.err }
 
 // One tenant does not take all places, and when all are taken the next is turned away.
 func TestBusy(t *testing.T) {
-	e := New(filled(t), sql.Limits{Running: 2, Waiting: 1})
+	e := New(filled(t, []store.Entry{storetest.NewEpoch(t, "acme", "gw").API("outcome", "op-1", ""), storetest.NewEpoch(t, "globex", "gw").API("outcome", "op-2", "")}), sql.Limits{Running: 2, Waiting: 1})
 	one := Scope{View: view(t, "acme")}
 	leave, err := e.enter(t.Context(), one)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var busy *sql.BusyError
-	if _, err := e.answer(t.Context(), one, "SELECT 1"); !errors.As(err, &busy) {
+	if _, err := e.answer(t.Context(), Scope{View: view(t, "acme")}, "SELECT 1"); !errors.As(err, &busy) {
 		t.Errorf("the second of a tenant: %v", err)
 	}
 	if _, err := e.answer(t.Context(), Scope{View: view(t, "globex")}, "SELECT 1"); err != nil {
