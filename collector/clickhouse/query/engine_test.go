@@ -175,8 +175,14 @@ func TestParameters(t *testing.T) {
 	all := Scope{View: view(t, authz.Everywhere)}
 	texts := []string{"", "it's", `\`, `\'`, "a\x00b", "'; DROP TABLE x --", "é😀", "?", "\n", "{x:String}"}
 	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema([]arrow.Field{
-		{Name: "1", Type: arrow.BinaryTypes.String}, {Name: "2", Type: arrow.PrimitiveTypes.Int64}, {Name: "3", Type: arrow.FixedWidthTypes.Date32}, {Name: "4", Type: arrow.FixedWidthTypes.Timestamp_us},
-		{Name: "5", Type: arrow.PrimitiveTypes.Float64}, {Name: "6", Type: arrow.FixedWidthTypes.Boolean}, {Name: "7", Type: &arrow.Decimal128Type{Precision: 5, Scale: 2}}, {Name: "8", Type: arrow.BinaryTypes.String},
+		{Name: "1", Type: arrow.BinaryTypes.String},
+		{Name: "2", Type: arrow.PrimitiveTypes.Int64},
+		{Name: "3", Type: arrow.FixedWidthTypes.Date32},
+		{Name: "4", Type: arrow.FixedWidthTypes.Timestamp_us},
+		{Name: "5", Type: arrow.PrimitiveTypes.Float64},
+		{Name: "6", Type: arrow.FixedWidthTypes.Boolean},
+		{Name: "7", Type: &arrow.Decimal128Type{Precision: 5, Scale: 2}},
+		{Name: "8", Type: arrow.BinaryTypes.String},
 	}, nil))
 	defer b.Release()
 	for _, want := range texts {
