@@ -119,6 +119,7 @@ func (b *breaker) release() {
 // comes again: to the same store, and to one that was opened anew. What was held
 // comes to the server before that, or when all is over.
 func TestBrokenConnections(t *testing.T) {
+	t.Parallel() // they wait for the engine, mostly
 	h := &house{base: chdbtest.Database(t), made: make(map[string]bool)}
 	dsn := h.database(t, t.Name())
 	b, through := newBreaker(t, dsn)
@@ -194,6 +195,7 @@ func TestBrokenConnections(t *testing.T) {
 
 // The engine is killed at every point of a commit, as by kill -9, and comes up again.
 func TestKilledEngine(t *testing.T) {
+	t.Parallel() // they wait for the engine, mostly
 	dir := t.TempDir()
 	e := chdbtest.Start(t, dir)
 	h := &house{base: e.DSN(), made: make(map[string]bool)}
@@ -305,6 +307,7 @@ func TestWriter(t *testing.T) {
 // Each message comes five times, in any order, to writers that are killed in the
 // midst of it, again and again; and a user's view counts.
 func TestStorm(t *testing.T) {
+	t.Parallel() // they wait for the engine, mostly
 	h := &house{base: chdbtest.Database(t), made: make(map[string]bool)}
 	dsn := h.database(t, t.Name())
 	rnd := rand.New(rand.NewPCG(1, 2))

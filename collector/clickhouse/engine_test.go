@@ -217,6 +217,7 @@ func TestLarge(t *testing.T) {
 // Many commits, read in pieces, by every sort of query; a reader that stops, and one
 // whose context ends.
 func TestPieces(t *testing.T) {
+	t.Parallel() // they wait for the engine, mostly
 	h := &house{base: chdbtest.Database(t), made: make(map[string]bool)}
 	dsn := h.database(t, t.Name())
 	st, err := clickhouse.Open(t.Context(), dsn, clickhouse.Options{SnapshotEvery: 5})

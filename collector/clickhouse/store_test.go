@@ -210,6 +210,7 @@ func deriveQuarantine(t storetest.TB, conn driver.Conn, number int64, st *clickh
 }
 
 func TestStore(t *testing.T) {
+	t.Parallel() // they wait for the engine, mostly
 	h := &house{base: chdbtest.Database(t), made: make(map[string]bool)}
 	storetest.Run(t, storetest.Subject{
 		Open: func(dir string, fault func(string) error) (storetest.Store, error) {

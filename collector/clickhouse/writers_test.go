@@ -20,6 +20,7 @@ import (
 // it commits at once, or later. The first one is fenced there and then, or its commit
 // stands and it is fenced with the next; in any case each event is there once.
 func TestTakenOver(t *testing.T) {
+	t.Parallel() // they wait for the engine, mostly
 	h := &house{base: chdbtest.Database(t), made: make(map[string]bool)}
 	for _, step := range []string{"quarantine", "stubs", "statement", "events", "commit"} {
 		for _, at := range []string{step + " begin", step + " written"} {
