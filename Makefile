@@ -145,7 +145,7 @@ adbc: .tmp/adbc/.done ## Flight SQL by ADBC from Python
 # It is large (178 MB, 566 MB unpacked) and for tests only.
 .PHONY: clickhouse
 clickhouse: .tmp/chdb/.done ## what needs a ClickHouse, against a real engine
-	go test -tags chdb -count=1 $(GOTESTFLAGS) -run '$(call tests_with,^//go:build chdb)' $(call packages_with,^//go:build chdb)
+	go test -tags chdb -count=1 $(GOTESTFLAGS) -run '$(call tests_with,^//go:build chdb)' $(filter-out ./internal/storebench,$(call packages_with,^//go:build chdb))
 
 .tmp/chdb/.done: internal/chdbtest/testdata/libchdb.sha512
 	@rm -rf .tmp/chdb && mkdir -p .tmp/chdb
@@ -206,6 +206,15 @@ bench-store: ## ingest, size, SQL, look-ups, verify, backlog, each beside the le
 	  go test -timeout 0 -run '^$$' -bench 'Query|LookUp' -benchtime 20x ./internal/storebench -events $(or $(EVENTS),1000000); \
 	  go test -run '^$$' -bench '^BenchmarkVerify$$' -benchtime 3x ./collector/verify; \
 	done | tee /dev/stderr | awk -f internal/storebench/summary.awk
+
+# The engine is that of `make clickhouse`, in a process beside. The database that is
+# asked is made once and kept, as the lake is. Without cgo there is no DuckDB to link.
+.PHONY: bench-clickhouse
+bench-clickhouse: export CGO_ENABLED := 0
+bench-clickhouse: .tmp/chdb/.done ## the store on ClickHouse: ingest beside bare clickhouse-go, queries, look-ups, size (EVENTS=1000000 COUNT=5 rounds of ingest)
+	@{ go test -tags chdb -timeout 0 -run '^$$' -bench '^BenchmarkClickHouseInsert$$' -benchtime $(or $(COUNT),5)x ./internal/storebench; \
+	  go test -tags chdb -timeout 0 -run '^$$' -bench '^BenchmarkClickHouse(Query|LookUp|Stored)$$' -benchtime 20x ./internal/storebench -events $(or $(EVENTS),1000000); \
+	} | tee /dev/stderr | awk -f internal/storebench/summary.awk
 
 # The lake that is asked is that of bench-store, larger. Latency is from the call of
 # Emit to the subscriber, beside a bare subscription in the same run.

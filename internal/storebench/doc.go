@@ -17,8 +17,13 @@
 //   - BenchmarkFlight: many rows by Flight SQL, beside the engine alone.
 //   - BenchmarkLookUp: events by uid in that lake, by our index, by DuckDB without
 //     it, and by a scan.
+//   - BenchmarkClickHouseInsert: the store on ClickHouse, beside bare clickhouse-go
+//     into the same table; what `make bench-clickhouse` prints, with the next three.
+//   - BenchmarkClickHouseQuery, BenchmarkClickHouseLookUp: SQL by its views and by the
+//     bare tables, and events by uid.
+//   - BenchmarkClickHouseStored: bytes on disk for an event.
 //
-// The lake is made once, by the real chain, recorder, encoder and store, and
-// kept in the directory for temporary files: delete docket-storebench-* there to
+// The lake and the database are made once, by the real chain, recorder, encoder and
+// store, and kept in the directory for temporary files: delete docket-storebench-* there to
 // have it made again.
 package storebench

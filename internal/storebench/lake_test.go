@@ -3,6 +3,7 @@
 package storebench
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -148,4 +149,16 @@ func storeOperations(b *testing.B, dir string, from *load, operations int, compa
 		b.Fatal(err)
 	}
 	return raw
+}
+
+// scanned reads all that a query selects and returns how much that is.
+func scanned(b *testing.B, r store.Reader, q store.Query) (n int) {
+	b.Helper()
+	for _, err := range r.Scan(context.Background(), q) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		n++
+	}
+	return n
 }

@@ -5,7 +5,6 @@
 package storebench
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -144,15 +143,4 @@ func outcomes(b *testing.B, r *lake.Reader, n int) []profile.Header {
 	}
 	slices.SortFunc(all, func(a, b profile.Header) int { return int(a.Sequence%13 - b.Sequence%13) })
 	return all
-}
-
-func scanned(b *testing.B, r store.Reader, q store.Query) (n int) {
-	b.Helper()
-	for _, err := range r.Scan(context.Background(), q) {
-		if err != nil {
-			b.Fatal(err)
-		}
-		n++
-	}
-	return n
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Reads what the benchmarks of the store print, and prints medians and their
-# ratios beside the targets.
+# ratios beside the targets: of bench-store, or of bench-clickhouse.
 
 /^Benchmark/ {
 	sub(/-[0-9]+$/, "", $1)
@@ -26,8 +26,7 @@ function ratio(a, b) { return b ? a / b : 0 }
 
 function line(what, is, target) { printf "%-58s %10s   %s\n", what, is, target }
 
-END {
-	print ""
+function lake(   bare, open) {
 	bare = median("Ingest/bare", "events/s")
 	line("stream to segments / bare writer", sprintf("%.2f", ratio(median("Ingest/hot", "events/s"), bare)), sprintf("(%d / %d events/s)", median("Ingest/hot", "events/s"), bare))
 	line("  with compaction", sprintf("%.2f", ratio(median("Ingest/compacting", "events/s"), bare)), ">= 0.3")
@@ -47,4 +46,41 @@ END {
 	line("by operation uid", sprintf("%.1f ms", median("LookUp/operation/index", "ms/op")), sprintf("<= 15 ms; DuckDB alone %.0f ms", median("LookUp/operation/DuckDB", "ms/op")))
 	line("verify / bare SHA-256", sprintf("%.2f", ratio(median("Verify/fast", "events/s"), median("Verify/bare_SHA-256", "events/s"))), ">= 0.5")
 	line("verify --deep / reading and hashing the events", sprintf("%.2f", ratio(median("Verify/deep", "events/s"), median("Verify/read_and_hash", "events/s"))), ">= 0.7")
+}
+
+# ways prints what a query takes by the view that readers have, beside the bare table.
+function ways(what, name, target) {
+	line(what, sprintf("%.1f ms", median(name, "view-ms")), sprintf("%s; %.1f times the bare table, %.1f ms", target, ratio(median(name, "view-ms"), median(name, "table-ms")), median(name, "table-ms")))
+}
+
+function clickhouse(   i, n, sizes, name, stored) {
+	split("20000 2000", sizes, " ")
+	for (i = 1; i in sizes; i++) {
+		name = "ClickHouseInsert/events=" sizes[i]
+		line("commits of " sizes[i] " events / bare clickhouse-go", sprintf("%.2f", median(name, "store/bare")), sprintf("%s(%d / %d events/s)", i == 1 ? ">= 0.8 " : "", median(name, "store-events/s"), median(name, "bare-events/s")))
+		line("  of a commit: stubs, statement", sprintf("%.0f, %.0f ms", median(name, "stubs-ms/commit"), median(name, "statement-ms/commit")), "")
+		line("  events, the commit itself, between them", sprintf("%.0f, %.0f, %.0f ms", median(name, "events-ms/commit"), median(name, "commit-ms/commit"), median(name, "other-ms/commit")), "")
+		line("  processor time of an event, in this process", sprintf("%.1f us", median(name, "store-cpu-us/event")), sprintf("bare %.1f us", median(name, "bare-cpu-us/event")))
+	}
+	name = "ClickHouseStored"
+	stored = median(name, "events-B/event") + median(name, "stubs-B/event") + median(name, "rest-B/event")
+	line("stored of an event", sprintf("%.0f B", stored), sprintf("of %.0f B of JSON; in %d parts", median(name, "json-B/event"), median(name, "parts")))
+	line("  events, their bytes, their indexes", sprintf("%.0f, %.0f, %.0f B", median(name, "events-B/event"), median(name, "raw-B/event"), median(name, "indexes-B/event")), "")
+	line("  stubs, the rest", sprintf("%.0f, %.1f B", median(name, "stubs-B/event"), median(name, "rest-B/event")), "")
+	ways("a query for nothing", "ClickHouseQuery/nothing", "")
+	ways("principal + range", "ClickHouseQuery/principal+range", "<= 75 ms at 5M events")
+	ways("top denied", "ClickHouseQuery/top-denied", "<= 60 ms")
+	ways("per minute", "ClickHouseQuery/per-minute", "<= 450 ms")
+	ways("by event uid", "ClickHouseLookUp/event", "<= 10 ms")
+	line("  by Docket's reader", sprintf("%.1f ms", median("ClickHouseLookUp/event", "scan-ms")), "<= 10 ms")
+	ways("by operation uid", "ClickHouseLookUp/operation", "<= 15 ms")
+	line("  by Docket's reader", sprintf("%.1f ms", median("ClickHouseLookUp/operation", "scan-ms")), "<= 15 ms")
+}
+
+END {
+	print ""
+	if (median("ClickHouseInsert/events=20000", "store/bare"))
+		clickhouse()
+	else
+		lake()
 }
