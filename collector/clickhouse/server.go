@@ -149,11 +149,36 @@ func (s *server) insert(ctx context.Context, table, token string, columns []colu
 	}
 	defer func() { _ = batch.Close() }() // was sent, or will not be
 	for i, c := range columns {
-		if err := batch.Column(i).Append(c.values); err != nil {
+		if err := fill(batch, i, c.values); err != nil {
 			return errors.Join(fmt.Errorf("column %s: %w", c.name, err), batch.Abort())
 		}
 	}
 	return batch.Send()
+}
+
+// fill puts the values of a column into a batch. Texts as bytes are most of an insert:
+// the driver would copy each before it takes it, and all of them whenever it wants
+// more room. So they are given one by one, after one that makes the room for all.
+func fill(batch driver.Batch, i int, values any) error {
+	texts, ok := values.([][]byte)
+	if !ok {
+		return batch.Column(i).Append(values)
+	}
+	n := 0
+	for _, v := range texts {
+		n += len(v)
+	}
+	column := batch.Columns()[i]
+	if err := column.AppendRow(make([]byte, n)); err != nil {
+		return err
+	}
+	column.Reset() // keeps the room
+	for _, v := range texts {
+		if err := column.AppendRow(v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // text quotes a string for SQL. Everything but what is harmless everywhere is
