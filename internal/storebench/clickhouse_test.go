@@ -199,28 +199,31 @@ func insertBare(ctx context.Context, dsn string, batches [][]bareColumn) (time.D
 		for j := range number {
 			number[j] = int64(i + 1)
 		}
-		columns := append(slices.Clip(columns), bareColumn{"_commit", "Int64", number})
-		var names []string
-		var types []driver.ColumnNameAndType
-		for _, c := range columns {
-			names = append(names, c.name)
-			types = append(types, driver.ColumnNameAndType{Name: c.name, Type: c.typ})
-		}
-		ctx := driver.Context(ctx, driver.WithSettings(driver.Settings{"async_insert": 0, "insert_deduplicate": 0}), driver.WithColumnNamesAndTypes(types))
-		batch, err := conn.PrepareBatch(ctx, "INSERT INTO docket_events ("+strings.Join(names, ", ")+")")
-		if err != nil {
-			return 0, err
-		}
-		for i, c := range columns {
-			if err := batch.Column(i).Append(c.values); err != nil {
-				return 0, err
-			}
-		}
-		if err := batch.Send(); err != nil {
+		if err := insertBatch(ctx, conn, append(slices.Clip(columns), bareColumn{"_commit", "Int64", number})); err != nil {
 			return 0, err
 		}
 	}
 	return time.Since(began), nil
+}
+
+func insertBatch(ctx context.Context, conn driver.Conn, columns []bareColumn) error {
+	names := make([]string, len(columns))
+	types := make([]driver.ColumnNameAndType, len(columns))
+	for i, c := range columns {
+		names[i], types[i] = c.name, driver.ColumnNameAndType{Name: c.name, Type: c.typ}
+	}
+	ctx = driver.Context(ctx, driver.WithSettings(driver.Settings{"async_insert": 0, "insert_deduplicate": 0}), driver.WithColumnNamesAndTypes(types))
+	batch, err := conn.PrepareBatch(ctx, "INSERT INTO docket_events ("+strings.Join(names, ", ")+")")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = batch.Close() }() // was sent, or will not be
+	for i, c := range columns {
+		if err := batch.Column(i).Append(c.values); err != nil {
+			return err
+		}
+	}
+	return batch.Send()
 }
 
 // database makes one on an engine.
