@@ -224,11 +224,15 @@ func TestPieces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for e, err := range st.Scan(t.Context(), store.Query{Event: "anything"}) {
+		t.Fatalf("of an empty store: %v, %v", e, err)
+	}
 	acme, other := storetest.NewEpoch(t, "acme", "gateway-0"), storetest.NewEpoch(t, "other", "gateway-0")
+	acme.Trace = strings.Repeat("ab", 16) // of more events than are read at a time
 	var all []store.Entry
 	for n := range 12 {
 		var b store.Batch
-		for i := range 100 + 300*(n%3) {
+		for i := range 120 + 350*(n%3) {
 			e := acme
 			if i%97 == n {
 				e = other
@@ -273,6 +277,8 @@ func TestPieces(t *testing.T) {
 		{Epoch: other.UID, Since: storetest.Start + 30},
 		{Operation: all[777].Header.OperationUID},
 		{Event: all[7777].Header.MetadataUID, Descending: true},
+		{Trace: acme.Trace, WithoutRaw: true},
+		{Trace: acme.Trace, WithoutRaw: true, Descending: true, AsOf: 99},
 	} {
 		want := slices.Clone(all)
 		if q.Descending {
@@ -281,7 +287,7 @@ func TestPieces(t *testing.T) {
 		want = slices.DeleteFunc(want, func(e store.Entry) bool {
 			h, c := &e.Header, store.Cursor{Commit: e.Commit, Pos: e.Pos}.Compare(q.After)
 			return q.Tenant != "" && h.Tenant != q.Tenant || q.Epoch != "" && h.Epoch != q.Epoch || h.Time < q.Since ||
-				q.Operation != "" && h.OperationUID != q.Operation || q.Event != "" && h.MetadataUID != q.Event ||
+				q.Operation != "" && h.OperationUID != q.Operation || q.Event != "" && h.MetadataUID != q.Event || q.Trace != "" && h.TraceUID != q.Trace ||
 				q.AsOf != 0 && e.Commit > q.AsOf || len(q.Kinds) > 0 && !slices.Contains(q.Kinds, h.Kind) ||
 				q.After != (store.Cursor{}) && (q.Descending && c >= 0 || !q.Descending && c <= 0)
 		})
@@ -298,7 +304,7 @@ func TestPieces(t *testing.T) {
 			}
 			i++
 		}
-		if i != len(want) {
+		if i != len(want) || q.Trace != "" && i <= 16<<10 {
 			t.Errorf("%+v: %d events, not %d", q, i, len(want))
 		}
 	}

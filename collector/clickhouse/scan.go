@@ -35,7 +35,10 @@ type scan struct {
 	s     *server
 	query store.Query
 	where []string // conditions that are the same for all pieces
-	last  int64    // commit of the snapshot that is read
+	last  int64    // commit of the snapshot that is read, or more until it is pinned
+
+	pinned bool // no later commit can become the last
+	more   bool // the last piece was full
 
 	at    store.Cursor // behind which to go on; zero: at the beginning
 	ahead []weight     // commits that come next
@@ -60,16 +63,18 @@ func (sc *scan) run(ctx context.Context, yield func(store.Entry, error) bool) er
 	if sc.where, possible = conditions(sc.query); !possible {
 		return ctx.Err()
 	}
-	h, err := sc.s.head(ctx)
-	if err != nil {
-		return err
+	if sc.last = 1 << 62; sc.query.AsOf != 0 {
+		sc.last = int64(min(sc.query.AsOf, 1<<62))
 	}
-	if sc.last = int64(h.number); sc.query.AsOf != 0 {
-		sc.last = int64(min(h.number, sc.query.AsOf))
-	}
-	sc.rows = firstRows
 	if q := &sc.query; q.Event != "" || q.Operation != "" || q.Trace != "" {
-		sc.rows = 1 << 62 // an index tells where to look
+		// An index tells where to look: mostly this is one query, which sees what it
+		// sees at once.
+		sc.rows = 1 << 62
+	} else {
+		sc.rows = firstRows
+		if err := sc.pin(ctx); err != nil {
+			return err
+		}
 	}
 	for given := 0; ; {
 		most := windowRows
@@ -92,6 +97,13 @@ func (sc *scan) run(ctx context.Context, yield func(store.Entry, error) bool) er
 	}
 }
 
+// pin makes what is committed now the last that the scan gives.
+func (sc *scan) pin(ctx context.Context) error {
+	h, err := sc.s.head(ctx)
+	sc.last, sc.pinned = min(sc.last, int64(h.number)), true
+	return err
+}
+
 // next returns the next piece, which may be empty but not nil; nil at the end.
 func (sc *scan) next(ctx context.Context, most int) ([]store.Entry, error) {
 	first, last, looked, err := sc.window(ctx)
@@ -105,7 +117,7 @@ func (sc *scan) next(ctx context.Context, most int) ([]store.Entry, error) {
 	if len(piece) == most {
 		// There may be more of these commits.
 		sc.at = store.Cursor{Commit: piece[most-1].Commit, Pos: piece[most-1].Pos}
-		sc.ahead, sc.ended = nil, false
+		sc.ahead, sc.ended, sc.more = nil, false, true
 		return piece, nil
 	}
 	sc.at = edge(last, sc.query.Descending)
@@ -129,6 +141,11 @@ func edge(commit int64, descending bool) store.Cursor {
 // the scan, and how many rows they have; 0 at the end.
 func (sc *scan) window(ctx context.Context) (first, last, rows int64, err error) {
 	if sc.rows > 1<<60 {
+		if sc.more && !sc.pinned {
+			if err := sc.pin(ctx); err != nil {
+				return 0, 0, 0, err
+			}
+		}
 		first, last = sc.bounds()
 		if first > last {
 			return 0, 0, 0, nil
