@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"syscall"
@@ -74,6 +75,8 @@ func hintFor(err error) string {
 		return "another collector fills this store; this one must not write any more"
 	case errors.As(err, &refused):
 		return hints[refused.Code]
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return "the server speaks no TLS there; look at the scheme and the port of the DSN"
 	case errors.As(err, &dnsErr):
 		return "no such host; look at the DSN"
 	case errors.As(err, &opErr), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, clickhouse.ErrAcquireConnTimeout):

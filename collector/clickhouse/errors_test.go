@@ -95,6 +95,16 @@ func TestAway(t *testing.T) {
 	}
 }
 
+// TLS to a port without.
+func TestSchemeMismatch(t *testing.T) {
+	srv := httptest.NewServer(http.NotFoundHandler())
+	defer srv.Close()
+	_, err := clickhouse.Open(t.Context(), "https://docket:"+escaped(secret)+"@"+srv.Listener.Addr().String()+"/audit", clickhouse.Options{})
+	if got := hint(t, err); !strings.Contains(got, "speaks no TLS") {
+		t.Errorf("hint %q of %v", got, err)
+	}
+}
+
 // A server that hangs up in the midst of things.
 func TestHangsUp(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
