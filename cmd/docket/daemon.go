@@ -155,12 +155,13 @@ func (d *daemon) startBroker(ctx context.Context) (err error) {
 		return err
 	}
 	// The broker is ours, and so is its stream: it is made as strong as this
-	// binary wants it. Of another broker that is for its operator to say.
+	// binary wants it, and stays with the emitters to which `docket stream apply` gave it.
+	// Of another broker that is for its operator to say.
 	js, err := jetstream.New(d.conn)
 	if err != nil {
 		return fmt.Errorf("open JetStream: %w", err)
 	}
-	return stream.Apply(ctx, js, stream.Name(d.cfg.NATS.Stream))
+	return stream.Apply(ctx, js, stream.Name(d.cfg.NATS.Stream), stream.AnyEmitters())
 }
 
 func (d *daemon) startRecording(ctx context.Context) (err error) {

@@ -58,7 +58,8 @@ emitters and its collector, whose own emitter is one of them. Applied again with
 other emitters it is for those: first take an emitter from its stream, and then
 give it to the other, while it is stopped and its WAL is empty.
 
-Without --nats it is the broker of the data directory's owner, or NATS_URL.`,
+Without --nats it is the broker of the data directory's owner; where none runs that
+of NATS_URL, or nats://127.0.0.1:4222.`,
 		Example: `  docket stream apply --nats nats://nats.example:4222 --creds admin.creds --replicas 3
   docket stream apply --nats nats://nats.example:4222 --replicas 3 --stream EU --emitter gateway-eu-1,gateway-eu-2,docket-eu
   docket stream apply --nats tls://nats.example:4222 --ca ca.pem --user operator --password-file operator.password`,

@@ -177,7 +177,7 @@ func (p *Path) ensureStream(ctx context.Context) error {
 	err := stream.Check(ctx, p.js, stream.Name(p.stream), stream.Replicas(p.replicas), stream.AnyEmitters())
 	var missing *stream.MissingError
 	if errors.As(err, &missing) {
-		return stream.Apply(ctx, p.js, stream.Name(p.stream), stream.Replicas(p.replicas))
+		return stream.Apply(ctx, p.js, stream.Name(p.stream), stream.Replicas(p.replicas), stream.AnyEmitters())
 	}
 	return err
 }
