@@ -61,12 +61,16 @@ func (d *daemon) commands() []string {
 	if d.o.data != datadir.Default {
 		me += " --data " + quote(d.o.data)
 	}
+	verify := me + " verify"
+	if d.cfg.Store.URL != "" {
+		verify += " --store " + quote(d.cfg.Store.URL.String()) // which has no password
+	}
 	return []string{
 		me + " tail --last 20",
 		me + ` query "SELECT tenant, decision, count(*) AS n FROM operations GROUP BY ALL ORDER BY ALL"`,
 		me + " show --decision deny",
 		me + " replay",
-		me + " verify",
+		verify,
 	}
 }
 

@@ -35,6 +35,12 @@ func TestCopyTables(t *testing.T) {
 		}
 	}
 	run(0, "the destination has everything", "copy", "--from", a, "--to", tables, "--data", data)
+	// Whoever asks the directory of the ledger for events is told where they are.
+	run(1, "verify --store", "verify", "--data", data)
+	run(1, "say where: --store", "up", "--demo", "--data", data)
+	run(1, "in ClickHouse", "prove", "--data", data, "0199c1f2-7b00-7d10-8a2b-1c2d3e4f5a6b")
+	run(1, "in ClickHouse", "compact", "--data", data)
+	run(1, "in ClickHouse", "copy", "--from", data, "--to", b)
 	run(0, "; 0 were there", "copy", "--from", tables, "--to", b)
 	run(0, "\nok\n", "verify", "--deep", "--data", b)
 	run(0, "\nok\n", "verify", "--data", data, "--store", tables)

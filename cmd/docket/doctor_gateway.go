@@ -40,6 +40,9 @@ func isGateway(dir string) bool {
 	}
 	_, wal := os.Stat(filepath.Join(dir, "wal"))
 	_, lake := os.Stat(filepath.Join(dir, "lake"))
+	if at, err := datadir.Elsewhere(dir); err != nil || at != "" {
+		return false // a gateway stores nothing, here or elsewhere
+	}
 	return wal == nil && errors.Is(lake, os.ErrNotExist)
 }
 

@@ -111,6 +111,10 @@ func TestDoctorKnowsAGateway(t *testing.T) {
 	if code != cli.ExitFailure || !strings.Contains(stderr, "no store here\nhint: docket-gateway sends its events on") {
 		t.Errorf("verify: exit %d: %s", code, stderr)
 	}
+
+	// Without a lake, but of a docket: its events are in ClickHouse.
+	writeFile(t, filepath.Join(dir, "store"), "ch.example:9000/audit\n")
+	wantDoctor(t, dir, cli.ExitOK, "ok: owner: none; the directory is read as it lies", "ok: store: the events are in ClickHouse at ch.example:9000/audit")
 }
 
 // Two emitters with one name are told apart by the keys that they sign with.

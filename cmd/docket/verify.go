@@ -75,8 +75,10 @@ something missing, 4 when a part could not be read.`,
 			if err := judgeable(s.data); err != nil {
 				return err
 			}
-			if err := datadir.Within(s.data, "verify", "docket verify judges lakes; docs/clickhouse.md says by what a store on ClickHouse can be judged"); err != nil {
-				return err
+			if tables == "" {
+				if err := datadir.Within(s.data, "verify", "say where, and as whom: docket verify --store clickhouse://user@host:9000/database; docs/copy.md"); err != nil {
+					return err
+				}
 			}
 			o, err := verifyOptions(deep, key, against)
 			if err != nil {

@@ -92,6 +92,9 @@ func OpenSource(ctx context.Context, name string) (*Source, error) {
 	if err := datadir.Check(name); err != nil {
 		return nil, err
 	}
+	if err := datadir.Within(name, "copy from it", "name the tables in its place: --from clickhouse://user@host:9000/database"); err != nil {
+		return nil, err
+	}
 	dir := filepath.Join(name, "lake")
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, &Error{"copy from", name, ErrNothing, "name the data directory of the docket that collects"}
@@ -219,6 +222,10 @@ func (d *Destination) openTables(ctx context.Context, dsn string, cfg *config.Co
 		return err
 	}
 	d.Dir.Settle()
+	// From now on nobody begins a lake beside this ledger, or takes it for one of a lake.
+	if err := d.Dir.KeepElsewhere(s.Addr()); err != nil {
+		return err
+	}
 	d.read, d.writer, d.last = s, s, s.Last
 	d.statement = func(n uint64) ([]byte, error) { return first(s.Statements(n)) }
 	d.commit = func(ctx context.Context, b store.Batch) (store.Committed, error) {
