@@ -84,7 +84,7 @@ func judge(lines []string, named map[string]bool) error {
 					return sql.Refuse("query the views: SHOW TABLES lists them", "table function %.80q", function)
 				}
 			} else if !computes(function) {
-				return sql.Refuse("docs/clickhouse.md says which functions there are", "the function %.80q", function)
+				return sql.Refuse("a query has functions that compute, and none that wait, read or tell of the server: docs/clickhouse.md", "the function %.80q", function)
 			}
 		case kind == "TableIdentifier":
 			if table := ident(rest); !isView(table) && !named[table] || inner(table) {
