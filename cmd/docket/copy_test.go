@@ -37,6 +37,10 @@ func TestCopyTables(t *testing.T) {
 	run(0, "the destination has everything", "copy", "--from", a, "--to", tables, "--data", data)
 	// Whoever asks the directory of the ledger for events is told where they are.
 	run(1, "verify --store", "verify", "--data", data)
+	t.Setenv("DOCKET_STORE", tables)
+	run(0, "\nok\n", "verify", "--data", data)
+	run(0, "\nok\n", "verify", "--data", a)
+	t.Setenv("DOCKET_STORE", "")
 	run(1, "say where: --store", "up", "--demo", "--data", data)
 	run(1, "in ClickHouse", "prove", "--data", data, "0199c1f2-7b00-7d10-8a2b-1c2d3e4f5a6b")
 	run(1, "in ClickHouse", "compact", "--data", data)

@@ -55,7 +55,8 @@ any case; of the files that are passed over only names and sizes are looked at. 
 report says what was passed over.
 
 Where the store is in ClickHouse, --store says where, and --data names the directory
-of the docket that fills it, which has the ledger. Then --deep is the only mode: every
+of the docket that fills it, which has the ledger; without the flag DOCKET_STORE says
+it of such a directory. Then --deep is the only mode: every
 row of every table is read, and what a query by a view would find is compared with
 it. An event that left by retention has its stub; that its time was over is
 the word of the database, unless --retention says how long events are kept.
@@ -74,6 +75,9 @@ something missing, 4 when a part could not be read.`,
 			}
 			if err := judgeable(s.data); err != nil {
 				return err
+			}
+			if at, _ := datadir.Elsewhere(s.data); tables == "" && at != "" {
+				tables = os.Getenv("DOCKET_STORE") // a lake is judged whatever the environment says
 			}
 			if tables == "" {
 				if err := datadir.Within(s.data, "verify", "say where, and as whom: docket verify --store clickhouse://user@host:9000/database; docs/copy.md"); err != nil {
