@@ -125,6 +125,9 @@ func (d *daemon) sentences(ctx context.Context) error {
 		newest := map[string]profile.Header{}
 		q := store.Query{After: store.Cursor{Commit: after, Pos: math.MaxUint32}, Kinds: []string{profile.KindResult, profile.KindFailure}, WithoutRaw: true}
 		for e, err := range d.record.Store.Scan(ctx, q) {
+			if ctx.Err() != nil {
+				return nil // over ClickHouse the end of ctx is an error of the scan
+			}
 			if err != nil {
 				d.o.log.Warn("print sentences", "error", err)
 				break

@@ -34,7 +34,7 @@ func (d *daemon) stop(ctx context.Context) error {
 	d.closeDoors(ctx, step)
 	step("follow", d.following.Stop())
 	if d.record != nil {
-		step("lake and ledger", d.record.Close(ctx))
+		step("store and ledger", d.record.Close(ctx))
 	}
 	if d.conn != nil {
 		d.conn.Close()
