@@ -82,9 +82,10 @@ race: ## every package under the race detector
 # Tests behind the tag e2e kill processes, cut networks or build from a clean
 # copy. -p 1: packages mind their neighbours. Within one, those run
 # beside each other that wait most of the time, for the demo or for a broker that is gone.
+# Some store in ClickHouse; with the tag chdb they fail where there is no engine.
 .PHONY: e2e
-e2e: ## crashes, outages, the demo and its journals, the image's build
-	go test -tags e2e -count=1 -p 1 -timeout 20m $(GOTESTFLAGS) -run '$(call tests_with,^//go:build e2e)' $(call packages_with,^//go:build e2e)
+e2e: .tmp/chdb/.done ## crashes, outages, the demo and its journals, the image's build
+	go test -tags e2e,chdb -count=1 -p 1 -timeout 20m $(GOTESTFLAGS) -run '$(call tests_with,^//go:build e2e)' $(call packages_with,^//go:build e2e)
 
 .PHONY: torture
 torture: ## power cuts and damage at every byte, faults, kills (FOR=1h, at least 500), the whole system and a cluster of NATS for as long, replay over 100,000 operations, the fuzz tests of ocsf; a report under docs/torture

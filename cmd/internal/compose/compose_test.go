@@ -101,7 +101,14 @@ func TestVariables(t *testing.T) {
 	known := map[string][]string{
 		"docket":         {"DOCKET_DATA", "DOCKET_CONFIG", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_METRICS_EXPORTER"},
 		"docket-gateway": {"DOCKET_DATA", "DOCKET_CONFIG", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_METRICS_EXPORTER"},
-		"grafana":        {"GF_SECURITY_ADMIN_PASSWORD__FILE", "GF_AUTH_ANONYMOUS_ENABLED", "GF_AUTH_ANONYMOUS_ORG_ROLE", "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"},
+		"grafana":        {"GF_SECURITY_ADMIN_PASSWORD__FILE", "GF_AUTH_ANONYMOUS_ENABLED", "GF_AUTH_ANONYMOUS_ORG_ROLE", "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH", "GF_PLUGINS_PREINSTALL"},
+	}
+	grafana := p.Services["grafana"] // reads those that its data sources name, and each of them has to be there
+	for _, m := range regexp.MustCompile(`\$\{?(DOCKET_\w+)`).FindAllStringSubmatch(contents(t, p.HostPath(&grafana, "/etc/grafana/provisioning/datasources")), -1) {
+		known["grafana"] = append(known["grafana"], m[1])
+		if grafana.Environment[m[1]] == nil {
+			t.Errorf("grafana is not given %s", m[1])
+		}
 	}
 	for _, key := range config.Keys() {
 		known["docket"] = append(known["docket"], config.Variable(key))

@@ -136,7 +136,9 @@ func (m *machine) here(s *types.ServiceConfig, text string) string {
 		return found[:i] + m.path(s, found[i:])
 	})
 	for address, here := range m.addresses {
-		text = strings.ReplaceAll(text, "//"+address, "//"+here)
+		for _, before := range []string{"//", "@"} { // a host of a URL, with a user or without
+			text = strings.ReplaceAll(text, before+address, before+here)
+		}
 	}
 	return text
 }

@@ -7,8 +7,11 @@ package compose_test
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,9 +25,11 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/docket-audit/docket/cmd/internal/compose"
+	"github.com/docket-audit/docket/cmd/internal/config"
 	"github.com/docket-audit/docket/cmd/internal/datadir"
 	"github.com/docket-audit/docket/cmd/internal/devsecrets"
 	"github.com/docket-audit/docket/cmd/internal/otlptest"
+	"github.com/docket-audit/docket/internal/chdbtest"
 )
 
 // An engine starts what is ours of a profile as processes, in the order of
@@ -199,6 +204,50 @@ func (e *engine) eventually(what string, ok func() error) {
 	}
 }
 
+// startClickHouse starts an engine in the place of the server, and has it do what that
+// is configured to do when it starts; then the server's own health check is content.
+// The engine knows no users: that they have the grants that they need is not seen here.
+func (m *machine) startClickHouse() {
+	m.t.Helper()
+	s := m.Services["clickhouse"]
+	at, err := url.Parse(chdbtest.Start(m.t, "").DSN())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.addresses["clickhouse:8123"] = at.Host
+	var config struct {
+		Queries []string `xml:"startup_scripts>scripts>query"`
+	}
+	if err := xml.Unmarshal([]byte(read(m.t, m.path(&s, "/etc/clickhouse-server/config.d/docket.xml"))), &config); err != nil {
+		m.t.Fatal(err)
+	}
+	check := strings.Replace(s.HealthCheck.Test[len(s.HealthCheck.Test)-1], "127.0.0.1:8123", at.Host, 1)
+	ask := func(method, url string) int {
+		m.t.Helper()
+		req, err := http.NewRequestWithContext(m.t.Context(), method, url, nil)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	if got := ask(http.MethodGet, check); got == http.StatusOK {
+		m.t.Errorf("%s is content with a server that has no database", check)
+	}
+	for _, query := range config.Queries {
+		if got := ask(http.MethodPost, "http://"+at.Host+"/?query="+url.QueryEscape(query)); got != http.StatusOK {
+			m.t.Errorf("%s: %d", query, got)
+		}
+	}
+	if got := ask(http.MethodGet, check); got != http.StatusOK {
+		m.t.Errorf("%s: %d", check, got)
+	}
+}
+
 // docket runs a verb in the container of a service.
 func (e *engine) docket(s *types.ServiceConfig, args ...string) (string, error) {
 	cmd := exec.Command(e.bin["docket"], append(args, "--data", e.data(s))...)
@@ -241,6 +290,9 @@ func TestProfilesRun(t *testing.T) {
 			m := newMachine(t, tc.profile)
 			spans := otlptest.Start(t)
 			m.addresses["otel:4317"] = strings.TrimPrefix(spans.URL, "http://")
+			if _, ok := m.Services["clickhouse"]; ok {
+				m.startClickHouse()
+			}
 			urls := m.startNATS()
 			e := &engine{machine: m, bin: bin, running: map[string]*part{}}
 			for name := range m.Services {
@@ -285,7 +337,19 @@ func TestProfilesRun(t *testing.T) {
 				})
 			}
 			e.stop()
-			if out, err := e.docket(&docket, "verify", "--deep"); err != nil {
+			verify := []string{"verify", "--deep"}
+			if url := docket.Environment["DOCKET_STORE_URL"]; url != nil {
+				store, err := config.DSN(m.here(&docket, *url)).WithPassword(read(t, m.here(&docket, *docket.Environment["DOCKET_STORE_PASSWORD_FILE"])))
+				if err != nil {
+					t.Fatal(err)
+				}
+				verify = append(verify, "--store", string(store))
+				// In the place of a lake, not beside one.
+				if kept, err := filepath.Glob(filepath.Join(e.data(&docket), "lake", "*")); err != nil || len(kept) > 0 {
+					t.Errorf("with a store elsewhere the directory has %v, %v", kept, err)
+				}
+			}
+			if out, err := e.docket(&docket, verify...); err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
 		})

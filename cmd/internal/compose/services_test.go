@@ -165,9 +165,7 @@ func TestSecrets(t *testing.T) {
 			t.Errorf("secret %s: nobody makes %s", name, s.File)
 		}
 	}
-	// Those of tenants are for whoever follows from outside, that of the store for
-	// who stores there.
-	outside := []string{"nats_acme", "nats_globex", "clickhouse_docket"}
+	outside := []string{"nats_acme", "nats_globex"} // for whoever follows from outside
 	for _, name := range names {
 		if _, ok := p.Secrets[name]; !ok && !slices.Contains(outside, name) {
 			t.Errorf("%s is made, and no secret", name)
@@ -194,10 +192,10 @@ func TestSecrets(t *testing.T) {
 			}
 		}
 		for key, value := range s.Environment {
-			if regexp.MustCompile(`(?i)password|secret|token`).MatchString(key) && (value == nil || !strings.HasPrefix(*value, "/run/secrets/")) {
+			if regexp.MustCompile(`(?i)password|secret|token`).MatchString(key) && (value == nil || !strings.HasPrefix(strings.TrimPrefix(*value, "$__file{"), "/run/secrets/")) {
 				t.Errorf("%s: %s is not by file", name, key)
 			}
-			if value != nil && regexp.MustCompile(`://[^/]*@`).MatchString(*value) {
+			if value != nil && regexp.MustCompile(`://[^/@]*:[^/]*@`).MatchString(*value) {
 				t.Errorf("%s: %s has a password in it", name, key)
 			}
 		}

@@ -66,18 +66,32 @@ func Make(now time.Time) ([]File, error) {
 		files = append(files, File{Password(user), password})
 	}
 	files = append(files, File{"nats_users.conf", []byte(known.String())})
-	clickhouse := password()
+	docket, grafana := password(), password()
 	return append(files,
-		File{"clickhouse_docket", clickhouse},
-		File{"clickhouse_users.xml", fmt.Appendf(nil, clickhouseUsers, sha256.Sum256(clickhouse))},
+		File{"clickhouse_docket", docket},
+		File{"clickhouse_grafana", grafana},
+		File{"clickhouse_users.xml", fmt.Appendf(nil, clickhouseUsers, sha256.Sum256(docket), sha256.Sum256(grafana))},
 		File{"grafana_admin", password()},
 	), nil
 }
 
 // clickhouseUsers adds to users.xml of the image: docket may do everything in the
-// database of its name and nothing elsewhere, and the user that the image comes
-// with is for the container alone.
+// database of its name and elsewhere what docs/clickhouse.md says; grafana may read
+// that database, in queries that are limited; and the user that the image comes
+// with is for the container alone. The plugin of Grafana sets max_execution_time for
+// each query and nothing else, which the one who only reads may do with that alone.
 const clickhouseUsers = `<clickhouse>
+  <profiles>
+    <grafana>
+      <readonly>1</readonly>
+      <max_execution_time>60</max_execution_time>
+      <max_memory_usage>1000000000</max_memory_usage>
+      <max_concurrent_queries_for_user>8</max_concurrent_queries_for_user>
+      <constraints>
+        <max_execution_time><changeable_in_readonly/></max_execution_time>
+      </constraints>
+    </grafana>
+  </profiles>
   <users>
     <default>
       <networks replace="replace"><ip>127.0.0.1</ip><ip>::1</ip></networks>
@@ -89,8 +103,19 @@ const clickhouseUsers = `<clickhouse>
       <quota>default</quota>
       <grants>
         <query>GRANT ALL ON docket.*</query>
+        <query>GRANT SELECT ON system.tables</query>
+        <query>GRANT CREATE TEMPORARY TABLE ON *.*</query>
       </grants>
     </docket>
+    <grafana>
+      <password_sha256_hex>%x</password_sha256_hex>
+      <networks><ip>::/0</ip></networks>
+      <profile>grafana</profile>
+      <quota>default</quota>
+      <grants>
+        <query>GRANT SELECT ON docket.*</query>
+      </grants>
+    </grafana>
   </users>
 </clickhouse>
 `

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,31 +73,93 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-func TestClickHouseKnowsThePassword(t *testing.T) {
+// clickhouse is what a server of ClickHouse is told, and the files beside it.
+func clickhouse(t *testing.T) (users map[string]clickhouseUser, profiles map[string]map[string]string, secrets map[string][]byte) {
+	t.Helper()
 	files, err := Make(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var password, users []byte
+	secrets = map[string][]byte{}
 	for _, f := range files {
-		switch f.Name {
-		case "clickhouse_docket":
-			password = f.Body
-		case "clickhouse_users.xml":
-			users = f.Body
-		}
+		secrets[f.Name] = f.Body
+	}
+	type element struct {
+		XMLName xml.Name
+		Inner   []struct {
+			XMLName xml.Name
+			Text    string `xml:",chardata"`
+		} `xml:",any"`
 	}
 	var x struct {
+		Profiles struct {
+			All []element `xml:",any"`
+		} `xml:"profiles"`
 		Users struct {
-			Docket struct {
-				Digest string `xml:"password_sha256_hex"`
-			} `xml:"docket"`
+			All []clickhouseUser `xml:",any"`
 		} `xml:"users"`
 	}
-	if err := xml.Unmarshal(users, &x); err != nil {
+	if err := xml.Unmarshal(secrets["clickhouse_users.xml"], &x); err != nil {
 		t.Fatal(err)
 	}
-	if want := sha256.Sum256(password); x.Users.Docket.Digest != hex.EncodeToString(want[:]) {
-		t.Errorf("the digest is %s", x.Users.Docket.Digest)
+	users, profiles = map[string]clickhouseUser{}, map[string]map[string]string{}
+	for _, u := range x.Users.All {
+		users[u.XMLName.Local] = u
+	}
+	for _, p := range x.Profiles.All {
+		profiles[p.XMLName.Local] = map[string]string{}
+		for _, s := range p.Inner {
+			profiles[p.XMLName.Local][s.XMLName.Local] = s.Text
+		}
+	}
+	return users, profiles, secrets
+}
+
+type clickhouseUser struct {
+	XMLName xml.Name
+	Digest  string   `xml:"password_sha256_hex"`
+	Profile string   `xml:"profile"`
+	Grants  []string `xml:"grants>query"`
+}
+
+func TestClickHouseKnowsThePasswords(t *testing.T) {
+	users, _, secrets := clickhouse(t)
+	for _, user := range []string{"docket", "grafana"} {
+		password := secrets["clickhouse_"+user]
+		if want := sha256.Sum256(password); len(password) < 40 || users[user].Digest != hex.EncodeToString(want[:]) {
+			t.Errorf("%s: the digest is %s, of a password of %d characters", user, users[user].Digest, len(password))
+		}
+	}
+	if users["docket"].Digest == users["grafana"].Digest {
+		t.Error("both users have one password")
+	}
+}
+
+// Docket may do what docs/clickhouse.md says that it must be able to, with the profile
+// that it needs; Grafana may read, and no profile of its own lets it do more.
+func TestClickHouseGrants(t *testing.T) {
+	users, profiles, _ := clickhouse(t)
+	doc, err := os.ReadFile("../../../docs/clickhouse.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	docket := users["docket"].Grants
+	told := regexp.MustCompile(`(?m)^(GRANT .+ ON (\S+)) TO docket;`).FindAllStringSubmatch(string(doc), -1)
+	if len(told) < 3 {
+		t.Fatalf("docs/clickhouse.md has only the grants %q", told)
+	}
+	for _, grant := range told {
+		if !slices.Contains(docket, grant[1]) && (grant[2] != "docket.*" || !slices.Contains(docket, "GRANT ALL ON docket.*")) {
+			t.Errorf("docket has %q, and not %s", docket, grant[1])
+		}
+	}
+	if users["docket"].Profile != "default" { // its queries have settings of their own
+		t.Errorf("docket has the profile %q", users["docket"].Profile)
+	}
+	if got := users["grafana"].Grants; !slices.Equal(got, []string{"GRANT SELECT ON docket.*"}) {
+		t.Errorf("grafana has %q", got)
+	}
+	if p := profiles[users["grafana"].Profile]; p["readonly"] != "1" || p["max_memory_usage"] == "" || p["max_execution_time"] == "" {
+		t.Errorf("grafana has the profile %q: %v", users["grafana"].Profile, p)
 	}
 }
