@@ -19,16 +19,19 @@
 // there, and no library is needed for it. The user must be allowed to create them.
 //
 // The engine is whole; what is before it is not a server. It takes no native
-// protocol and no compression, has one user without a password, gives queries ids
+// protocol and no compression, has one user without a password, who may do everything
+// unless [StartAs] says what, gives queries ids
 // of its own and keeps no query log.
 package chdbtest
 
 import (
 	"context"
 	"crypto/rand"
+	"encoding/xml"
 	"errors"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -48,11 +51,42 @@ type Engine struct {
 // "", and stops it when the test ends. A directory is served by one engine at a time.
 func Start(t testing.TB, dir string) *Engine {
 	t.Helper()
+	return begin(t, dir)
+}
+
+// StartAs is [Start] of an engine whose user may do what is granted and nothing else:
+// each grant is such as "GRANT SELECT ON d.*", as the users file of a server has them.
+func StartAs(t testing.TB, dir string, grants []string) *Engine {
+	t.Helper()
+	var queries strings.Builder
+	for _, grant := range grants {
+		queries.WriteString("<query>")
+		if err := xml.EscapeText(&queries, []byte(grant)); err != nil {
+			t.Fatal(err)
+		}
+		queries.WriteString("</query>")
+	}
+	about := t.TempDir()
+	users, config := filepath.Join(about, "users.xml"), filepath.Join(about, "config.xml")
+	for name, text := range map[string]string{
+		config: "<clickhouse><users_config>" + users + "</users_config></clickhouse>",
+		users: "<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users><default><password/><networks><ip>::/0</ip></networks>" +
+			"<profile>default</profile><quota>default</quota><grants>" + queries.String() + "</grants></default></users></clickhouse>",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return begin(t, dir, "-config", config)
+}
+
+func begin(t testing.TB, dir string, args ...string) *Engine {
+	t.Helper()
 	library := need(t)
 	if dir == "" {
 		dir = t.TempDir()
 	}
-	proc, err := start(library, dir)
+	proc, err := start(library, dir, args...)
 	if err != nil {
 		t.Fatal(err)
 	}

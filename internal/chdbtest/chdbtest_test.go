@@ -89,6 +89,22 @@ func TestPing(t *testing.T) {
 	}
 }
 
+// Who is granted something may do that, and nothing beside it.
+func TestStartAs(t *testing.T) {
+	ctx, e := t.Context(), Start(t, "")
+	run(t, ctx, open(t, e.DSN()), "CREATE DATABASE d")
+	e.Stop()
+	e = StartAs(t, e.Dir(), []string{"GRANT CREATE TABLE, SELECT ON d.*"})
+	db := open(t, strings.TrimSuffix(e.DSN(), "default")+"d")
+	run(t, ctx, db, "CREATE TABLE d.t (n UInt64) ENGINE = MergeTree ORDER BY n")
+	if n := value[uint64](t, ctx, db, "SELECT count() FROM d.t"); n != 0 {
+		t.Errorf("%d rows", n)
+	}
+	for _, sql := range []string{"INSERT INTO d.t SELECT 1", "DROP TABLE d.t", "CREATE DATABASE other"} {
+		wantCode(t, db.Exec(ctx, sql), 497)
+	}
+}
+
 type event struct {
 	ID       string            `ch:"id"`
 	Tenant   string            `ch:"tenant"`

@@ -22,7 +22,8 @@ type process struct {
 	log  *os.File // what it said on standard error; it has no name any more
 }
 
-func start(library, dir string) (p *process, err error) {
+// start starts one with more arguments than it always has.
+func start(library, dir string, args ...string) (p *process, err error) {
 	fail := func(err error) (*process, error) { return nil, fmt.Errorf("chdbtest: start chdbserver: %w", err) }
 	binary, err := server()
 	if err != nil {
@@ -43,7 +44,7 @@ func start(library, dir string) (p *process, err error) {
 	if err != nil {
 		return fail(err)
 	}
-	cmd := exec.Command(fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), binary.Fd()), "-library", library, "-path", dir)
+	cmd := exec.Command(fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), binary.Fd()), append([]string{"-library", library, "-path", dir}, args...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirIn, theirOut, log
 	err = errors.Join(cmd.Start(), theirIn.Close(), theirOut.Close())
 	p = &process{cmd: cmd, in: in, log: log}

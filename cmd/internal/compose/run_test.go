@@ -206,15 +206,15 @@ func (e *engine) eventually(what string, ok func() error) {
 
 // startClickHouse starts an engine in the place of the server, and has it do what that
 // is configured to do when it starts; then the server's own health check is content.
-// The engine knows no users: that they have the grants that they need is not seen here.
+// What comes then may do what docket is granted, and nothing else.
 func (m *machine) startClickHouse() {
 	m.t.Helper()
 	s := m.Services["clickhouse"]
-	at, err := url.Parse(chdbtest.Start(m.t, "").DSN())
+	e := chdbtest.Start(m.t, "")
+	at, err := url.Parse(e.DSN())
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.addresses["clickhouse:8123"] = at.Host
 	var config struct {
 		Queries []string `xml:"startup_scripts>scripts>query"`
 	}
@@ -246,6 +246,17 @@ func (m *machine) startClickHouse() {
 	if got := ask(http.MethodGet, check); got != http.StatusOK {
 		m.t.Errorf("%s: %d", check, got)
 	}
+	e.Stop()
+	var users struct {
+		Grants []string `xml:"users>docket>grants>query"`
+	}
+	if err := xml.Unmarshal([]byte(read(m.t, m.path(&s, "/etc/clickhouse-server/users.d/docket.xml"))), &users); err != nil {
+		m.t.Fatal(err)
+	}
+	if at, err = url.Parse(chdbtest.StartAs(m.t, e.Dir(), users.Grants).DSN()); err != nil {
+		m.t.Fatal(err)
+	}
+	m.addresses["clickhouse:8123"] = at.Host
 }
 
 // docket runs a verb in the container of a service.

@@ -75,8 +75,8 @@ func Make(now time.Time) ([]File, error) {
 	), nil
 }
 
-// clickhouseUsers adds to users.xml of the image: docket may do everything in the
-// database of its name and elsewhere what docs/clickhouse.md says; grafana may read
+// clickhouseUsers adds to users.xml of the image: docket may do what docs/clickhouse.md
+// says and no more; grafana may read
 // that database, in queries that are limited; and the user that the image comes
 // with is for the container alone. The plugin of Grafana sets max_execution_time for
 // each query and nothing else, which the one who only reads may do with that alone.
@@ -102,7 +102,7 @@ const clickhouseUsers = `<clickhouse>
       <profile>default</profile>
       <quota>default</quota>
       <grants>
-        <query>GRANT ALL ON docket.*</query>
+        <query>GRANT SELECT, INSERT, ALTER DELETE, ALTER TTL, CREATE TABLE, DROP TABLE, CREATE VIEW, DROP VIEW ON docket.*</query>
         <query>GRANT SELECT ON system.tables</query>
         <query>GRANT CREATE TEMPORARY TABLE ON *.*</query>
       </grants>

@@ -34,8 +34,9 @@ import (
 func main() {
 	library := flag.String("library", "", "libchdb.so")
 	path := flag.String("path", "", "directory of the data; without it one that is removed at the end")
+	config := flag.String("config", "", "configuration of the engine, for what its user may do")
 	flag.Parse()
-	if err := run(*library, *path); err != nil {
+	if err := run(*library, *path, *config); err != nil {
 		fmt.Fprintln(os.Stderr, "chdbserver:", err)
 		os.Exit(1)
 	}
@@ -44,7 +45,7 @@ func main() {
 // patience bounds how long queries that were killed may take to end.
 const patience = 20 * time.Second
 
-func run(library, path string) (err error) {
+func run(library, path, config string) (err error) {
 	remove := func() error { return nil }
 	if path == "" {
 		if path, err = os.MkdirTemp("", "chdbserver"); err != nil {
@@ -57,7 +58,7 @@ func run(library, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := newServer(lib, path)
+	s, err := newServer(lib, path, config)
 	if err != nil {
 		return err
 	}

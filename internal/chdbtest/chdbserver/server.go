@@ -27,6 +27,7 @@ import (
 type server struct {
 	lib     *chdb
 	path    string
+	config  string         // "" is that of the library
 	hello   []byte         // the answer to handshake
 	number  atomic.Uint64  // of the last request
 	running sync.WaitGroup // requests
@@ -35,8 +36,8 @@ type server struct {
 	first *conn      // holds the engine open, and kills queries
 }
 
-func newServer(lib *chdb, path string) (*server, error) {
-	s := &server{lib: lib, path: path}
+func newServer(lib *chdb, path, config string) (*server, error) {
+	s := &server{lib: lib, path: path, config: config}
 	first, err := s.open()
 	if err != nil {
 		return nil, err
@@ -59,7 +60,11 @@ func newServer(lib *chdb, path string) (*server, error) {
 // open opens a connection. Its settings are those of a server, where the library
 // has others by default.
 func (s *server) open() (*conn, error) {
-	return s.lib.open("--path="+s.path, "--implicit_select=0", "--allow_introspection_functions=0")
+	args := []string{"--path=" + s.path, "--implicit_select=0", "--allow_introspection_functions=0"}
+	if s.config != "" {
+		args = append(args, "--config-file="+s.config)
+	}
+	return s.lib.open(args...)
 }
 
 // handshake is what clickhouse-go asks of a server when it connects.
