@@ -76,9 +76,8 @@ func Make(now time.Time) ([]File, error) {
 }
 
 // clickhouseUsers adds to users.xml of the image: docket may do what docs/clickhouse.md
-// says and no more; grafana may read
-// that database, in queries that are limited; and the user that the image comes
-// with is for the container alone. The plugin of Grafana sets max_execution_time for
+// says and no more; grafana may read the database docket, in queries that are limited;
+// and the user that the image comes with is for the container alone. The plugin of Grafana sets max_execution_time for
 // each query and nothing else, which the one who only reads may do with that alone.
 const clickhouseUsers = `<clickhouse>
   <profiles>
