@@ -156,7 +156,9 @@ func Database(t testing.TB) (dsn string) {
 		}
 		dsn = proc.dsn()
 	}
-	name := "docket_test_" + strings.ToLower(rand.Text())
+	// It does not begin as the tables of a store do: a name that is refused for its
+	// beginning would hide that one of another database is not.
+	name := "test_docket_" + strings.ToLower(rand.Text())
 	run := func(sql string) {
 		t.Helper()
 		opts, err := clickhouse.ParseDSN(dsn)

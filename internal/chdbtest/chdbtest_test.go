@@ -84,7 +84,7 @@ func TestPing(t *testing.T) {
 	if got, want := v.Version.String(), value[string](t, t.Context(), db, "SELECT version()"); !strings.HasPrefix(want, got) {
 		t.Errorf("handshake says version %s, the engine %s", got, want)
 	}
-	if got := value[string](t, t.Context(), db, "SELECT currentDatabase()"); !strings.HasPrefix(got, "docket_test_") {
+	if got := value[string](t, t.Context(), db, "SELECT currentDatabase()"); !strings.HasPrefix(got, "test_docket_") {
 		t.Errorf("current database is %s", got)
 	}
 }

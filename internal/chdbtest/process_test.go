@@ -310,7 +310,7 @@ func TestNamedServer(t *testing.T) {
 			t.Errorf("the table is not on the server that was named; %s is", dsn)
 		}
 	})
-	if got := value[uint64](t, t.Context(), open(t, e.DSN()), "SELECT count() FROM system.databases WHERE name LIKE 'docket_test_%'"); got != 0 {
+	if got := value[uint64](t, t.Context(), open(t, e.DSN()), "SELECT count() FROM system.databases WHERE name LIKE 'test_docket_%'"); got != 0 {
 		t.Errorf("%d databases are left", got)
 	}
 }

@@ -4,7 +4,9 @@ package query
 
 import (
 	_ "embed"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -87,7 +89,9 @@ func judge(lines []string, named map[string]bool) error {
 				return sql.Refuse("a query has functions that compute, and none that wait, read or tell of the server: docs/clickhouse.md", "the function %.80q", function)
 			}
 		case kind == "TableIdentifier":
-			if table := ident(rest); !isView(table) && !named[table] || inner(table) {
+			// A view is in no database, and so is what a query names itself: a name of two
+			// parts is that of a table, whatever else the query calls so.
+			if table := ident(rest); !isView(table) && !named[table] || inner(table) || strings.Contains(table, ".") {
 				return sql.Refuse("query the views: SHOW TABLES lists them", "table %.80q", table)
 			}
 		case kind == "Identifier":
@@ -99,6 +103,44 @@ func judge(lines []string, named map[string]bool) error {
 		}
 	}
 	return nil
+}
+
+// inFunctions are those whose right side may be the name of a table.
+var inFunctions = func() map[string]bool {
+	all := map[string]bool{}
+	for _, global := range []string{"", "global"} {
+		for _, not := range []string{"", "not"} {
+			for _, null := range []string{"", "null"} {
+				all[global+not+null+"in"], all[global+not+null+"inignoreset"] = true, true
+			}
+		}
+	}
+	return all
+}()
+
+// maybeTables returns the names in a query, by the lines of EXPLAIN AST, that the
+// server may take for those of tables of its own, beside the views: a name that is given
+// to a common table expression in one place is that of a table in every other, and one
+// may stand on the right side of IN.
+func maybeTables(lines []string) []string {
+	tables, names := map[string]bool{}, map[string]bool{}
+	in := false
+	for _, line := range lines {
+		kind, rest, _ := strings.Cut(strings.TrimLeft(line, " "), " ")
+		id := ident(rest)
+		switch {
+		case kind == "Function":
+			in = in || inFunctions[strings.ToLower(id)]
+		case kind == "Identifier" && !isView(id):
+			names[id] = true
+		case kind == "TableIdentifier" && !isView(id):
+			tables[id] = true
+		}
+	}
+	if in {
+		maps.Copy(tables, names)
+	}
+	return slices.Sorted(maps.Keys(tables))
 }
 
 // ident is the name in a line: what stands before an alias and the count of children.

@@ -65,7 +65,7 @@ var refused = []string{
 	"SELECT * FROM docket_events", "SELECT * FROM `docket_events`", "SELECT * FROM \"docket_events\"", "SELECT * FROM DB.docket_events",
 	"SELECT * FROM DB.events", "SELECT * FROM `DB`.`events`", "SELECT * FROM DB.commits", "SELECT * FROM docket_stubs", "SELECT * FROM docket_commits",
 	"SELECT * FROM stubs", "SELECT * FROM quarantine", "SELECT * FROM commits", "SELECT statement FROM docket_prepared", "SELECT state FROM docket_snapshots",
-	"SELECT * FROM docket_ranges", "SELECT * FROM docket_scope", "SELECT * FROM \"docket\\x5fevents\"", "SELECT * FROM other", "SELECT * FROM _temporary_and_external_tables.x", "SELECT DB.events.tenant FROM events",
+	"SELECT * FROM docket_ranges", "SELECT * FROM docket_scope", "SELECT * FROM \"docket\\x5fevents\"", "SELECT * FROM other", "SELECT * FROM _temporary_and_external_tables.x",
 	"SELECT count() FROM events WHERE 'x' IN docket_events", "SELECT count() FROM events WHERE tenant IN DB.docket_stubs", "SELECT count() FROM events WHERE tenant IN other",
 	"SELECT count() FROM events WHERE (message, tenant) NOT IN (SELECT message, tenant FROM docket_events)",
 	"SELECT (SELECT groupArray(_raw) FROM docket_events)", "SELECT * FROM events UNION ALL SELECT * FROM docket_events",
@@ -73,6 +73,11 @@ var refused = []string{
 	"WITH (SELECT groupArray(message) FROM docket_events) AS x SELECT x", "WITH docket_events AS (SELECT 1) SELECT * FROM docket_events",
 	"WITH x AS (WITH other AS (SELECT 1) SELECT * FROM other) SELECT * FROM other", "SELECT * FROM (WITH other AS (SELECT 1 AS a) SELECT a FROM other) AS z, other",
 	"SELECT count() FROM events ARRAY JOIN [1] AS z, docket_events", "SELECT other.x FROM events, other", "EXISTS TABLE docket_events",
+	// a name that is one of the query in one place and of a table in another: what a scalar
+	// subquery reads is run when names are resolved, and its error tells
+	"SELECT (SELECT toInt64(x) FROM other), (WITH other AS (SELECT 1) SELECT count() FROM other)", "SELECT (SELECT toInt64(any(statement)) FROM commits), (WITH commits AS (SELECT 1) SELECT count() FROM commits)",
+	"SELECT (SELECT sum(toInt64(tenant)) FROM stubs), (WITH stubs AS MATERIALIZED (SELECT 1) SELECT count() FROM stubs)", "SELECT (SELECT sum(toInt64(message)) FROM DB.events), (WITH `DB.events` AS (SELECT 1) SELECT 1)", "SELECT (SELECT sum(toInt64(message)) FROM `DB`.`events`), CAST(1 AS `DB.events`)",
+	"SELECT (SELECT throwIf('MARK' IN other))", "SELECT (SELECT throwIf('x' NOT IN other))", "SELECT (SELECT throwIf('MARK' IN DB.other))", "SELECT (SELECT throwIf('MARK' IN (other)))", "SELECT (SELECT throwIf(in('MARK', other)))", "SELECT (SELECT throwIf(globalNullIn('MARK', `other`)))", "SELECT (SELECT throwIf('MARK' IN c)), other AS c",
 	// the server's own
 	"SELECT * FROM system.tables", "SELECT * FROM `system`.`query_log`", "SELECT query FROM system.processes", "SELECT * FROM information_schema.tables", "SELECT * FROM INFORMATION_SCHEMA.COLUMNS",
 	"SELECT count() FROM events WHERE tenant IN system.databases", "SHOW DATABASES", "SHOW CREATE TABLE docket_events", "SHOW PROCESSLIST", "SHOW GRANTS", "DESCRIBE docket_events", "DESCRIBE TABLE url('http://127.0.0.1/')",
@@ -104,7 +109,9 @@ var allowed = []string{
 	"SELECT count() FROM events", "SELECT count() FROM events WHERE 1 OR tenant != ''", "SELECT uniq(tenant), any(tenant), max(message), groupArray(service), topK(10)(method) FROM events", "SELECT DISTINCT tenant FROM events", "SELECT tenant FROM events ORDER BY tenant DESC LIMIT 1", "SELECT tenant, message FROM events LIMIT 1 BY tenant",
 	"SELECT e.tenant FROM events AS e RIGHT JOIN (SELECT 1 AS x) AS y ON 1 = 1", "SELECT * FROM events AS a FULL JOIN events AS b ON a.message != b.message", "SELECT * FROM events AS a CROSS JOIN events AS b LIMIT 5000", "SELECT * FROM events AS a ANTI JOIN events AS b USING tenant", "SELECT tenant FROM events WHERE tenant IN events", "SELECT tenant FROM events PREWHERE 1 WHERE 1 SAMPLE 1",
 	"WITH events AS (SELECT * FROM events) SELECT * FROM events", "WITH x AS (SELECT * FROM events) SELECT * FROM x", "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 5) SELECT n, (SELECT groupUniqArray(tenant) FROM events) FROM r", "SELECT tenant, GROUPING(tenant) FROM events GROUP BY ROLLUP(tenant)", "SELECT tenant, row_number() OVER (PARTITION BY tenant ORDER BY time) FROM events",
-	"SHOW TABLES", "DESCRIBE events", "DESC evaluations;", "SELECT tenant FROM events;;", "SELECT 1 -- docket_events", "SELECT 'docket_events'", "SELECT * FROM numbers(3)", "SELECT arrayJoin([1, 2])", "SELECT 1", "SELECT NULL",
+	"WITH [1, 2] AS a SELECT 1 IN a", "SELECT tenant IN x FROM events, (SELECT 'acme' AS x) AS y", "WITH x AS (SELECT tenant FROM events) SELECT count() FROM events WHERE tenant IN x", "SELECT (SELECT sum(toInt64(message)) FROM `api_activity`)",
+	"SELECT 1 UNION ALL SELECT (SELECT sum(toInt64(message)) FROM events)", "SELECT * FROM (SELECT 1 UNION ALL (SELECT 2 UNION DISTINCT SELECT (SELECT sum(toInt64(message)) FROM events)))", "SELECT count() FROM events WHERE accurateCast(_pos, 'Int8') > 1",
+	"SELECT DB.events.tenant FROM events", "SHOW TABLES", "DESCRIBE events", "DESC evaluations;", "SELECT tenant FROM events;;", "SELECT 1 -- docket_events", "SELECT 'docket_events'", "SELECT * FROM numbers(3)", "SELECT arrayJoin([1, 2])", "SELECT 1", "SELECT NULL",
 	// errors of values, wherever the server evaluates them: in conditions, in order, in keys
 	"SELECT count() FROM events WHERE toInt64(message) = 1", "SELECT sum(toInt64(service)) FROM events", "SELECT count() FROM events WHERE toInt64(service) = 1", "SELECT sum(toInt64(message)) FROM events", "SELECT throwIf(message = '" + "MARK" + "') FROM events", "SELECT count() FROM events WHERE throwIf(message = 'MARK') = 0",
 	"SELECT count() FROM events WHERE throwIf(tenant = 'MARK', 'there') = 0", "SELECT count() FROM events WHERE throwIf(service LIKE 'gl0%') = 0", "SELECT count() FROM events WHERE NOT (service = 'MARK' AND throwIf(service = 'MARK'))", "SELECT count() FROM events WHERE intDiv(1, toInt64(message = '1')) = 1", "SELECT time FROM events ORDER BY toInt64(message), toInt64(service) LIMIT 3",

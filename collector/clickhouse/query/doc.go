@@ -22,6 +22,8 @@
 //   - The server parses it (EXPLAIN AST). Each node of the tree must be of a kind that
 //     is known to be harmless, each table one of the views or named by the query itself,
 //     each function one of functions.txt, which has none that reads anything.
+//     A name that the query gives to something must not be that of a table of the
+//     database: what it names in one place it does not name in another.
 //   - The server resolves the names in the whole of it (EXPLAIN QUERY TREE). Each table
 //     must then be the one that the views are over, each table function one that
 //     computes.

@@ -53,7 +53,7 @@ func (e *Engine) settings() map[string]any {
 		"readonly": 1, "enable_analyzer": 1, "max_memory_usage": e.limits.Memory, "max_query_size": 8 << 20, "max_result_rows": 0,
 		"join_use_nulls": 1, "aggregate_functions_null_for_empty": 1, "union_default_mode": "DISTINCT", "prefer_column_name_to_alias": 1,
 		"cast_keep_nullable": 1, "session_timezone": "UTC", "cancel_http_readonly_queries_on_client_close": 1,
-		"max_ast_elements": 50_000, "max_subquery_depth": 100, "log_comment": "docket",
+		"enable_global_with_statement": 1, "max_ast_elements": 50_000, "max_subquery_depth": 100, "log_comment": "docket",
 	}
 	if e.limits.Total > 0 {
 		all["max_execution_time"] = int((e.limits.Total + time.Second - 1) / time.Second)
@@ -86,6 +86,9 @@ func (e *Engine) prepare(ctx context.Context, s Scope, query string, bound []sql
 	if err := judge(ast, namesOf(all)); err != nil {
 		return asked{}, err
 	}
+	if err := e.unlike(ctx, maybeTables(ast)); err != nil {
+		return asked{}, err
+	}
 	snap, err := e.store.Snapshot(ctx)
 	if err != nil {
 		return asked{}, err
@@ -103,6 +106,31 @@ func (e *Engine) prepare(ctx context.Context, s Scope, query string, bound []sql
 		return asked{}, err
 	}
 	return asked{text}, resolved(tree, strings.ReplaceAll(snap.Table, "`", ""))
+}
+
+// unlike refuses names of a query that tables of the server have, too. The server
+// resolves names in EXPLAIN QUERY TREE, and what it resolves a scalar subquery to it also
+// runs there: its error would tell of a table before [resolved] could refuse it.
+func (e *Engine) unlike(ctx context.Context, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	var bare, full []string
+	for _, n := range names {
+		bare = append(bare, filter.ClickHouse.Text(n))
+		if strings.Contains(n, ".") {
+			full = append(full, filter.ClickHouse.Text(n))
+		}
+	}
+	list := "database = currentDatabase() AND name IN (" + strings.Join(bare, ", ") + ")"
+	if len(full) > 0 {
+		list += " OR concat(database, '.', name) IN (" + strings.Join(full, ", ") + ")"
+	}
+	found, err := e.lines(ctx, "SELECT DISTINCT name FROM system.tables WHERE "+list+" ORDER BY name")
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	return sql.Refuse("call it otherwise: the database has a table of that name", "the name %.80q", found[0])
 }
 
 // A NoCommitError says that a query is about a commit that there is not yet.
