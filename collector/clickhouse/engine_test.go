@@ -12,7 +12,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -449,6 +451,72 @@ func TestVersions(t *testing.T) {
 	for _, err := range []error{err, err2} {
 		if !errors.Is(err, clickhouse.ErrNewer) || !strings.Contains(hint(t, err), "newer docket") {
 			t.Errorf("tables of a newer program: %v", err)
+		}
+	}
+}
+
+// Nobody writes with settings under which a commit would be cut into blocks, or made
+// twice, or under which a writer is told a part of what there is.
+func TestUnsafeSettings(t *testing.T) {
+	dsn := chdbtest.Database(t)
+	for setting, value := range map[string]string{
+		"use_strict_insert_block_limits": "1", "deduplicate_insert": "disable", "deduplicate_insert_select": "disable",
+		"limit": "1", "offset": "1", "read_overflow_mode": "break", "result_overflow_mode": "break", "timeout_overflow_mode": "break", "additional_result_filter": "1",
+	} {
+		st, err := clickhouse.Open(t.Context(), dsn+"?"+setting+"="+value, clickhouse.Options{})
+		var told *clickhouse.Error
+		if !errors.Is(err, clickhouse.ErrSettings) || !strings.Contains(err.Error(), setting) || !errors.As(err, &told) || told.Hint() == "" {
+			t.Errorf("%s = %s: %v", setting, value, err)
+		}
+		if err == nil {
+			_ = st.Close()
+		}
+	}
+}
+
+// Settings that might cut an insert and do not: what is committed is one part.
+func TestOneBlock(t *testing.T) {
+	dsn := chdbtest.Database(t) + "?max_insert_block_size=10&min_insert_block_size_rows=1&min_insert_block_size_bytes=1&max_block_size=7&input_format_parallel_parsing=1&async_insert=1&wait_for_async_insert=0"
+	st, err := clickhouse.Open(t.Context(), dsn, clickhouse.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = st.Close() }()
+	e := storetest.NewEpoch(t, "acme", "gateway-0")
+	var all []store.Entry
+	for i := range 500 {
+		all = append(all, e.API("outcome", fmt.Sprint("op-", i), ""))
+	}
+	if _, err := st.Commit(t.Context(), store.Batch{Entries: all, StreamSeq: 500}); err != nil {
+		t.Fatal(err)
+	}
+	var parts, rows uint64
+	if err := st.Select(t.Context(), nil, "SELECT count(), max(rows) FROM system.parts WHERE database = currentDatabase() AND table = 'docket_events'", func(r driver.Rows) error {
+		for r.Next() {
+			if err := r.Scan(&parts, &rows); err != nil {
+				return err
+			}
+		}
+		return r.Err()
+	}); err != nil || parts != 1 || rows != 500 {
+		t.Errorf("%d parts, the largest of %d rows: %v", parts, rows, err)
+	}
+}
+
+// A collector whose clock is behind that of the server by more than a prepared statement
+// is kept makes commits nevertheless.
+func TestClockBehind(t *testing.T) {
+	now := time.Now().AddDate(0, 0, -60)
+	st, err := clickhouse.Open(t.Context(), chdbtest.Database(t), clickhouse.Options{Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = st.Close() }()
+	e := storetest.NewEpoch(t, "acme", "gateway-0")
+	for i := range 3 {
+		c, err := st.Commit(t.Context(), store.Batch{Entries: []store.Entry{e.API("outcome", fmt.Sprint("op-", i), "")}, StreamSeq: uint64(i + 1)})
+		if err != nil || len(c.Added) != 1 {
+			t.Fatalf("commit %d: %d added, %v", i+1, len(c.Added), err)
 		}
 	}
 }

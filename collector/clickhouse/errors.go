@@ -22,6 +22,8 @@ var (
 	ErrClosed = errors.New("the store is closed")
 	// ErrNewer says that a newer program made the tables.
 	ErrNewer = errors.New("the tables are of a newer version")
+	// ErrSettings says that the user has settings with which a commit is not safe.
+	ErrSettings = errors.New("the settings of the user make commits unsafe")
 	// ErrNoStore says that the database has none of the tables.
 	ErrNoStore = errors.New("the database has no store")
 )
@@ -67,6 +69,8 @@ func hintFor(err error) string {
 	switch {
 	case errors.Is(err, ErrNewer):
 		return "use a newer docket, or another database"
+	case errors.Is(err, ErrSettings):
+		return "take them out of the profile of the user, or of the DSN"
 	case errors.Is(err, ErrNoStore):
 		return "name the database that a collector fills, or let one fill this"
 	case errors.Is(err, ErrCorrupt):

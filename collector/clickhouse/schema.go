@@ -165,6 +165,9 @@ func tooNew(version int64) error {
 // migrate makes the tables what this program wants. Each file may be applied again,
 // should a migration have been interrupted.
 func (s *server) migrate(ctx context.Context, policy retention.Policy, log *slog.Logger) error {
+	if err := s.safe(ctx); err != nil {
+		return err
+	}
 	version, err := s.version(ctx)
 	if err != nil {
 		return err

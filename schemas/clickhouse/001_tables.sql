@@ -117,10 +117,11 @@ CREATE TABLE IF NOT EXISTS docket_prepared{{.OnCluster}} (
 	fence Int64,
 	stream_seq Int64,
 	digest String COMMENT 'hex SHA-256 of statement',
-	statement String CODEC(ZSTD(1))
+	statement String CODEC(ZSTD(1)),
+	put DateTime('UTC') DEFAULT now() COMMENT 'by the clock of the server, as its TTL is: time is that of a collector, which may be far behind'
 ) ENGINE = {{shared "docket_prepared"}}
 ORDER BY (number, writer)
-TTL toDateTime(least(greatest(intDiv(time, 1000), 0), 4290000000)) + INTERVAL 30 DAY
+TTL put + INTERVAL 30 DAY
 SETTINGS {{.Window}};
 
 -- A row here is the commit. The projection answers, out of one row a part, which

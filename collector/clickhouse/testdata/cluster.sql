@@ -103,10 +103,11 @@ CREATE TABLE IF NOT EXISTS docket_prepared ON CLUSTER 'audit\x27s' (
 	fence Int64,
 	stream_seq Int64,
 	digest String COMMENT 'hex SHA-256 of statement',
-	statement String CODEC(ZSTD(1))
+	statement String CODEC(ZSTD(1)),
+	put DateTime('UTC') DEFAULT now() COMMENT 'by the clock of the server, as its TTL is: time is that of a collector, which may be far behind'
 ) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{database}/docket_prepared', '{shard}-{replica}')
 ORDER BY (number, writer)
-TTL toDateTime(least(greatest(intDiv(time, 1000), 0), 4290000000)) + INTERVAL 30 DAY
+TTL put + INTERVAL 30 DAY
 SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS docket_commits ON CLUSTER 'audit\x27s' (
