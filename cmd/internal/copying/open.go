@@ -202,7 +202,7 @@ func (d *Destination) openTables(ctx context.Context, dsn string, cfg *config.Co
 	if err := d.ledgerIs(ctx, dsn); err != nil {
 		return err
 	}
-	s, err := clickhouse.Open(ctx, dsn, clickhouse.Options{Logger: log, Retention: policy})
+	s, err := clickhouse.OpenBehind(ctx, dsn, clickhouse.Options{Logger: log, Retention: policy})
 	if err != nil {
 		return err
 	}
@@ -218,6 +218,14 @@ func (d *Destination) openTables(ctx context.Context, dsn string, cfg *config.Co
 		return err
 	}
 	d.close = append(d.close, l.Close)
+	if _, err := l.Ensure(ctx, s.Statements(1)); err != nil {
+		return err
+	}
+	// The ledger is that of the store: now whoever writes there ends, and what they had
+	// not come to the end of is a commit.
+	if err := s.TakeOver(ctx); err != nil {
+		return err
+	}
 	if _, err := l.Ensure(ctx, s.Statements(1)); err != nil {
 		return err
 	}

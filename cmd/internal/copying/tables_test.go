@@ -14,7 +14,10 @@ import (
 
 	"github.com/docket-audit/docket/cmd/internal/config"
 	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/collector/clickhouse"
 	"github.com/docket-audit/docket/collector/ledger"
+	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/collector/store/storetest"
 	"github.com/docket-audit/docket/internal/chdbtest"
 )
 
@@ -58,8 +61,17 @@ func TestThereAndBack(t *testing.T) {
 	other := chdbtest.Database(t)
 	destination(t, other, filepath.Join(dir, "others"), func(*Destination) {})
 	copied(t, a, other, filepath.Join(dir, "others"), Options{Events: 9})
+	writes, err := clickhouse.Open(t.Context(), other, clickhouse.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = writes.Close() }()
 	if to, err := OpenDestination(t.Context(), other, data, new(config.Config), testLog(t)); !errors.Is(err, ledger.ErrContradicted) {
 		t.Errorf("the ledger of other tables: %v, %v", to, err)
+	}
+	more := store.Batch{Entries: []store.Entry{storetest.NewEpoch(t, "acme", "gateway").Start()}, StreamSeq: writes.StreamSeq() + 1, Fence: writes.LastFence()}
+	if _, err := writes.Commit(t.Context(), more); err != nil {
+		t.Errorf("who writes to the tables was ended by who has no ledger of them: %v", err)
 	}
 }
 
