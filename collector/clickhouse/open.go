@@ -26,6 +26,9 @@ type Options struct {
 	// Retention says how long events are kept; the server lets go of them by itself.
 	// The zero value is that of package retention. Classes in rules must be known.
 	Retention retention.Policy
+	// KeepRetention leaves how long events are kept as it is, where there is a store
+	// already: Retention is for a new one.
+	KeepRetention bool
 	// SnapshotEvery is how many commits an opening reads at most, about; 0 means 1000.
 	SnapshotEvery uint64
 
@@ -111,7 +114,7 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context) error {
-	if err := s.migrate(ctx, s.opts.Retention, s.log); err != nil {
+	if err := s.migrate(ctx, s.opts); err != nil {
 		return err
 	}
 	return s.begin(ctx)

@@ -17,7 +17,6 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
-	"github.com/docket-audit/docket/collector/retention"
 	files "github.com/docket-audit/docket/schemas/clickhouse"
 )
 
@@ -164,7 +163,8 @@ func tooNew(version int64) error {
 
 // migrate makes the tables what this program wants. Each file may be applied again,
 // should a migration have been interrupted.
-func (s *server) migrate(ctx context.Context, policy retention.Policy, log *slog.Logger) error {
+func (s *server) migrate(ctx context.Context, opts Options) error {
+	log := opts.Logger.With("component", "clickhouse")
 	if err := s.safe(ctx); err != nil {
 		return err
 	}
@@ -193,8 +193,10 @@ func (s *server) migrate(ctx context.Context, policy retention.Policy, log *slog
 		}
 		log.Info("applied a migration", "name", m.name)
 	}
-	if err := s.keep(ctx, policy, log); err != nil {
-		return fmt.Errorf("set retention: %w", err)
+	if version == 0 || !opts.KeepRetention {
+		if err := s.keep(ctx, opts.Retention, log); err != nil {
+			return fmt.Errorf("set retention: %w", err)
+		}
 	}
 	return s.warnOfViews(ctx, log)
 }

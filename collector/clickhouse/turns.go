@@ -21,7 +21,7 @@ func OpenBehind(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	}
 	s := &Store{server: srv, db: srv, opts: opts, log: opts.Logger.With("component", "clickhouse"), uid: opts.NewUID(), state: new(state)}
 	s.fenced = fmt.Errorf("%w: this one stands by", store.ErrFenced)
-	err = s.migrate(ctx, opts.Retention, s.log)
+	err = s.migrate(ctx, opts)
 	if err == nil {
 		err = s.Refresh(ctx)
 	}

@@ -202,7 +202,7 @@ func (d *Destination) openTables(ctx context.Context, dsn string, cfg *config.Co
 	if err := d.ledgerIs(ctx, dsn); err != nil {
 		return err
 	}
-	s, err := clickhouse.OpenBehind(ctx, dsn, clickhouse.Options{Logger: log, Retention: policy})
+	s, err := clickhouse.OpenBehind(ctx, dsn, clickhouse.Options{Logger: log, Retention: policy, KeepRetention: true})
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/docket-audit/docket/cmd/internal/datadir"
 	"github.com/docket-audit/docket/collector/clickhouse"
 	"github.com/docket-audit/docket/collector/ledger"
+	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/collector/store/storetest"
 	"github.com/docket-audit/docket/internal/chdbtest"
@@ -61,7 +62,11 @@ func TestThereAndBack(t *testing.T) {
 	other := chdbtest.Database(t)
 	destination(t, other, filepath.Join(dir, "others"), func(*Destination) {})
 	copied(t, a, other, filepath.Join(dir, "others"), Options{Events: 9})
-	writes, err := clickhouse.Open(t.Context(), other, clickhouse.Options{})
+	forever, err := retention.ParsePolicy("forever")
+	if err != nil {
+		t.Fatal(err)
+	}
+	writes, err := clickhouse.Open(t.Context(), other, clickhouse.Options{Retention: forever})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,6 +77,16 @@ func TestThereAndBack(t *testing.T) {
 	more := store.Batch{Entries: []store.Entry{storetest.NewEpoch(t, "acme", "gateway").Start()}, StreamSeq: writes.StreamSeq() + 1, Fence: writes.LastFence()}
 	if _, err := writes.Commit(t.Context(), more); err != nil {
 		t.Errorf("who writes to the tables was ended by who has no ledger of them: %v", err)
+	}
+	// What is kept for ever there is, whatever the configuration of who copies says.
+	destination(t, other, filepath.Join(dir, "others"), func(*Destination) {})
+	reads, err := clickhouse.OpenReader(t.Context(), other, clickhouse.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reads.Close() }()
+	if kept, err := reads.Kept(t.Context()); err != nil || len(kept) != 2 || kept[1].Policy.Default != retention.Forever {
+		t.Errorf("a copy changed how long events are kept: %v, %v", kept, err)
 	}
 }
 
