@@ -30,14 +30,21 @@ type Snapshot struct {
 // Snapshot returns what there is now.
 func (s *Store) Snapshot(ctx context.Context) (Snapshot, error) {
 	out := Snapshot{Committed: "false"}
-	var writers, first, last []string
-	err := s.query(ctx, "SELECT currentDatabase(), writer, first, last FROM docket_ranges WHERE first <= last ORDER BY writer", func(scan func(...any) error) error {
+	// Before the first commit there are no ranges, but there is a table.
+	if err := s.query(ctx, "SELECT currentDatabase()", func(scan func(...any) error) error {
 		var database string
+		err := scan(&database)
+		out.Table = identifier(database) + "." + identifier("docket_events")
+		return err
+	}); err != nil {
+		return Snapshot{}, s.failed("read ClickHouse", err)
+	}
+	var writers, first, last []string
+	err := s.query(ctx, "SELECT writer, first, last FROM docket_ranges WHERE first <= last ORDER BY writer", func(scan func(...any) error) error {
 		var w, f, l int64
-		if err := scan(&database, &w, &f, &l); err != nil {
+		if err := scan(&w, &f, &l); err != nil {
 			return err
 		}
-		out.Table = identifier(database) + "." + identifier("docket_events")
 		writers, first, last = append(writers, fmt.Sprint(w)), append(first, fmt.Sprint(f)), append(last, fmt.Sprint(l))
 		out.Number = max(out.Number, uint64(l))
 		return nil
@@ -48,8 +55,6 @@ func (s *Store) Snapshot(ctx context.Context) (Snapshot, error) {
 	if len(writers) > 0 {
 		of := "[" + strings.Join(writers, ", ") + "]"
 		out.Committed = fmt.Sprintf("_commit BETWEEN transform(_writer, %s, [%s], 0) AND transform(_writer, %[1]s, [%[3]s], -1)", of, strings.Join(first, ", "), strings.Join(last, ", "))
-	} else {
-		out.Table = identifier("docket_events") // of the database of the connection
 	}
 	out.Tenants = s.Tenants()
 	return out, nil

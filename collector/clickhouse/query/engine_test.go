@@ -236,3 +236,17 @@ func (c *counting) Write(b []byte) (int, error) {
 	c.lines += bytes.Count(b, []byte("\n"))
 	return len(b), nil
 }
+
+// Before the first commit there is nothing to be seen, and that is an answer.
+func TestEmptyStore(t *testing.T) {
+	e := New(filled(t), sql.Limits{})
+	for _, who := range []string{authz.Everywhere, "acme"} {
+		answer, err := e.answer(t.Context(), Scope{View: view(t, who)}, "SELECT count() AS n FROM events")
+		if err != nil || answer != "n\n{\"n\":0}\n" {
+			t.Errorf("as %s: %s, %v", who, answer, err)
+		}
+	}
+	if answer, err := e.answer(t.Context(), Scope{View: view(t, "acme")}, "SELECT tenant, answer FROM evaluations"); err != nil || answer != "tenant,answer\n" {
+		t.Errorf("%s, %v", answer, err)
+	}
+}
