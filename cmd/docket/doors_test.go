@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/docket-audit/docket/cmd/internal/config"
+	"github.com/docket-audit/docket/cmd/internal/recordpath"
 	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/schemas/openapi"
 )
@@ -62,7 +63,7 @@ func TestActionsAreInTheDocument(t *testing.T) {
 	if err := json.Unmarshal(openapi.Document, &doc); err != nil {
 		t.Fatal(err)
 	}
-	for name := range new(daemon).actions() {
+	for name := range (&daemon{record: new(recordpath.Path)}).actions() {
 		if doc.Paths["/v1/"+name]["post"] == nil {
 			t.Errorf("it has no POST /v1/%s", name)
 		}
