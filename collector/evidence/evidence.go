@@ -27,7 +27,7 @@ const (
 
 // Tables are a store in tables. Rows come in order, and one at a time, so that it
 // does not matter how many somebody has put there.
-type Tables interface {
+type Tables interface { //nolint:interfacebloat // a method for each table and what is seen of it
 	// Addr is where the store is, without who asks.
 	Addr() string
 	// Ranges gives each writer and the first and the last commit that it has a row of,

@@ -47,7 +47,7 @@ type house struct {
 	// tables is instead of lake.
 	tables     tableStore
 	openTables func() (tableStore, error)
-	sql        func(sql string, to ...any) error // as an administrator of the database
+	sql        func(sql string, to ...any) error //nolint:unused // as an administrator of the database; of tests that have one
 	// options are those of the lake, beside its clock; thief lets events leave without
 	// a word to the ledger.
 	options lake.Options
