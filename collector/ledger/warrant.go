@@ -5,6 +5,7 @@ package ledger
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -45,6 +46,10 @@ func OpenWarrant(raw []byte, vkey string) (digest [32]byte, _ error) {
 	n, err := note.Open(raw, note.VerifierList(v))
 	if err != nil {
 		return digest, fmt.Errorf("read warrant: %w", err)
+	}
+	// A decoder takes several spellings of one signature, and a warrant has one.
+	if _, err := base64.StdEncoding.Strict().DecodeString(n.Sigs[0].Base64); err != nil {
+		return digest, fmt.Errorf("read warrant: signature: %w", err)
 	}
 	named, ok := strings.CutPrefix(n.Text, v.Name()+warrantFirst+warrantSecond)
 	b, err := hex.DecodeString(strings.TrimSuffix(named, "\n"))

@@ -212,11 +212,19 @@ func TestOpenWarrant(t *testing.T) {
 			t.Errorf("%q is a warrant", text)
 		}
 	}
-	for i := range raw {
-		changed := bytes.Clone(raw)
-		changed[i] ^= 1
-		if digest, err := OpenWarrant(changed, k.Verifier()); err == nil {
-			t.Errorf("with byte %d changed it is one of %x", i, digest)
+	// The last letters of a signature have bits that a decoder passes over; whether
+	// they matter depends on the letter, so many are signed.
+	for n := range 30 {
+		signed, err := note.Sign(&note.Note{Text: warrantText(k.Origin(), sha256.Sum256(statement(n)))}, k.signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range signed {
+			changed := bytes.Clone(signed)
+			changed[i] ^= 1
+			if digest, err := OpenWarrant(changed, k.Verifier()); err == nil {
+				t.Errorf("with byte %d of %q changed it is one of %x", i, signed, digest)
+			}
 		}
 	}
 }
