@@ -11,8 +11,8 @@ MAKEFLAGS += --no-print-directory
 
 BIN   := $(CURDIR)/.tmp/bin
 FOR   ?= 1h
-FUZZTIME ?= 3s
-OCSFFUZZTIME ?= 12s
+FUZZTIME ?= 2s
+OCSFFUZZTIME ?= 6s
 TORTUREFUZZTIME ?= 10m
 GOTESTFLAGS ?=
 
@@ -83,9 +83,14 @@ race: ## every package under the race detector
 # copy. -p 1: packages mind their neighbours. Within one, those run
 # beside each other that wait most of the time, for the demo or for a broker that is gone.
 # Some store in ClickHouse; with the tag chdb they fail where there is no engine.
+# The faults of a cluster of NATS are made beside all others: it waits for elections,
+# mostly, and what it judges does not depend on how long anything takes.
 .PHONY: e2e
 e2e: .tmp/chdb/.done ## crashes, outages, the demo and its journals, the image's build
-	go test -tags e2e,chdb -count=1 -p 1 -timeout 20m $(GOTESTFLAGS) -run '$(call tests_with,^//go:build e2e)' $(call packages_with,^//go:build e2e)
+	@go test -tags e2e -count=1 -timeout 20m $(GOTESTFLAGS) ./internal/cluster >.tmp/cluster.log 2>&1 & cluster=$$!; rc=0; \
+	trap 'kill $$cluster 2>/dev/null' INT TERM; set -x; \
+	go test -tags e2e,chdb -count=1 -p 1 -timeout 20m $(GOTESTFLAGS) -run '$(call tests_with,^//go:build e2e)' $(filter-out ./internal/cluster,$(call packages_with,^//go:build e2e)) || rc=1; \
+	wait $$cluster || rc=1; cat .tmp/cluster.log; exit $$rc
 
 .PHONY: torture
 torture: ## power cuts and damage at every byte, faults, kills (FOR=1h, at least 500), the whole system and a cluster of NATS for as long, replay over 100,000 operations, the fuzz tests of ocsf; a report under docs/torture
