@@ -258,17 +258,12 @@ const ackWait = 5 * time.Minute
 // held in memory, however long they are.
 const prefetch = 2000
 
-// heartbeat is how often a server says that there is nothing to send. Two that do
-// not come mean that whoever led the consumer is gone, or out of reach, though the
-// connection stands: it goes to another server of a cluster.
-const heartbeat = 3 * time.Second
-
 // subscribe checks the stream and begins behind what the store has. It makes
 // the consumer anew: where to begin, the store knows better than the server,
 // who would keep back for ackWait what a killed collector held.
 //
 // begin is the stream sequence behind which messages come.
-func (c *Collector) subscribe(ctx context.Context) (messages jetstream.MessagesContext, begin uint64, err error) {
+func (c *Collector) subscribe(ctx context.Context) (messages *stream.Messages, begin uint64, err error) {
 	js := c.cfg.JetStream
 	if c.held != nil && c.held.Lost() {
 		return nil, 0, ErrLeaseLost // it would take the consumer from the one who has it now
@@ -310,9 +305,8 @@ func (c *Collector) subscribe(ctx context.Context) (messages jetstream.MessagesC
 	c.consumer = cons
 	pending := cons.CachedInfo().NumPending
 	c.set(func(l *live) { l.connected, l.err, l.pending, l.caughtUp = true, nil, pending, pending == 0 })
-	messages, err = cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(min(prefetch, c.cfg.FlushMessages), c.cfg.FlushBytes), jetstream.PullHeartbeat(heartbeat))
-	if err != nil {
-		return nil, 0, fmt.Errorf("read consumer %s: %w", c.consumerName(), err)
+	if messages, err = stream.ReadAhead(cons, min(prefetch, c.cfg.FlushMessages), c.cfg.FlushBytes); err != nil {
+		return nil, 0, err
 	}
 	return messages, begin, nil
 }

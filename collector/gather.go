@@ -12,6 +12,7 @@ import (
 
 	"github.com/docket-audit/docket/collector/judge"
 	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/internal/stream"
 )
 
 // A batch is what one flush stores.
@@ -26,7 +27,7 @@ type batch struct {
 const drainEvery = 10 * time.Millisecond
 
 // gather waits for a message, and then for more until a flush is due.
-func (c *Collector) gather(ctx context.Context, messages jetstream.MessagesContext) (*batch, error) {
+func (c *Collector) gather(ctx context.Context, messages *stream.Messages) (*batch, error) {
 	b := new(batch)
 	msg, err := c.first(ctx, messages)
 	if err != nil {
@@ -39,7 +40,7 @@ func (c *Collector) gather(ctx context.Context, messages jetstream.MessagesConte
 	due, done := c.due(ctx)
 	defer done()
 	for len(b.Entries)+len(b.Quarantined) < c.cfg.FlushMessages && b.bytes < c.cfg.FlushBytes {
-		msg, err := messages.Next(jetstream.NextContext(due))
+		msg, err := messages.Next(due)
 		if err != nil {
 			if due.Err() != nil && ctx.Err() == nil {
 				break

@@ -9,13 +9,13 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/docket-audit/docket/internal/stream"
 )
 
-// A SkippedError says that messages did not come which the stream has. The client
-// has room for as many as it asks for; where the server's word that a request is
-// complete takes a place, it drops the message that has none. One acknowledgement
-// is that of all before it, of these too. The session ends, and the next one takes
-// all again that is not stored.
+// A SkippedError says that messages did not come which the stream has: a client drops
+// what it has no room for. One acknowledgement is that of all before it, of these too.
+// The session ends, and the next one takes all again that is not stored.
 type SkippedError struct{ First, Last uint64 } // stream sequences that were passed over
 
 func (e *SkippedError) Error() string {
@@ -52,11 +52,11 @@ const quietAfter = time.Second
 // first waits for the first message of a batch. When none has come for a while, it
 // asks the server once whether it sent one: of what is dropped, the last message
 // would else be missed only when the next one comes.
-func (c *Collector) first(ctx context.Context, messages jetstream.MessagesContext) (jetstream.Msg, error) {
+func (c *Collector) first(ctx context.Context, messages *stream.Messages) (jetstream.Msg, error) {
 	var sent uint64
 	for range 2 {
 		waiting, done := context.WithTimeout(ctx, quietAfter)
-		msg, err := messages.Next(jetstream.NextContext(waiting))
+		msg, err := messages.Next(waiting)
 		over := waiting.Err() != nil
 		done()
 		if err == nil || !over || ctx.Err() != nil {
@@ -74,5 +74,5 @@ func (c *Collector) first(ctx context.Context, messages jetstream.MessagesContex
 		}
 		sent = info.Delivered.Stream
 	}
-	return messages.Next(jetstream.NextContext(ctx))
+	return messages.Next(ctx)
 }

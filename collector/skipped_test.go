@@ -5,6 +5,7 @@ package collector
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,7 +18,22 @@ import (
 // one does that has no room for them.
 type dropping struct {
 	jetstream.JetStream
+
+	mu   sync.Mutex
 	drop map[uint64]bool
+}
+
+// drops reports whether a message is dropped, which it is once.
+func (d *dropping) drops(msg jetstream.Msg) bool {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	seq := meta.Sequence.Stream
+	defer delete(d.drop, seq)
+	return d.drop[seq]
 }
 
 func (d *dropping) Stream(ctx context.Context, name string) (jetstream.Stream, error) {
@@ -40,32 +56,12 @@ type droppingConsumer struct {
 	d *dropping
 }
 
-func (c droppingConsumer) Messages(opts ...jetstream.PullMessagesOpt) (jetstream.MessagesContext, error) {
-	m, err := c.Consumer.Messages(opts...)
-	return droppingMessages{m, c.d}, err
-}
-
-type droppingMessages struct {
-	jetstream.MessagesContext
-	d *dropping
-}
-
-func (m droppingMessages) Next(opts ...jetstream.NextOpt) (jetstream.Msg, error) {
-	for {
-		msg, err := m.MessagesContext.Next(opts...)
-		if err != nil {
-			return nil, err
+func (c droppingConsumer) Consume(take jetstream.MessageHandler, opts ...jetstream.PullConsumeOpt) (jetstream.ConsumeContext, error) {
+	return c.Consumer.Consume(func(msg jetstream.Msg) {
+		if !c.d.drops(msg) {
+			take(msg)
 		}
-		meta, err := msg.Metadata()
-		if err != nil {
-			return nil, err
-		}
-		if seq := meta.Sequence.Stream; m.d.drop[seq] {
-			delete(m.d.drop, seq)
-			continue
-		}
-		return msg, nil
-	}
+	}, opts...)
 }
 
 // What the client lost on the way is taken again, though what came behind it
@@ -88,7 +84,7 @@ func TestClientDropsMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := r.start(func(c *Config) {
-		c.JetStream = &dropping{c.JetStream, map[uint64]bool{1: true, 5: true, 6: true, 10: true, 13: true, 17: true}}
+		c.JetStream = &dropping{JetStream: c.JetStream, drop: map[uint64]bool{1: true, 5: true, 6: true, 10: true, 13: true, 17: true}}
 		c.FlushMessages = 4
 	})
 	r.drained(run)

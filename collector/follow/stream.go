@@ -100,7 +100,7 @@ func (h *Hub) session(ctx context.Context, at *place, working func()) error {
 	working()
 	h.setState(Position{Live: true})
 	for n := uint64(0); ; n++ {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
+		msg, err := messages.Next(ctx)
 		if err != nil {
 			if cause := context.Cause(ctx); cause != nil {
 				return cause
@@ -181,13 +181,9 @@ func (h *Hub) watch(ctx context.Context, end context.CancelCauseFunc) (stop func
 // prefetch is how many messages wait in the client at most.
 const prefetch = 1000
 
-// heartbeat is how often a server says that there is nothing to send; when it does
-// not, whoever sends is gone, though the connection stands.
-const heartbeat = 3 * time.Second
-
 // subscribe begins behind what was read, or what the store accounts for, if that
 // is more. The consumer is the server's to forget when nobody asks it any more.
-func (h *Hub) subscribe(ctx context.Context, at *place) (jetstream.MessagesContext, error) {
+func (h *Hub) subscribe(ctx context.Context, at *place) (*stream.Messages, error) {
 	name := stream.Declared(stream.Name(h.cfg.Stream)).Stream.Name
 	s, err := h.cfg.JetStream.Stream(ctx, name)
 	if err != nil {
@@ -207,9 +203,5 @@ func (h *Hub) subscribe(ctx context.Context, at *place) (jetstream.MessagesConte
 	if err != nil {
 		return nil, fmt.Errorf("make a consumer of stream %s: %w", name, err)
 	}
-	messages, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(prefetch, 16<<20), jetstream.PullHeartbeat(heartbeat))
-	if err != nil {
-		return nil, fmt.Errorf("read stream %s: %w", name, err)
-	}
-	return messages, nil
+	return stream.ReadAhead(c, prefetch, 16<<20)
 }

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stream_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/docket-audit/docket/internal/natstest"
+	"github.com/docket-audit/docket/internal/stream"
+)
+
+// numbered makes a stream of so many messages and a consumer of it.
+func numbered(t *testing.T, nc *nats.Conn, messages int) jetstream.Consumer {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "N", Subjects: []string{"n"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range messages {
+		if _, err := js.PublishAsync("n", []byte(strconv.Itoa(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-js.PublishAsyncComplete()
+	c, err := s.CreateConsumer(t.Context(), jetstream.ConsumerConfig{AckPolicy: jetstream.AckAllPolicy, MaxAckPending: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// A reader that stands still has as many before it as it asked for, and the server's
+// word behind them that this was all. It misses none when it goes on.
+func TestReadAheadDropsNothing(t *testing.T) {
+	const messages, ahead = 1000, 20
+	dropped := make(chan error, messages)
+	nc := natstest.Run(t).Conn(t, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { dropped <- err }))
+	c := numbered(t, nc, messages)
+	m, err := stream.ReadAhead(c, ahead, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Stop()
+	for n := 0; n < messages; n++ {
+		for n%ahead == 0 { // until the server has sent all that it was asked for
+			info, err := c.Info(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.NumWaiting == 0 && info.Delivered.Stream >= uint64(min(n+ahead, messages)) || info.NumPending == 0 {
+				break
+			}
+		}
+		msg, err := m.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(msg.Data()); got != strconv.Itoa(n) {
+			t.Fatalf("message %s came, want %d", got, n)
+		}
+	}
+	select {
+	case err := <-dropped:
+		t.Errorf("the client said: %v", err)
+	default:
+	}
+}
+
+// What ends it is told to each who asks, and Stop lets go of what waits.
+func TestReadAheadEnds(t *testing.T) {
+	nc := natstest.Run(t).Conn(t)
+	c := numbered(t, nc, 3)
+	m, err := stream.ReadAhead(c, 10, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Stop()
+	for range 3 {
+		if _, err := m.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := m.Next(over); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a context that is over: %v", err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteConsumer(t.Context(), "N", c.CachedInfo().Name); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := m.Next(t.Context()); !errors.Is(err, jetstream.ErrConsumerDeleted) {
+			t.Errorf("of a consumer that is gone: %v", err)
+		}
+	}
+}
