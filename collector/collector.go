@@ -254,9 +254,9 @@ func (c *Collector) consumerName() string { return "collector-" + c.cfg.Name }
 // holds. A collector that starts does not wait for it; see subscribe.
 const ackWait = 5 * time.Minute
 
-// prefetch is how many messages wait here while a flush is under way. They are
-// held in memory, however long they are.
-const prefetch = 2000
+// prefetch is how many messages wait here while a flush is under way; what is asked
+// for at a time is as many bytes as a flush takes, at most.
+const prefetch = 10_000
 
 // subscribe checks the stream and begins behind what the store has. It makes
 // the consumer anew: where to begin, the store knows better than the server,

@@ -145,7 +145,11 @@ type batcher struct {
 	n       uint64
 	wait    patience
 	msg     nats.Msg // used for every message: publishing copies it
+	header  header
 }
+
+// A header is what differs in the headers of messages: one value each.
+type header struct{ id, place, uid, epoch, sequence []string }
 
 func newBatcher(nc *nats.Conn) (*batcher, error) {
 	a, err := newAnswers(nc)
@@ -154,7 +158,14 @@ func newBatcher(nc *nats.Conn) (*batcher, error) {
 	}
 	var name [9]byte
 	_, _ = rand.Read(name[:]) // never fails
-	return &batcher{nc: nc, answers: a, name: hex.EncodeToString(name[:])}, nil
+	h := header{make([]string, 1), make([]string, 1), make([]string, 1), make([]string, 1), make([]string, 1)}
+	return &batcher{
+		nc: nc, answers: a, name: hex.EncodeToString(name[:]), header: h,
+		msg: nats.Msg{Header: nats.Header{
+			headerBatchID: h.id, headerBatchSeq: h.place,
+			profile.HeaderEventUID: h.uid, profile.HeaderEpoch: h.epoch, profile.HeaderSequence: h.sequence,
+		}},
+	}, nil
 }
 
 // begin makes a new batch of records; a repetition of one in doubt is another
@@ -211,13 +222,10 @@ func (b *batcher) commit(f *batch) error {
 func (b *batcher) send(f *batch, i int, reply string, commit bool) error {
 	r := &f.records[i]
 	b.msg.Subject, b.msg.Reply, b.msg.Data = r.subject, reply, r.raw
-	b.msg.Header = nats.Header{
-		headerBatchID:          {f.id},
-		headerBatchSeq:         {strconv.Itoa(i + 1)},
-		profile.HeaderEventUID: {r.uid},
-		profile.HeaderEpoch:    {r.epoch},
-		profile.HeaderSequence: {strconv.FormatInt(r.sequence, 10)},
-	}
+	h := b.header
+	h.id[0], h.place[0] = f.id, strconv.Itoa(i+1)
+	h.uid[0], h.epoch[0], h.sequence[0] = r.uid, r.epoch, strconv.FormatInt(r.sequence, 10)
+	delete(b.msg.Header, headerCommit)
 	if commit {
 		b.msg.Header[headerCommit] = []string{"1"}
 	}

@@ -21,6 +21,9 @@ type walReader struct {
 	w    *wal
 	file *os.File // the one read last
 	open uint64   // its number
+
+	count int   // of records in the last chunk
+	took  int64 // bytes that as many records as were wanted took; 0 when there were fewer
 }
 
 // A chunk is what a reader returns: records that follow each other. Their
@@ -77,11 +80,19 @@ func (r *walReader) limit(number uint64) (size int64, path string, leaving bool)
 // readFile reads within one file.
 func (r *walReader) readFile(path string, from position, limit int64, maxRecords int, maxBytes int64) (chunk, error) {
 	want := min(limit-from.offset, maxBytes)
+	if r.took > 0 { // most records are about as long as those before them
+		want = min(want, r.took+r.took/8)
+	}
 	b, err := r.bytes(path, from, want)
 	if err != nil {
 		return chunk{}, err
 	}
-	c := chunk{next: from}
+	c := chunk{next: from, records: make([]record, 0, r.count)}
+	defer func() {
+		if r.count, r.took = len(c.records), 0; r.count == maxRecords {
+			r.took = c.next.offset - from.offset
+		}
+	}()
 	spent := int64(0)
 	for at := int64(0); at < int64(len(b)) && len(c.records) < maxRecords; {
 		rec, n, err := decodeRecord(b[at:])

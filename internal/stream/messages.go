@@ -22,22 +22,34 @@ const heartbeat = 3 * time.Second
 // room for as many as it asks for, and the server's word that a request is complete
 // takes a place too: where all of them wait, as under load, a message is dropped, and
 // taken again only by a new session. Here messages wait with the subscription, which
-// has room, and are handed over one by one.
+// has room, and are handed over some at a time.
 type Messages struct {
-	msgs    chan jetstream.Msg
+	taken []jetstream.Msg // by Next, which gives them one by one
+	given int             // of these
+
+	mu      sync.Mutex
+	waiting []jetstream.Msg // guarded by mu, as bytes is
+	bytes   int             // of what waits
+
+	some    chan struct{} // something waits
+	room    chan struct{} // nothing waits
 	failed  chan error    // the first one that ends it
 	stopped chan struct{} // by Stop
 	stop    func()
 }
 
-// handed is how many messages lie between the subscription and the reader, so that
-// neither waits for the other at each.
-const handed = 64
+// What is handed over at a time, so that reader and subscription seldom wait for each
+// other: up to so many messages, or so many bytes.
+const (
+	handedMessages = 256
+	handedBytes    = 1 << 20
+)
 
-// ReadAhead asks a consumer for messages: at most so many, and so many bytes, are on
-// their way to the reader. The caller MUST call [Messages.Stop].
+// ReadAhead asks a consumer for messages: at most so many are on their way to the
+// reader, in at most two answers of so many bytes. The caller MUST call
+// [Messages.Stop].
 func ReadAhead(c jetstream.Consumer, messages, bytes int) (*Messages, error) {
-	m := &Messages{msgs: make(chan jetstream.Msg, min(handed, messages)), failed: make(chan error, 1), stopped: make(chan struct{})}
+	m := &Messages{some: make(chan struct{}, 1), room: make(chan struct{}, 1), failed: make(chan error, 1), stopped: make(chan struct{})}
 	ctx, err := c.Consume(m.take,
 		jetstream.PullMaxMessagesWithBytesLimit(messages, bytes), jetstream.PullHeartbeat(heartbeat), jetstream.ConsumeErrHandler(m.told))
 	if err != nil {
@@ -51,33 +63,59 @@ func ReadAhead(c jetstream.Consumer, messages, bytes int) (*Messages, error) {
 }
 
 // Next waits for the next message. The error is why there will be none: a heartbeat
-// that did not come, a consumer or a connection that is gone, or the end of ctx.
+// that did not come, a consumer or a connection that is gone, or the end of ctx. It is
+// not for concurrent use.
 func (m *Messages) Next(ctx context.Context) (jetstream.Msg, error) {
-	select {
-	case msg := <-m.msgs:
-		return msg, nil
-	default:
+	for m.given == len(m.taken) {
+		select {
+		case <-m.some:
+			m.swap()
+		case err := <-m.failed:
+			m.fail(err) // for whoever asks again
+			return nil, err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	select {
-	case msg := <-m.msgs:
-		return msg, nil
-	case err := <-m.failed:
-		m.fail(err) // for whoever asks again
-		return nil, err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	msg := m.taken[m.given]
+	m.taken[m.given] = nil // it is the reader's now
+	m.given++
+	return msg, nil
+}
+
+// swap takes what waits.
+func (m *Messages) swap() {
+	m.mu.Lock()
+	m.taken, m.waiting, m.bytes = m.waiting, m.taken[:0], 0
+	m.mu.Unlock()
+	m.given = 0
+	signal(m.room)
 }
 
 // Stop ends it. What was asked for and not taken is left to the server.
 func (m *Messages) Stop() { m.stop() }
 
-// take hands a message over.
+// take lets a message wait for the reader, once there is room.
 func (m *Messages) take(msg jetstream.Msg) {
-	select {
-	case m.msgs <- msg:
-	case <-m.stopped:
+	for !m.put(msg) {
+		select {
+		case <-m.room:
+		case <-m.stopped:
+			return
+		}
 	}
+	signal(m.some)
+}
+
+func (m *Messages) put(msg jetstream.Msg) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.waiting) == handedMessages || m.bytes >= handedBytes {
+		return false
+	}
+	m.waiting = append(m.waiting, msg)
+	m.bytes += len(msg.Data())
+	return true
 }
 
 // told hears of what the client meets. Most of that it mends itself.
@@ -93,5 +131,13 @@ func (m *Messages) fail(err error) {
 	select {
 	case m.failed <- err:
 	default: // one is enough
+	}
+}
+
+// signal tells whoever waits on c, now or next.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
