@@ -96,10 +96,13 @@ type View struct {
 
 // View returns what a request sees that names tenants to include and to exclude.
 // A tenant that is named covers what lies below it at a "/" too. The error is
-// [ErrDenied] and names the tenant that the grant does not cover.
+// [ErrDenied] and names the tenant that the grant does not cover, or that is none.
 func (g *Grant) View(include, exclude []string) (View, error) {
 	for _, tenant := range include {
-		if !g.Covers(tenant) {
+		switch {
+		case tenant == Everywhere: // it is a prefix, and selecting by it would show nothing
+			return View{}, &Error{Err: ErrDenied, Reason: quoted(tenant) + " is no tenant", Advice: "name none, and all are shown that the token's prefixes cover"}
+		case !g.Covers(tenant):
 			return View{}, &Error{Err: ErrDenied, Reason: "the tenant " + quoted(tenant) + " is not covered", Advice: "the token's prefixes say which tenants are"}
 		}
 	}

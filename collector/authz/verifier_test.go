@@ -202,6 +202,7 @@ func TestGranted(t *testing.T) {
 		{"exclude only, of what is covered", []string{"acme"}, nil, []string{"acme/eu"}, true, nil, nil},
 		{"exclude only, by who sees all", []string{"/"}, nil, []string{"acme"}, false, []string{"other", "acmeCorp"}, []string{"acme", "acme/eu"}},
 		{"exclude of what is named", []string{"acme"}, []string{"acme"}, []string{"acme/eu"}, false, []string{"acme", "acme/us"}, []string{"acme/eu", "acme/eu/x"}},
+		{"all, named as a tenant", []string{"/"}, []string{"/"}, nil, true, nil, nil},
 		{"empty prefix", []string{""}, nil, nil, false, nil, []string{"", "acme", "/"}},
 		{"empty prefix, named", []string{""}, []string{""}, nil, true, nil, nil},
 		{"two slashes are not all", []string{"//"}, nil, nil, false, nil, []string{"acme", ""}},
