@@ -103,16 +103,16 @@ torture: ## power cuts and damage at every byte, faults, kills (FOR=1h, at least
 	  go test -tags torture -count=1 -timeout 0 -run '^(TestUnchangedChain|TestCatalogue)$$' ./interceptor/replay; \
 	  for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' ocsf/*_test.go | cut -c6-); do \
 	    echo "fuzz    $$name for $(TORTUREFUZZTIME)"; \
-	    tools/fuzz.sh ./ocsf $$name $(TORTUREFUZZTIME) | tail -3; done; \
+	    tools/fuzz.sh $(TORTUREFUZZTIME) ./ocsf $$name | tail -3; done; \
 	  echo "ended   $$(date -u +%FT%TZ)"; \
 	} 2>&1 | tee docs/torture/$(VERSION).txt
 
+# Two packages at a time, as a fuzz test links, and waits for its end, on one processor.
 .PHONY: fuzz
 fuzz: ## each fuzz test for FUZZTIME, those of ocsf for OCSFFUZZTIME
-	@for dir in $(call packages_with,^func Fuzz); do \
-	  for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$dir/*_test.go | cut -c6-); do \
-	    case $$dir in ./ocsf) time=$(OCSFFUZZTIME);; *) time=$(FUZZTIME);; esac; \
-	    tools/fuzz.sh $$dir $$name $$time; done; done
+	@{ echo $(OCSFFUZZTIME) ./ocsf; \
+	  for dir in $(filter-out ./ocsf,$(call packages_with,^func Fuzz)); do echo $(FUZZTIME) $$dir; done; \
+	} | xargs -P 2 -L 1 bash -c 'out=$$(tools/fuzz.sh "$$@" 2>&1); rc=$$?; printf "%s\n" "$$out"; exit $$rc' fuzz
 
 .PHONY: replaytest
 replaytest: ## examples/replaytest, a module of its own as a user's would be
