@@ -38,7 +38,7 @@ import (
 )
 
 var (
-	ingested = flag.Int("ingest", 140_000, "how many events BenchmarkIngest stores")
+	ingested = flag.Int("ingest", 420_000, "how many events BenchmarkIngest stores")
 	backlog  = flag.Int64("backlog", 1<<30, "how many bytes of events wait on the stream in BenchmarkBacklog")
 )
 
@@ -54,10 +54,11 @@ var layouts = []struct {
 
 // BenchmarkIngest stores -ingest events: bare, by nothing but a Parquet writer; then
 // by the least that there can be on the road from a publisher over a broker to that
-// writer, see [least]; then by all of Docket in this one process. 256 callers run operations that are
-// durable, the emitter writes and publishes, the broker syncs each write, the
-// collector checks and commits. What the callers wait for is their own WAL, so
-// that the path is as full as the machine lets it be.
+// writer, see [least]; then by Docket, with emitter and broker in this one process: the
+// emitter writes and publishes, the broker syncs each write, the collector checks and
+// commits, in each of the layouts. 256 callers emit the events of operations, and wait
+// as a durable chain does, which is for their own WAL, so that the path is as full as
+// the machine lets it be. Last, with the chain that records these events before it all.
 func BenchmarkIngest(b *testing.B) {
 	b.Run("bare", func(b *testing.B) {
 		var entries []store.Entry
@@ -86,15 +87,24 @@ func BenchmarkIngest(b *testing.B) {
 		}
 		rate(b, *ingested, began)
 	})
-	for _, layout := range layouts {
-		b.Run(layout.name, func(b *testing.B) {
+	emitting := emitted(b)
+	for _, way := range []struct {
+		name string
+		load offer
+		opts lake.Options
+	}{
+		{layouts[0].name, emitting, layouts[0].opts},
+		{layouts[1].name, emitting, layouts[1].opts},
+		{"chain", chained, layouts[1].opts},
+	} {
+		b.Run(way.name, func(b *testing.B) {
 			began := processor()
 			for b.Loop() {
 				b.StopTimer()
 				s := natstest.Run(b)
 				peak := newPeak()
 				b.StartTimer()
-				ingest(b, s, layout.opts)
+				ingest(b, s, way.load, way.opts)
 				b.StopTimer()
 				peak.report(b)
 				s.Stop()
@@ -113,9 +123,64 @@ func rate(b *testing.B, events int, began time.Duration) {
 	b.ReportMetric(float64(events)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
-// ingest runs operations until -ingest events are stored. What is to run beside
+// An offer gives -ingest events, those of whole operations, to an emitter, by many
+// callers, and returns when all are durable.
+type offer func(b *testing.B, em *emitter.Emitter)
+
+const callers = 256
+
+// emitted returns the offer of events that a chain recorded before.
+func emitted(b *testing.B) offer {
+	b.Helper()
+	const each = 2 // operations that a caller emits again and again
+	supplies := make([]*supply, callers)
+	for i := range supplies {
+		supplies[i] = newSupply(b, newLoad(uint64(i), 1000), each)
+	}
+	return func(b *testing.B, em *emitter.Emitter) {
+		share(func(caller int) {
+			events := supplies[caller].operation(time.Now())
+			outcome := len(events) - 1
+			for i, e := range events {
+				r := em.Emit(b.Context(), e)
+				if i < outcome-1 {
+					continue
+				}
+				if err := r.Spooled(b.Context()); err != nil { // before the handler, and before the answer
+					b.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// chained runs the operations.
+func chained(b *testing.B, em *emitter.Emitter) {
+	rec := activity.NewRecorder(func(ctx context.Context, e ocsf.Event) activity.Ack { return em.Emit(ctx, e) })
+	chain := newChain(b, interceptor.AuditDurable, rec)
+	loads := make([]*load, callers)
+	for i := range loads {
+		loads[i] = newLoad(uint64(i), 1000)
+	}
+	share(func(caller int) { chain.Run(b.Context(), loads[caller].operation(time.Now()), handle) })
+}
+
+// share has the callers call for as many operations as there are.
+func share(operation func(caller int)) {
+	var calls sync.WaitGroup
+	for i := range callers {
+		calls.Go(func() {
+			for n := i; n < *ingested/eventsPerOperation; n += callers {
+				operation(i)
+			}
+		})
+	}
+	calls.Wait()
+}
+
+// ingest has -ingest events offered until they are stored. What is to run beside
 // it is begun when there is a lake, and ended by the function that it returns.
-func ingest(b *testing.B, s *natstest.Server, opts lake.Options, beside ...func(js jetstream.JetStream, l *lake.Lake) (end func())) {
+func ingest(b *testing.B, s *natstest.Server, offered offer, opts lake.Options, beside ...func(js jetstream.JetStream, l *lake.Lake) (end func())) {
 	b.Helper()
 	em, err := emitter.New(emitter.Config{Dir: b.TempDir(), Name: "gateway-0", Conn: s.Conn(b)})
 	if err != nil {
@@ -136,19 +201,7 @@ func ingest(b *testing.B, s *natstest.Server, opts lake.Options, beside ...func(
 			b.Error(err)
 		}
 	})
-	rec := activity.NewRecorder(func(ctx context.Context, e ocsf.Event) activity.Ack { return em.Emit(ctx, e) })
-	chain := newChain(b, interceptor.AuditDurable, rec)
-	const callers = 256
-	var calls sync.WaitGroup
-	for i := range callers {
-		calls.Go(func() {
-			own := newLoad(uint64(i), 1000)
-			for n := i; n < *ingested/eventsPerOperation; n += callers {
-				chain.Run(ctx, own.operation(time.Now()), handle)
-			}
-		})
-	}
-	calls.Wait()
+	offered(b, em)
 	for l.Manifest().Rows() < int64(*ingested/eventsPerOperation*eventsPerOperation) {
 		time.Sleep(time.Millisecond)
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 	"time"
 
@@ -176,4 +177,54 @@ func recorded(tb testing.TB, l *load, operations int, step time.Duration, each f
 			s.entries = nil
 		}
 	}
+}
+
+// A supply is the events of operations that a chain recorded, which are emitted again
+// and again as those of others; but for what they say of each other's payloads, which
+// nobody follows here. Not for concurrent use.
+type supply struct {
+	operations [][]*ocsf.APIActivity
+	next       int
+}
+
+// newSupply runs so many operations of l.
+func newSupply(tb testing.TB, l *load, operations int) *supply {
+	tb.Helper()
+	s := &supply{operations: make([][]*ocsf.APIActivity, 0, operations)}
+	var events []*ocsf.APIActivity
+	rec := activity.NewRecorder(func(_ context.Context, e ocsf.Event) activity.Ack {
+		// Of the recorder's event, which lends its memory, this is the event without the
+		// way to give the memory back.
+		event, ok := reflect.ValueOf(e).Elem().FieldByName("APIActivity").Addr().Interface().(*ocsf.APIActivity)
+		if !ok {
+			tb.Errorf("the recorder's event is %T", e)
+		}
+		events = append(events, event)
+		return acknowledged{}
+	})
+	chain := newChain(tb, interceptor.AuditBestEffort, rec)
+	for range operations {
+		chain.Run(tb.Context(), l.operation(time.Now()), handle)
+		s.operations, events = append(s.operations, events), nil
+	}
+	return s
+}
+
+// operation returns the events of a new operation, at a time. Those of earlier ones
+// that were given out must not be in use any more.
+func (s *supply) operation(at time.Time) []*ocsf.APIActivity {
+	events := s.operations[s.next]
+	s.next = (s.next + 1) % len(s.operations)
+	operation := newUID()
+	evaluations := map[string]string{} // by what they were
+	for _, e := range events {
+		e.Time, e.Metadata.UID, e.Metadata.CorrelationUID = at.UnixMilli(), newUID(), operation
+		if r := e.API.Request; r != nil {
+			if evaluations[r.UID] == "" {
+				evaluations[r.UID] = newUID()
+			}
+			r.UID = evaluations[r.UID]
+		}
+	}
+	return events
 }

@@ -178,7 +178,7 @@ func BenchmarkTailIngest(b *testing.B) {
 				b.StopTimer()
 				s := natstest.Run(b)
 				b.StartTimer()
-				ingest(b, s, lake.Options{}, func(js jetstream.JetStream, l *lake.Lake) func() {
+				ingest(b, s, chained, lake.Options{}, func(js jetstream.JetStream, l *lake.Lake) func() {
 					if subscribers == 0 {
 						return func() {}
 					}
