@@ -51,6 +51,9 @@ type Tables interface { //nolint:interfacebloat // a method for each table and w
 	Views() []string
 	Seen(ctx context.Context, view string, first, last uint64) (Sum, error)
 	Want(ctx context.Context, view string, spans []Span) (Sum, error)
+	// Altered gives the tables and views that are defined otherwise than the program
+	// makes them, so that somebody may be shown what is not there, or not all of it.
+	Altered(ctx context.Context) ([]Altered, error)
 	Rules
 }
 
@@ -159,6 +162,13 @@ type Kept struct {
 	Policy retention.Policy
 	// From is when it was set, Until when something else was; zero for the last one.
 	From, Until time.Time
+}
+
+// Altered is a table or view that is not defined as it was made.
+type Altered struct {
+	Name    string
+	What    string // is otherwise, in words
+	Missing bool
 }
 
 // A Span is commits that are of one writer.

@@ -141,3 +141,25 @@ func (t *tables) compareViews(ctx context.Context, first, last uint64) {
 		}
 	}
 }
+
+// checkDefinitions looks whether tables and views are what the program makes them: one
+// that asks who is asking shows the judgement what is there, and others what it likes.
+func (t *tables) checkDefinitions(ctx context.Context) {
+	if t.down {
+		return
+	}
+	altered, err := t.t.Altered(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			t.refused(Place{File: "system.tables"}, err)
+		}
+		return
+	}
+	for _, a := range altered {
+		kind := Damage
+		if a.Missing {
+			kind = Missing
+		}
+		t.problem(kind, Place{File: a.Name}, "it is not defined as docket makes it: %s", a.What)
+	}
+}

@@ -34,6 +34,7 @@ func (t *tables) rows(ctx context.Context) (*rows, error) {
 		first = last + 1
 	}
 	t.readHeld(ctx)
+	t.checkDefinitions(ctx)
 	return t.all, ctx.Err()
 }
 
@@ -58,19 +59,24 @@ func (t *tables) failed(ctx context.Context, where Place, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	lacks := t.t.Lacks(err)
-	if lacks {
+	t.all.lose(!t.refused(where, err))
+}
+
+// refused makes a problem of an error, and says whether it is that something is not
+// there.
+func (t *tables) refused(where Place, err error) (lacks bool) {
+	if t.t.Lacks(err) {
 		t.problem(Missing, where, "%v", err)
-	} else {
-		var h interface{ Hint() string }
-		hint := ""
-		if errors.As(err, &h) && h.Hint() != "" {
-			hint = " (" + h.Hint() + ")"
-		}
-		t.problem(Unreadable, where, "%v%s", err, hint)
-		t.down = t.down || t.t.Unreached(err)
+		return true
 	}
-	t.all.lose(!lacks)
+	var h interface{ Hint() string }
+	hint := ""
+	if errors.As(err, &h) && h.Hint() != "" {
+		hint = " (" + h.Hint() + ")"
+	}
+	t.problem(Unreadable, where, "%v%s", err, hint)
+	t.down = t.down || t.t.Unreached(err)
+	return false
 }
 
 // A commit is what is read of one.

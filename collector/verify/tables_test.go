@@ -425,7 +425,7 @@ func TestTablesUnreadable(t *testing.T) {
 	h, r, _ := newTablesHouse(t)
 	h.furnish()
 	h.close()
-	for _, part := range []string{"events", "stubs", "quarantine", "views"} {
+	for _, part := range []string{"events", "stubs", "quarantine", "views", "definitions"} {
 		report := h.run(Options{Tables: &broken{r, part}})
 		if report.Code() != CodePartial || len(report.Problems) == 0 {
 			t.Errorf("%s: code %d, %v", part, report.Code(), report.Problems)
@@ -459,6 +459,13 @@ func (b *broken) Seen(ctx context.Context, v string, first, last uint64) (eviden
 		return evidence.Sum{}, errBroken
 	}
 	return b.Tables.Seen(ctx, v, first, last)
+}
+
+func (b *broken) Altered(ctx context.Context) ([]evidence.Altered, error) {
+	if b.part == "definitions" {
+		return nil, errBroken
+	}
+	return b.Tables.Altered(ctx)
 }
 
 // cutOff ends rows with an error behind the first.
