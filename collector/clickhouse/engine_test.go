@@ -455,25 +455,6 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// Nobody writes with settings under which a commit would be cut into blocks, or made
-// twice, or under which a writer is told a part of what there is.
-func TestUnsafeSettings(t *testing.T) {
-	dsn := chdbtest.Database(t)
-	for setting, value := range map[string]string{
-		"use_strict_insert_block_limits": "1", "deduplicate_insert": "disable", "deduplicate_insert_select": "disable",
-		"limit": "1", "offset": "1", "read_overflow_mode": "break", "result_overflow_mode": "break", "timeout_overflow_mode": "break", "additional_result_filter": "1",
-	} {
-		st, err := clickhouse.Open(t.Context(), dsn+"?"+setting+"="+value, clickhouse.Options{})
-		var told *clickhouse.Error
-		if !errors.Is(err, clickhouse.ErrSettings) || !strings.Contains(err.Error(), setting) || !errors.As(err, &told) || told.Hint() == "" {
-			t.Errorf("%s = %s: %v", setting, value, err)
-		}
-		if err == nil {
-			_ = st.Close()
-		}
-	}
-}
-
 // Settings that might cut an insert and do not: what is committed is one part.
 func TestOneBlock(t *testing.T) {
 	dsn := chdbtest.Database(t) + "?max_insert_block_size=10&min_insert_block_size_rows=1&min_insert_block_size_bytes=1&max_block_size=7&input_format_parallel_parsing=1&async_insert=1&wait_for_async_insert=0"

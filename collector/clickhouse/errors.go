@@ -22,8 +22,9 @@ var (
 	ErrClosed = errors.New("the store is closed")
 	// ErrNewer says that a newer program made the tables.
 	ErrNewer = errors.New("the tables are of a newer version")
-	// ErrSettings says that the user has settings with which a commit is not safe.
-	ErrSettings = errors.New("the settings of the user make commits unsafe")
+	// ErrSettings says that the user has settings with which a commit is not safe, or an
+	// answer may not be all of it.
+	ErrSettings = errors.New("the settings of the user make commits or answers unsafe")
 	// ErrNoStore says that the database has none of the tables.
 	ErrNoStore = errors.New("the database has no store")
 )
@@ -121,7 +122,7 @@ func (r *redacted) Error() string { return r.text }
 
 // known are what callers may ask an error for.
 var known = []error{
-	store.ErrFenced, store.ErrUnfit, ErrClosed, ErrCorrupt, ErrNewer, ErrNoStore, context.Canceled, context.DeadlineExceeded,
+	store.ErrFenced, store.ErrUnfit, ErrClosed, ErrCorrupt, ErrNewer, ErrNoStore, ErrSettings, context.Canceled, context.DeadlineExceeded,
 }
 
 // Is reports whether it is one of those that callers decide by.

@@ -223,13 +223,17 @@ func (s *Store) Quarantined(ctx context.Context) iter.Seq2[store.Held, error] {
 type Reader struct{ s *server }
 
 // OpenReader opens the store in the database that dsn names for reading. It fails
-// with [ErrNoStore] if there is none, and with [ErrNewer] if it cannot be read.
+// with [ErrNoStore] if there is none, with [ErrNewer] if it cannot be read, and with
+// [ErrSettings] if the user has settings by which answers may be cut off.
 func OpenReader(ctx context.Context, dsn string, opts Options) (*Reader, error) {
 	srv, err := connect(dsn, opts.Cluster)
 	if err != nil {
 		return nil, err
 	}
-	version, err := srv.version(ctx)
+	var version int64
+	if err = srv.safe(ctx, false); err == nil {
+		version, err = srv.version(ctx)
+	}
 	switch {
 	case err != nil:
 	case version == 0:

@@ -165,7 +165,7 @@ func tooNew(version int64) error {
 // should a migration have been interrupted.
 func (s *server) migrate(ctx context.Context, opts Options) error {
 	log := opts.Logger.With("component", "clickhouse")
-	if err := s.safe(ctx); err != nil {
+	if err := s.safe(ctx, true); err != nil {
 		return err
 	}
 	version, err := s.version(ctx)

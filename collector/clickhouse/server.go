@@ -20,8 +20,9 @@ type server struct {
 	addr    string // for people: hosts and database
 	secrets []string
 	cluster string
-	page    int  // how many statements are read at a time
-	asks    bool // for the types of columns before each insert, as the native protocol does; for tests
+	sure    clickhouse.Settings // of every query; see [server.safe]
+	page    int                 // how many statements are read at a time
+	asks    bool                // for the types of columns before each insert, as the native protocol does; for tests
 }
 
 var _ tables = (*server)(nil)
@@ -73,7 +74,10 @@ func (s *server) close() error { return s.conn.Close() }
 
 // settings returns ctx with settings of the queries under it.
 func (s *server) settings(ctx context.Context, more clickhouse.Settings) context.Context {
-	all := clickhouse.Settings{}
+	all := maps.Clone(s.sure)
+	if all == nil {
+		all = clickhouse.Settings{}
+	}
 	if s.cluster != "" {
 		// What one replica has taken, every other must show.
 		all["select_sequential_consistency"] = 1

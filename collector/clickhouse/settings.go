@@ -4,32 +4,69 @@ package clickhouse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
-// unsafeSettings is the condition in system.settings under which a commit is not what it says.
-// What the server has not heard of is not in there, so that it may be of any version:
-// for that these are looked at, and not set with each insert. Of a token that is not
-// looked at, and of an insert that is cut into blocks, a commit would be there twice, or
-// in part; and of answers that are cut off a writer would believe that there is no more.
-const unsafeSettings = "name = 'use_strict_insert_block_limits' AND value != '0'" +
-	" OR name IN ('deduplicate_insert', 'deduplicate_insert_select') AND value = 'disable'" +
-	" OR name IN ('read_overflow_mode', 'read_overflow_mode_leaf', 'result_overflow_mode', 'timeout_overflow_mode', 'timeout_overflow_mode_leaf'," +
-	" 'set_overflow_mode', 'join_overflow_mode', 'distinct_overflow_mode', 'group_by_overflow_mode', 'sort_overflow_mode', 'transfer_overflow_mode') AND value != 'throw'" +
-	" OR name = 'additional_table_filters' AND value NOT IN ('', '{}') OR name = 'additional_result_filter' AND value != ''"
+// What the server has not heard of is not in system.settings, so that it may be of any
+// version: for that settings are looked at there, and not just set.
 
-// safe fails with [ErrSettings] if the user has settings with which nobody may write.
-func (s *server) safe(ctx context.Context) error {
+// unsafeInserts is the condition in system.settings under which a commit is not what it
+// says. Of a token that is not looked at, and of an insert that is cut into blocks, a
+// commit would be there twice, or in part.
+const unsafeInserts = "name = 'use_strict_insert_block_limits' AND value != '0'" +
+	" OR name IN ('deduplicate_insert', 'deduplicate_insert_select') AND value = 'disable'"
+
+// unsafeAnswers is the condition under which an answer is not what was asked for, and
+// nothing says so: what was filtered, and whatever has another value than sure.
+const unsafeAnswers = "name = 'additional_table_filters' AND value NOT IN ('', '{}') OR name = 'additional_result_filter' AND value != ''"
+
+// sure are settings by which an answer is whole, or an error, and is of now: of answers
+// that are cut off a reader would believe that there is no more, and so would a writer,
+// which would also not find, in what the server remembers of a question, what it has
+// just put there.
+var sure = map[string]string{
+	"read_overflow_mode": "throw", "read_overflow_mode_leaf": "throw", "result_overflow_mode": "throw", "timeout_overflow_mode": "throw",
+	"timeout_overflow_mode_leaf": "throw", "set_overflow_mode": "throw", "join_overflow_mode": "throw", "distinct_overflow_mode": "throw",
+	"group_by_overflow_mode": "throw", "sort_overflow_mode": "throw", "transfer_overflow_mode": "throw",
+	"limit": "0", "offset": "0", "partial_result_on_first_cancel": "0", "skip_unavailable_shards": "0", "use_query_cache": "0",
+}
+
+// safe fails with [ErrSettings] if the user has settings with which nobody may read,
+// or write. From then on the server is told with each query what it shall have: a
+// profile may change meanwhile, and who may only read may say of a setting what it is
+// anyway, so that what it becomes is an error.
+func (s *server) safe(ctx context.Context, writes bool) error {
+	unsafe := unsafeAnswers
+	if writes {
+		unsafe += " OR " + unsafeInserts
+	}
+	var names []string
+	for name := range sure {
+		names = append(names, name)
+	}
 	var all []string
-	err := s.query(ctx, "SELECT name, value FROM system.settings WHERE "+unsafeSettings+" ORDER BY name", func(scan func(...any) error) error {
+	known := clickhouse.Settings{}
+	err := s.query(ctx, "SELECT name, value FROM system.settings WHERE "+unsafe+" OR name IN ("+texts(names)+") ORDER BY name", func(scan func(...any) error) error {
 		var name, value string
 		if err := scan(&name, &value); err != nil {
 			return err
 		}
+		if want, ok := sure[name]; ok {
+			known[name] = want
+			if value == want {
+				return nil
+			}
+		}
 		all = append(all, fmt.Sprintf("%s = %.80s", name, value))
 		return nil
 	})
+	if refused := new(clickhouse.Exception); errors.As(err, &refused) && refused.Code == 719 { // QUERY_CACHE_USED_WITH_SYSTEM_TABLE
+		return fmt.Errorf("%w: use_query_cache = 1", ErrSettings)
+	}
 	if err != nil {
 		return err
 	}
@@ -44,8 +81,9 @@ func (s *server) safe(ctx context.Context) error {
 	if rows != 2 {
 		all = append(all, "limit or offset, which is not 0")
 	}
-	if len(all) == 0 {
-		return nil
+	if len(all) > 0 {
+		return fmt.Errorf("%w: %s", ErrSettings, strings.Join(all, ", "))
 	}
-	return fmt.Errorf("%w: %s", ErrSettings, strings.Join(all, ", "))
+	s.sure = known
+	return nil
 }

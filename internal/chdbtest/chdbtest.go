@@ -58,6 +58,21 @@ func Start(t testing.TB, dir string) *Engine {
 // each grant is such as "GRANT SELECT ON d.*", as the users file of a server has them.
 func StartAs(t testing.TB, dir string, grants []string) *Engine {
 	t.Helper()
+	return StartWith(t, dir, nil, grants)
+}
+
+// StartWith is [StartAs] of an engine whose user has a profile with settings; without
+// grants they may do everything.
+func StartWith(t testing.TB, dir string, profile map[string]string, grants []string) *Engine {
+	t.Helper()
+	var settings, may strings.Builder
+	for name, value := range profile {
+		settings.WriteString("<" + name + ">")
+		if err := xml.EscapeText(&settings, []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+		settings.WriteString("</" + name + ">")
+	}
 	var queries strings.Builder
 	for _, grant := range grants {
 		queries.WriteString("<query>")
@@ -66,12 +81,15 @@ func StartAs(t testing.TB, dir string, grants []string) *Engine {
 		}
 		queries.WriteString("</query>")
 	}
+	if grants != nil {
+		may.WriteString("<grants>" + queries.String() + "</grants>")
+	}
 	about := t.TempDir()
 	users, config := filepath.Join(about, "users.xml"), filepath.Join(about, "config.xml")
 	for name, text := range map[string]string{
 		config: "<clickhouse><users_config>" + users + "</users_config></clickhouse>",
-		users: "<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users><default><password/><networks><ip>::/0</ip></networks>" +
-			"<profile>default</profile><quota>default</quota><grants>" + queries.String() + "</grants></default></users></clickhouse>",
+		users: "<clickhouse><profiles><default/><own>" + settings.String() + "</own></profiles><quotas><default/></quotas><users><default><password/><networks><ip>::/0</ip></networks>" +
+			"<profile>own</profile><quota>default</quota>" + may.String() + "</default></users></clickhouse>",
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
