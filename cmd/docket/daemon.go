@@ -45,7 +45,7 @@ type upOptions struct {
 	config string
 	data   string
 	demo   bool
-	adopt  bool // the ledger is begun anew where it would be refused
+	may    recordpath.Allowed
 	limit  time.Duration
 	store  string // a DSN; "": what the configuration says
 	set    []string
@@ -169,7 +169,7 @@ func (d *daemon) startRecording(ctx context.Context) (err error) {
 		return err
 	}
 	d.strangers = newStrangers(d.recordAccess, time.Now)
-	if d.record, err = recordpath.Open(ctx, d.cfg, d.dir, d.conn, d.o.adopt, d.emitter, d.o.log, d.metrics.Provider); err != nil {
+	if d.record, err = recordpath.Open(ctx, d.cfg, d.dir, d.conn, d.o.may, d.emitter, d.o.log, d.metrics.Provider); err != nil {
 		return err
 	}
 	d.emitting = d.group.Go("emitter", d.emitter.Run)

@@ -197,6 +197,9 @@ func (d *diagnosis) live(ctx context.Context, dir string, run datadir.Run) error
 	}
 	if at := r.Store.ClickHouse; at != "" {
 		d.say(stateOK, "store", "", "%d events were stored in ClickHouse at %s, commit %d; what they take there, and how much room is left, docket does not know", r.Store.Events, at, r.Store.Commit)
+		for _, t := range r.Store.Troubles {
+			d.say(stateWarning, "store", t.Hint, "%s", t.What)
+		}
 	} else {
 		d.say(stateOK, "store", "", "%d events in %d files, commit %d", r.Store.Events, r.Store.Files, r.Store.Commit)
 	}

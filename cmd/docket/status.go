@@ -10,6 +10,7 @@ import (
 	"github.com/docket-audit/docket/cmd/internal/datadir"
 	"github.com/docket-audit/docket/cmd/internal/requestpath"
 	"github.com/docket-audit/docket/collector"
+	"github.com/docket-audit/docket/collector/clickhouse"
 	"github.com/docket-audit/docket/emitter"
 )
 
@@ -33,12 +34,13 @@ type storeStatus struct {
 	Events int64  `json:"events"`
 	// ClickHouse is where the events are if not in the lake: hosts and database.
 	// Files are then none, and Events counts those that have expired too.
-	ClickHouse string `json:"clickhouse,omitempty"`
+	ClickHouse string               `json:"clickhouse,omitempty"`
+	Troubles   []clickhouse.Trouble `json:"troubles,omitempty"`
 }
 
 func (d *daemon) storeStatus() storeStatus {
 	if s := d.record.ClickHouse; s != nil {
-		return storeStatus{Commit: s.Number(), Events: s.Events(), ClickHouse: s.Addr()}
+		return storeStatus{Commit: s.Number(), Events: s.Events(), ClickHouse: s.Addr(), Troubles: s.Troubles()}
 	}
 	m := d.record.Lake.Manifest()
 	return storeStatus{Commit: m.Number, Files: len(m.Files), Events: m.Rows()}

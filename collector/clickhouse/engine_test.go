@@ -362,7 +362,7 @@ func TestRetention(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := clickhouse.Open(t.Context(), dsn, clickhouse.Options{Retention: policy})
+	st, err := clickhouse.Open(t.Context(), dsn, clickhouse.Options{Retention: policy, Shorten: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -403,7 +403,7 @@ func TestRetention(t *testing.T) {
 		policy retention.Policy
 		ttl    bool
 	}{{retention.Policy{Default: retention.Forever}, false}, {policy, true}} {
-		again, err := clickhouse.Open(t.Context(), dsn, clickhouse.Options{Retention: want.policy})
+		again, err := clickhouse.Open(t.Context(), dsn, clickhouse.Options{Retention: want.policy, Shorten: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -52,18 +52,22 @@ func (r *Reader) kept(ctx context.Context) iter.Seq2[evidence.Kept, error] {
 // its number only, and when such as were stored then expire at the earliest: zero if
 // never. It is what the TTL of that policy does.
 func expires(p *retention.Policy, tenant string, class int32, stored time.Time) (r retention.Rule, at time.Time) {
-	r = p.For(tenant, "")
-	for _, name := range namesOf()[class] {
-		// The one that tells more, by whichever name it knows the class.
-		if found := p.For(tenant, name); found.Class != "" {
-			r = found
-			break
-		}
-	}
-	if r.Keep == retention.Forever || int64(r.Keep/retention.Day) > longest {
+	r = ruleFor(p, tenant, class)
+	if days(r.Keep) == 0 {
 		return r, time.Time{}
 	}
 	return r, stored.Truncate(time.Second).Add(time.Duration(r.Keep))
+}
+
+// ruleFor is [retention.Policy.For] of a class by its uid.
+func ruleFor(p *retention.Policy, tenant string, class int32) retention.Rule {
+	for _, name := range namesOf()[class] {
+		// The one that tells more, by whichever name it knows the class.
+		if found := p.For(tenant, name); found.Class != "" {
+			return found
+		}
+	}
+	return p.For(tenant, "")
 }
 
 // namesOf are the names of classes by their uids, sorted.

@@ -24,8 +24,12 @@ type Options struct {
 	// then replicated, and events shared out over its shards. "": one server.
 	Cluster string
 	// Retention says how long events are kept; the server lets go of them by itself.
-	// The zero value is that of package retention. Classes in rules must be known.
+	// The zero value is that of package retention. Classes in rules must be known. It is
+	// put in force by who becomes the writer, see [Store.Changed].
 	Retention retention.Policy
+	// Shorten lets Retention be one by which events leave earlier than by the one that
+	// is in force. Without it that one stays.
+	Shorten bool
 	// KeepRetention leaves how long events are kept as it is, where there is a store
 	// already: Retention is for a new one.
 	KeepRetention bool
@@ -81,8 +85,10 @@ type Store struct {
 	snapshot   uint64 // number of the last one
 
 	mu        sync.RWMutex
-	state     *state // guarded by mu; replaced, never changed
-	streamSeq uint64 // guarded by mu
+	change    *Change           // guarded by mu
+	kept      *retention.Policy // in force when s became the writer; nil unless that is known; guarded by mu
+	state     *state            // guarded by mu; replaced, never changed
+	streamSeq uint64            // guarded by mu
 }
 
 var (
@@ -117,7 +123,18 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.migrate(ctx, s.opts); err != nil {
 		return err
 	}
-	return s.begin(ctx)
+	return s.takeOver(ctx)
+}
+
+// takeOver makes s the writer, and what it is configured to keep what is kept.
+func (s *Store) takeOver(ctx context.Context) error {
+	if _, err := ttl(s.opts.Retention); err != nil {
+		return err
+	}
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	return s.keep(ctx)
 }
 
 // begin takes the store over.

@@ -3,9 +3,7 @@
 package clickhouse
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 
@@ -39,18 +37,20 @@ var classes = sync.OnceValue(func() map[string]int {
 	return uids
 })
 
+// days returns how many a period has, 0 if it is for ever.
+func days(p retention.Period) int64 {
+	if p == retention.Forever || int64(p/retention.Day) > longest {
+		return 0
+	}
+	return int64(p / retention.Day)
+}
+
 // ttl returns the TTL of events under a policy; "" if nothing ever expires.
 //
 // The clock of an event runs from when it was stored, if that is later than what it
 // says itself: a server lets go of expired rows as they come in, and what came late
 // must not be gone before its commit is made.
 func ttl(p retention.Policy) (string, error) {
-	days := func(r retention.Period) int64 {
-		if r == retention.Forever || int64(r/retention.Day) > longest {
-			return 0
-		}
-		return int64(r / retention.Day)
-	}
 	def := days(p.For("", "").Keep)
 	most := def
 	var terms, forever strings.Builder
@@ -101,27 +101,4 @@ func ruleCondition(r retention.Rule) (string, error) {
 		return "true", nil
 	}
 	return strings.Join(terms, " AND "), nil
-}
-
-// keep gives the events the TTL of a policy, if they have another.
-func (s *server) keep(ctx context.Context, p retention.Policy, log *slog.Logger) error {
-	want, err := ttl(p)
-	if err != nil {
-		return err
-	}
-	// What was set is remembered: the server words it its own way.
-	var have string
-	err = s.query(ctx, "SELECT argMax(ttl, set) FROM docket_retention", func(scan func(...any) error) error { return scan(&have) })
-	if err != nil || have == want {
-		return err
-	}
-	change := "MODIFY TTL " + want
-	if want == "" {
-		change = "REMOVE TTL"
-	}
-	if err := s.exec(ctx, nil, "ALTER TABLE "+s.altered("docket_events")+" "+change); err != nil {
-		return err
-	}
-	log.Info("set how long events are kept", "ttl", want)
-	return s.exec(ctx, nil, "INSERT INTO docket_retention (set, ttl) SELECT now64(6), "+text(want))
 }

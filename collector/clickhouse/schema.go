@@ -193,11 +193,6 @@ func (s *server) migrate(ctx context.Context, opts Options) error {
 		}
 		log.Info("applied a migration", "name", m.name)
 	}
-	if version == 0 || !opts.KeepRetention {
-		if err := s.keep(ctx, opts.Retention, log); err != nil {
-			return fmt.Errorf("set retention: %w", err)
-		}
-	}
 	return s.warnOfViews(ctx, log)
 }
 

@@ -12,7 +12,8 @@ import (
 
 // OpenBehind is [Open] for one who stands by: whoever writes to the store goes on.
 // It can be read, as it was at the opening and at each [Store.Refresh]; a Commit fails
-// with [store.ErrFenced] until [Store.TakeOver].
+// with [store.ErrFenced] until [Store.TakeOver]. How long events are kept is for the one
+// who writes to say.
 func OpenBehind(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	opts = opts.withDefaults()
 	srv, err := connect(dsn, opts.Cluster)
@@ -21,7 +22,9 @@ func OpenBehind(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	}
 	s := &Store{server: srv, db: srv, opts: opts, log: opts.Logger.With("component", "clickhouse"), uid: opts.NewUID(), state: new(state)}
 	s.fenced = fmt.Errorf("%w: this one stands by", store.ErrFenced)
-	err = s.migrate(ctx, opts)
+	if _, err = ttl(opts.Retention); err == nil {
+		err = s.migrate(ctx, opts)
+	}
 	if err == nil {
 		err = s.Refresh(ctx)
 	}
@@ -40,7 +43,7 @@ func (s *Store) TakeOver(ctx context.Context) error {
 		return ErrClosed
 	}
 	s.dirty = true
-	if err := s.begin(ctx); err != nil {
+	if err := s.takeOver(ctx); err != nil {
 		return s.failed("take ClickHouse over", err)
 	}
 	s.fenced = nil

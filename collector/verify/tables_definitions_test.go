@@ -20,6 +20,7 @@ func TestTablesDefinitions(t *testing.T) {
 	if options.Retention, err = retention.ParsePolicy("400d", "tenant=it's\\ 30d", "class=api_activity forever"); err != nil {
 		t.Fatal(err)
 	}
+	options.Shorten = true
 	h.close()
 	h.open()
 	h.furnish()

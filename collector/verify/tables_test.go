@@ -328,6 +328,7 @@ func TestTablesExpire(t *testing.T) {
 	if options.Retention, err = retention.ParsePolicy("400d", "tenant=acme 10d"); err != nil {
 		t.Fatal(err)
 	}
+	options.Shorten = true
 	h.open()
 	h.close()
 	h.ask("OPTIMIZE TABLE docket_events FINAL")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/docket-audit/docket/collector/clickhouse"
 	"github.com/docket-audit/docket/collector/ledger"
 	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/ocsf"
@@ -18,6 +19,7 @@ import (
 const (
 	findingAdopted = "ledger_adopted"
 	findingRefused = "removal_refused"
+	findingKept    = "retention_kept"
 )
 
 // adopted tells, in the record itself, that the ledger was begun anew: from
@@ -35,6 +37,26 @@ func adopted(a *ledger.Adoption, now time.Time) ocsf.Event {
 func refused(b *takenBack, now time.Time) ocsf.Event {
 	message := fmt.Sprintf("a statement that took events away was taken back, and they are there: %v. Somebody else wrote it, or a docket of an earlier version that was killed meanwhile: then order again what it was to remove", b.reason)
 	return finding(findingRefused, "Removal refused", message, map[string]any{"reason": b.reason.Error(), "set_aside": b.path}, now)
+}
+
+// kept tells what became of how long events are kept in a store that deletes by
+// itself: that this is another now, or that it is not what it was to be.
+func kept(c *clickhouse.Change, now time.Time) ocsf.Event {
+	said := map[string]any{"before": clickhouse.Described(c.Before), "after": clickhouse.Described(c.After)}
+	if c.Refused {
+		message := fmt.Sprintf("events are kept as before, %s: the configuration says %s, by which some would leave earlier. Start docket with --shorten-retention if that is meant", said["before"], said["after"])
+		return finding(findingKept, "Retention not shortened", message, said, now)
+	}
+	said["lifecycle"] = "retention_changed"
+	return &ocsf.ApplicationLifecycle{
+		ActivityID: ocsf.ApplicationLifecycleOther, StatusID: ocsf.StatusSuccess,
+		Base: ocsf.Base{
+			ActivityName: "Retention", Time: now.UnixMilli(), SeverityID: ocsf.SeverityInformational,
+			Message:  fmt.Sprintf("how long events are kept is %s from now on, and was %s", said["after"], said["before"]),
+			Metadata: ocsf.Metadata{UID: uuid.Must(uuid.NewV7()).String(), EventCode: profile.KindLifecycle, TenantUID: profile.TenantDocket},
+			Unmapped: map[string]any{profile.Unmapped: said},
+		},
+	}
 }
 
 // finding is about the directory and not about an event in it.

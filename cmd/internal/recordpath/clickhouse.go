@@ -57,7 +57,7 @@ func checkPlace(cfg *config.Config, dir *datadir.Dir) error {
 }
 
 // openClickHouse opens store and ledger. Behind is for who has to wait for a lease.
-func openClickHouse(ctx context.Context, cfg *config.Config, dir *datadir.Dir, adopt, behind bool, log *slog.Logger) (_ *clickhouse.Store, _ *ledger.Ledger, err error) {
+func openClickHouse(ctx context.Context, cfg *config.Config, dir *datadir.Dir, may Allowed, behind bool, log *slog.Logger) (_ *clickhouse.Store, _ *ledger.Ledger, err error) {
 	dsn, err := dsnOf(cfg)
 	if err != nil {
 		return nil, nil, err
@@ -70,7 +70,7 @@ func openClickHouse(ctx context.Context, cfg *config.Config, dir *datadir.Dir, a
 	if err != nil {
 		return nil, nil, err
 	}
-	opts := clickhouse.Options{Cluster: cfg.Store.Cluster, Retention: policy, Logger: log}
+	opts := clickhouse.Options{Cluster: cfg.Store.Cluster, Retention: policy, Shorten: may.ShortenRetention, Logger: log}
 	opening, cancel := context.WithTimeoutCause(ctx, openPatience, fmt.Errorf("no answer within %s", openPatience))
 	defer cancel()
 	// The ledger is opened before anything is written: what it would not sign for
@@ -87,7 +87,7 @@ func openClickHouse(ctx context.Context, cfg *config.Config, dir *datadir.Dir, a
 	}
 	lopts := ledger.Options{Logger: log, Statements: statements, Kept: dir.Join("keys", "ledger.checkpoint")}
 	l, err := ledger.Open(ctx, dir.Join("ledger"), key, lopts)
-	if err != nil && adopt {
+	if err != nil && may.AdoptLedger {
 		lopts.Adopt = true
 		l, err = ledger.Open(ctx, dir.Join("ledger"), key, lopts)
 	}
@@ -126,6 +126,7 @@ type turn struct {
 	*clickhouse.Store
 
 	ledger *ledger.Ledger
+	tell   func(*clickhouse.Change) // what a takeover has changed
 	log    *slog.Logger
 
 	mu       sync.Mutex
@@ -133,10 +134,10 @@ type turn struct {
 }
 
 // newTurn returns the store of one who stands by.
-func newTurn(ctx context.Context, s *clickhouse.Store, l *ledger.Ledger, log *slog.Logger) (*turn, error) {
+func newTurn(ctx context.Context, s *clickhouse.Store, l *ledger.Ledger, tell func(*clickhouse.Change), log *slog.Logger) (*turn, error) {
 	last := s.Number()
 	_, err := l.Ensure(ctx, s.Statements(1))
-	return &turn{Store: s, ledger: l, log: log, ledgered: last}, err
+	return &turn{Store: s, ledger: l, tell: tell, log: log, ledgered: last}, err
 }
 
 // TakeOver is called when it has the lease.
@@ -144,6 +145,7 @@ func (t *turn) TakeOver(ctx context.Context) error {
 	if err := t.Store.TakeOver(ctx); err != nil {
 		return err
 	}
+	t.tell(t.Changed())
 	return t.sign(ctx)
 }
 

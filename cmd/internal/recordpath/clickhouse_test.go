@@ -22,6 +22,7 @@ import (
 	"github.com/docket-audit/docket/emitter"
 	"github.com/docket-audit/docket/internal/chdbtest"
 	"github.com/docket-audit/docket/internal/natstest"
+	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/internal/stream"
 )
 
@@ -33,7 +34,7 @@ type shared struct {
 	stop func()
 }
 
-func (w *world) shared(name, dsn string, adopt bool) *shared {
+func (w *world) shared(name, dsn string, adopt bool, retention config.Keep) *shared {
 	w.t.Helper()
 	dir, err := datadir.Own(w.t.TempDir() + "/data")
 	if err != nil {
@@ -44,8 +45,9 @@ func (w *world) shared(name, dsn string, adopt bool) *shared {
 	s.own, stopOwn = w.emitter(emitter.Config{Dir: dir.Join("wal"), Name: name})
 	cfg := &config.Config{}
 	cfg.NATS.URL, cfg.Store.URL = "nats://of.the.test", config.DSN(dsn)
+	cfg.Lake.Retention = retention
 	cfg.Collector.Flush, cfg.Collector.Lease = config.Duration(20*time.Millisecond), config.Duration(2*time.Second)
-	if s.Path, err = Open(w.ctx, cfg, dir, w.nats.Conn(w.t), adopt, s.own, slog.New(slog.NewTextHandler(w.t.Output(), nil)), noop.NewMeterProvider()); err != nil {
+	if s.Path, err = Open(w.ctx, cfg, dir, w.nats.Conn(w.t), Allowed{AdoptLedger: adopt}, s.own, slog.New(slog.NewTextHandler(w.t.Output(), nil)), noop.NewMeterProvider()); err != nil {
 		w.t.Fatal(err)
 	}
 	running, end := context.WithCancel(w.ctx)
@@ -84,6 +86,20 @@ func (w *world) stored(s *shared, tenant string) (n int) {
 	return n
 }
 
+// tells reports whether the record has an event of docket's own that says something.
+func (w *world) tells(s *shared, what string) bool {
+	w.t.Helper()
+	for e, err := range s.Store.Scan(w.ctx, store.Query{Tenant: profile.TenantDocket}) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if strings.Contains(string(e.Raw), `"`+what+`"`) {
+			return true
+		}
+	}
+	return false
+}
+
 // Two with one database and one NATS take turns: who stands by takes nothing away from
 // who collects, answers what is stored, and goes on when the other is gone.
 func TestClickHouseTakeover(t *testing.T) {
@@ -96,10 +112,10 @@ func TestClickHouseTakeover(t *testing.T) {
 	}
 	dsn := chdbtest.Database(t)
 	gateway, stopGateway := w.emitter(emitter.Config{Dir: t.TempDir(), Name: "gateway"})
-	first := w.shared("first", dsn, false)
+	first := w.shared("first", dsn, false, "400d")
 	w.fill(gateway, 10)
 	w.until("the first to store", func() bool { return w.stored(first, "acme") >= 10 })
-	second := w.shared("second", dsn, true)
+	second := w.shared("second", dsn, true, "30d")
 	w.fill(gateway, 10)
 	w.until("the first to go on beside the second", func() bool { return w.stored(first, "acme") >= 20 })
 	w.until("the second to know of it", func() bool { return second.Commits() >= first.Commits() && second.Commits() > 0 })
@@ -109,12 +125,15 @@ func TestClickHouseTakeover(t *testing.T) {
 	first.stop()
 	w.fill(gateway, 10)
 	w.until("the second to take over", func() bool { return w.stored(second, "acme") >= 30 })
-	third := w.shared("third", dsn, true)
+	// It would delete what the first one kept: that is told, and not done.
+	w.until("the record to say so", func() bool { return w.tells(second, "retention_kept") })
+	third := w.shared("third", dsn, true, "500d")
 	w.fill(gateway, 1)
 	w.until("the second to go on", func() bool { return w.stored(second, "acme") >= 31 })
 	stopGateway()
 	w.until("both to find the same", func() bool { return w.stored(second, "acme") == w.stored(third, "acme") })
 	second.stop()
+	w.until("the third to keep longer, and to say so", func() bool { return w.tells(third, "retention_changed") })
 	third.stop()
 }
 
@@ -130,7 +149,7 @@ func TestClickHouseStart(t *testing.T) {
 		cfg := &config.Config{}
 		cfg.Store = config.Store{URL: config.DSN(url), PasswordFile: passwordFile}
 		p := new(Path)
-		err := p.openStore(t.Context(), cfg, dir, false, false, nil, slog.New(slog.DiscardHandler))
+		err := p.openStore(t.Context(), cfg, dir, Allowed{}, false, nil, slog.New(slog.DiscardHandler))
 		if err != nil && strings.Contains(fmt.Sprintf("%v %+v", err, err), password) {
 			t.Errorf("tells the password: %v", err)
 		}

@@ -171,7 +171,7 @@ func TestDeletedFromTheStream(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	cfg := &config.Config{}
 	cfg.Collector.Flush = config.Duration(50 * time.Millisecond)
-	p, err := Open(ctx, cfg, dir, w.nats.Conn(t), false, own, log, noop.NewMeterProvider())
+	p, err := Open(ctx, cfg, dir, w.nats.Conn(t), Allowed{}, own, log, noop.NewMeterProvider())
 	if err != nil {
 		t.Fatal(err)
 	}

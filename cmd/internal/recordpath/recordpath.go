@@ -58,10 +58,17 @@ func LedgerKey(cfg *config.Config, dir *datadir.Dir) string {
 	return dir.Join("keys", "ledger.key")
 }
 
+// Allowed is what is done only if somebody says so with the start.
+type Allowed struct {
+	// AdoptLedger begins the ledger anew where it would be refused, which is a finding.
+	AdoptLedger bool
+	// ShortenRetention lets a store that deletes by itself delete earlier than it did.
+	ShortenRetention bool
+}
+
 // Open opens the stores of a data directory. What the collector finds goes to
-// em. With adopt the ledger is begun anew where it would be refused, which is a
-// finding too.
-func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.Conn, adopt bool, em *emitter.Emitter, log *slog.Logger, meter metric.MeterProvider) (_ *Path, err error) {
+// em.
+func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.Conn, may Allowed, em *emitter.Emitter, log *slog.Logger, meter metric.MeterProvider) (_ *Path, err error) {
 	p := &Path{log: log.With("component", "recordpath"), stream: cfg.NATS.Stream, replicas: cfg.NATS.Replicas}
 	defer func() {
 		if err != nil {
@@ -75,7 +82,7 @@ func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.
 	if err != nil {
 		return nil, err
 	}
-	if err := p.openStore(ctx, cfg, dir, adopt, lease != nil, em, log); err != nil {
+	if err := p.openStore(ctx, cfg, dir, may, lease != nil, em, log); err != nil {
 		return nil, err
 	}
 	if p.Collector, err = collector.New(collector.Config{
@@ -91,15 +98,15 @@ func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.
 
 // openStore opens the store and its ledger, and tells em what was found in their
 // place. Of ClickHouse there is no book: it lets go of events by itself.
-func (p *Path) openStore(ctx context.Context, cfg *config.Config, dir *datadir.Dir, adopt, leased bool, em *emitter.Emitter, log *slog.Logger) (err error) {
+func (p *Path) openStore(ctx context.Context, cfg *config.Config, dir *datadir.Dir, may Allowed, leased bool, em *emitter.Emitter, log *slog.Logger) (err error) {
 	if err := checkPlace(cfg, dir); err != nil {
 		return err
 	}
 	var back *takenBack
 	if cfg.Store.URL != "" {
-		p.ClickHouse, p.ledger, err = openClickHouse(ctx, cfg, dir, adopt, leased, log)
+		p.ClickHouse, p.ledger, err = openClickHouse(ctx, cfg, dir, may, leased, log)
 	} else {
-		p.ledger, back, err = openLedger(ctx, cfg, dir, adopt, log)
+		p.ledger, back, err = openLedger(ctx, cfg, dir, may.AdoptLedger, log)
 	}
 	if err != nil {
 		return err
@@ -112,9 +119,16 @@ func (p *Path) openStore(ctx context.Context, cfg *config.Config, dir *datadir.D
 	}
 	if p.ClickHouse != nil {
 		p.Store = p.ClickHouse
+		tell := func(c *clickhouse.Change) {
+			if c != nil {
+				em.Emit(ctx, kept(c, time.Now()))
+			}
+		}
 		if leased {
-			p.turn, err = newTurn(ctx, p.ClickHouse, p.ledger, p.log)
+			p.turn, err = newTurn(ctx, p.ClickHouse, p.ledger, tell, p.log)
 			p.Store = p.turn
+		} else {
+			tell(p.ClickHouse.Changed())
 		}
 		return err
 	}

@@ -234,7 +234,7 @@ func TestRemovalIsTold(t *testing.T) {
 		cfg := new(config.Config)
 		cfg.Collector.Flush = config.Duration(50 * time.Millisecond)
 		log := slog.New(slog.NewTextHandler(t.Output(), nil))
-		if p, err := Open(ctx, cfg, dir, w.nats.Conn(t), false, own, log, noop.NewMeterProvider()); !stay && (p != nil || !errors.Is(err, ledger.ErrNoWarrant)) {
+		if p, err := Open(ctx, cfg, dir, w.nats.Conn(t), Allowed{}, own, log, noop.NewMeterProvider()); !stay && (p != nil || !errors.Is(err, ledger.ErrNoWarrant)) {
 			t.Fatalf("without --adopt-ledger: %v", err)
 		} else if stay {
 			if err != nil {
@@ -244,7 +244,7 @@ func TestRemovalIsTold(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		p, err := Open(ctx, cfg, dir, w.nats.Conn(t), true, own, log, noop.NewMeterProvider())
+		p, err := Open(ctx, cfg, dir, w.nats.Conn(t), Allowed{AdoptLedger: true}, own, log, noop.NewMeterProvider())
 		if err != nil {
 			t.Fatal(err)
 		}
