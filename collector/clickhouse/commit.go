@@ -75,6 +75,9 @@ func (s *Store) take(ctx context.Context, b store.Batch) (store.Committed, error
 	if err != nil {
 		return store.Committed{}, fmt.Errorf("%w: %w", store.ErrUnfit, err)
 	}
+	if err := s.outlasts(fresh.entries, timeOf(st.Time)); err != nil {
+		return store.Committed{}, err
+	}
 	if err := s.write(ctx, at, st, raw, fresh); err != nil {
 		s.dirty = true
 		return store.Committed{}, err
@@ -104,7 +107,7 @@ func (s *Store) ready(ctx context.Context, fence uint64) error {
 		return s.fenced
 	}
 	if !s.dirty {
-		h, err := s.db.head(ctx)
+		h, err := s.seen(ctx)
 		if err != nil {
 			return err
 		}

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/go-cmp/cmp"
@@ -481,23 +480,5 @@ func TestOneBlock(t *testing.T) {
 		return r.Err()
 	}); err != nil || parts != 1 || rows != 500 {
 		t.Errorf("%d parts, the largest of %d rows: %v", parts, rows, err)
-	}
-}
-
-// A collector whose clock is behind that of the server by more than a prepared statement
-// is kept makes commits nevertheless.
-func TestClockBehind(t *testing.T) {
-	now := time.Now().AddDate(0, 0, -60)
-	st, err := clickhouse.Open(t.Context(), chdbtest.Database(t), clickhouse.Options{Now: func() time.Time { return now }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = st.Close() }()
-	e := storetest.NewEpoch(t, "acme", "gateway-0")
-	for i := range 3 {
-		c, err := st.Commit(t.Context(), store.Batch{Entries: []store.Entry{e.API("outcome", fmt.Sprint("op-", i), "")}, StreamSeq: uint64(i + 1)})
-		if err != nil || len(c.Added) != 1 {
-			t.Fatalf("commit %d: %d added, %v", i+1, len(c.Added), err)
-		}
 	}
 }

@@ -76,6 +76,8 @@ func hintFor(err error) string {
 		return "name the database that a collector fills, or let one fill this"
 	case errors.Is(err, ErrCorrupt):
 		return "the tables were changed by somebody else; put them back from a copy"
+	case errors.Is(err, ErrClock):
+		return "set the clock of this machine, or of the server; nothing is lost: events wait on the stream until they are stored"
 	case errors.Is(err, store.ErrFenced):
 		return "another collector fills this store; this one must not write any more"
 	case errors.As(err, &refused):
@@ -122,7 +124,7 @@ func (r *redacted) Error() string { return r.text }
 
 // known are what callers may ask an error for.
 var known = []error{
-	store.ErrFenced, store.ErrUnfit, ErrClosed, ErrCorrupt, ErrNewer, ErrNoStore, ErrSettings, context.Canceled, context.DeadlineExceeded,
+	store.ErrFenced, store.ErrUnfit, ErrClosed, ErrCorrupt, ErrNewer, ErrNoStore, ErrSettings, ErrClock, context.Canceled, context.DeadlineExceeded,
 }
 
 // Is reports whether it is one of those that callers decide by.

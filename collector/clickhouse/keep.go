@@ -58,6 +58,9 @@ func (s *Store) Troubles() (all []Trouble) {
 			"if that is meant, start docket up once with --shorten-retention; if not, configure what was",
 		})
 	}
+	if t, ok := s.clocks(); ok {
+		all = append(all, t)
+	}
 	return all
 }
 

@@ -85,6 +85,7 @@ type Store struct {
 	snapshot   uint64 // number of the last one
 
 	mu        sync.RWMutex
+	skew      skew              // guarded by mu
 	change    *Change           // guarded by mu
 	kept      *retention.Policy // in force when s became the writer; nil unless that is known; guarded by mu
 	state     *state            // guarded by mu; replaced, never changed

@@ -25,9 +25,10 @@ func (s *server) head(ctx context.Context) (h head, err error) {
 	err = s.query(ctx, "SELECT (SELECT max(generation) FROM docket_writers),"+
 		" ifNull((SELECT uid FROM docket_writers ORDER BY generation DESC LIMIT 1), ''),"+
 		" ifNull((SELECT number FROM docket_commits ORDER BY number DESC LIMIT 1), 0),"+
-		" ifNull((SELECT digest FROM docket_commits ORDER BY number DESC LIMIT 1), '')",
+		" ifNull((SELECT digest FROM docket_commits ORDER BY number DESC LIMIT 1), ''),"+
+		" toUnixTimestamp64Milli(now64(3))",
 		func(scan func(...any) error) error {
-			return scan(&h.generation, &h.uid, &number, &h.digest)
+			return scan(&h.generation, &h.uid, &number, &h.digest, &h.now)
 		})
 	h.number = uint64(number)
 	return h, err

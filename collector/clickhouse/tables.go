@@ -22,6 +22,7 @@ type head struct {
 	uid        string // whose it is
 	number     uint64
 	digest     string // of the last statement
+	now        int64  // of the server's clock, in ms; 0 when that was not asked for
 }
 
 // A record is a row of docket_prepared, and of docket_commits.

@@ -13,7 +13,7 @@ import (
 // process took one since s had the last, unless open.
 func (s *Store) register(ctx context.Context, open bool) error {
 	for again := 0; again < mostPoisoned; {
-		h, err := s.db.head(ctx)
+		h, err := s.seen(ctx)
 		if err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func (s *Store) register(ctx context.Context, open bool) error {
 
 // current fails with [store.ErrFenced] if s is not the last one that registered.
 func (s *Store) current(ctx context.Context) error {
-	h, err := s.db.head(ctx)
+	h, err := s.seen(ctx)
 	if err != nil {
 		return err
 	}
