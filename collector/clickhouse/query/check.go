@@ -56,7 +56,7 @@ func computes(function string) bool {
 }
 
 // tableFunctions are those that a query may call.
-var tableFunctions = map[string]bool{"numbers": true, "generate_series": true, "generateseries": true, "zeros": true}
+var tableFunctions = map[string]bool{"numbers": true, "generate_series": true, "generateseries": true}
 
 // kinds are the nodes that a query may be made of, beside those that are looked at.
 // Of what is not here there may be none: SETTINGS is a Set.

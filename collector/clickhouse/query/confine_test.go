@@ -97,6 +97,7 @@ var refused = []string{
 	"", ";", "SELECT 1; SELECT 2", "DROP TABLE docket_events", "INSERT INTO docket_events SELECT * FROM events", "ALTER TABLE docket_events DELETE WHERE 1", "CREATE VIEW v AS SELECT 1", "SET readonly = 0", "USE system", "KILL QUERY WHERE 1", "SYSTEM SHUTDOWN",
 	"EXPLAIN SELECT * FROM events", "EXPLAIN AST SELECT 1", "OPTIMIZE TABLE docket_events", "TRUNCATE docket_events", "GRANT SELECT ON *.* TO x", "ATTACH TABLE x", "WATCH events", "CHECK TABLE docket_events", "BACKUP TABLE docket_events TO Disk('x','y')", "EXECUTE AS x SELECT 1",
 	"SELECT 1) UNION ALL (SELECT 2", "(SELECT 1", "SELECT * FROM (SELECT 1", "SELECT /* */ 1 /*", "SELECT 'a", "SELECT 1 PARALLEL WITH SELECT 2",
+	"SELECT count() FROM zeros(3)", "SELECT * FROM zeros_mt(3)",
 	// what would change how it is read or run
 	"SELECT 1 SETTINGS readonly = 0", "SELECT * FROM (SELECT * FROM events SETTINGS readonly = 0)", "SELECT 1 SETTINGS max_execution_time = 0", "SELECT 1 FORMAT JSON", "SELECT 1 INTO OUTFILE '/tmp/x'", "SELECT {x:Identifier}", "SELECT * FROM {x:Identifier}", "SELECT $$a$$", "SELECT \u2018a\u2019", "SELECT 1 # x", "SELECT @@version",
 	"SELECT 1 /* a /* b */ SETTINGS x = 1 */", "SELECT 1 -- x\n SETTINGS readonly = 0", "SELECT 1 S\u00a0ETTINGS x", "SELECT \x00", "SELECT \"a\x00\"",

@@ -4,7 +4,6 @@ package query
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	driver "github.com/ClickHouse/clickhouse-go/v2"
 	rowsof "github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/docket-audit/docket/collector/clickhouse"
@@ -91,7 +89,7 @@ func (e *Engine) prepare(ctx context.Context, s Scope, query string, bound []sql
 	}
 	snap, err := e.store.Snapshot(ctx)
 	if err != nil {
-		return asked{}, err
+		return asked{}, unanswered(ctx, err)
 	}
 	if s.At > snap.Number {
 		return asked{}, &NoCommitError{s.At, snap.Number}
@@ -407,61 +405,6 @@ func encodeNames(names []string) (members [][]byte, err error) {
 			"%d columns whose names take %d bytes", len(names), size)
 	}
 	return members, nil
-}
-
-// failed is an error of the store as one of a query.
-func (e *Engine) failed(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
-	}
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
-	}
-	refused := new(driver.Exception)
-	if !errors.As(err, &refused) {
-		return err
-	}
-	switch refused.Code {
-	case 241: // MEMORY_LIMIT_EXCEEDED
-		return &memoryError{&sql.MemoryError{Limit: e.limits.Memory}}
-	case 159, 160: // TIMEOUT_EXCEEDED, TOO_SLOW
-		return &sql.TimeoutError{Limit: e.limits.Total}
-	case 202: // TOO_MANY_SIMULTANEOUS_QUERIES
-		return new(sql.BusyError)
-	case 62: // SYNTAX_ERROR
-		return sql.Refuse(selectHint, "%s", said(refused.Message))
-	case 497: // ACCESS_DENIED
-		return &sql.QueryError{Err: errors.New("the user of docket on the server may not do this")}
-	}
-	return &sql.QueryError{Err: errors.New(said(refused.Message))}
-}
-
-type memoryError struct{ *sql.MemoryError }
-
-func (e *memoryError) Unwrap() error { return e.MemoryError }
-
-// Hint says what needs less.
-func (*memoryError) Hint() string {
-	return "ask for fewer rows or columns, or for a shorter time: WHERE time >= toUnixTimestamp64Milli(now64()) - 3600000"
-}
-
-// maxSaid bounds what is told of an exception.
-const maxSaid = 1000
-
-// said is what an exception says to who asked. What follows is about the query as it
-// was sent, which has more in it than the caller wrote.
-func said(message string) string {
-	if strings.Contains(message, filterFailed) {
-		return filterFailed
-	}
-	message = strings.TrimPrefix(message, "DB::Exception: ")
-	for _, behind := range []string{" in scope ", "In scope ", ": while executing", ": While executing", " (version ", "while executing", ": while converting"} {
-		message, _, _ = strings.Cut(message, behind)
-	}
-	if r := []rune(message); len(r) > maxSaid {
-		message = string(r[:maxSaid]) + "..."
-	}
-	return strings.TrimSpace(message)
 }
 
 // about answers what is asked about the views themselves: SHOW TABLES and DESCRIBE.

@@ -20,9 +20,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/docket-audit/docket/collector/authz"
+	"github.com/docket-audit/docket/collector/clickhouse"
 	"github.com/docket-audit/docket/collector/sql"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/collector/store/storetest"
+	"github.com/docket-audit/docket/internal/chdbtest"
 )
 
 const endless = "SELECT sum(sipHash64(number)) AS marked FROM numbers(1000000000000000)"
@@ -248,5 +250,37 @@ func TestEmptyStore(t *testing.T) {
 	}
 	if answer, err := e.answer(t.Context(), Scope{View: view(t, "acme")}, "SELECT tenant, answer FROM evaluations"); err != nil || answer != "tenant,answer\n" {
 		t.Errorf("%s, %v", answer, err)
+	}
+}
+
+// What has no value outside of the server is refused, and what is asked of one that is
+// gone does not tell where it was.
+func TestUnanswered(t *testing.T) {
+	engine := chdbtest.Start(t, "")
+	s, err := clickhouse.Open(t.Context(), engine.DSN(), clickhouse.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	e := New(s, sql.Limits{})
+	all := Scope{View: view(t, authz.Everywhere)}
+	for _, text := range []string{"SELECT sumState(number) FROM numbers(3)", "SELECT uniqState(tenant), count() FROM (SELECT 'a' AS tenant)"} {
+		_, err := e.answer(t.Context(), all, text)
+		var refused *sql.StatementError
+		if !errors.As(err, &refused) || !strings.Contains(err.Error(), "AggregateFunction(") || strings.Contains(err.Error(), "127.0.0.1") {
+			t.Errorf("%s: %v", text, err)
+		}
+		// The engine is not out of breath after it.
+		if got, err := e.answer(t.Context(), all, "SELECT finalizeAggregation(sumState(number)) AS n FROM numbers(3)"); err != nil || got != "n\n{\"n\":3}\n" {
+			t.Errorf("%s, %v", got, err)
+		}
+	}
+	engine.Kill()
+	for _, text := range []string{"SELECT 1", "SHOW TABLES", "SELECT * FROM events"} {
+		_, err := e.answer(t.Context(), all, text)
+		var cause *clickhouse.Error
+		if err == nil || err.Error() != "the store cannot be reached" || !errors.As(err, &cause) {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
