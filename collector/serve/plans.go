@@ -170,9 +170,12 @@ const maxStatement = 60 << 10
 
 // usageInSQL is [plans.Scan] by the database that answers queries, if there is one.
 func (s *Server) usageInSQL(ctx context.Context, q plans.Query, view authz.View, known []plans.Known) (used []plans.Usage, counted bool, err error) {
-	statement, ok := usageStatement(q.Gateway, known)
-	// The statement is DuckDB's: others have no EXISTS that looks outside.
-	if s.cfg.Query == nil || s.cfg.dialect() != filter.DuckDB || !ok {
+	write := usageStatement
+	if s.cfg.dialect() == filter.ClickHouse {
+		write = usageInClickHouse
+	}
+	statement, ok := write(q.Gateway, known)
+	if s.cfg.Query == nil || !ok {
 		return nil, false, nil
 	}
 	rows := bytes.NewBufferString("[")
