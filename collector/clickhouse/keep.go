@@ -3,12 +3,10 @@
 package clickhouse
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
@@ -25,15 +23,6 @@ type Change struct {
 	// time: Shorter are the rules by which it would. See [Options].Shorten.
 	Refused bool
 	Shorter []retention.Rule
-}
-
-// Described is a policy as people write it.
-func Described(p retention.Policy) string {
-	parts := []string{cmp.Or(p.Default, retention.DefaultPeriod).String()}
-	for _, r := range p.Rules {
-		parts = append(parts, r.String())
-	}
-	return strings.Join(parts, "; ")
 }
 
 // Changed returns what became of how long events are kept when s became the writer of
@@ -54,7 +43,7 @@ type Trouble struct {
 func (s *Store) Troubles() (all []Trouble) {
 	if c := s.Changed(); c != nil && c.Refused {
 		all = append(all, Trouble{
-			fmt.Sprintf("events are kept as before, %s: the configuration says %s, by which some would leave earlier", Described(c.Before), Described(c.After)),
+			fmt.Sprintf("events are kept as before, %s: the configuration says %s, by which some would leave earlier", c.Before, c.After),
 			"if that is meant, start docket up once with --shorten-retention; if not, configure what was",
 		})
 	}
@@ -89,7 +78,7 @@ func (s *Store) keep(ctx context.Context) error {
 	case rows > 0 && err == nil:
 		change = &Change{Before: before, After: want, Shorter: shorter(&before, &want)}
 		if change.Refused = len(change.Shorter) > 0 && !s.opts.Shorten; change.Refused {
-			s.log.Warn("events are kept as before: as configured, some would be kept for a shorter time", "before", Described(before), "configured", Described(want))
+			s.log.Warn("events are kept as before: as configured, some would be kept for a shorter time", "before", before.String(), "configured", want.String())
 			s.keeps(before, true, change)
 			return nil
 		}
@@ -113,9 +102,9 @@ func (s *Store) keep(ctx context.Context) error {
 		return fmt.Errorf("set retention: %w", err)
 	}
 	if change != nil {
-		s.log.Warn("changed how long events are kept", "before", Described(before), "after", Described(want))
+		s.log.Warn("changed how long events are kept", "before", before.String(), "after", want.String())
 	} else {
-		s.log.Info("set how long events are kept", "after", Described(want))
+		s.log.Info("set how long events are kept", "after", want.String())
 	}
 	s.keeps(want, true, change)
 	return nil

@@ -3,6 +3,7 @@
 package retention
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -115,6 +116,15 @@ func ParsePolicy(period string, rules ...string) (p Policy, err error) {
 		p.Rules = append(p.Rules, r)
 	}
 	return p, nil
+}
+
+// String returns the policy as people write it, the default first.
+func (p Policy) String() string {
+	parts := []string{cmp.Or(p.Default, DefaultPeriod).String()}
+	for _, r := range p.Rules {
+		parts = append(parts, r.String())
+	}
+	return strings.Join(parts, "; ")
 }
 
 // For returns the rule for events of a tenant and class: the one that names

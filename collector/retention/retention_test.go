@@ -259,3 +259,13 @@ func TestHoldsOutlastCrashes(t *testing.T) {
 		t.Errorf("a damaged book: %v", err)
 	}
 }
+
+// A policy is written as it was read.
+func TestPolicyString(t *testing.T) {
+	for want, rules := range map[string][]string{"400d": {""}, "forever; class=api_activity 3d; tenant=acme class=http_activity 30d": {"forever", "class=api_activity 3d", "tenant=acme class=http_activity 30d"}} {
+		p, err := ParsePolicy(rules[0], rules[1:]...)
+		if err != nil || p.String() != want {
+			t.Errorf("%q is written as %q, %v", want, p, err)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/docket-audit/docket/collector/evidence"
 	"github.com/docket-audit/docket/collector/lake"
@@ -270,6 +271,26 @@ func (t *tables) notes() {
 		t.note("rows that are of no commit, and nobody reads: %d, and %d of %s", t.strays, t.overtook, evidence.TableCommits)
 	}
 	if len(t.report.Expired) > 0 && t.opts.Retention == nil {
-		t.note("that events were not to be kept any longer is the word of %s, which nobody signs; --retention says how long they are to be kept", evidence.TableRetention)
+		t.note("that events were not to be kept any longer is the word of %s, which nobody signs: %s; --retention says how long they are to be kept", evidence.TableRetention, t.periods())
 	}
+}
+
+// mostPeriods is how many of them are told.
+const mostPeriods = 5
+
+// periods says how long events were to be kept, by the word of the tables, the last
+// ones if that changed often.
+func (t *tables) periods() string {
+	kept := t.kept
+	text := ""
+	if n := len(kept) - mostPeriods; n > 0 {
+		kept, text = kept[n:], fmt.Sprintf("%d before, ", n)
+	}
+	for i, k := range kept {
+		if i > 0 {
+			text += ", "
+		}
+		text += fmt.Sprintf("%.200q since %s", k.Policy, k.From.UTC().Format(time.RFC3339))
+	}
+	return text
 }

@@ -338,7 +338,7 @@ func TestTablesExpire(t *testing.T) {
 	}
 	var text strings.Builder
 	if err := report.WriteText(&text); err != nil || !strings.Contains(text.String(), "11 expired by retention (tenant=acme 10d); their stubs are here") ||
-		!strings.Contains(text.String(), "11 of 11 (11 expired by retention), closed") || !strings.Contains(text.String(), "which nobody signs") {
+		!strings.Contains(text.String(), "11 of 11 (11 expired by retention), closed") || !strings.Contains(text.String(), `which nobody signs: "400d" since `) || !strings.Contains(text.String(), `, "400d; tenant=acme 10d" since `) {
 		t.Errorf("%v, %s", err, text.String())
 	}
 

@@ -42,7 +42,7 @@ func refused(b *takenBack, now time.Time) ocsf.Event {
 // kept tells what became of how long events are kept in a store that deletes by
 // itself: that this is another now, or that it is not what it was to be.
 func kept(c *clickhouse.Change, now time.Time) ocsf.Event {
-	said := map[string]any{"before": clickhouse.Described(c.Before), "after": clickhouse.Described(c.After)}
+	said := map[string]any{"before": c.Before.String(), "after": c.After.String()}
 	if c.Refused {
 		message := fmt.Sprintf("events are kept as before, %s: the configuration says %s, by which some would leave earlier. Start docket with --shorten-retention if that is meant", said["before"], said["after"])
 		return finding(findingKept, "Retention not shortened", message, said, now)
