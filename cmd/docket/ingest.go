@@ -198,11 +198,10 @@ func (i *ingesting) run(ctx context.Context) (err error) {
 func (i *ingesting) connect() (*nats.Conn, error) {
 	url := i.o.url
 	if url == "" {
-		run, err := datadir.Owner(i.dir)
-		if err != nil {
+		var err error
+		if url, err = brokerOf(i.dir); err != nil {
 			return nil, err
 		}
-		url = run.Addresses["nats"]
 	}
 	opts, err := i.o.access.Options()
 	if err != nil {

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,8 +57,8 @@ emitters and its collector, whose own emitter is one of them. Applied again with
 other emitters it is for those: first take an emitter from its stream, and then
 give it to the other, while it is stopped and its WAL is empty.
 
-Without --nats it is the broker of the data directory's owner; where none runs that
-of NATS_URL, or nats://127.0.0.1:4222.`,
+Without --nats it is the broker of the data directory's owner. Where none runs it is
+that of NATS_URL, unless --data was given; no other server is guessed.`,
 		Example: `  docket stream apply --nats nats://nats.example:4222 --creds admin.creds --replicas 3
   docket stream apply --nats nats://nats.example:4222 --replicas 3 --stream EU --emitter gateway-eu-1,gateway-eu-2,docket-eu
   docket stream apply --nats tls://nats.example:4222 --ca ca.pem --user operator --password-file operator.password`,
@@ -77,12 +76,10 @@ of NATS_URL, or nats://127.0.0.1:4222.`,
 					return cli.Usagef("--max-bytes %q: a size such as 40GiB", room)
 				}
 			}
-			if url == "" {
-				if run, err := datadir.Owner(s.data); err == nil {
-					url = run.Addresses["nats"]
-				}
+			url, err := applyTo(c, s.data, url)
+			if err != nil {
+				return err
 			}
-			url = cmp.Or(url, os.Getenv("NATS_URL"), nats.DefaultURL)
 			opts, err := access.Options()
 			if err != nil {
 				return err
@@ -130,6 +127,33 @@ of NATS_URL, or nats://127.0.0.1:4222.`,
 	f.StringSliceVar(&emitters, "emitter", nil, "assign the stream to these emitters alone, by name")
 	f.StringVar(&room, "max-bytes", "", "room on each server, such as 40GiB; a stream that has more keeps it (default 10GiB)")
 	return c
+}
+
+// applyTo returns the server whose stream it is: the one that was named, else the
+// broker of the directory's owner. One that nobody named is somebody else's.
+func applyTo(c *cobra.Command, dir, named string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
+	url, err := brokerOf(dir)
+	if env := os.Getenv("NATS_URL"); env != "" && errors.Is(err, datadir.ErrNotOwned) && !c.Flags().Changed("data") {
+		return env, nil
+	}
+	return url, cli.Hint(err, "start `docket up` on it, or name the server with --nats, such as nats://127.0.0.1:4222")
+}
+
+// brokerOf returns the server of NATS that the owner of a directory uses.
+func brokerOf(dir string) (string, error) {
+	run, err := datadir.Owner(dir)
+	switch {
+	case errors.Is(err, datadir.ErrNotOwned):
+		return "", &datadir.Error{Path: dir, Err: err}
+	case err != nil:
+		return "", err
+	case run.Addresses["nats"] == "": // which a client would take for one of this machine
+		return "", &datadir.Error{Path: dir, Err: fmt.Errorf("its owner (%s, pid %d) uses no NATS", run.Command, run.PID)}
+	}
+	return run.Addresses["nats"], nil
 }
 
 // applyStream asks again where nobody answers: the servers of a cluster that has
