@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/copying"
@@ -21,15 +22,17 @@ import (
 
 func copyCommand(s *settings) *cobra.Command {
 	var (
-		o                offlineVerb
-		from, to, format string
+		o        offlineVerb
+		from, to copyEnd
+		format   string
 	)
 	c := &cobra.Command{
 		Use:   "copy --from STORE --to STORE",
 		Short: "Copy all events from one store into another",
 		Long: `Copy all events, and the messages in quarantine, from one store into another. A
-store is a data directory, or tables of ClickHouse, clickhouse://user:password@host:9000/database
-or https://... Events go byte for byte, with their places on the stream, in the order in which
+store is a data directory, or tables of ClickHouse, clickhouse://USER@HOST:9000/DATABASE
+or https://..., whose password is best in a file: who lists processes sees a URL.
+Events go byte for byte, with their places on the stream, in the order in which
 they were stored. Times of storing and numbers of commits are the destination's own.
 
 Each event is stored exactly once: what the destination has is a duplicate. So a
@@ -43,19 +46,19 @@ into the destination has to be stopped meanwhile; one that fills the source may 
 what it stores from when the copy begins is left for the next one.
 
 The exit code is 3 when the destination does not have everything in the end.`,
-		Example: `  docket copy --from docket-data --to clickhouse://docket@db.example:9000/docket --data docket-tables
-  docket copy --from https://docket@db.example:8443/docket --to restored
+		Example: `  docket copy --from docket-data --to clickhouse://docket@db.example:9000/docket --to-password-file ch.password --data docket-tables
+  docket copy --from https://docket@db.example:8443/docket --from-password-file ch.password --to restored
   docket copy --from docket-data --to other-data -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if format != "" && format != cli.Table && format != cli.JSON {
 				return cli.Usage(cli.Hint(fmt.Errorf("copy has no output format %q", format), "use table or json"))
 			}
-			if err := checkCopy(from, to); err != nil {
+			if err := checkCopy(&from, &to); err != nil {
 				return err
 			}
 			o.data = s.data
-			done, err := o.copyStores(c, from, to)
+			done, err := o.copyStores(c, from.name, to.name)
 			if err != nil {
 				return err
 			}
@@ -72,18 +75,45 @@ The exit code is 3 when the destination does not have everything in the end.`,
 	}
 	o.flags(c)
 	f := c.Flags()
-	f.StringVar(&from, "from", "", "the store that is copied: a data directory, or a URL of ClickHouse")
-	f.StringVar(&to, "to", "", "the store that it is copied into")
+	from.flags(f, "from", "the store that is copied: a data directory, or a URL of ClickHouse")
+	to.flags(f, "to", "the store that it is copied into")
 	f.StringVarP(&format, "output", "o", "", "format: table, json (default table)")
 	return c
 }
 
-func checkCopy(from, to string) error {
-	for _, of := range []struct{ flag, value string }{{"--from", from}, {"--to", to}} {
-		if of.value == "" {
-			return cli.Usage(cli.Hint(fmt.Errorf("%s is missing", of.flag), "name a data directory, or a URL such as clickhouse://host:9000/database"))
+// A copyEnd is one of the two stores of a copy.
+type copyEnd struct {
+	flag, name   string // name is a directory, or a URL
+	passwordFile string
+}
+
+func (e *copyEnd) flags(f *pflag.FlagSet, name, usage string) {
+	e.flag = "--" + name
+	f.StringVar(&e.name, name, "", usage)
+	f.StringVar(&e.passwordFile, name+"-password-file", "", "file with the password of the user in "+e.flag)
+}
+
+// check says whether it can be a store, and puts the password of the file into its URL.
+func (e *copyEnd) check() (err error) {
+	switch {
+	case e.name == "":
+		return cli.Usage(cli.Hint(fmt.Errorf("%s is missing", e.flag), "name a data directory, or a URL such as clickhouse://host:9000/database"))
+	case copying.InTables(e.name):
+		e.name, err = storeURL(e.flag, e.name, e.passwordFile)
+		return err
+	case e.passwordFile != "":
+		return cli.Usagef("%s-password-file is for a %s that is a URL of ClickHouse", e.flag, e.flag)
+	}
+	return nil
+}
+
+func checkCopy(a, b *copyEnd) error {
+	for _, end := range []*copyEnd{a, b} {
+		if err := end.check(); err != nil {
+			return err
 		}
 	}
+	from, to := a.name, b.name
 	same := from == to
 	if !copying.InTables(from) && !copying.InTables(to) {
 		a, err := filepath.Abs(from)

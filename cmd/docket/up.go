@@ -72,11 +72,12 @@ func upCommand(s *settings) *cobra.Command {
 			case !o.demo && o.config == "":
 				return cli.Usage(cli.Hint(errors.New("nothing to run"), "give a configuration with --config FILE (`docket init` writes one), or see it work with --demo"))
 			}
-			if o.store == "" {
-				o.store = os.Getenv("DOCKET_STORE") // no default of the flag, which help would print
+			store, err := storeURL("--store", o.store, "")
+			if err != nil {
+				return err
 			}
-			if o.store != "" {
-				o.set = append(o.set, "store.url="+o.store)
+			if store != "" {
+				o.set = append(o.set, "store.url="+store)
 			}
 			o.data, o.log, o.stdout, o.stderr = s.data, log, c.OutOrStdout(), c.ErrOrStderr()
 			return up(c.Context(), o)
@@ -126,6 +127,27 @@ func up(ctx context.Context, o upOptions) error {
 }
 
 const stopLimit = 30 * time.Second
+
+// storeURL returns where a store is that is not in the directory: what a flag says,
+// else DOCKET_STORE, which is not the flag's default, since help would print it. It
+// has the password that a file has.
+func storeURL(flag, given, passwordFile string) (string, error) {
+	url := config.DSN(given)
+	if url == "" {
+		flag, url = "DOCKET_STORE", config.DSN(os.Getenv("DOCKET_STORE"))
+	}
+	if url == "" {
+		return "", nil
+	}
+	if err := config.CheckStore(flag, url, passwordFile != ""); err != nil {
+		if given != "" {
+			err = cli.Usage(err)
+		}
+		return "", err
+	}
+	full, err := url.WithPasswordOf(passwordFile)
+	return string(full), err
+}
 
 // loadConfig reads the file with what the environment and flags say over it.
 func loadConfig(file string, set []string) (*config.Config, error) {

@@ -26,7 +26,7 @@ func verifyCommand(s *settings) *cobra.Command {
 		key, against string
 		since        string
 		format       string
-		tables       string
+		tables       tablesFlags
 		keep         []string
 	)
 	c := &cobra.Command{
@@ -56,7 +56,8 @@ report says what was passed over.
 
 Where the store is in ClickHouse, --store says where, and --data names the directory
 of the docket that fills it, which has the ledger; without the flag DOCKET_STORE says
-it of such a directory. Then --deep is the only mode: every
+it of such a directory. The password of the user is in --store-password-file, or
+DOCKET_STORE_PASSWORD_FILE. Then --deep is the only mode: every
 row of every table is read, and what a query by a view would find is compared with
 it. An event that left by retention has its stub; that its time was over is
 the word of the database, unless --retention says how long events are kept.
@@ -66,7 +67,7 @@ something missing, 4 when a part could not be read.`,
 		Example: `  docket verify
   docket verify --deep --key ledger.vkey --against checkpoint-of-yesterday
   docket verify --since 24h --tenant acme
-  docket verify --deep --store clickhouse://auditor@db.example:9000/docket --retention 400d
+  docket verify --deep --store clickhouse://auditor@db.example:9000/docket --store-password-file auditor.password --retention 400d
   docket verify -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -76,10 +77,11 @@ something missing, 4 when a part could not be read.`,
 			if err := judgeable(s.data); err != nil {
 				return err
 			}
-			if at, _ := datadir.Elsewhere(s.data); tables == "" && at != "" {
-				tables = os.Getenv("DOCKET_STORE") // a lake is judged whatever the environment says
+			dsn, err := tables.of(s.data)
+			if err != nil {
+				return err
 			}
-			if tables == "" {
+			if dsn == "" {
 				if err := datadir.Within(s.data, "verify", "say where, and as whom: docket verify --store clickhouse://user@host:9000/database; docs/copy.md"); err != nil {
 					return err
 				}
@@ -92,7 +94,7 @@ something missing, 4 when a part could not be read.`,
 			if o.Since, err = parseSince(since, time.Now()); err != nil {
 				return err
 			}
-			reader, err := verifiedTables(c.Context(), &o, tables, keep)
+			reader, err := verifiedTables(c.Context(), &o, dsn, keep)
 			if err != nil {
 				return err
 			}
@@ -125,10 +127,30 @@ something missing, 4 when a part could not be read.`,
 	f.StringVar(&against, "against", "", "file with a ledger checkpoint that was kept")
 	f.StringVar(&since, "since", "", "judge in depth what was stored since: 2026-10-28, 2026-10-28T06:00:00Z, or 24h or 7d for that long ago")
 	f.StringVar(&tenant, "tenant", "", "judge in depth what is of this tenant")
-	f.StringVar(&tables, "store", "", "where the store is, if it is in ClickHouse: clickhouse://user:password@host:9000/database, or https://...")
+	f.StringVar(&tables.url, "store", "", "where the store is, if it is in ClickHouse: clickhouse://USER@HOST:9000/DATABASE, or https://... (DOCKET_STORE)")
+	f.StringVar(&tables.passwordFile, "store-password-file", "", "file with the password of the user in --store")
 	f.StringArrayVar(&keep, "retention", nil, `how long events are kept in --store, as in "400d" or "tenant=acme 30d"; may be repeated`)
 	f.StringVarP(&format, "output", "o", "", "format: table, json (default table)")
 	return c
+}
+
+// tablesFlags say where a store in ClickHouse is.
+type tablesFlags struct{ url, passwordFile string }
+
+// of returns the URL of the store whose ledger a directory has; "" where the store is
+// in it: a lake is judged whatever the environment says.
+func (f *tablesFlags) of(dir string) (string, error) {
+	file := f.passwordFile
+	if f.url == "" && file != "" {
+		return "", cli.Usagef("--store-password-file is about a --store")
+	}
+	if at, _ := datadir.Elsewhere(dir); f.url == "" {
+		if at == "" {
+			return "", nil
+		}
+		file = os.Getenv("DOCKET_STORE_PASSWORD_FILE")
+	}
+	return storeURL("--store", f.url, file)
 }
 
 // verifiedTables opens the store in tables that is to be verified; nil when it is in

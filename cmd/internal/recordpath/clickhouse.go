@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,26 +18,10 @@ import (
 	"github.com/docket-audit/docket/collector/clickhouse"
 	"github.com/docket-audit/docket/collector/ledger"
 	"github.com/docket-audit/docket/collector/retention"
-	"github.com/docket-audit/docket/internal/regular"
 )
 
 // openPatience is how long a server may take to answer at a start.
 const openPatience = time.Minute
-
-// dsnOf returns the DSN of the configuration, with the password that a file has.
-func dsnOf(cfg *config.Config) (string, error) {
-	dsn := cfg.Store.URL
-	if file := cfg.Store.PasswordFile; file != "" {
-		b, err := regular.ReadAtMost(file, 64<<10)
-		if err != nil {
-			return "", cli.Hint(fmt.Errorf("read the password of the store: %w", err), "[store] password_file names a file with the password, in a line")
-		}
-		if dsn, err = dsn.WithPassword(strings.TrimRight(string(b), "\r\n")); err != nil {
-			return "", err
-		}
-	}
-	return string(dsn), nil
-}
 
 // checkPlace says whether the events of a directory are where they shall be: what
 // was begun in one place does not go on in another.
@@ -58,10 +41,11 @@ func checkPlace(cfg *config.Config, dir *datadir.Dir) error {
 
 // openClickHouse opens store and ledger. Behind is for who has to wait for a lease.
 func openClickHouse(ctx context.Context, cfg *config.Config, dir *datadir.Dir, may Allowed, behind bool, log *slog.Logger) (_ *clickhouse.Store, _ *ledger.Ledger, err error) {
-	dsn, err := dsnOf(cfg)
+	full, err := cfg.Store.URL.WithPasswordOf(cfg.Store.PasswordFile)
 	if err != nil {
 		return nil, nil, err
 	}
+	dsn := string(full)
 	policy, err := retention.ParsePolicy(string(cfg.Lake.Retention), cfg.Lake.RetentionRules.List...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("configure retention: %w", err)
