@@ -45,7 +45,8 @@ tables it is in --data, which is made if it is not there. A docket that collects
 into the destination has to be stopped meanwhile; one that fills the source may run:
 what it stores from when the copy begins is left for the next one.
 
-The exit code is 3 when the destination does not have everything in the end.`,
+The exit code is 3 when the destination does not have everything in the end, 4 when
+the copy was interrupted.`,
 		Example: `  docket copy --from docket-data --to clickhouse://docket@db.example:9000/docket --to-password-file ch.password --data docket-tables
   docket copy --from https://docket@db.example:8443/docket --from-password-file ch.password --to restored
   docket copy --from docket-data --to other-data -o json`,
@@ -59,12 +60,13 @@ The exit code is 3 when the destination does not have everything in the end.`,
 			}
 			o.data = s.data
 			done, err := o.copyStores(c, from.name, to.name)
-			if err != nil {
+			begun := done.From != ""
+			switch {
+			case format == cli.JSON && begun:
+				err = errors.Join(err, cli.PrintJSON(c.OutOrStdout(), done))
+			case err != nil:
 				return err
-			}
-			if format == cli.JSON {
-				err = cli.PrintJSON(c.OutOrStdout(), done)
-			} else {
+			default:
 				err = printCopy(c.OutOrStdout(), &done)
 			}
 			if err == nil && !done.Compared.Whole() {
@@ -159,7 +161,16 @@ func (o *offlineVerb) copyStores(c *cobra.Command, from, to string) (done copyin
 	bar := cli.NewProgress(c.ErrOrStderr(), "copying", cli.UnitCount)
 	defer bar.Done()
 	done, err = copying.Run(c.Context(), source, destination, copying.Options{Progress: bar.Set})
-	return done, cli.Hint(err, "make the same copy again: it goes on where it was")
+	return done, unfinished(c.Context(), &done, err)
+}
+
+// unfinished says how a copy ends that has failed, or was interrupted.
+func unfinished(ctx context.Context, done *copying.Summary, err error) error {
+	if err != nil && ctx.Err() != nil && !errors.Is(err, copying.ErrDamaged) {
+		err = &cli.Exit{Code: cli.ExitPartial, Err: fmt.Errorf("interrupted, before the stores were compared: copied %d events and %d messages in quarantine; %d were there",
+			done.Events, done.Quarantined, done.Duplicates)}
+	}
+	return cli.Hint(err, "make the same copy again: it goes on where it was")
 }
 
 func printCopy(w io.Writer, done *copying.Summary) error {

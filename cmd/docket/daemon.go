@@ -110,7 +110,13 @@ func start(ctx context.Context, o upOptions) (d *daemon, err error) {
 	if d.tls, err = checkDoors(d.cfg, o.data, o.log); err != nil {
 		return d, err
 	}
+	if err := recordpath.Reach(ctx, d.cfg); err != nil {
+		return d, err
+	}
 	if d.dir, err = datadir.Own(o.data); err != nil {
+		return d, err
+	}
+	if err := recordpath.CheckPlace(d.cfg, d.dir); err != nil {
 		return d, err
 	}
 	if d.metrics, err = telemetry.NewMetrics(ctx, "docket", d.cfg.Emitter.Name, d.o.log); err != nil {

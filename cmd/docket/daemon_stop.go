@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
+	"github.com/docket-audit/docket/cmd/internal/cli"
 	"github.com/docket-audit/docket/cmd/internal/requestpath"
 )
 
@@ -62,17 +64,77 @@ func (d *daemon) drain(ctx context.Context, step func(string, error)) {
 	if d.emitter == nil {
 		return
 	}
-	reachable := d.conn.IsConnected() && d.collecting != nil
-	if reachable {
-		step("collector", d.record.Collector.Drain(ctx))
+	storing := d.conn.IsConnected() && d.collecting != nil
+	if storing {
+		var err error
+		storing, err = d.store(ctx)
+		step("collector", err)
 	}
 	if d.strangers != nil {
 		d.strangers.close()
 	}
 	step("emitter", requestpath.CloseEmitter(ctx, d.emitter, d.conn, d.o.stderr))
 	step("emitter", d.emitting.Stop())
-	if reachable {
-		step("collector", d.record.Collector.Drain(ctx))
+	if storing {
+		_, err := d.store(ctx)
+		step("collector", err)
+	}
+}
+
+// storeLimit is how long a store may fail while a stop waits for it.
+const storeLimit = time.Second
+
+// store waits until what is on the stream is stored, and reports whether it is. For a
+// store that fails all the while it does not wait, nor for a collector that has ended:
+// the next start stores what is on the stream, and waiting for a server to come back
+// would only look like a hang.
+func (d *daemon) store(ctx context.Context) (bool, error) {
+	draining, giveUp := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		if err := d.storeFails(draining); err != nil {
+			giveUp(err)
+		}
+	})
+	err := d.record.Collector.Drain(draining)
+	var fails *failsError
+	known := errors.As(context.Cause(draining), &fails)
+	giveUp(nil)
+	watching.Wait()
+	if err == nil || !known {
+		return err == nil, err
+	}
+	fmt.Fprintf(d.o.stderr, "docket: what is not stored yet is on the stream, and stored by the next start: %s\n", cli.EscapeText(fails.what))
+	return false, nil
+}
+
+// failsError is what a store says that fails.
+type failsError struct{ what string }
+
+func (e *failsError) Error() string { return e.what }
+
+// storeFails returns when the collector has ended, or has had an error for all of
+// storeLimit, with that; or when ctx ends.
+func (d *daemon) storeFails(ctx context.Context) error {
+	tick := time.NewTicker(storeLimit / 20)
+	defer tick.Stop()
+	var since time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.collecting.Ended():
+			return &failsError{"the collector has ended"}
+		case now := <-tick.C:
+			switch said := d.record.Collector.Status().Error; {
+			case said == "":
+				since = time.Time{}
+			case since.IsZero():
+				since = now
+			case now.Sub(since) >= storeLimit:
+				return &failsError{said}
+			}
+		}
 	}
 }
 

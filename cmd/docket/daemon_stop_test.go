@@ -113,3 +113,41 @@ func TestStopWhileNobodyReads(t *testing.T) {
 	conn.Close()
 	goleak.VerifyNone(t, before)
 }
+
+// emitOne records an event and waits until it is on the stream.
+func emitOne(t *testing.T, d *daemon, uid string) {
+	t.Helper()
+	e := &ocsf.APIActivity{ActivityID: ocsf.APIActivityCreate, Base: ocsf.Base{
+		Time: time.Now().UnixMilli(), SeverityID: ocsf.SeverityInformational, ActionID: ocsf.ActionAllowed,
+		Metadata: ocsf.Metadata{UID: uid, EventCode: profile.KindOutcome, TenantUID: "acme", CorrelationUID: "op"},
+		API:      &ocsf.API{Operation: "Get", Service: &ocsf.Service{Name: "acme.v1.Things"}},
+		Actor:    &ocsf.Actor{AppName: "app"},
+	}}
+	if err := d.emitter.Emit(t.Context(), e).Streamed(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Nor does it wait for a collector that has ended, though there is no deadline.
+func TestStopWithoutCollector(t *testing.T) {
+	dir := t.TempDir()
+	var set []string
+	for _, table := range []string{"nats", "api", "flight", "ops"} {
+		set = append(set, table+".listen=127.0.0.1:0")
+	}
+	var errs bytes.Buffer
+	d, err := start(t.Context(), upOptions{data: filepath.Join(dir, "d"), set: set, log: slog.New(slog.DiscardHandler), stdout: &errs, stderr: &errs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.collecting.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	emitOne(t, d, "0199c1f2-7b00-7d10-8a2b-1c2d3e4f5a6b")
+	if err := d.stop(context.WithoutCancel(t.Context())); err != nil {
+		t.Error(err)
+	}
+	if want := "stored by the next start: the collector has ended"; !strings.Contains(errs.String(), want) {
+		t.Errorf("it says %s", errs.String())
+	}
+}

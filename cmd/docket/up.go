@@ -44,7 +44,8 @@ a client of two tenants run as processes of their own and end with docket. The
 api and flight then answer this machine without a token.
 
 SIGINT and SIGTERM stop docket cleanly: the proxy sees the calls under way to
-their end, and everything that was recorded is stored before docket ends. A kill
+their end, and everything that was recorded is stored before docket ends; while NATS
+or the store do not answer it ends all the same, and says so. A kill
 loses nothing that a caller was answered for either; the next start stores what
 is still in the WAL. SIGHUP reads the chain of the configuration anew, as
 ` + "`docket chain reload`" + ` does; one that is refused leaves the old one in force.`

@@ -48,19 +48,19 @@ func (e *Error) Hint() string { return e.hint }
 var hints = map[int32]string{
 	60:  "a table is missing; opening the store for writing makes those that there are to be",
 	81:  "there is no such database; CREATE DATABASE makes it",
-	115: "the server does not know a setting that is needed; it is too old, or one in the DSN is misspelt",
+	115: "the server does not know a setting that is needed; it is too old, or one in the URL is misspelt",
 	159: "the server took too long; nothing is lost: events wait on the stream until they are stored",
-	164: "the user in the DSN may only read; storing events takes one that may write, reading does not",
-	192: "the server does not know the user in the DSN",
-	193: "the server does not take the user or the password in the DSN",
-	194: "the server wants a password; put one into the DSN",
+	164: "the user in the URL may only read; storing events takes one that may write, reading does not",
+	192: "the server does not know the user in the URL",
+	193: "the server does not take the user or the password in the URL",
+	194: "the server wants a password; put one into a file, or into the URL",
 	241: "the server is out of memory; nothing is lost: events wait on the stream until they are stored",
 	242: "the server has put the table in read-only mode; it has lost its Keeper",
 	243: "make room on the server's disk; nothing is lost: events wait on the stream until they are stored",
 	252: "the server merges slower than events come; let the collector flush less often",
 	285: "too few replicas answer; nothing is lost: events wait on the stream until they are stored",
-	497: "the user in the DSN may not do this; docs/clickhouse.md lists the grants",
-	516: "the server does not take the user or the password in the DSN",
+	497: "the user in the URL may not do this; docs/clickhouse.md lists the grants",
+	516: "the server does not take the user or the password in the URL",
 }
 
 func hintFor(err error) string {
@@ -71,7 +71,7 @@ func hintFor(err error) string {
 	case errors.Is(err, ErrNewer):
 		return "use a newer docket, or another database"
 	case errors.Is(err, ErrSettings):
-		return "take them out of the profile of the user, or of the DSN"
+		return "take them out of the profile of the user, or of the URL"
 	case errors.Is(err, ErrNoStore):
 		return "name the database that a collector fills, or let one fill this"
 	case errors.Is(err, ErrCorrupt):
@@ -83,9 +83,9 @@ func hintFor(err error) string {
 	case errors.As(err, &refused):
 		return hints[refused.Code]
 	case errors.Is(err, http.ErrSchemeMismatch):
-		return "the server speaks no TLS there; look at the scheme and the port of the DSN"
+		return "the server speaks no TLS there; look at the scheme and the port of the URL"
 	case errors.As(err, &dnsErr):
-		return "no such host; look at the DSN"
+		return "no such host; look at the URL"
 	case errors.As(err, &opErr), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, clickhouse.ErrAcquireConnTimeout):
 		return "no server answers there; nothing is lost: events wait on the stream until they are stored"
 	default:
@@ -110,9 +110,9 @@ func (s *server) redact(err error) error {
 		text = strings.ReplaceAll(text, secret, "***")
 	}
 	if text == err.Error() {
-		return err
+		return brief(err)
 	}
-	return &redacted{text, err}
+	return &redacted{brief(errors.New(text)).Error(), err}
 }
 
 type redacted struct {

@@ -92,6 +92,47 @@ func TestAway(t *testing.T) {
 		if got := hint(t, err); !strings.Contains(got, "no server answers") {
 			t.Errorf("%s: hint %q", scheme, got)
 		}
+		// It says where by the address, and not by what was asked.
+		if got := err.Error(); strings.Contains(got, "?") || strings.Contains(got, "Post") || !strings.HasPrefix(got, "open ClickHouse "+addr+"/audit: dial tcp") {
+			t.Errorf("%s: %s", scheme, got)
+		}
+		if err := clickhouse.Reach(t.Context(), scheme+"://docket:"+escaped(secret)+"@"+addr+"/audit"); !strings.Contains(hint(t, err), "no server answers") {
+			t.Errorf("%s: %v", scheme, err)
+		}
+	}
+}
+
+// Who no longer wants a server that takes connections, and says nothing, does not wait
+// for it: the test's time ends before the driver's.
+func TestSilent(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	came := make(chan net.Conn, 100)
+	go func() {
+		defer close(came)
+		for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+			came <- conn
+		}
+	}()
+	reason := errors.New("not wanted any more")
+	for _, dsn := range []string{"http://docket@%s/audit?dial_timeout=24h", "https://docket@%s/audit?dial_timeout=24h", "clickhouse://docket@%s/audit?dial_timeout=24h", "clickhouse://docket@%s/audit?dial_timeout=24h&secure=true"} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		failed := make(chan error, 1)
+		go func() { failed <- clickhouse.Reach(ctx, fmt.Sprintf(dsn, l.Addr())) }()
+		select {
+		case conn := <-came:
+			cancel(reason)
+			if err := <-failed; err == nil || !strings.Contains(err.Error(), reason.Error()) && !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: %v", dsn, err)
+			}
+			conn.Close()
+		case err := <-failed:
+			t.Errorf("%s: %v", dsn, err)
+		}
+		cancel(nil)
 	}
 }
 
@@ -130,7 +171,7 @@ func TestDSN(t *testing.T) {
 		"https://u:Geh3im@host/?secure=Geh3im", "clickhouse://u:Geh3im@host/db?dial_timeout=Geh3im", "http://u:Geh3im@host/?secure=true", "clickhouse://u:Ge%h3im@host",
 	} {
 		_, err := clickhouse.Open(t.Context(), dsn, clickhouse.Options{})
-		if got := hint(t, err); !strings.Contains(got, "A DSN") && !strings.Contains(got, "a DSN") {
+		if got := hint(t, err); !strings.Contains(got, "a URL is such as") {
 			t.Errorf("%s: hint %q of %v", dsn, got, err)
 		}
 	}

@@ -31,7 +31,10 @@ var _ tables = (*server)(nil)
 func connect(dsn, cluster string) (*server, error) {
 	opts, err := parseDSN(dsn)
 	if err != nil {
-		return nil, &Error{Op: "open ClickHouse", Addr: "store", Err: err, hint: "a DSN is such as clickhouse://user:password@host:9000/database or https://user:password@host:8443/database"}
+		return nil, &Error{Op: "open ClickHouse", Addr: "store", Err: err, hint: "a URL is such as clickhouse://user:password@host:9000/database or https://user:password@host:8443/database"}
+	}
+	if opts.Protocol == clickhouse.Native {
+		opts.DialContext = dialing(opts)
 	}
 	opts.ClientInfo.Products = append(opts.ClientInfo.Products, struct{ Name, Version string }{"docket", ""})
 	s := &server{
@@ -48,7 +51,7 @@ func connect(dsn, cluster string) (*server, error) {
 func parseDSN(dsn string) (*clickhouse.Options, error) {
 	u, err := url.Parse(dsn)
 	if err != nil || u.Host == "" {
-		return nil, errors.New("what is configured is not a DSN")
+		return nil, errors.New("what is configured is no URL of a ClickHouse")
 	}
 	switch u.Scheme {
 	case "clickhouse", "tcp", "http":
@@ -58,11 +61,11 @@ func parseDSN(dsn string) (*clickhouse.Options, error) {
 			u.RawQuery = q.Encode()
 		}
 	default:
-		return nil, fmt.Errorf("what is configured is not a DSN: its scheme is %.20q, not clickhouse, http or https", u.Scheme)
+		return nil, fmt.Errorf("what is configured is no URL of a ClickHouse: its scheme is %.20q, not clickhouse, http or https", u.Scheme)
 	}
 	opts, err := clickhouse.ParseDSN(u.String())
 	if err != nil {
-		return nil, errors.New("what is configured is not a DSN: a parameter has no such value")
+		return nil, errors.New("what is configured is no URL of a ClickHouse: a parameter has no such value")
 	}
 	if opts.Auth.Database == "" {
 		opts.Auth.Database = "default"

@@ -142,6 +142,7 @@ func TestInterruptedIsTold(t *testing.T) {
 	}{
 		{func(ctx context.Context) error { return fmt.Errorf("ask SQL: %w", ctx.Err()) }, ExitFailure, "docket: interrupted\n"},
 		{func(context.Context) error { return errors.New("rpc: context canceled") }, ExitFailure, "docket: interrupted\n"},
+		{func(ctx context.Context) error { return fmt.Errorf("open store: %w", context.Cause(ctx)) }, ExitFailure, "docket: interrupted\n"},
 		{func(context.Context) error { return errors.New("the disk is full") }, ExitFailure, "docket: the disk is full\n"},
 		{func(context.Context) error { return Code(ExitPartial) }, ExitPartial, ""},
 		{func(context.Context) error { return nil }, ExitOK, ""},

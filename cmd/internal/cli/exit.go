@@ -95,7 +95,7 @@ func Run(root *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	root.SetFlagErrorFunc(flagError)
 	explainArguments(root)
 	err := root.ExecuteContext(ctx)
-	if err != nil && ctx.Err() != nil && strings.HasSuffix(err.Error(), context.Canceled.Error()) {
+	if err != nil && ctx.Err() != nil && (strings.HasSuffix(err.Error(), context.Canceled.Error()) || strings.HasSuffix(err.Error(), context.Cause(ctx).Error())) {
 		err = errInterrupted // whoever pressed ^C knows of no context
 	}
 	return report(err, root.Name(), stderr)

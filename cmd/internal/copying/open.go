@@ -162,6 +162,8 @@ func OpenDestination(ctx context.Context, name, data string, cfg *config.Config,
 		data = name
 	} else if d.Name, err = clickhouse.Addr(name); err != nil {
 		return nil, err
+	} else if err = clickhouse.Reach(ctx, name); err != nil {
+		return nil, err // and nothing is begun in data
 	}
 	if d.Dir, err = datadir.Own(data); err != nil {
 		return nil, err

@@ -23,9 +23,29 @@ import (
 // openPatience is how long a server may take to answer at a start.
 const openPatience = time.Minute
 
-// checkPlace says whether the events of a directory are where they shall be: what
+// Reach fails where the store of a configuration is in ClickHouse and nobody answers
+// there. It is asked before a directory is touched: one that was begun in vain would
+// look like one of something else.
+func Reach(ctx context.Context, cfg *config.Config) error {
+	if cfg.Store.URL == "" {
+		return nil
+	}
+	dsn, err := cfg.Store.URL.WithPasswordOf(cfg.Store.PasswordFile)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := patiently(ctx)
+	defer cancel()
+	return unreachable(clickhouse.Reach(ctx, string(dsn)))
+}
+
+func patiently(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, openPatience, fmt.Errorf("no answer within %s", openPatience))
+}
+
+// CheckPlace says whether the events of a directory are where they shall be: what
 // was begun in one place does not go on in another.
-func checkPlace(cfg *config.Config, dir *datadir.Dir) error {
+func CheckPlace(cfg *config.Config, dir *datadir.Dir) error {
 	if cfg.Store.URL == "" {
 		return datadir.Within(dir.Path, "open the lake", "say where: --store, or url in [store]; or begin a lake in another directory, with --data")
 	}
@@ -55,7 +75,7 @@ func openClickHouse(ctx context.Context, cfg *config.Config, dir *datadir.Dir, m
 		return nil, nil, err
 	}
 	opts := clickhouse.Options{Cluster: cfg.Store.Cluster, Retention: policy, Shorten: may.ShortenRetention, Logger: log}
-	opening, cancel := context.WithTimeoutCause(ctx, openPatience, fmt.Errorf("no answer within %s", openPatience))
+	opening, cancel := patiently(ctx)
 	defer cancel()
 	// The ledger is opened before anything is written: what it would not sign for
 	// must not grow.
@@ -98,7 +118,7 @@ func unreachable(err error) error {
 	if errors.As(err, &known) && known.Hint() != "" {
 		return err
 	}
-	return cli.Hint(err, "is the server up, and is [store] url the right one? docs/clickhouse.md says what docket needs of it")
+	return cli.Hint(err, "is the server up, and is the URL the right one? docs/clickhouse.md says what docket needs of it")
 }
 
 // refreshEvery is how often one who stands by looks at what another has stored.

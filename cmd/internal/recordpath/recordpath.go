@@ -99,7 +99,7 @@ func Open(ctx context.Context, cfg *config.Config, dir *datadir.Dir, conn *nats.
 // openStore opens the store and its ledger, and tells em what was found in their
 // place. Of ClickHouse there is no book: it lets go of events by itself.
 func (p *Path) openStore(ctx context.Context, cfg *config.Config, dir *datadir.Dir, may Allowed, leased bool, em *emitter.Emitter, log *slog.Logger) (err error) {
-	if err := checkPlace(cfg, dir); err != nil {
+	if err := CheckPlace(cfg, dir); err != nil {
 		return err
 	}
 	var back *takenBack

@@ -58,6 +58,14 @@ func (g *Group) Go(name string, run func(context.Context) error) *Part {
 	return p
 }
 
+// Ended is closed when the part has ended, by itself or stopped; of a nil Part it never is.
+func (p *Part) Ended() <-chan struct{} {
+	if p == nil {
+		return nil
+	}
+	return p.done
+}
+
 // Stop ends the part and waits for it. It may be called on a nil Part and more
 // than once.
 func (p *Part) Stop() error {
