@@ -71,8 +71,7 @@ ledger's key elsewhere, name the configuration that says where.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.data = s.data
-			// Before somebody is told to stop the docket that runs: it would be for nothing.
-			if err := datadir.Within(s.data, "compact", "the server merges by itself; system.parts says what the tables take"); err != nil {
+			if err := lakeOnly(s.data, "compact"); err != nil {
 				return err
 			}
 			dir, err := o.own()

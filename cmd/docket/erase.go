@@ -149,6 +149,9 @@ a day, quarantine keeps what was refused, and backups are yours. docs/retention.
 			if err := e.Validate(); err != nil {
 				return cli.Usage(err)
 			}
+			if err := lakeOnly(s.data, "erase"); err != nil {
+				return err
+			}
 			if !yes && !e.DryRun {
 				if err := confirm(c); err != nil {
 					return err
@@ -215,6 +218,9 @@ that it is right, as after a docket was off for long.`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.data = s.data
+			if err := lakeOnly(s.data, "expire"); err != nil {
+				return err
+			}
 			all, err := o.leave(c, "expire", order, func(ctx context.Context, stores *recordpath.Stores) (retention.Left, error) {
 				return stores.Expire(ctx, order.TrustClock, func(retention.Left) {})
 			})

@@ -36,6 +36,9 @@ has a reason, and who placed it; placing one and taking it away are events.`,
 // change has a change of the holds made by the owner of the directory, or makes it
 // where nobody owns it.
 func (o *offlineVerb) change(c *cobra.Command, order holdOrder) (h retention.Hold, err error) {
+	if err := lakeOnly(o.data, "hold"); err != nil {
+		return h, err
+	}
 	asked, err := o.ask(c, "holds", order, func(line []byte) error { return json.Unmarshal(line, &h) })
 	if err != nil || asked {
 		return h, err
@@ -124,7 +127,7 @@ func holdListCommand(s *settings) *cobra.Command {
 			if err := datadir.Check(s.data); err != nil {
 				return err
 			}
-			if err := datadir.Within(s.data, "list holds", noOrders); err != nil {
+			if err := lakeOnly(s.data, "hold"); err != nil {
 				return err
 			}
 			holds, err := retention.ReadHolds(filepath.Join(s.data, recordpath.BookPath))

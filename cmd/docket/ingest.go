@@ -68,6 +68,9 @@ taken in.`,
 			if err := o.check(files); err != nil {
 				return err
 			}
+			if err := lakeOnly(s.data, "ingest"); err != nil {
+				return err
+			}
 			i := &ingesting{o: &o, dir: s.data, files: files, stdin: c.InOrStdin(), stderr: c.ErrOrStderr()}
 			err := i.run(c.Context())
 			if werr := i.report(c.OutOrStdout()); err == nil {
@@ -131,9 +134,6 @@ type ingestSummary struct {
 }
 
 func (i *ingesting) run(ctx context.Context) (err error) {
-	if err := datadir.Within(i.dir, "ingest", "ingest looks up in the lake what is stored already; emitters of their own can send to a store on ClickHouse"); err != nil {
-		return err
-	}
 	client, err := openOwner(ctx, i.dir, "start `docket up` there: it stores what is ingested")
 	if err != nil {
 		return err

@@ -68,7 +68,7 @@ the proof would not hold.`,
 					return err
 				}
 			}
-			if err := datadir.Within(s.data, "prove an event", "proofs are made from lakes; `docket verify --store` says whether the tables are whole. docs/clickhouse.md"); err != nil {
+			if err := lakeOnly(s.data, "prove"); err != nil {
 				return err
 			}
 			m, err := prove.Make(c.Context(), s.data, uid, o)

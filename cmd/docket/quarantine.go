@@ -59,11 +59,11 @@ func heldLineOf(h *store.Held) heldLine {
 
 // openQuarantine reads the directory as it lies, beside an owner or without one:
 // what is in quarantine never changes.
-func openQuarantine(c *cobra.Command, dir string) (*lake.Reader, error) {
+func openQuarantine(c *cobra.Command, dir, verb string) (*lake.Reader, error) {
 	if err := datadir.Check(dir); err != nil {
 		return nil, err
 	}
-	if err := datadir.Within(dir, "read the quarantine", "ask the server: SELECT * FROM quarantine; `docket quarantine requeue` works"); err != nil {
+	if err := lakeOnly(dir, verb); err != nil {
 		return nil, err
 	}
 	r, err := lake.OpenReader(filepath.Join(dir, "lake"))
@@ -87,7 +87,7 @@ believed, and why it is no event.`,
 		Example: "  docket quarantine ls\n  docket quarantine ls -o ndjson | jq -r 'select(.reason | test(\"too far ahead\")) | .id'",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			r, err := openQuarantine(c, s.data)
+			r, err := openQuarantine(c, s.data, "quarantine ls")
 			if err != nil {
 				return err
 			}
@@ -140,7 +140,7 @@ they are, for a file or a program.`,
 			if format != "" && format != cli.Table && format != cli.JSON && format != rawFormat {
 				return cli.Usage(cli.Hint(fmt.Errorf("quarantine show has no output format %q", format), "use table, json or raw"))
 			}
-			r, err := openQuarantine(c, s.data)
+			r, err := openQuarantine(c, s.data, "quarantine show")
 			if err != nil {
 				return err
 			}

@@ -140,7 +140,7 @@ func openOwner(ctx context.Context, dir, hint string) (*reading.Client, error) {
 func (o *requeueOptions) send(c *cobra.Command, dir string, ids []string) iter.Seq2[collector.Requeued, error] {
 	return func(yield func(collector.Requeued, error) bool) {
 		fail := func(err error) { yield(collector.Requeued{}, err) }
-		r, err := openQuarantine(c, dir)
+		r, err := openQuarantine(c, dir, "quarantine requeue --nats")
 		if err != nil {
 			fail(err)
 			return

@@ -63,7 +63,7 @@ func printCosts(c *cobra.Command, dir, format string) error {
 	if err := datadir.Check(dir); err != nil {
 		return err
 	}
-	if err := datadir.Within(dir, "say what events cost", "ask the server: SELECT partition, sum(bytes_on_disk) FROM system.parts WHERE table = 'docket_events' GROUP BY 1"); err != nil {
+	if err := lakeOnly(dir, "stats --cost"); err != nil {
 		return err
 	}
 	reader, err := lake.OpenReader(filepath.Join(dir, "lake"))
