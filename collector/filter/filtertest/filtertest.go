@@ -46,6 +46,9 @@ func Rows() ([]store.Entry, map[string]*profile.Header) {
 			Time: max(min(whole(0), profile.MaxInteger), -profile.MaxInteger), TypeUID: whole(1), DurationMS: whole(2),
 			ClassUID: int32(whole(3)), ActivityID: int32(whole(4)), SeverityID: int32(whole(5)), StatusID: int32(whole(6)), Ran: n%3 == 0,
 		}
+		if n == 0 { // of which the quotient is none
+			h.TypeUID, h.DurationMS = math.MinInt64, -1
+		}
 		headers[h.MetadataUID] = &h
 		entries = append(entries, store.Entry{Raw: []byte("{}"), Header: h, StreamSeq: uint64(n + 1)})
 	}
@@ -170,5 +173,8 @@ var Each = []string{
 	`type_uid + duration_ms == 0`, `type_uid - duration_ms == 0`, `type_uid * duration_ms == 0`, `type_uid / duration_ms == 0`, `type_uid % duration_ms == 0`, `class_uid * activity_id * status_id > 0`,
 	`tenant + method == "acmedeny"`, `tenant.startsWith(method)`, `tenant.endsWith(method)`, `tenant.contains(method)`, `tenant.startsWith("a")`, `tenant.contains("\u0000")`,
 	`tenant.matches("^a.*e$")`, `matches(tenant, "\\d")`, `tenant.matches("")`, `size(tenant) > 2`, `tenant.size() == method.size()`, `string(time) == "7"`, `string(ran) == "true"`, `string(tenant) == "a"`,
+	`message.matches("a.b")`, `message.matches("(?s)a.b")`, `message.matches("(?i)ACME")`, `message.matches("^$")`, `message.matches("(?m)^b")`, `message.matches("\\p{Han}")`, `message.matches("\\x00")`, `message.matches("b$")`,
+	`1 / type_uid > 0`, `1 / 0 > 0`, `(1 / type_uid) in [0, 1]`, `string(1 / type_uid) == "0"`, `string(1 / type_uid) < tenant`, `!(1 / type_uid > 0)`, `(1 / type_uid > 0) == ran`, `1 / type_uid > 0 ? ran : time > 0`,
+	`time > (-9223372036854775808)`, `type_uid == (-9223372036854775808)`, `-type_uid < time`, `(ran ? time : type_uid) / duration_ms < size(tenant)`, `((ran ? tenant : method) + message) >= string(time)`,
 	`ran && 1 / type_uid > 0`, `1 / type_uid > 0 || ran`, `false && 1 / type_uid > 0`, `1 / 0 > 0 || ran`, `time > int(timestamp("1970-01-01T00:00:01Z")) * 1000`, `["acme"].exists(x, x == "acme") && ran`,
 }
