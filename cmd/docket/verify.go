@@ -52,7 +52,7 @@ there says so; a signature that is wrong is damage.
 --since judges in depth only what was stored from then on, --tenant only what is
 of one tenant. The ledger, the statements and the manifest are judged whole in
 any case; of the files that are passed over only names and sizes are looked at. The
-report says what was passed over.
+report says what was passed over. Both are for directories.
 
 Where the store is in ClickHouse, --store says where, and --data names the directory
 of the docket that fills it, which has the ledger; without the flag DOCKET_STORE says
@@ -163,7 +163,8 @@ func verifiedTables(ctx context.Context, o *verify.Options, dsn string, keep []s
 		return nil, nil
 	}
 	if !o.Since.IsZero() || o.Tenant != "" {
-		return nil, cli.Usagef("a --store is verified whole: leave out --since and --tenant")
+		return nil, cli.Usage(cli.Hint(errors.New("a store in ClickHouse is verified whole: of what --since or --tenant pass over, nothing would tell whether it is there, as names and sizes of files do"),
+			"leave out --since and --tenant; or `docket copy` it into a directory, which can be verified in part"))
 	}
 	if len(keep) > 0 {
 		p, err := retentionOf(keep)
