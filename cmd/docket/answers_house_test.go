@@ -127,6 +127,7 @@ func houseOver(t *testing.T, k keep, atAPI func(*http.Request) (*authz.Grant, er
 	ask := k.rows
 	h.server = serve.New(serve.Config{
 		Store: k.store, Commits: k.commits, Dialect: k.dialect, Poll: time.Millisecond, Ledger: h, Plan: plan, Replay: replayed,
+		Plans: func(context.Context) ([]string, error) { return []string{planDigest}, nil },
 		Query: func(ctx context.Context, q serve.Question, columns func([]string) error, rows io.Writer) error {
 			switch q.SQL { // what no question can be relied on to bring about
 			case "busy":

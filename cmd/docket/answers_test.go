@@ -8,8 +8,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -31,13 +35,15 @@ import (
 type posed struct {
 	request proto.Message
 	verb    []string // the same on the command line; nil: no verb asks it
+	export  []string // the same of docket export, less the file; nil: it has no words for it
 	sql     string   // the same over Flight SQL; "": there is no SELECT for it
 	usage   bool     // the verb refuses it before anybody is asked
 }
 
-// questions are the table, by method. No verb asks GetPlan, GetLedger, StartReplay
-// and GetReplay of a server, and no SELECT either: plans, proofs and replays are
-// not in events.
+// questions are the table, by method. No verb asks GetLedger, StartReplay and GetReplay
+// of a server, and no SELECT these or for plans: plans, proofs and replays are not in
+// events. docket replay asks for events by the methods that are here, and replays them
+// itself.
 func questions(replay string) map[string][]posed {
 	at := func(ms int64) *timestamppb.Timestamp { return &timestamppb.Timestamp{Nanos: int32(ms * 1e6)} }
 	search := func(flags ...string) []string { return append([]string{"search", "-o", "ndjson"}, flags...) }
@@ -55,18 +61,18 @@ func questions(replay string) map[string][]posed {
 	const values = "SELECT metadata_uid AS uid, time, ran, duration_ms / 4 AS quarter, NULL AS nothing, message AS \"é \", 'a' || chr(10) AS \"quoted\"\"\" FROM events WHERE time < 4 ORDER BY time"
 	return map[string][]posed{
 		"SearchEvents": {
-			{request: &auditv1.SearchEventsRequest{}, verb: search("--all", "--oldest-first"), sql: "SELECT _raw FROM events ORDER BY time, _commit, _pos"},
+			{request: &auditv1.SearchEventsRequest{}, verb: search("--all", "--oldest-first"), export: []string{}, sql: "SELECT _raw FROM events ORDER BY time, _commit, _pos"},
 			{request: &auditv1.SearchEventsRequest{PageSize: 2}, verb: search("--limit", "2", "--oldest-first"), sql: "SELECT _raw FROM events ORDER BY time, _commit, _pos LIMIT 2"},
 			{request: &auditv1.SearchEventsRequest{NewestFirst: true, PageSize: 3}, verb: search("--limit", "3"), sql: "SELECT _raw FROM events ORDER BY time DESC, _commit DESC, _pos DESC LIMIT 3"},
-			{request: &auditv1.SearchEventsRequest{Filter: `tenant == "acme" && decision == "deny"`, Tenants: []string{"acme"}}, verb: search("--all", "--oldest-first", "--filter", `decision == "deny"`, "--tenant", "acme"), sql: "SELECT _raw FROM events WHERE decision = 'deny' AND tenant = 'acme' ORDER BY time, _commit, _pos"},
-			{request: &auditv1.SearchEventsRequest{Since: at(2), Until: at(4)}, verb: search("--oldest-first", "--since", "1970-01-01T00:00:00.002Z", "--until", "1970-01-01T00:00:00.004Z"), sql: "SELECT _raw FROM events WHERE time >= 2 AND time < 4 ORDER BY time"},
-			{request: &auditv1.SearchEventsRequest{Filter: "nonsense"}, verb: search("--filter", "nonsense"), usage: true},
+			{request: &auditv1.SearchEventsRequest{Filter: `tenant == "acme" && decision == "deny"`, Tenants: []string{"acme"}}, verb: search("--all", "--oldest-first", "--filter", `decision == "deny"`, "--tenant", "acme"), export: []string{"--decision", "deny", "--tenant", "acme"}, sql: "SELECT _raw FROM events WHERE decision = 'deny' AND tenant = 'acme' ORDER BY time, _commit, _pos"},
+			{request: &auditv1.SearchEventsRequest{Since: at(2), Until: at(4)}, verb: search("--oldest-first", "--since", "1970-01-01T00:00:00.002Z", "--until", "1970-01-01T00:00:00.004Z"), export: []string{"--since", "1970-01-01T00:00:00.002Z", "--until", "1970-01-01T00:00:00.004Z"}, sql: "SELECT _raw FROM events WHERE time >= 2 AND time < 4 ORDER BY time"},
+			{request: &auditv1.SearchEventsRequest{Filter: "nonsense"}, verb: search("--filter", "nonsense"), export: []string{"--filter", "nonsense"}, usage: true},
 			{request: &auditv1.SearchEventsRequest{PageSize: -1}},
 			{request: &auditv1.SearchEventsRequest{PageToken: "x"}},
-			{request: &auditv1.SearchEventsRequest{Tenants: []string{"globex"}}, verb: search("--all", "--oldest-first", "--tenant", "globex")},
+			{request: &auditv1.SearchEventsRequest{Tenants: []string{"globex"}}, verb: search("--all", "--oldest-first", "--tenant", "globex"), export: []string{"--tenant", "globex"}},
 			{request: &auditv1.SearchEventsRequest{ExcludeTenants: []string{"acme"}}},
 			{request: &auditv1.SearchEventsRequest{Since: at(4), Until: at(4)}},
-			{request: &auditv1.SearchEventsRequest{Filter: "1/0 == time"}, verb: search("--filter", "1/0 == time")},
+			{request: &auditv1.SearchEventsRequest{Filter: "1/0 == time"}, verb: search("--filter", "1/0 == time"), export: []string{"--filter", "1/0 == time"}},
 		},
 		"GetEvent": {
 			{request: &auditv1.GetEventRequest{Uid: "event-1"}, sql: "SELECT _raw, _commit, _pos FROM events WHERE metadata_uid = 'event-1'"},
@@ -108,10 +114,15 @@ func questions(replay string) map[string][]posed {
 			{request: &auditv1.TailRequest{Last: 1, All: true}},
 			{request: &auditv1.TailRequest{Last: 1, Tenants: []string{"globex"}, Filter: `tenant == "globex"`}, verb: tail("--last", "1", "--tenant", "globex")},
 		},
-		"GetPlan": {{request: &auditv1.GetPlanRequest{Digest: planDigest}}, {request: &auditv1.GetPlanRequest{Digest: strings.Repeat("0", 64)}}, {request: &auditv1.GetPlanRequest{Digest: "x"}}},
+		"GetPlan": {
+			{request: &auditv1.GetPlanRequest{Digest: planDigest}, verb: []string{"plans", "show", "-o", "json", planDigest}},
+			{request: &auditv1.GetPlanRequest{Digest: strings.Repeat("0", 64)}, verb: []string{"plans", "show", "-o", "json", strings.Repeat("0", 64)}},
+			{request: &auditv1.GetPlanRequest{Digest: "x"}},
+		},
 		"ListPlans": {
-			{request: &auditv1.ListPlansRequest{}},
-			{request: &auditv1.ListPlansRequest{Gateway: "gateway-0"}},
+			{request: &auditv1.ListPlansRequest{}, verb: []string{"plans", "ls", "-o", "ndjson"}},
+			{request: &auditv1.ListPlansRequest{Gateway: "gateway-0"}, verb: []string{"plans", "ls", "-o", "ndjson", "--gateway", "gateway-0"}},
+			{request: &auditv1.ListPlansRequest{Since: timestamppb.New(time.Unix(2, 0))}, verb: []string{"plans", "ls", "-o", "ndjson", "--since", "1970-01-01T00:00:02Z"}},
 			{request: &auditv1.ListPlansRequest{Since: timestamppb.New(time.Unix(2, 0)), Until: timestamppb.New(time.Unix(1, 0))}},
 		},
 		"GetLedger": {
@@ -187,6 +198,9 @@ func (h *house) oneAnswer(t *testing.T, all map[string][]posed) {
 				if q.verb != nil {
 					h.sameByVerb(t, what, token, name, q, want)
 				}
+				if q.export != nil {
+					h.sameByExport(t, what, token, name, q, want)
+				}
 				if q.sql != "" {
 					h.sameBySQL(t, what, token, name, q, want)
 				}
@@ -210,7 +224,7 @@ func (h *house) sameByVerb(t *testing.T, what, token, name string, q posed, want
 		switch {
 		case q.usage: // in words of the flag
 			says, exits = "--", cli.ExitUsage
-		case e.Code == "not_found": // in words of the verb
+		case e.Code == "not_found" && name == "GetOperation": // in words of the verb
 			says = "no event of operation " + q.request.(*auditv1.GetOperationRequest).GetUid()
 		}
 		if code != exits || !strings.Contains(errs.String(), cli.EscapeText(says)) {
@@ -237,6 +251,19 @@ func (h *house) sameByVerb(t *testing.T, what, token, name string, q posed, want
 			t.Errorf("%s: %q exits %d, %s (-gRPC +command line):\n%s", what, q.verb, code, &errs, diff)
 		}
 		return
+	case "GetPlan":
+		if diff := cmp.Diff(decoded(t, want.Messages[0].(*auditv1.GetPlanResponse).GetPlan()), decoded(t, out.Bytes())); diff != "" || code != cli.ExitOK {
+			t.Errorf("%s: %q exits %d, %s (-gRPC +command line):\n%s", what, q.verb, code, &errs, diff)
+		}
+		return
+	case "ListPlans":
+		for _, p := range want.Messages[0].(*auditv1.ListPlansResponse).GetPlans() {
+			line, err := json.Marshal(planLineOf(p))
+			if err != nil {
+				t.Fatal(err)
+			}
+			printed = append(printed, string(line))
+		}
 	case "Query":
 		if diff := cmp.Diff(queried(t, want.Messages), inOrder(t, out.Bytes())); diff != "" || code != cli.ExitOK {
 			t.Errorf("%s: %q exits %d, %s (-gRPC +command line):\n%s", what, q.verb, code, &errs, diff)
@@ -247,6 +274,33 @@ func (h *house) sameByVerb(t *testing.T, what, token, name string, q posed, want
 	}
 	if diff := cmp.Diff(strings.Join(printed, ""), strings.ReplaceAll(out.String(), "}\n", "}")); diff != "" || code != cli.ExitOK {
 		t.Errorf("%s: %q exits %d, %s (-gRPC +command line):\n%s", what, q.verb, code, &errs, diff)
+	}
+}
+
+// sameByExport has docket export ask over a context, and compares what is in the file,
+// which is not there after an error.
+func (h *house) sameByExport(t *testing.T, what, token, name string, q posed, want servetest.Said) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	to := filepath.Join(t.TempDir(), "events.ndjson")
+	code := cli.Run(root(), append([]string{"--context", token, "export", "--to", to}, q.export...), &out, &errs)
+	got, err := os.ReadFile(to)
+	if e := want.Error; e != nil {
+		says, exits := e.Message, cli.ExitFailure
+		if q.usage {
+			says, exits = "--", cli.ExitUsage
+		}
+		if code != exits || !strings.Contains(errs.String(), cli.EscapeText(says)) || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: export %q exits %d and says\n%swant %d and %q; the file: %v", what, q.export, code, &errs, exits, says, err)
+		}
+		return
+	}
+	var lines strings.Builder
+	for _, event := range h.values(t, name, want) {
+		lines.WriteString(event + "\n")
+	}
+	if diff := cmp.Diff(lines.String(), string(got)); diff != "" || err != nil || code != cli.ExitOK || out.Len() > 0 {
+		t.Errorf("%s: export %q exits %d, %v, %s%s (-gRPC +file):\n%s", what, q.export, code, err, &out, &errs, diff)
 	}
 }
 
