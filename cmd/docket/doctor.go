@@ -243,6 +243,12 @@ func (d *diagnosis) offline(ctx context.Context, dir string) {
 		d.keyFiles(dir)
 		return
 	}
+	_, kept := os.Stat(filepath.Join(dir, "ledger", "checkpoint"))
+	if _, err := os.Stat(filepath.Join(dir, "lake")); errors.Is(err, os.ErrNotExist) && errors.Is(kept, os.ErrNotExist) {
+		d.say(stateWarning, "store", "start `docket up` on it; its own error says what was in the way", "nothing was ever stored: no start came that far")
+		d.keyFiles(dir)
+		return
+	}
 	r, err := lake.OpenReader(filepath.Join(dir, "lake"))
 	if err != nil {
 		d.sayError(stateProblem, "store", err)

@@ -43,7 +43,9 @@ func isGateway(dir string) bool {
 	if at, err := datadir.Elsewhere(dir); err != nil || at != "" {
 		return false // a gateway stores nothing, here or elsewhere
 	}
-	return wal == nil && errors.Is(lake, os.ErrNotExist)
+	// A docket that failed to start has a WAL and no store, too, and a ledger's key.
+	_, ledger := os.Stat(filepath.Join(dir, "keys", "ledger.vkey"))
+	return wal == nil && errors.Is(lake, os.ErrNotExist) && errors.Is(ledger, os.ErrNotExist)
 }
 
 // gateway looks at the directory of a docket-gateway. What became of its events

@@ -112,6 +112,12 @@ func TestDoctorKnowsAGateway(t *testing.T) {
 		t.Errorf("verify: exit %d: %s", code, stderr)
 	}
 
+	// Without a lake, but of a docket that did not come so far as to store anything.
+	writeFile(t, filepath.Join(dir, "keys", "ledger.vkey"), "docket.example+00000000+AAAA\n")
+	wantDoctor(t, dir, cli.ExitOK, "ok: owner: none; the directory is read as it lies", "warning: store: nothing was ever stored: no start came that far")
+	// Whoever takes away a lake that there was does not make it look so.
+	writeFile(t, filepath.Join(dir, "ledger", "checkpoint"), "x\n")
+	wantDoctor(t, dir, cli.ExitFound, "ok: owner: none; the directory is read as it lies", "problem: store: open lake")
 	// Without a lake, but of a docket: its events are in ClickHouse.
 	writeFile(t, filepath.Join(dir, "store"), "ch.example:9000/audit\n")
 	wantDoctor(t, dir, cli.ExitOK, "ok: owner: none; the directory is read as it lies", "ok: store: the events are in ClickHouse at ch.example:9000/audit")
