@@ -16,7 +16,8 @@ import (
 // 1 without a gap, and each event names the fingerprint of the one before. The
 // sequencer owns it.
 type epoch struct {
-	state epochState // after the last event that was sealed
+	sealer *profile.Sealer // of all epochs of a sequencer
+	state  epochState      // after the last event that was sealed
 	// written is where it stood after the bundle that is being synced, and durable
 	// where it stands on stable storage: what the header of a new WAL file says.
 	written, durable epochState
@@ -33,6 +34,9 @@ type epoch struct {
 // seal makes e the next event of the epoch, as a record. The epoch moves on
 // only if that succeeds, so that an unfit event leaves no hole.
 func (p *epoch) seal(e ocsf.Event, cfg *Config) (record, error) {
+	if p.sealer == nil {
+		p.sealer = new(profile.Sealer)
+	}
 	return p.sealWithin(bounds{most: cfg.MaxEventBytes}, nil, e, cfg)
 }
 
@@ -57,7 +61,7 @@ func (p *epoch) sealSafely(b bounds, room []byte, e ocsf.Event, cfg *Config) (r 
 // sealWithin is seal for an event that must keep within b. Its bytes are in room,
 // which is empty, if they fit there.
 func (p *epoch) sealWithin(b bounds, room []byte, e ocsf.Event, cfg *Config) (record, error) {
-	raw, header, err := profile.AppendSealed(room, e, profile.Link{
+	raw, header, err := p.sealer.Append(room, e, profile.Link{
 		Emitter: cfg.Name, Epoch: p.state.Epoch, Sequence: p.state.Sequence + 1,
 		PrevUID: p.state.UID, PrevFingerprint: p.state.Fingerprint, PrevTypeUID: p.typeUID,
 	})

@@ -25,6 +25,7 @@ type sequencer struct {
 	crashed map[string][]epochState
 	epochs  map[string]*epoch // by tenant
 	most    int               // of epochs
+	sealer  *profile.Sealer   // of all of them
 	bundles int64             // written so far
 
 	next  *bundle    // that is being built
@@ -38,7 +39,7 @@ type sequencer struct {
 
 func newSequencer(e *Emitter, crashed []epochState) *sequencer {
 	s := &sequencer{
-		e: e, crashed: map[string][]epochState{}, epochs: map[string]*epoch{}, most: maxEpochs,
+		e: e, crashed: map[string][]epochState{}, epochs: map[string]*epoch{}, most: maxEpochs, sealer: new(profile.Sealer),
 		next: new(bundle), spare: new(bundle), done: make(chan error, 1),
 	}
 	if e.cfg.Key != nil {
@@ -222,7 +223,7 @@ func (s *sequencer) epoch(tenant string) (*epoch, error) {
 			return nil, canary
 		}
 	}
-	p := &epoch{state: epochState{Epoch: s.e.cfg.NewUID(), Tenant: tenant}}
+	p := &epoch{sealer: s.sealer, state: epochState{Epoch: s.e.cfg.NewUID(), Tenant: tenant}}
 	start := s.startEvent(tenant, s.crashed[tenant])
 	s.complete(start)
 	if err := s.seal(p, start, flagOpens, nil); err != nil {

@@ -60,6 +60,9 @@ type Judge struct {
 	prefix string
 	epochs Epochs
 	owners map[string]*origin // by epoch
+
+	events  profile.Series
+	subject []byte // room for the one that a message should have
 }
 
 // New returns a judge of messages whose subjects begin with prefix. What it has
@@ -71,15 +74,16 @@ func New(prefix string, epochs Epochs) *Judge {
 // Event says whether a message is an event that its sender may send, and returns
 // the event's header.
 func (j *Judge) Event(m Message) (profile.Header, error) {
-	h, err := profile.Check(m.Data)
+	h, err := j.events.Check(m.Data)
 	if err != nil {
 		return h, err
 	}
 	if err := h.Admit(); err != nil {
 		return h, err
 	}
-	if want := profile.Subject(j.prefix, h); m.Subject != want {
-		return h, fmt.Errorf("%w: it should be %q", ErrSubject, want)
+	j.subject = profile.AppendSubject(j.subject[:0], j.prefix, &h)
+	if m.Subject != string(j.subject) {
+		return h, fmt.Errorf("%w: it should be %q", ErrSubject, j.subject)
 	}
 	for _, own := range [...]struct{ name, value string }{
 		{profile.HeaderEventUID, h.MetadataUID},

@@ -3,7 +3,6 @@
 package profile
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -98,10 +97,15 @@ func formOf(version string) (*form, error) {
 	return nil, &VersionError{Version: version}
 }
 
-// is says whether b is the member with this fingerprint.
-func (f *form) is(b, fingerprint []byte) bool {
+// writes says whether the fingerprint member that was read of raw is written as Seal
+// writes it: s.exact, of an attestation that is to be in the form f.
+func writes[T string | []byte](s *scanned, f *form, raw []byte, fingerprint T) bool {
+	if s.cutEnd > len(raw) || s.cut <= 0 {
+		return false
+	}
+	b := raw[s.cut:s.cutEnd]
 	return len(b) == len(f.head)+len(fingerprint)+len(tail) &&
-		string(b[:len(f.head)]) == f.head && bytes.Equal(b[len(f.head):len(b)-len(tail)], fingerprint) && string(b[len(b)-len(tail):]) == tail
+		string(b[:len(f.head)]) == f.head && string(b[len(f.head):len(b)-len(tail)]) == string(fingerprint) && string(b[len(b)-len(tail):]) == tail
 }
 
 // clear takes out of b what is in the places of attestations, and names the profile
@@ -262,7 +266,7 @@ func (r *reader) attestation(name []byte) error {
 	case "fingerprint":
 		err := r.fingerprint("fingerprint", &s.Fingerprint)
 		s.cutEnd = r.at + 1
-		s.exact = s.cutEnd <= len(r.b) && s.cut > 0 && r.expected.is(r.b[s.cut:s.cutEnd], r.said(r.value))
+		s.exact = writes(s, r.expected, r.b, r.said(r.value))
 		return err
 	case "prev_event":
 		return r.object("prev_event", (*reader).prevEvent)

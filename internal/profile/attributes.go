@@ -23,9 +23,9 @@ func (r *reader) event() error {
 	return r.attested()
 }
 
-// settled returns the header with what follows from several attributes.
-func (r *reader) settled() Header {
-	h := r.s.Header
+// settle completes h, the header that was read, with what follows from several
+// attributes.
+func (r *reader) settle(h *Header) {
 	h.Decision = decision(ocsf.ActionID(r.action))
 	switch h.Kind {
 	case KindEvaluation, KindResult, KindFailure:
@@ -33,7 +33,6 @@ func (r *reader) settled() Header {
 	}
 	h.PlanDigest = or(r.planUID, r.planPolicy)
 	h.Principal = or(h.Principal, or(r.appUID, r.appName))
-	return h
 }
 
 func (r *reader) top(name []byte) error {

@@ -80,18 +80,16 @@ func (h *Header) Admit() error {
 
 // IsUID reports whether s is a UUID as text: 36 characters, lower-case hex.
 func IsUID(s string) bool {
-	if len(s) != 36 {
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
 		return false
 	}
+	dashes, strange := 0, byte(0)
 	for i := range len(s) {
-		switch c := s[i]; {
-		case i == 8 || i == 13 || i == 18 || i == 23:
-			if c != '-' {
-				return false
-			}
-		case (c < '0' || c > '9') && (c < 'a' || c > 'f'):
-			return false
+		if s[i] == '-' {
+			dashes++
+			continue
 		}
+		strange |= strangers[s[i]]
 	}
-	return true
+	return dashes == 4 && strange == 0
 }

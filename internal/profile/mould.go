@@ -10,12 +10,15 @@ import (
 	"unsafe"
 )
 
-// The events of a history are alike: those of one kind differ in what some values
-// say, and not in which values there are. So a [Tree] keeps the last events that were
-// read, each of another form, as moulds. An event that fits one is not read: what is
-// the same is passed over by eight bytes at a time, what differs is judged as a reader
-// would judge it, and put in the place of what was there. Where there is a doubt it
-// does not fit, and is read.
+// Events are alike: those of one kind differ in what some values say, and not in which
+// values there are. So whoever reads many keeps the last ones, each of another form, as
+// moulds. An event that fits one is not read: what is the same is passed over by sixteen
+// bytes at a time, what differs is judged as a reader would judge it, and put in the
+// place of what was there. Where there is a doubt it does not fit, and is read.
+//
+// Those of a [Tree] know each value, and become the event that fits. Those of a
+// [Series] stay what they are, and know what a header is made of: the rest may be
+// anything.
 
 // A mould is an event that was read, and all that was read of it.
 type mould struct {
@@ -28,7 +31,12 @@ type mould struct {
 	used  uint64 // the higher, the later
 	next  *mould // which the event after the last one fitted
 
+	asked   uint64 // in which search
+	strayed place  // of the event that did not fit it then
+	forks   []fork
+
 	changes []change // between the event and one that is held against it
+	turned  []int32  // of a series: the slots that say what the last event says
 }
 
 // A mark says what was made of a value. Of an object or an array it says nothing.
@@ -40,9 +48,10 @@ type mark struct {
 type marking byte
 
 const (
-	free   marking = iota // nobody asked for it
+	free   marking = iota // nobody asked for it, but for its type
 	steers                // what is read of the event depends on it
 	filled                // it is in a slot
+	passed                // nobody asked for it, and it may be any value
 )
 
 // A slot is where a value went.
@@ -53,19 +62,16 @@ type slot struct {
 
 	whole *int64
 	small *int32
+
+	memory // of a series
 }
 
 // A change is a value that differs: where the other is.
 type change struct{ node, at, end int32 }
 
-const (
-	maxMoulds = 16
-	maxMould  = 64 << 10 // bytes of an event that is kept
-)
-
 // learn makes m, whose reader has just read raw, a mould.
 func (m *mould) learn(raw []byte, id uint64) {
-	m.text, m.id, m.next = append(m.text[:0], raw...), id, nil
+	m.text, m.id, m.next, m.forks = append(m.text[:0], raw...), id, nil, m.forks[:0]
 	m.marks = append(m.marks[:0], make([]mark, len(m.nodes))...)
 	m.slots = m.slots[:0]
 	for _, n := range m.notes {
@@ -82,7 +88,9 @@ func (m *mould) learn(raw []byte, id uint64) {
 			continue
 		}
 		s := slot{text: t.to, digest: t.digest}
-		s.say(m.room[t.lo:t.hi])
+		if !m.flat {
+			s.say(m.room[t.lo:t.hi])
+		}
 		m.fill(t.node, s)
 	}
 }
@@ -99,14 +107,14 @@ func (s *slot) say(said []byte) {
 }
 
 // fits says whether s is the source of an event of the mould's form, and notes what
-// differs. s was opened.
-func (m *mould) fits(s source) bool {
+// differs; if it is not, at which node, and how much of s was seen by then. s was opened.
+func (m *mould) fits(s source) (fits bool, node, seen int) {
 	m.changes = m.changes[:0]
-	was, is, node := 0, 0, 0 // up to here they are the same, or noted
+	was, is := 0, 0 // up to here they are the same, or noted
 	for {
 		n := alike(m.text[was:], s.b[is:])
 		if was+n == len(m.text) {
-			return is+n == len(s.b)
+			return is+n == len(s.b), node, is + n
 		}
 		for node+1 < len(m.nodes) && int(m.nodes[node+1].at) <= was+n {
 			node++
@@ -114,12 +122,12 @@ func (m *mould) fits(s source) bool {
 		v := &m.nodes[node]
 		begins, ends := int(v.at), int(v.end)
 		if begins < was || was+n > ends {
-			return false // it is between values that they differ
+			return false, node, is + n // it is between values that they differ
 		}
 		at := is + begins - was
 		end := m.other(node, &s, at)
 		if end < 0 || end-at == ends-begins && bytes.Equal(s.b[at:end], m.text[begins:ends]) {
-			return false
+			return false, node, is + n
 		}
 		m.changes = append(m.changes, change{int32(node), int32(at), int32(end)})
 		was, is = ends, end
@@ -133,14 +141,17 @@ func (m *mould) other(node int, s *source, at int) (end int) {
 	if k.is == steers || at >= len(s.b) {
 		return -1
 	}
+	if s.slash < at { // what was passed over has escapes
+		s.slash = at
+		s.next()
+	}
+	if k.is == passed {
+		return s.sound(at, 0)
+	}
 	switch c := m.text[v.at]; {
 	case c == '"':
 		if s.b[at] != '"' {
 			return -1
-		}
-		if s.slash < at { // what was passed over has escapes
-			s.slash = at
-			s.next()
 		}
 		end, escapes := s.quoted(at + 1)
 		if end < 0 || escapes == escapesOdd || k.is == filled && (escapes != escapesNone || m.slots[k.slot].digest && !isHexSHA256(s.b[at+1:end])) {
@@ -177,6 +188,15 @@ func isShort(number []byte) bool {
 	return len(digits) <= 15
 }
 
+// count makes the slot's number n.
+func (s *slot) count(n int64) {
+	if s.whole != nil {
+		*s.whole = n
+	} else {
+		*s.small = int32(n)
+	}
+}
+
 // take puts raw, which fits, in the place of the event.
 func (m *mould) take(raw []byte) {
 	for _, c := range m.changes {
@@ -190,11 +210,7 @@ func (m *mould) take(raw []byte) {
 			continue
 		}
 		n, _ := integer(raw[c.at:c.end])
-		if s.whole != nil {
-			*s.whole = n
-		} else {
-			*s.small = int32(n)
-		}
+		s.count(n)
 	}
 	m.move()
 	m.text = append(m.text[:0], raw...)
@@ -237,15 +253,20 @@ func (m *mould) move() {
 
 // alike returns how many bytes a and b begin with alike.
 func alike(a, b []byte) int {
-	n := 0
-	for len(a)-n >= 8 && len(b)-n >= 8 {
-		if x := binary.LittleEndian.Uint64(a[n:]) ^ binary.LittleEndian.Uint64(b[n:]); x != 0 {
-			return n + bits.TrailingZeros64(x)>>3
+	all := len(a)
+	for len(a) >= 16 && len(b) >= 16 {
+		x := binary.LittleEndian.Uint64(a) ^ binary.LittleEndian.Uint64(b)
+		y := binary.LittleEndian.Uint64(a[8:]) ^ binary.LittleEndian.Uint64(b[8:])
+		switch {
+		case x != 0:
+			return all - len(a) + bits.TrailingZeros64(x)>>3
+		case y != 0:
+			return all - len(a) + 8 + bits.TrailingZeros64(y)>>3
 		}
-		n += 8
+		a, b = a[16:], b[16:]
 	}
-	for n < len(a) && n < len(b) && a[n] == b[n] {
-		n++
+	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
+		a, b = a[1:], b[1:]
 	}
-	return n
+	return all - len(a)
 }

@@ -98,7 +98,7 @@ func scanFor(raw []byte, seals *form, shared bool) (scanned, error) {
 	_, err := r.readOrJudge(raw)
 	if err == nil {
 		r.strings(shared)
-		r.s.Header = r.settled()
+		r.settle(&r.s.Header)
 	}
 	s := r.s
 	r.reset()
@@ -192,9 +192,16 @@ func (r *reader) skip() error {
 		r.at = r.over(r.at)
 		return nil
 	}
+	growing := r.growing
+	r.growing = growing && !r.flat
 	end := r.sound(r.at, 0)
+	r.growing = growing
 	if end < 0 {
 		return errUnsure
+	}
+	if r.flat {
+		r.leaf(r.at, end)
+		r.note(note{is: passed})
 	}
 	r.at = end
 	return nil
@@ -318,6 +325,7 @@ func (r *reader) detail(what string, to *string) error {
 		return r.text(what, to)
 	}
 	_, err := r.plain(what)
+	r.note(note{is: free})
 	return err
 }
 
@@ -434,7 +442,9 @@ func (r *reader) truth(what string, to *bool) error {
 		return r.wrong(what, "a boolean")
 	}
 	*to = c == 't'
-	return r.skip()
+	err := r.skip()
+	r.note(note{is: steers})
+	return err
 }
 
 // wrong reports a value of a wrong type, if it is sure that it is a value.

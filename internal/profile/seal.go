@@ -61,26 +61,43 @@ func SealHeader(e ocsf.Event, link Link) (raw []byte, h Header, err error) {
 func AppendSealed(dst []byte, e ocsf.Event, link Link) (raw []byte, h Header, err error) {
 	s, _ := sealers.Get().(*sealer)
 	defer sealers.Put(s)
-	if raw, h, err = s.seal(dst, e, link); err != nil {
-		return nil, Header{}, fmt.Errorf("seal event: %w", err)
-	}
-	return raw, h, nil
+	return s.sealed(dst, e, link, nil)
+}
+
+// A Sealer seals many events, one after the other: what it has encoded is not parsed
+// again where it is like one before it. The zero value is ready; one goroutine at a
+// time may use it.
+type Sealer struct {
+	sealer
+	series Series
+}
+
+// Append is [AppendSealed].
+func (s *Sealer) Append(dst []byte, e ocsf.Event, link Link) (raw []byte, h Header, err error) {
+	return s.sealed(dst, e, link, &s.series)
 }
 
 // A sealer is what is needed to seal an event, to be used again.
 type sealer struct {
 	event       []byte // as it is encoded, without an attestation
 	attestation []byte // what is put into it
-	hash        hash.Hash
-	sum         []byte
+	digest      digest
 }
 
-var sealers = sync.Pool{New: func() any { return &sealer{hash: sha256.New()} }}
+var sealers = sync.Pool{New: func() any { return new(sealer) }}
 
 // maxBuffer bounds what is kept: a rare giant is not.
 const maxBuffer = 256 << 10
 
-func (s *sealer) seal(dst []byte, e ocsf.Event, link Link) (raw []byte, h Header, err error) {
+func (s *sealer) sealed(dst []byte, e ocsf.Event, link Link, among *Series) (raw []byte, h Header, err error) {
+	if raw, h, err = s.seal(dst, e, link, among); err != nil {
+		return nil, Header{}, fmt.Errorf("seal event: %w", err)
+	}
+	return raw, h, nil
+}
+
+// seal reads what it encodes among others, if there are any.
+func (s *sealer) seal(dst []byte, e ocsf.Event, link Link, among *Series) (raw []byte, h Header, err error) {
 	if err := link.check(); err != nil {
 		return nil, Header{}, err
 	}
@@ -102,7 +119,14 @@ func (s *sealer) seal(dst []byte, e ocsf.Event, link Link) (raw []byte, h Header
 	if cap(event) <= maxBuffer {
 		s.event = event
 	}
-	read, err := scanFor(event, f, true)
+	var read *scanned
+	if among != nil {
+		read, err = among.scan(event, f)
+	} else {
+		var alone scanned
+		alone, err = scanFor(event, f, true)
+		read = &alone
+	}
 	if err != nil {
 		return nil, Header{}, err
 	}
@@ -125,12 +149,8 @@ func (s *sealer) seal(dst []byte, e ocsf.Event, link Link) (raw []byte, h Header
 	before := len(raw)
 	after := before + width
 	raw = append(append(raw[:after], text[cut:]...), event[read.gap.at:]...)
-	s.hash.Reset()
-	s.hash.Write(raw[len(dst):before])
-	s.hash.Write(raw[after:])
-	s.sum = s.hash.Sum(s.sum[:0])
 	digits := raw[before+copy(raw[before:], f.head) : after-len(tail)]
-	hex.Encode(digits, s.sum)
+	copy(digits, s.digest.of(raw[len(dst):before], raw[after:]))
 	copy(raw[after-len(tail):], tail)
 
 	h = read.Header
@@ -164,7 +184,7 @@ func Fingerprint(raw []byte) (claimed, computed string, err error) {
 	if s.form == nil || s.Fingerprint == "" {
 		return "", "", fmt.Errorf("fingerprint event: %w: no fingerprint, or no version", ErrIncomplete)
 	}
-	return s.Fingerprint, s.compute(raw), nil
+	return s.Fingerprint, string(s.compute(raw, new(digest))), nil
 }
 
 // Check is [Parse] and the verification of the fingerprint in one pass over raw.
@@ -174,23 +194,46 @@ func Check(raw []byte) (Header, error) {
 	if err != nil {
 		return Header{}, fmt.Errorf("check event: %w", err)
 	}
-	if err := s.complete(); err != nil {
-		return Header{}, fmt.Errorf("check event: %w", err)
-	}
-	if computed := s.compute(raw); computed != s.Fingerprint {
-		return Header{}, fmt.Errorf("check event %s: %w: claims %s, has %s", s.MetadataUID, ErrFingerprint, s.Fingerprint, computed)
+	if err := s.check(raw, new(digest)); err != nil {
+		return Header{}, err
 	}
 	return s.Header, nil
 }
 
-func (s *scanned) compute(raw []byte) string {
-	h := sha256.New()
-	if s.exact {
-		h.Write(raw[:s.cut])
-		h.Write(raw[s.cutEnd:])
-	} else {
-		h.Write(raw)
+// check says whether s, which was read of raw, is an event with its own fingerprint.
+func (s *scanned) check(raw []byte, d *digest) error {
+	if err := s.complete(); err != nil {
+		return fmt.Errorf("check event: %w", err)
 	}
-	var sum [sha256.Size]byte
-	return hex.EncodeToString(h.Sum(sum[:0]))
+	if computed := s.compute(raw, d); string(computed) != s.Fingerprint {
+		return fmt.Errorf("check event %s: %w: claims %s, has %s", s.MetadataUID, ErrFingerprint, s.Fingerprint, computed)
+	}
+	return nil
+}
+
+func (s *scanned) compute(raw []byte, d *digest) []byte {
+	if s.exact {
+		return d.of(raw[:s.cut], raw[s.cutEnd:])
+	}
+	return d.of(raw, nil)
+}
+
+// A digest makes fingerprints, one after the other.
+type digest struct {
+	hash   hash.Hash
+	sum    []byte
+	digits []byte
+}
+
+// of returns the SHA-256 of a and b behind it, in hex. It lasts until the next one.
+func (d *digest) of(a, b []byte) []byte {
+	if d.hash == nil {
+		d.hash = sha256.New()
+	}
+	d.hash.Reset()
+	d.hash.Write(a)
+	d.hash.Write(b)
+	d.sum = d.hash.Sum(d.sum[:0])
+	d.digits = hex.AppendEncode(d.digits[:0], d.sum)
+	return d.digits
 }

@@ -30,56 +30,50 @@ var ErrSubject = errors.New("not a subject of an event")
 //   - of a token that would exceed 160 bytes only the beginning stands, followed by
 //     "=H" and half the SHA-256 of the value: a broker bounds its subjects.
 func Subject(prefix string, h Header) string {
-	var b strings.Builder
-	b.Grow(len(prefix) + 48 + len(h.Tenant) + len(h.Service) + len(h.Method) + len(h.Emitter))
-	b.WriteString(prefix)
+	var room [256]byte
+	return string(AppendSubject(room[:0], prefix, &h))
+}
+
+// AppendSubject is [Subject] for who has room for it: it appends it to b.
+func AppendSubject(b []byte, prefix string, h *Header) []byte {
+	b = append(b, prefix...)
 	for _, v := range [...]string{h.Tenant, h.Kind, h.Decision, h.Service, h.Method, h.Emitter} {
-		b.WriteByte('.')
-		writeToken(&b, v)
+		b = appendToken(append(b, '.'), v)
 	}
-	return b.String()
+	return b
 }
 
 // Token returns v as one token of a subject; see [Subject].
-func Token(v string) string {
-	var b strings.Builder
-	writeToken(&b, v)
-	return b.String()
-}
+func Token(v string) string { return string(appendToken(nil, v)) }
 
 const (
 	maxToken = 160
 	upperHex = "0123456789ABCDEF"
 )
 
-func writeToken(b *strings.Builder, v string) {
+func appendToken(b []byte, v string) []byte {
 	if v == "" {
-		b.WriteByte('-')
-		return
+		return append(b, '-')
 	}
 	if v == "-" {
-		b.WriteString("=2D")
-		return
+		return append(b, "=2D"...)
 	}
-	start := b.Len()
+	start := len(b)
 	for i := range len(v) {
-		if b.Len()-start > maxToken-3 {
+		if len(b)-start > maxToken-3 {
 			sum := sha256.Sum256([]byte(v))
-			b.WriteString("=H")
-			b.WriteString(hex.EncodeToString(sum[:16]))
-			return
+			return hex.AppendEncode(append(b, "=H"...), sum[:16])
 		}
 		switch c := v[i]; {
 		case plain(c):
-			b.WriteByte(c)
+			b = append(b, c)
 		case c == '.':
-			b.WriteByte('/')
+			b = append(b, '/')
 		default:
-			b.WriteByte('=')
-			b.WriteByte(upperHex[c>>4])
-			b.WriteByte(upperHex[c&15])
+			b = append(b, '=', upperHex[c>>4], upperHex[c&15])
 		}
 	}
+	return b
 }
 
 func plain(c byte) bool {

@@ -4,10 +4,8 @@ package profile
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -29,11 +27,14 @@ type Tree struct {
 	// without objects and arrays in it.
 	Depth int
 
-	moulds     []*mould
-	last       *mould // that was used
-	like       uint64
-	ids, clock uint64
+	shelf
+	like uint64
 }
+
+const (
+	maxMoulds = 16
+	maxMould  = 64 << 10 // bytes of an event that is kept
+)
 
 // A node is one value. Offsets are of 32 bits: a tree is to fit into a cache.
 type node struct {
@@ -57,10 +58,14 @@ func (t *Tree) parse(raw []byte) (Header, error) {
 	if len(raw) > math.MaxInt32 {
 		return Header{}, fmt.Errorf("%w: %d bytes", ErrMalformed, len(raw))
 	}
-	if m := t.known(raw); m != nil {
-		return t.cast(m, raw)
+	m := new(mould) // of an event that is too large to stay
+	if len(raw) <= maxMould {
+		if m := t.find(raw, nil); m != nil {
+			m.take(raw)
+			return t.cast(m, raw)
+		}
+		m = t.spare(maxMoulds)
 	}
-	m := t.spare(raw)
 	m.reset()
 	m.growing = true
 	sure, err := m.readOrJudge(raw)
@@ -73,19 +78,14 @@ func (t *Tree) parse(raw []byte) (Header, error) {
 		t.like = 0
 		return m.header()
 	}
-	t.ids++
-	m.learn(raw, t.ids)
+	m.learn(raw, t.newID())
+	t.lead(m)
 	return t.cast(m, raw)
 }
 
 // cast makes t the tree of raw, which is the event of m.
 func (t *Tree) cast(m *mould, raw []byte) (Header, error) {
-	t.clock++
-	m.used = t.clock
-	if t.last != nil {
-		t.last.next = m
-	}
-	t.last = m
+	t.use(m)
 	t.text, t.nodes, t.like = raw, m.nodes, m.id
 	t.Loose, t.Escapes, t.Depth = false, m.escapes, m.Depth
 	return m.header()
@@ -94,56 +94,8 @@ func (t *Tree) cast(m *mould, raw []byte) (Header, error) {
 // header returns the header of the event that was read, if it is whole.
 func (m *mould) header() (Header, error) {
 	s := m.s
-	s.Header = m.settled()
+	m.settle(&s.Header)
 	return s.Header, s.complete()
-}
-
-// known finds the mould that raw fits, and has it take raw.
-func (t *Tree) known(raw []byte) *mould {
-	if len(raw) > maxMould || len(t.moulds) == 0 {
-		return nil
-	}
-	var s source
-	if !s.open(raw) {
-		return nil
-	}
-	fits := func(m *mould) bool {
-		if m == nil || m.id == 0 || !m.fits(s) {
-			return false
-		}
-		m.take(raw)
-		m.escapes = s.escapes
-		return true
-	}
-	// Events come in turns.
-	var likely *mould
-	if t.last != nil {
-		likely = t.last.next
-	}
-	if fits(likely) {
-		return likely
-	}
-	for _, m := range t.moulds {
-		if m != likely && fits(m) {
-			return m
-		}
-	}
-	return nil
-}
-
-// spare returns a mould for raw, to be made anew: one more, or the one that was used
-// least recently. It is none that stays for an event that is too large.
-func (t *Tree) spare(raw []byte) *mould {
-	if len(raw) > maxMould {
-		return new(mould)
-	}
-	if len(t.moulds) < maxMoulds {
-		t.moulds = append(t.moulds, new(mould))
-		return t.moulds[len(t.moulds)-1]
-	}
-	m := slices.MinFunc(t.moulds, func(a, b *mould) int { return cmp.Compare(a.used, b.used) })
-	m.id = 0
-	return m
 }
 
 // Like is a number that trees have in common which differ in what strings and numbers
@@ -154,6 +106,7 @@ func (t *Tree) Like() uint64 { return t.like }
 
 // A growth is the nodes of what was read so far.
 type growth struct {
+	flat          bool // what is passed over is one value, whatever is in it
 	nodes         []node
 	name, nameEnd int32 // of the value that is to come
 	depth, Depth  int
