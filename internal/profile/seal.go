@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"slices"
 	"sync"
 
@@ -170,70 +169,4 @@ func (l Link) check() error {
 		return fmt.Errorf("%w: prev_event.fingerprint is not a SHA-256 in lower-case hex: %.80q", ErrMalformed, l.PrevFingerprint)
 	}
 	return nil
-}
-
-// Fingerprint returns the fingerprint that raw claims to have and the one that
-// its bytes do have. They are equal if and only if raw is, byte for byte, what
-// [Seal] returned; that of a raw whose fingerprint is not written as Seal
-// writes it is computed over all of it, so that it differs.
-func Fingerprint(raw []byte) (claimed, computed string, err error) {
-	s, err := scan(raw)
-	if err != nil {
-		return "", "", fmt.Errorf("fingerprint event: %w", err)
-	}
-	if s.form == nil || s.Fingerprint == "" {
-		return "", "", fmt.Errorf("fingerprint event: %w: no fingerprint, or no version", ErrIncomplete)
-	}
-	return s.Fingerprint, string(s.compute(raw, new(digest))), nil
-}
-
-// Check is [Parse] and the verification of the fingerprint in one pass over raw.
-// It fails with [ErrFingerprint] when raw is not what was sealed.
-func Check(raw []byte) (Header, error) {
-	s, err := scan(raw)
-	if err != nil {
-		return Header{}, fmt.Errorf("check event: %w", err)
-	}
-	if err := s.check(raw, new(digest)); err != nil {
-		return Header{}, err
-	}
-	return s.Header, nil
-}
-
-// check says whether s, which was read of raw, is an event with its own fingerprint.
-func (s *scanned) check(raw []byte, d *digest) error {
-	if err := s.complete(); err != nil {
-		return fmt.Errorf("check event: %w", err)
-	}
-	if computed := s.compute(raw, d); string(computed) != s.Fingerprint {
-		return fmt.Errorf("check event %s: %w: claims %s, has %s", s.MetadataUID, ErrFingerprint, s.Fingerprint, computed)
-	}
-	return nil
-}
-
-func (s *scanned) compute(raw []byte, d *digest) []byte {
-	if s.exact {
-		return d.of(raw[:s.cut], raw[s.cutEnd:])
-	}
-	return d.of(raw, nil)
-}
-
-// A digest makes fingerprints, one after the other.
-type digest struct {
-	hash   hash.Hash
-	sum    []byte
-	digits []byte
-}
-
-// of returns the SHA-256 of a and b behind it, in hex. It lasts until the next one.
-func (d *digest) of(a, b []byte) []byte {
-	if d.hash == nil {
-		d.hash = sha256.New()
-	}
-	d.hash.Reset()
-	d.hash.Write(a)
-	d.hash.Write(b)
-	d.sum = d.hash.Sum(d.sum[:0])
-	d.digits = hex.AppendEncode(d.digits[:0], d.sum)
-	return d.digits
 }
