@@ -126,7 +126,7 @@ func (m *mould) fits(s source) (fits bool, node, seen int) {
 		}
 		at := is + begins - was
 		end := m.other(node, &s, at)
-		if end < 0 || end-at == ends-begins && bytes.Equal(s.b[at:end], m.text[begins:ends]) {
+		if end < 0 || was+n == ends && end-at == ends-begins { // behind the same value
 			return false, node, is + n
 		}
 		m.changes = append(m.changes, change{int32(node), int32(at), int32(end)})
