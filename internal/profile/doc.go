@@ -20,6 +20,7 @@
 // [Check] does the same and also verifies the fingerprint. Both judge the bytes
 // alone: whether an event follows its predecessor is for those who see both.
 // [ParseTree] also says where in the bytes each value is, for those who read more.
+// A [Series] reads, and a [Sealer] seals, many events that are alike for less.
 //
 // The package never looks into payloads.
 package profile

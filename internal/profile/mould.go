@@ -17,8 +17,8 @@ import (
 // place of what was there. Where there is a doubt it does not fit, and is read.
 //
 // Those of a [Tree] know each value, and become the event that fits. Those of a
-// [Series] stay what they are, and know what a header is made of: the rest may be
-// anything.
+// [Series] stay what they are, and know the values that a reader asks for: in the place
+// of the others there may be any.
 
 // A mould is an event that was read, and all that was read of it.
 type mould struct {

@@ -30,7 +30,9 @@ func changesOf(r *rapid.T) func(ocsf.Event) {
 			func(b *ocsf.Base) { b.Metadata.CorrelationUID = text },
 			func(b *ocsf.Base) { b.Metadata.EventCode = text },
 			func(b *ocsf.Base) { b.Metadata.Version = text },
-			func(b *ocsf.Base) { b.Metadata.Tags = append(b.Metadata.Tags, ocsf.KeyValueObject{Name: text, Value: text}) },
+			func(b *ocsf.Base) {
+				b.Metadata.Tags = append(b.Metadata.Tags, ocsf.KeyValueObject{Name: text, Value: text})
+			},
 			func(b *ocsf.Base) { b.Message = text },
 			func(b *ocsf.Base) { b.StatusDetail = text },
 			func(b *ocsf.Base) { b.Time = n },
@@ -42,7 +44,9 @@ func changesOf(r *rapid.T) func(ocsf.Event) {
 			func(b *ocsf.Base) { b.Unmapped = map[string]any{} },
 			func(b *ocsf.Base) { b.Unmapped = map[string]any{text: text} },
 			func(b *ocsf.Base) { b.Unmapped = map[string]any{"attestation_list": text, "docket": text, "z": n} },
-			func(b *ocsf.Base) { b.Unmapped = map[string]any{"docket": map[string]any{"ran": text == "", "plan": text, "n": n}} },
+			func(b *ocsf.Base) {
+				b.Unmapped = map[string]any{"docket": map[string]any{"ran": text == "", "plan": text, "n": n}}
+			},
 			func(b *ocsf.Base) { b.Unmapped = map[string]any{"docket": map[string]any{"plan": n}} },
 		}).Draw(r, "change"))
 	}

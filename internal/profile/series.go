@@ -9,14 +9,14 @@ import "fmt"
 // whatever it has read before. The zero value is ready; one goroutine at a time may use
 // it.
 //
-// What values say again and again is one string in the headers of all events. Each is
-// on its own, and may be kept for as long as one likes.
+// What events say one after the other is one string in the headers of all of them. The
+// strings of a header share memory with nothing else: each may be kept on its own.
 type Series struct {
 	shelf
 
-	// missed says how many of the last events fitted no mould, more or less, and
-	// rest how many of the next ones are read without looking for one: those of
-	// whom no two are alike are not to cost more than on their own.
+	// missed is by how many more of the last events fitted no mould than fitted one,
+	// and rest how many of the next ones are read without looking for one: events
+	// of which no two are alike are not to cost more than on their own.
 	missed, rest int
 
 	held   scanned // the last event
@@ -30,7 +30,7 @@ const (
 	seriesNodes  = 512
 )
 
-// manyMissed is when a series rests.
+// A series rests when so many missed, for as many events. It gets over no more.
 const (
 	manyMissed = 2 * seriesMoulds
 	mostMissed = 2 * manyMissed
