@@ -27,7 +27,7 @@ type Series struct {
 const (
 	seriesMoulds = 64
 	seriesMould  = 16 << 10 // bytes of an event that is kept
-	seriesNodes  = 512
+	seriesNodes  = 1024     // that there is room for
 )
 
 // A series rests when so many missed, for as many events. It gets over no more.
@@ -93,7 +93,7 @@ func (k *Series) read(raw []byte, seals *form, s *scanned) error {
 	}
 	m.b = nil
 	switch {
-	case len(m.nodes) > seriesNodes:
+	case cap(m.nodes) > seriesNodes:
 		*m = mould{}
 	case sure && err == nil:
 		m.learn(raw, k.newID())

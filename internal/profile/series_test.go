@@ -234,14 +234,16 @@ func TestSeriesIsSmall(t *testing.T) {
 		sameSeries(t, []byte(strings.Replace(string(raw), old, old+long+long+long, 1)), &k)
 	}
 	tags := strings.Repeat(`{"name":"x","value":"y"},`, seriesMould/32)
-	k.rest = 0
-	sameSeries(t, []byte(strings.Replace(string(raw), `"tags":[`, `"tags":[`+tags, 1)), &k)
+	for _, space := range []string{"", " "} { // with one, it is not sure that it is canonical
+		k.rest = 0
+		sameSeries(t, []byte(strings.Replace(string(raw), `"tags":[`, `"tags":[`+tags+space, 1)), &k)
+	}
 	if len(k.moulds) != seriesMoulds {
 		t.Errorf("%d moulds", len(k.moulds))
 	}
 	room := 0
 	for _, m := range k.moulds {
-		if len(m.forks) > maxForks || cap(m.nodes) > 2*seriesNodes || cap(m.text) > 2*seriesMould {
+		if len(m.forks) > maxForks || cap(m.nodes) > seriesNodes || cap(m.text) > 2*seriesMould {
 			t.Errorf("a mould of %d forks, %d nodes, %d bytes", len(m.forks), cap(m.nodes), cap(m.text))
 		}
 		room += cap(m.text) + cap(m.room) + 20*cap(m.nodes) + 8*cap(m.marks) + 32*cap(m.notes) + 128*cap(m.slots)
