@@ -65,7 +65,7 @@ func (k *Series) scan(raw []byte, seals *form) (s *scanned, err error) {
 	s = &k.held
 	if k.rest > 0 || len(raw) > seriesMould {
 		k.rest = max(k.rest-1, 0)
-		*s, err = scanFor(raw, seals, false)
+		*s, err = scanFor(raw, seals, seals != nil)
 		return s, err
 	}
 	if m := k.find(raw, seals); m != nil {

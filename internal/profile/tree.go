@@ -58,12 +58,13 @@ func (t *Tree) parse(raw []byte) (Header, error) {
 	if len(raw) > math.MaxInt32 {
 		return Header{}, fmt.Errorf("%w: %d bytes", ErrMalformed, len(raw))
 	}
-	m := new(mould) // of an event that is too large to stay
-	if len(raw) <= maxMould {
-		if m := t.find(raw, nil); m != nil {
-			m.take(raw)
-			return t.cast(m, raw)
-		}
+	var m *mould
+	if len(raw) > maxMould {
+		m = new(mould) // none that stays
+	} else if m = t.find(raw, nil); m != nil {
+		m.take(raw)
+		return t.cast(m, raw)
+	} else {
 		m = t.spare(maxMoulds)
 	}
 	m.reset()
@@ -79,7 +80,9 @@ func (t *Tree) parse(raw []byte) (Header, error) {
 		return m.header()
 	}
 	m.learn(raw, t.newID())
-	t.lead(m)
+	if len(raw) <= maxMould {
+		t.lead(m)
+	}
 	return t.cast(m, raw)
 }
 
