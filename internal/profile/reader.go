@@ -192,15 +192,11 @@ func (r *reader) skip() error {
 		r.at = r.over(r.at)
 		return nil
 	}
-	growing := r.growing
-	r.growing = growing && !r.flat
-	end := r.sound(r.at, 0)
-	r.growing = growing
+	end := r.pass(r.at)
 	if end < 0 {
 		return errUnsure
 	}
 	if r.flat {
-		r.leaf(r.at, end)
 		r.note(note{is: passed})
 	}
 	r.at = end

@@ -109,7 +109,7 @@ func (t *Tree) Like() uint64 { return t.like }
 
 // A growth is the nodes of what was read so far.
 type growth struct {
-	flat          bool // what is passed over is one value, whatever is in it
+	flat          bool // what nobody asks for is one value, whatever is in it
 	nodes         []node
 	name, nameEnd int32 // of the value that is to come
 	depth, Depth  int
@@ -159,6 +159,18 @@ func (s *source) grown(i, depth int) (end int) {
 		return end
 	}
 	end = s.soundly(i, depth)
+	s.leaf(i, end)
+	return end
+}
+
+// pass is sound for a value that nobody asks for.
+func (s *source) pass(i int) (end int) {
+	if !s.flat {
+		return s.sound(i, 0)
+	}
+	s.growing = false
+	end = s.sound(i, 0)
+	s.growing = true
 	s.leaf(i, end)
 	return end
 }
