@@ -13,6 +13,7 @@ type shelf struct {
 	moulds []*mould
 	last   *mould // that was used
 	end    *mould // which the event that was looked for strayed from, with nowhere to go
+	luck   int    // that events come in turns
 
 	searches, clock, ids uint64
 }
@@ -22,13 +23,14 @@ const (
 	// does not fit differs from it early on, or costs more than reading it.
 	maxSought = 2
 	maxForks  = 32
+	maxLuck   = 8
 )
 
 // find finds the mould of an event read for seals which raw fits, and what differs.
 //
-// Events come in turns: the mould that followed the last one before is asked first.
-// Then one leads to the other, as in a tree: what strayed from the first one at a
-// certain place goes to the one that it fitted in the end. Others are only asked when
+// Where events come in turns, the mould that followed the last one before is asked
+// first. Then one leads to the other, as in a tree: what strayed from the first one at
+// a certain place goes to the one that it fitted in the end. Others are only asked when
 // that leads nowhere.
 func (f *shelf) find(raw []byte, seals *form) *mould {
 	f.end = nil
@@ -52,8 +54,12 @@ func (f *shelf) find(raw []byte, seals *form) *mould {
 		left -= seen
 		return false
 	}
-	if f.last != nil && fits(f.last.next) {
-		return f.last.next
+	if f.last != nil && (f.luck > 0 || f.searches%maxLuck == 0) {
+		if fits(f.last.next) {
+			f.luck = min(f.luck+1, maxLuck)
+			return f.last.next
+		}
+		f.luck = max(f.luck-1, 0)
 	}
 	m := f.moulds[0]
 	for range f.moulds {
