@@ -30,27 +30,17 @@ type Snapshot struct {
 // Snapshot returns what there is now.
 func (s *Store) Snapshot(ctx context.Context) (Snapshot, error) {
 	out := Snapshot{Committed: "false"}
-	// Before the first commit there are no ranges, but there is a table.
-	if err := s.query(ctx, "SELECT currentDatabase()", func(scan func(...any) error) error {
-		var database string
-		err := scan(&database)
-		out.Table = identifier(database) + "." + identifier("docket_events")
-		return err
-	}); err != nil {
-		return Snapshot{}, s.failed("read ClickHouse", err)
-	}
-	var writers, first, last []string
-	err := s.query(ctx, "SELECT writer, first, last FROM docket_ranges WHERE first <= last ORDER BY writer", func(scan func(...any) error) error {
-		var w, f, l int64
-		if err := scan(&w, &f, &l); err != nil {
-			return err
-		}
-		writers, first, last = append(writers, fmt.Sprint(w)), append(first, fmt.Sprint(f)), append(last, fmt.Sprint(l))
-		out.Number = max(out.Number, uint64(l))
-		return nil
-	})
+	sp, database, err := s.learn(ctx)
 	if err != nil {
 		return Snapshot{}, s.failed("read ClickHouse", err)
+	}
+	out.Table = identifier(database) + "." + identifier("docket_events")
+	var writers, first, last []string
+	for i, w := range sp.writers {
+		if f, l := sp.firsts[i], sp.lasts[i]; f <= l {
+			writers, first, last = append(writers, fmt.Sprint(w)), append(first, fmt.Sprint(f)), append(last, fmt.Sprint(l))
+			out.Number = max(out.Number, uint64(l))
+		}
 	}
 	if len(writers) > 0 {
 		of := "[" + strings.Join(writers, ", ") + "]"

@@ -116,6 +116,7 @@ const (
 
 var (
 	createdName = regexp.MustCompile(`^CREATE (?:OR REPLACE VIEW|TABLE IF NOT EXISTS) (\w+)[ \n]`)
+	sideways    = regexp.MustCompile(`^ALTER TABLE \w+\s+(?:ADD|MATERIALIZE|DROP) (?:INDEX|PROJECTION) `)
 	readsFrom   = regexp.MustCompile(`\b(FROM|JOIN) (\w+)`)
 )
 
@@ -126,15 +127,20 @@ type created struct {
 	text  string // all of it
 }
 
-// creations returns what the files make, in their order.
-func creations() ([]created, error) {
+// creations returns what the files make, in their order, for a server of which knows
+// tells whether it has a setting. What they alter is not among it: indexes and
+// projections are the server's own, and say nothing else than the rows do.
+func creations(knows func(setting string) (bool, error)) ([]created, error) {
 	var out []created
 	for _, m := range migrations() {
-		statements, err := render(m.name, "")
+		statements, err := render(m.name, "", knows)
 		if err != nil {
 			return nil, err
 		}
 		for _, s := range statements {
+			if sideways.MatchString(s) {
+				continue
+			}
 			name := createdName.FindStringSubmatch(s)
 			if name == nil {
 				return nil, fmt.Errorf("%s: not understood: %.80s", m.name, s)
@@ -224,7 +230,7 @@ func (s *server) isThere(ctx context.Context, name string) error {
 // wanted returns the definitions that this program makes, as this server words them:
 // which version of them was made, docket_schema says, and nobody signs for that.
 func (s *server) wanted(ctx context.Context) ([]definition, error) {
-	made, err := creations()
+	made, err := creations(func(setting string) (bool, error) { return s.knows(ctx, setting) })
 	if err != nil {
 		return nil, err
 	}

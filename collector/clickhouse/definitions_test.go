@@ -52,7 +52,7 @@ func TestParseDefinition(t *testing.T) {
 // All that the files make is known by name, so that a new kind of statement there is
 // not passed over.
 func TestCreations(t *testing.T) {
-	made, err := creations()
+	made, err := creations(newServer)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,9 @@
 // and reads back after each of the last two whether it is its own that is there. The
 // row in docket_commits is the commit: readers see rows whose (number, writer) it has.
 // As a writer's commits follow each other, a few ranges say that of any number of
-// commits (the view docket_ranges, which is answered out of one row of a part).
+// commits (a projection of docket_commits has them in one row of a part). The views ask
+// for them with every query. Who looks an event up by its uid remembers them: what was of
+// a commit is so for ever, and only a row that is of none of these has it ask again.
 //
 // It is exactly once, because:
 //

@@ -172,6 +172,9 @@ func (s *Store) become(next *state) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state, s.streamSeq = next, next.StreamSeq
+	if s.server != nil {
+		s.memory.come(next.Number, next.Writer)
+	}
 }
 
 // Epoch implements [store.Writer].

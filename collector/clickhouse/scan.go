@@ -27,6 +27,9 @@ const (
 // nothing in what it looked at.
 const widen = 8
 
+// everything is a number that no commit comes to.
+const everything = 1 << 62
+
 // A scan gives what a query selects, in pieces: commits follow each other, and those
 // of a piece are so many as their statements say are not too much. So neither the
 // server nor this process sorts or holds more than a piece, and nothing stays open
@@ -63,13 +66,13 @@ func (sc *scan) run(ctx context.Context, yield func(store.Entry, error) bool) er
 	if sc.where, possible = conditions(sc.query); !possible {
 		return ctx.Err()
 	}
-	if sc.last = 1 << 62; sc.query.AsOf != 0 {
-		sc.last = int64(min(sc.query.AsOf, 1<<62))
+	if sc.last = everything; sc.query.AsOf != 0 {
+		sc.last = int64(min(sc.query.AsOf, everything))
 	}
-	if q := &sc.query; q.Event != "" || q.Operation != "" || q.Trace != "" {
+	if sc.finds() {
 		// An index tells where to look: mostly this is one query, which sees what it
 		// sees at once.
-		sc.rows = 1 << 62
+		sc.rows = everything
 	} else {
 		sc.rows = firstRows
 		if err := sc.pin(ctx); err != nil {
@@ -185,12 +188,12 @@ func (sc *scan) bounds() (low, high int64) {
 	low, high = 1, sc.last
 	if sc.at != (store.Cursor{}) {
 		if sc.query.Descending {
-			high = min(high, int64(min(sc.at.Commit, 1<<62)))
+			high = min(high, int64(min(sc.at.Commit, everything)))
 			if sc.at.Pos == 0 {
-				high = min(high, int64(min(sc.at.Commit, 1<<62))-1)
+				high = min(high, int64(min(sc.at.Commit, everything))-1)
 			}
 		} else {
-			low = int64(min(sc.at.Commit, 1<<62))
+			low = int64(min(sc.at.Commit, everything))
 			if sc.at.Pos == ^uint32(0) {
 				low++
 			}
@@ -230,7 +233,10 @@ func (sc *scan) look(ctx context.Context, taken int64) error {
 // read returns what is selected of some commits.
 func (sc *scan) read(ctx context.Context, first, last int64, most int) ([]store.Entry, error) {
 	order := "_commit, _pos"
-	where := []string{fmt.Sprintf("_commit BETWEEN %d AND %d", min(first, last), max(first, last)), visible("_commit", "_writer")}
+	where := sc.where
+	if low, high := min(first, last), max(first, last); low > 1 || high < everything {
+		where = append([]string{fmt.Sprintf("_commit BETWEEN %d AND %d", low, high)}, where...)
+	}
 	if sc.query.Descending {
 		order = "_commit DESC, _pos DESC"
 	}
@@ -239,20 +245,68 @@ func (sc *scan) read(ctx context.Context, first, last int64, most int) ([]store.
 		if sc.query.Descending {
 			than = "<"
 		}
-		where = append(where, fmt.Sprintf("(_commit, _pos) %s (%d, %d)", than, sc.at.Commit, sc.at.Pos))
+		where = append([]string{fmt.Sprintf("(_commit, _pos) %s (%d, %d)", than, sc.at.Commit, sc.at.Pos)}, where...)
 	}
-	columns, one := rawColumns, scanRaw
-	if sc.query.WithoutRaw {
-		columns, one = headColumns, scanHead
+	if sc.finds() {
+		if piece, err := sc.find(ctx, where, order, most); err != nil || piece != nil {
+			return piece, err
+		}
 	}
+	where = append([]string{visible("_commit", "_writer")}, where...)
 	piece := []store.Entry{}
+	columns, one := sc.columns()
 	err := sc.s.query(ctx, fmt.Sprintf("%sSELECT %s FROM docket_events WHERE %s ORDER BY %s LIMIT %d",
-		ranges, columns, strings.Join(append(where, sc.where...), " AND "), order, most), func(scan func(...any) error) error {
+		ranges, columns, strings.Join(where, " AND "), order, most), func(scan func(...any) error) error {
 		e, err := one(scan)
 		piece = append(piece, e)
 		return err
 	})
 	return piece, err
+}
+
+// columns are what is asked for of a row, and what makes an entry of them.
+func (sc *scan) columns() (string, func(scan func(...any) error) (store.Entry, error)) {
+	if sc.query.WithoutRaw {
+		return headColumns, scanHead
+	}
+	return rawColumns, scanRaw
+}
+
+// finds reports whether the scan is for rows that an index finds.
+func (sc *scan) finds() bool {
+	return sc.query.Event != "" || sc.query.Operation != "" || sc.query.Trace != ""
+}
+
+// find reads rows of which the server is not asked whether they are of commits: that would
+// take it as long as to find them. Each must be so by what was known before it was asked:
+// then these are all that there are, as a commit that was made before has its rows there.
+// If one is not, what is known is read anew, and the rows once more; and if that does not
+// help, find returns nil, for the server to say which they are.
+func (sc *scan) find(ctx context.Context, where []string, order string, most int) ([]store.Entry, error) {
+	columns, one := sc.columns()
+	sql := fmt.Sprintf("SELECT %s, _writer FROM docket_events WHERE %s ORDER BY %s LIMIT %d", columns, strings.Join(where, " AND "), order, most)
+	known := sc.s.memory.get()
+	for again := range 2 {
+		if again > 0 {
+			var err error
+			if known, _, err = sc.s.learn(ctx); err != nil {
+				return nil, err
+			}
+		}
+		piece, all := []store.Entry{}, true
+		err := sc.s.query(ctx, sql, func(scan func(...any) error) error {
+			var writer int64
+			e, err := one(func(to ...any) error { return scan(append(to, &writer)...) })
+			if all = all && known.have(int64(e.Commit), writer); all {
+				piece = append(piece, e)
+			}
+			return err
+		})
+		if err != nil || all {
+			return piece, err
+		}
+	}
+	return nil, nil
 }
 
 // conditions returns what a query asks of single rows; not possible when none can

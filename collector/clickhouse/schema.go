@@ -81,8 +81,9 @@ func engine(cluster, kind, table, arguments string, sharded bool) string {
 	return "Replicated" + kind + "(" + arguments + ")"
 }
 
-// render returns the statements of a file.
-func render(name, cluster string) ([]string, error) {
+// render returns the statements of a file, for a server of which knows tells whether it
+// has a setting.
+func render(name, cluster string, knows func(setting string) (bool, error)) ([]string, error) {
 	src, err := fs.ReadFile(files.Files, name)
 	if err != nil {
 		return nil, err
@@ -92,6 +93,7 @@ func render(name, cluster string) ([]string, error) {
 		window = windowCluster
 	}
 	t, err := template.New(name).Funcs(template.FuncMap{
+		"knows":     knows,
 		"local":     func(table string) string { return local(cluster, table) },
 		"sharded":   func(table string) string { return engine(cluster, "MergeTree", table, "", true) },
 		"shared":    func(table string) string { return engine(cluster, "MergeTree", table, "", false) },
@@ -109,6 +111,17 @@ func render(name, cluster string) ([]string, error) {
 		return nil, fmt.Errorf("render %s: %w", name, err)
 	}
 	return statementsIn(b.String()), nil
+}
+
+// knows reports whether the server has a setting: older ones refuse those that came later.
+func (s *server) knows(ctx context.Context, setting string) (known bool, err error) {
+	err = s.query(ctx, "SELECT count() > 0 FROM system.settings WHERE name = "+text(setting), func(scan func(...any) error) error {
+		var n uint8
+		err := scan(&n)
+		known = n > 0
+		return err
+	})
+	return known, err
 }
 
 // statementsIn cuts a file at the semicolons that end lines. Comments and blank
@@ -179,7 +192,7 @@ func (s *server) migrate(ctx context.Context, opts Options) error {
 		if m.version <= version {
 			continue
 		}
-		statements, err := render(m.name, s.cluster)
+		statements, err := render(m.name, s.cluster, func(setting string) (bool, error) { return s.knows(ctx, setting) })
 		if err != nil {
 			return err
 		}

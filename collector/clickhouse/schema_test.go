@@ -18,12 +18,15 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
+// newServer has every setting.
+func newServer(string) (bool, error) { return true, nil }
+
 // What is applied to one server, and to a cluster, which nothing here can run.
 func TestRendered(t *testing.T) {
 	for name, cluster := range map[string]string{"one.sql": "", "cluster.sql": "audit's"} {
 		var b strings.Builder
 		for _, m := range migrations() {
-			statements, err := render(m.name, cluster)
+			statements, err := render(m.name, cluster, newServer)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,7 +58,7 @@ func TestRendered(t *testing.T) {
 // In a cluster no statement is for one node, and no table is on one.
 func TestCluster(t *testing.T) {
 	for _, m := range migrations() {
-		statements, err := render(m.name, "audit")
+		statements, err := render(m.name, "audit", newServer)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,14 +84,14 @@ func TestCluster(t *testing.T) {
 func TestColumns(t *testing.T) {
 	var all []string
 	for _, m := range migrations() {
-		statements, err := render(m.name, "")
+		statements, err := render(m.name, "", newServer)
 		if err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, statements...)
 	}
 	table := all[slices.IndexFunc(all, func(s string) bool { return strings.Contains(s, "TABLE IF NOT EXISTS docket_events") })]
-	view := all[slices.IndexFunc(all, func(s string) bool { return strings.HasPrefix(s, "CREATE OR REPLACE VIEW events ") })]
+	view := latest(t, all, "events")
 	var have []string
 	for _, m := range regexp.MustCompile(`(?m)^\t([a-z_]+) `).FindAllStringSubmatch(table, -1) {
 		have = append(have, m[1])
@@ -116,6 +119,59 @@ func TestColumns(t *testing.T) {
 	}
 	for name := range views {
 		t.Errorf("%s is the view of no class", name)
+	}
+}
+
+// latest returns the statement that makes a view what it is in the end.
+func latest(t *testing.T, statements []string, view string) (found string) {
+	t.Helper()
+	for _, s := range statements {
+		if strings.HasPrefix(s, "CREATE OR REPLACE VIEW "+view+" ") {
+			found = s
+		}
+	}
+	if found == "" {
+		t.Fatalf("no view %s", view)
+	}
+	return found
+}
+
+// A server that is older gets no setting that it would refuse.
+func TestOldServer(t *testing.T) {
+	old := func(string) (bool, error) { return false, nil }
+	for _, m := range migrations() {
+		statements, err := render(m.name, "", old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range statements {
+			if _, settings, found := strings.Cut(s, "\nSETTINGS "); found && strings.HasPrefix(s, "CREATE OR REPLACE VIEW") && settings != "join_use_nulls = 1" {
+				t.Errorf("%s", s)
+			}
+		}
+	}
+}
+
+// A reader and the views mean the same by a row that is of a commit.
+func TestCommitted(t *testing.T) {
+	var all []string
+	for _, m := range migrations() {
+		statements, err := render(m.name, "", newServer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, statements...)
+	}
+	for view, condition := range map[string]string{
+		"events": visible("_commit", "_writer"), "stubs": visible("_commit", "_writer"), "quarantine": visible("_commit", "_writer"),
+		"commits": visible("number", "writer"),
+	} {
+		s := latest(t, all, view)
+		_, body, _ := strings.Cut(s, " AS\n")
+		body, _, _ = strings.Cut(body, "\nSETTINGS ")
+		if !strings.HasPrefix(body, strings.TrimSuffix(ranges, " ")+"\nSELECT") || !strings.HasSuffix(body, "\nWHERE "+condition) {
+			t.Errorf("not the condition of a reader: %s", s)
+		}
 	}
 }
 

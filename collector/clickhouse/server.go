@@ -23,6 +23,7 @@ type server struct {
 	sure    clickhouse.Settings // of every query; see [server.safe]
 	page    int                 // how many statements are read at a time
 	asks    bool                // for the types of columns before each insert, as the native protocol does; for tests
+	memory  memory
 }
 
 var _ tables = (*server)(nil)
@@ -214,8 +215,13 @@ func texts(list []string) string {
 	return strings.Join(quoted, ", ")
 }
 
+// committedRanges asks for the writers, the first number of each and the last, by writer. The
+// views have the same.
+const committedRanges = "SELECT (mapKeys(minMap(map(writer, number)) AS m), mapValues(m) AS f, arrayMap((l, n) -> least(l, n - 1),\n" +
+	"\tmapValues(maxMap(map(writer, number))), arrayPopFront(arrayPushBack(f, 9223372036854775807)))) FROM docket_commits"
+
 // ranges begins a query that has a condition of [visible].
-const ranges = "WITH (SELECT (groupArray(writer), groupArray(first), groupArray(last)) FROM docket_ranges) AS r "
+const ranges = "WITH (" + committedRanges + ") AS r "
 
 // visible is the condition that a row, whose number and writer are in these columns,
 // is of a commit. The views have the same.

@@ -384,7 +384,6 @@ func TestTablesViews(t *testing.T) {
 		{"commits", "SELECT * FROM docket_commits WHERE number > 1", "commits"},
 		{"operations", "SELECT * REPLACE ('allow' AS decision), status_detail AS reason FROM events WHERE kind = 'outcome'", "operations"},
 		{"quarantine", "SELECT * FROM docket_quarantine WHERE false", "quarantine"},
-		{"docket_ranges", "SELECT toInt64(1) AS writer, toInt64(2) AS first, toInt64(5) AS last", "events"},
 	} {
 		t.Run(c.view, func(t *testing.T) {
 			h := *h

@@ -7,6 +7,9 @@
 -- Partitions follow the number of the commit, so that one commit is one part of one
 -- partition, which is there as a whole or not at all, and so that the server finds
 -- the second insert for a number wherever the first one was.
+--
+-- Who wants one event has the bytes of as many read as there are between two marks, so that
+-- these are nearer to each other than by default.
 
 CREATE TABLE IF NOT EXISTS {{local "docket_events"}}{{.OnCluster}} (
 	metadata_uid String CODEC(ZSTD(1)),
@@ -57,7 +60,7 @@ CREATE TABLE IF NOT EXISTS {{local "docket_events"}}{{.OnCluster}} (
 ) ENGINE = {{sharded "docket_events"}}
 PARTITION BY intDiv(_commit, 100000)
 ORDER BY (tenant, time, _commit, _pos)
-SETTINGS {{.Window}};
+SETTINGS {{.Window}}, index_granularity = 2048;
 
 -- What stays of each event for ever: that it was, and its fingerprint.
 CREATE TABLE IF NOT EXISTS {{local "docket_stubs"}}{{.OnCluster}} (

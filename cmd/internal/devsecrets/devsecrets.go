@@ -101,7 +101,7 @@ const clickhouseUsers = `<clickhouse>
       <profile>default</profile>
       <quota>default</quota>
       <grants>
-        <query>GRANT SELECT, INSERT, ALTER DELETE, ALTER TTL, ALTER SETTINGS, CREATE TABLE, DROP TABLE, CREATE VIEW, DROP VIEW ON docket.*</query>
+        <query>GRANT SELECT, INSERT, ALTER DELETE, ALTER TTL, ALTER SETTINGS, ALTER INDEX, ALTER PROJECTION, CREATE TABLE, DROP TABLE, CREATE VIEW, DROP VIEW ON docket.*</query>
         <query>GRANT SELECT ON system.tables</query>
         <query>GRANT CREATE TEMPORARY TABLE ON *.*</query>
       </grants>

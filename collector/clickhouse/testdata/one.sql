@@ -48,7 +48,7 @@ CREATE TABLE IF NOT EXISTS docket_events (
 ) ENGINE = MergeTree()
 PARTITION BY intDiv(_commit, 100000)
 ORDER BY (tenant, time, _commit, _pos)
-SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 2048;
 
 CREATE TABLE IF NOT EXISTS docket_stubs (
 	epoch LowCardinality(String),
@@ -376,4 +376,59 @@ CREATE OR REPLACE VIEW web_resources_activity AS SELECT * FROM events WHERE clas
 CREATE OR REPLACE VIEW windows_resource_activity AS SELECT * FROM events WHERE class_uid = 201003;
 
 CREATE OR REPLACE VIEW windows_service_activity AS SELECT * FROM events WHERE class_uid = 201004;
+
+-- 003_lookups.sql
+ALTER TABLE docket_events
+	ADD INDEX IF NOT EXISTS by_operation_range operation_uid TYPE minmax GRANULARITY 8 FIRST,
+	ADD INDEX IF NOT EXISTS by_event_range metadata_uid TYPE minmax GRANULARITY 8 FIRST;
+
+ALTER TABLE docket_events MATERIALIZE INDEX by_operation_range;
+
+ALTER TABLE docket_events MATERIALIZE INDEX by_event_range;
+
+ALTER TABLE docket_commits ADD PROJECTION IF NOT EXISTS spans (SELECT minMap(map(writer, number)), maxMap(map(writer, number)));
+
+ALTER TABLE docket_commits MATERIALIZE PROJECTION spans;
+
+CREATE OR REPLACE VIEW docket_ranges AS
+WITH (SELECT (mapKeys(minMap(map(writer, number)) AS m), mapValues(m) AS f, arrayMap((l, n) -> least(l, n - 1),
+	mapValues(maxMap(map(writer, number))), arrayPopFront(arrayPushBack(f, 9223372036854775807)))) FROM docket_commits) AS r, arrayJoin(arrayZip(r.1, r.2, r.3)) AS w
+SELECT w.1 AS writer, w.2 AS first, w.3 AS last;
+
+CREATE OR REPLACE VIEW events AS
+WITH (SELECT (mapKeys(minMap(map(writer, number)) AS m), mapValues(m) AS f, arrayMap((l, n) -> least(l, n - 1),
+	mapValues(maxMap(map(writer, number))), arrayPopFront(arrayPushBack(f, 9223372036854775807)))) FROM docket_commits) AS r
+SELECT
+	metadata_uid, time, tenant, kind, decision, class_uid, type_uid, activity_id, severity_id,
+	status_id, status_code, status_detail, message, operation_uid, evaluation_uid, trace_uid, service,
+	method, principal, source, interceptor, binding, phase, failure_kind, failure_policy, plan_digest,
+	replay_grade, ran, duration_ms, emitter, epoch, sequence, fingerprint, prev_fingerprint, _raw,
+	_stored_time, _stream_seq, _commit, _pos, time_dt
+FROM docket_events
+WHERE _commit BETWEEN transform(_writer, r.1, r.2, 0) AND transform(_writer, r.1, r.3, -1)
+SETTINGS use_skip_indexes_on_data_read = 0;
+
+CREATE OR REPLACE VIEW commits AS
+WITH (SELECT (mapKeys(minMap(map(writer, number)) AS m), mapValues(m) AS f, arrayMap((l, n) -> least(l, n - 1),
+	mapValues(maxMap(map(writer, number))), arrayPopFront(arrayPushBack(f, 9223372036854775807)))) FROM docket_commits) AS r
+SELECT number, writer, time, events, bytes, quarantined, fence, stream_seq, digest, statement
+FROM docket_commits
+WHERE number BETWEEN transform(writer, r.1, r.2, 0) AND transform(writer, r.1, r.3, -1);
+
+CREATE OR REPLACE VIEW stubs AS
+WITH (SELECT (mapKeys(minMap(map(writer, number)) AS m), mapValues(m) AS f, arrayMap((l, n) -> least(l, n - 1),
+	mapValues(maxMap(map(writer, number))), arrayPopFront(arrayPushBack(f, 9223372036854775807)))) FROM docket_commits) AS r
+SELECT epoch, sequence, lower(hex(fingerprint)) AS fingerprint, kind, tenant, class_uid, time, day, uid, _commit, _pos
+FROM docket_stubs
+WHERE _commit BETWEEN transform(_writer, r.1, r.2, 0) AND transform(_writer, r.1, r.3, -1);
+
+CREATE OR REPLACE VIEW quarantine AS
+WITH (SELECT (mapKeys(minMap(map(writer, number)) AS m), mapValues(m) AS f, arrayMap((l, n) -> least(l, n - 1),
+	mapValues(maxMap(map(writer, number))), arrayPopFront(arrayPushBack(f, 9223372036854775807)))) FROM docket_commits) AS r
+SELECT concat(toString(_commit), '.', toString(_index)) AS id, subject, headers, data, digest, reason, epoch, sequence,
+	_stored_time, _stream_seq, _commit, _index
+FROM docket_quarantine
+WHERE _commit BETWEEN transform(_writer, r.1, r.2, 0) AND transform(_writer, r.1, r.3, -1);
+
+ALTER TABLE docket_commits DROP PROJECTION IF EXISTS ranges;
 
