@@ -5,10 +5,15 @@
 package storebench
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"flag"
 	"fmt"
+	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -20,10 +25,14 @@ import (
 
 	driver "github.com/ClickHouse/clickhouse-go/v2"
 
+	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/clickhouse"
+	chquery "github.com/docket-audit/docket/collector/clickhouse/query"
+	"github.com/docket-audit/docket/collector/sql"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/internal/chdbtest"
 	"github.com/docket-audit/docket/internal/profile"
+	tables "github.com/docket-audit/docket/schemas/clickhouse"
 )
 
 var inserted = flag.Int("insert", 100_000, "how many events each round of BenchmarkClickHouseInsert stores, each way")
@@ -269,12 +278,31 @@ func connect(tb testing.TB, dsn string) driver.Conn {
 	return conn
 }
 
+// tablesMade names the tables that there are, by the digest of what makes them: those of
+// before would be asked in the place of these.
+func tablesMade(b *testing.B) string {
+	b.Helper()
+	h := sha256.New()
+	names, err := fs.Glob(tables.Files, "*.sql")
+	if err != nil || len(names) == 0 {
+		b.Fatal(names, err)
+	}
+	for _, name := range names {
+		file, err := fs.ReadFile(tables.Files, name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		fmt.Fprintf(h, "%s %d\n%s", name, len(file), file)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:4])
+}
+
 // bigClickHouse returns a database with the events of [bigLake], which an engine
-// serves until the benchmark ends.
+// serves until the benchmark ends. It is made anew when the tables are other ones.
 func bigClickHouse(b *testing.B) (dsn string) {
 	b.Helper()
 	const name = "audit"
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("docket-storebench-clickhouse-%d-%d", madeClickHouse, *events))
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("docket-storebench-clickhouse-%d-%s-%d", madeClickHouse, tablesMade(b), *events))
 	if _, err := os.Stat(dir); err != nil {
 		building := dir + ".tmp"
 		if err := os.RemoveAll(building); err != nil {
@@ -357,8 +385,8 @@ func BenchmarkClickHouseQuery(b *testing.B) {
 }
 
 // BenchmarkClickHouseLookUp gives the exact bytes of an event, and of the events of an
-// operation, another each time: by the reader that Docket has, by the view, and of the
-// bare table.
+// operation, another each time: by the reader that Docket has, by what answers SQL for
+// its callers, by the view, and of the bare table.
 func BenchmarkClickHouseLookUp(b *testing.B) {
 	dsn := bigClickHouse(b)
 	conn := connect(b, dsn)
@@ -367,6 +395,16 @@ func BenchmarkClickHouseLookUp(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer r.Close()
+	behind, err := clickhouse.OpenBehind(b.Context(), dsn, clickhouse.Options{KeepRetention: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer behind.Close()
+	engine := chquery.New(behind, sql.Limits{})
+	view, err := (&authz.Grant{Subject: "bench", By: authz.ByToken, Capabilities: authz.Capabilities(), Prefixes: []string{authz.Everywhere}}).View(nil, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
 	var wanted []struct {
 		Event     string `ch:"metadata_uid"`
 		Operation string `ch:"operation_uid"`
@@ -391,7 +429,13 @@ func BenchmarkClickHouseLookUp(b *testing.B) {
 				return rowsOf(b.Context(), conn, fmt.Sprintf("SELECT _raw FROM %s WHERE %s = '%s' ORDER BY _commit, _pos", table, by.column, next()))
 			}
 			beside(b, by.rows, map[string]func() (int, error){
-				"scan":  func() (int, error) { return scanned(b, r, by.query(next())), nil },
+				"scan": func() (int, error) { return scanned(b, r, by.query(next())), nil },
+				"query": func() (int, error) {
+					var rows lineCount
+					text := fmt.Sprintf("SELECT _raw FROM events WHERE %s = '%s' ORDER BY _commit, _pos", by.column, next())
+					err := engine.Rows(b.Context(), chquery.Scope{View: view}, text, func([]string) error { return nil }, &rows)
+					return int(rows), err
+				},
 				"view":  func() (int, error) { return of("events") },
 				"table": func() (int, error) { return of("docket_events") },
 			})
@@ -431,6 +475,16 @@ func beside(b *testing.B, rows int, ways map[string]func() (int, error)) {
 	}
 	b.ReportMetric(float64(rows), "rows")
 	b.ReportMetric(0, "ns/op")
+}
+
+// A lineCount counts the lines that are written to it.
+type lineCount int
+
+var _ io.Writer = (*lineCount)(nil)
+
+func (n *lineCount) Write(p []byte) (int, error) {
+	*n += lineCount(bytes.Count(p, []byte("\n")))
+	return len(p), nil
 }
 
 func rowsOf(ctx context.Context, conn driver.Conn, sql string) (n int, err error) {
