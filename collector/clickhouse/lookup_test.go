@@ -184,7 +184,7 @@ func TestMigrated(t *testing.T) {
 				t.Errorf("%d events by uid and %d by operation", ev, op)
 			}
 			var n uint64
-			query(t, dsn, fmt.Sprintf("SELECT count() FROM events WHERE metadata_uid = '%s'", e.Header.MetadataUID), &n)
+			query(t, dsn+"?readonly=1", fmt.Sprintf("SELECT count() FROM events WHERE metadata_uid = '%s'", e.Header.MetadataUID), &n) // as a dashboard
 			if n != 1 {
 				t.Errorf("%d rows of the view", n)
 			}
