@@ -5,7 +5,6 @@ package lake
 import (
 	"fmt"
 
-	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/parquet"
 	"github.com/apache/arrow/go/v17/parquet/file"
 )
@@ -40,7 +39,7 @@ func (c *chunk) place(rep, def int16) {
 }
 
 // flush writes the chunk and empties it.
-func (c *chunk) flush(to file.ColumnChunkWriter) error {
+func (c *chunk) flush(to columnWriter) error {
 	var defs, reps []int16
 	if c.nullable {
 		defs = c.defs
@@ -50,8 +49,8 @@ func (c *chunk) flush(to file.ColumnChunkWriter) error {
 	}
 	var err error
 	switch to := to.(type) {
-	case *file.ByteArrayColumnChunkWriter:
-		err = writeTexts(to, c.texts, defs, reps)
+	case *textWriter:
+		err = to.write(c.texts, defs, reps)
 	case *file.Int32ColumnChunkWriter:
 		_, err = to.WriteBatch(c.ints, defs, reps)
 	case *file.Int64ColumnChunkWriter:
@@ -61,46 +60,15 @@ func (c *chunk) flush(to file.ColumnChunkWriter) error {
 	case *file.BooleanColumnChunkWriter:
 		_, err = to.WriteBatch(c.bools, defs, reps)
 	default:
-		err = fmt.Errorf("no values for a column of %v", to.Type())
+		err = fmt.Errorf("no values for %T", to)
 	}
-	clear(c.texts) // what they refer to may be large
-	c.texts, c.ints, c.longs, c.floats, c.bools = c.texts[:0], c.ints[:0], c.longs[:0], c.floats[:0], c.bools[:0]
-	c.defs, c.reps = c.defs[:0], c.reps[:0]
+	c.empty()
 	return err
 }
 
-// writeTexts is WriteBatch, which goes by so many places at a time, too. It
-// lets the encoder know how much is to come, which would grow by doubling.
-func writeTexts(to *file.ByteArrayColumnChunkWriter, texts []parquet.ByteArray, defs, reps []int16) error {
-	there := to.LevelInfo().DefLevel
-	size := int(to.Properties().WriteBatchSize())
-	for len(texts) > 0 || len(defs) > 0 {
-		var d, r []int16
-		n := min(len(texts), size)
-		if defs != nil {
-			d = defs[:min(len(defs), size)]
-			defs = defs[len(d):]
-			n = 0
-			for _, def := range d {
-				if def == there {
-					n++
-				}
-			}
-		}
-		if reps != nil {
-			r, reps = reps[:len(d)], reps[len(d):]
-		}
-		if encoder := to.CurrentEncoder(); encoder.Encoding() == parquet.Encodings.Plain {
-			room := 0
-			for _, t := range texts[:n] {
-				room += len(t) + arrow.Uint32SizeBytes
-			}
-			encoder.ReserveForWrite(room)
-		}
-		if _, err := to.WriteBatch(texts[:n], d, r); err != nil {
-			return err
-		}
-		texts = texts[n:]
-	}
-	return nil
+// empty takes all out of the chunk.
+func (c *chunk) empty() {
+	clear(c.texts) // what they refer to may be large
+	c.texts, c.ints, c.longs, c.floats, c.bools = c.texts[:0], c.ints[:0], c.longs[:0], c.floats[:0], c.bools[:0]
+	c.defs, c.reps = c.defs[:0], c.reps[:0]
 }

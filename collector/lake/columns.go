@@ -30,6 +30,23 @@ var headerFields = func() []reflect.StructField {
 	return reflect.VisibleFields(reflect.TypeFor[profile.Header]())
 }()
 
+// A headerCell is where in a header a field of it is.
+type headerCell struct {
+	kind   reflect.Kind
+	offset uintptr
+}
+
+// headerCells are those of headerFields.
+var headerCells = func() (cells []headerCell) {
+	for _, f := range headerFields {
+		if len(f.Index) != 1 {
+			panic("lake: the header has " + f.Name + " in another struct") // seen when a test first runs
+		}
+		cells = append(cells, headerCell{f.Type.Kind(), f.Offset})
+	}
+	return cells
+}()
+
 // schema is that of every segment: the header's fields, then what storing adds.
 var schema = func() *arrow.Schema {
 	var fields []arrow.Field

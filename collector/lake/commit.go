@@ -91,6 +91,7 @@ func (l *Lake) write(s *sifted, b store.Batch) (*Manifest, error) {
 		e := &s.entries[i]
 		e.Commit, e.Pos, e.StoredTime = st.Number, uint32(i), time.UnixMilli(st.Time).UTC()
 	}
+	defer l.room.trim()
 	p, err := l.prepare(st, s)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", store.ErrUnfit, err)
@@ -155,7 +156,7 @@ func (l *Lake) prepare(st *Statement, s *sifted) (*prepared, error) {
 	}
 	p := new(prepared)
 	if len(s.entries) > 0 {
-		content, f, err := encodeSegment(s.entries)
+		content, f, err := encodeSegment(s.entries, &l.room)
 		if err != nil {
 			return nil, err
 		}
@@ -187,12 +188,19 @@ func (l *Lake) prepare(st *Statement, s *sifted) (*prepared, error) {
 // account fills in what the statement says of rows and epochs.
 func (l *Lake) account(st *Statement, s *sifted, last *Manifest) error {
 	var t Tally
+	var epoch string // of the row before: p is to be what st says of it
+	var p Progress
 	for i := range s.entries {
 		e := &s.entries[i]
 		if err := t.Add(e.Header); err != nil {
 			return err
 		}
-		p := st.Epochs[e.Header.Epoch]
+		if i == 0 || e.Header.Epoch != epoch {
+			if i > 0 {
+				st.Epochs[epoch] = p
+			}
+			epoch, p = e.Header.Epoch, st.Epochs[e.Header.Epoch]
+		}
 		p.Tenant, p.Emitter = e.Header.Tenant, e.Header.Emitter
 		if s.conflict[i] {
 			p.Conflicts.Add(e.Header.Sequence)
@@ -202,7 +210,9 @@ func (l *Lake) account(st *Statement, s *sifted, last *Manifest) error {
 				p.HeadSequence, p.HeadFingerprint = e.Header.Sequence, e.Header.Fingerprint
 			}
 		}
-		st.Epochs[e.Header.Epoch] = p
+	}
+	if len(s.entries) > 0 {
+		st.Epochs[epoch] = p
 	}
 	for i := range s.entries {
 		if !s.conflict[i] {

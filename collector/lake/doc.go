@@ -40,7 +40,10 @@
 // # Hot and public files
 //
 // A flush writes one segment with events of all sorts, in the order in which they
-// came by the stream. [Lake.Compact] cuts some of these into public files, one
+// came by the stream. It is compressed as public files are, though it is read again
+// within minutes: by a cheaper codec, or by none, it is longer, and what is saved goes
+// into hashing it three times, for the statement, its index and the compaction.
+// [Lake.Compact] cuts some of these into public files, one
 // class, tenant and day each, sorted by time, in the layout of Amazon Security
 // Lake, which every engine reads as it lies. It is a statement like another, that
 // adds files and removes files: of an event nothing changes but where it is, and a

@@ -103,6 +103,7 @@ type Lake struct {
 	// dirty says that a commit failed and left who knows what. The next one
 	// begins like a start. It changes under commit.
 	dirty atomic.Bool
+	room  room // that segments are written with; guarded by commit
 	// written is the number of the manifest in the file. Guarded by commit.
 	written uint64
 	damaged error // of the manifest file at Open

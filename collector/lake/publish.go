@@ -82,13 +82,14 @@ func makeDirs(root, dir string) error {
 // and describes it in f.
 func (s *spill) write(ctx context.Context, to io.Writer, f *File, p *pile, rows []spilled, split int64) (err error) {
 	out := &measured{w: to, hash: sha256.New()}
+	defer s.room.trim()
 	defer func() {
 		// This Arrow panics when what it writes to fails.
 		if r := recover(); r != nil {
 			err = cmp.Or(out.err, fmt.Errorf("write Parquet: %v", r))
 		}
 	}()
-	t, err := newTable(out, publicSchema(p.root), publicProperties)
+	t, err := newTable(out, publicSchema(p.root), publicProperties, &s.room)
 	if err != nil {
 		return fmt.Errorf("write Parquet: %w", err)
 	}

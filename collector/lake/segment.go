@@ -3,7 +3,6 @@
 package lake
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -65,24 +64,26 @@ func baseProperties() []parquet.WriterProperty {
 // the path is the caller's to set. The file is made in memory, since this Arrow
 // panics when what it writes to fails, and so that what fails here is due to
 // the entries and never to a disk.
-func encodeSegment(entries []store.Entry) (b []byte, f File, err error) {
-	var buf bytes.Buffer
-	if err := writeParquet(&buf, entries); err != nil {
+//
+// The bytes are in r: they are gone with the next file.
+func encodeSegment(entries []store.Entry, r *room) (b []byte, f File, err error) {
+	r.file.Reset()
+	if err := writeParquet(&r.file, entries, r); err != nil {
 		return nil, File{}, err
 	}
 	f = describe(entries)
-	sum := sha256.Sum256(buf.Bytes())
-	f.SHA256, f.Bytes = hex.EncodeToString(sum[:]), int64(buf.Len())
-	return buf.Bytes(), f, nil
+	sum := sha256.Sum256(r.file.b)
+	f.SHA256, f.Bytes = hex.EncodeToString(sum[:]), int64(len(r.file.b))
+	return r.file.b, f, nil
 }
 
-func writeParquet(w io.Writer, entries []store.Entry) (err error) {
+func writeParquet(w io.Writer, entries []store.Entry, r *room) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("write segment: %v", r)
 		}
 	}()
-	t, err := newTable(w, schema, writerProperties)
+	t, err := newTable(w, schema, writerProperties, r)
 	if err != nil {
 		return fmt.Errorf("write segment: %w", err)
 	}

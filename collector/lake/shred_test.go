@@ -102,7 +102,7 @@ func shredded(class int32, entries []store.Entry, recordRows int) ([]byte, *arro
 	root.prune()
 	columns := publicSchema(root)
 	var out bytes.Buffer
-	w, err := newTable(&out, columns, publicProperties)
+	w, err := newTable(&out, columns, publicProperties, new(room))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -320,7 +320,7 @@ func TestShredWhatDidNotOccur(t *testing.T) {
 			t.Fatal(err)
 		}
 		root.prune()
-		w, err := newTable(new(bytes.Buffer), publicSchema(root), publicProperties)
+		w, err := newTable(new(bytes.Buffer), publicSchema(root), publicProperties, new(room))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -343,7 +343,7 @@ func TestLeastIsEmpty(t *testing.T) {
 			entries[i].Header.Interceptor = "naming"
 		}
 	}
-	b, _, err := encodeSegment(entries)
+	b, _, err := encodeSegment(entries, new(room))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -367,7 +367,7 @@ func TestLeastIsEmpty(t *testing.T) {
 // What does not fit into the columns is refused before it is written.
 func TestTableRefuses(t *testing.T) {
 	for _, e := range []store.Entry{{StreamSeq: math.MaxUint64}, {Commit: math.MaxUint64}, {Pos: math.MaxUint32}} {
-		w, err := newTable(new(bytes.Buffer), schema, writerProperties)
+		w, err := newTable(new(bytes.Buffer), schema, writerProperties, new(room))
 		if err != nil {
 			t.Fatal(err)
 		}

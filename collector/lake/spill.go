@@ -31,6 +31,7 @@ type spill struct {
 	end   int64
 	text  text
 	read  []byte // what load read
+	room  room
 	// leaves says which rows are not taken: of these there are stubs. nil: all are.
 	leaves func(store.Cursor) bool
 	stubs  []Stub

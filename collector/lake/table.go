@@ -3,6 +3,7 @@
 package lake
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
@@ -24,23 +25,57 @@ import (
 //
 // Arrow panics when what it writes to fails.
 type table struct {
-	file    *file.Writer
-	group   file.BufferedRowGroupWriter // nil: the next row begins one
-	columns []chunk                     // in the order of the file
-	rows    int                         // in columns
-	grouped int                         // in the row group, without these
-	full    int                         // what a row group has at most
+	to      *told
+	props   *parquet.WriterProperties
+	meta    *metadata.FileMetaDataBuilder
+	columns []chunk // in the order of the file
+	room    *room
+	rows    int // in columns
+	grouped int // in the row group, without these
+	groups  int // before this row group
+	full    int // what a row group has at most
+
+	group   *metadata.RowGroupMetaDataBuilder // nil: the next row begins one
+	writers []columnWriter                    // of its columns
 }
+
+// A columnWriter writes one column of a row group.
+type columnWriter interface {
+	Close() error
+	RowsWritten() int
+	TotalBytesWritten() int64
+}
+
+// told knows how much was written to it.
+type told struct {
+	io.Writer
+	n int64
+}
+
+func (t *told) Write(b []byte) (int, error) {
+	n, err := t.Writer.Write(b)
+	t.n += int64(n)
+	return n, err
+}
+
+// Tell is what Arrow asks.
+func (t *told) Tell() int64 { return t.n }
+
+const parquetMagic = "PAR1"
 
 // newTable begins a file with some columns, the first of which are those of
 // every segment.
-func newTable(w io.Writer, columns *arrow.Schema, props *parquet.WriterProperties) (*table, error) {
+func newTable(w io.Writer, columns *arrow.Schema, props *parquet.WriterProperties, r *room) (*table, error) {
 	layout, err := pqarrow.ToParquet(columns, props, pqarrow.DefaultWriterProps())
 	if err != nil {
 		return nil, err
 	}
-	t := &table{columns: make([]chunk, layout.NumColumns()), full: int(props.MaxRowGroupLength())}
-	t.file = file.NewParquetWriter(w, layout.Root(), file.WithWriterProps(props), file.WithWriteMetadata(metadata.KeyValueMetadata{}))
+	r.fit(layout.NumColumns())
+	t := &table{to: &told{Writer: w}, props: props, room: r, columns: r.chunks[:layout.NumColumns()], full: int(props.MaxRowGroupLength())}
+	t.meta = metadata.NewFileMetadataBuilder(layout, props, metadata.KeyValueMetadata{})
+	if _, err := io.WriteString(t.to, parquetMagic); err != nil {
+		return nil, err
+	}
 	for i := range t.columns {
 		c := layout.Column(i)
 		t.columns[i].nullable, t.columns[i].repeated = c.MaxDefinitionLevel() > 0, c.MaxRepetitionLevel() > 0
@@ -55,18 +90,18 @@ func (t *table) add(e *store.Entry) error {
 	if e.StreamSeq > math.MaxInt64 || e.Commit > math.MaxInt64 || e.Pos > math.MaxInt32 {
 		return fmt.Errorf("write row: stream sequence %d, commit %d or position %d out of range", e.StreamSeq, e.Commit, e.Pos)
 	}
-	v := reflect.ValueOf(&e.Header).Elem()
-	for i := range headerFields {
-		field, c := v.FieldByIndex(headerFields[i].Index), &t.columns[i]
-		switch field.Kind() {
+	header := unsafe.Pointer(&e.Header) //nolint:gosec // reflection takes longer than to write most columns
+	for i := range headerCells {
+		c := &t.columns[i]
+		switch at := unsafe.Add(header, headerCells[i].offset); headerCells[i].kind {
 		case reflect.String:
-			c.texts = append(c.texts, bytesOf(field.String()))
+			c.texts = append(c.texts, bytesOf(*(*string)(at)))
 		case reflect.Int64:
-			c.longs = append(c.longs, field.Int())
+			c.longs = append(c.longs, *(*int64)(at))
 		case reflect.Int32:
-			c.ints = append(c.ints, int32(field.Int()))
+			c.ints = append(c.ints, *(*int32)(at))
 		case reflect.Bool:
-			c.bools = append(c.bools, field.Bool())
+			c.bools = append(c.bools, *(*bool)(at))
 		default: // columnType knows no other
 		}
 	}
@@ -100,6 +135,30 @@ func (t *table) next() error {
 	return t.cut()
 }
 
+// begin begins a row group.
+func (t *table) begin() error {
+	t.group, t.writers = t.meta.AppendRowGroup(), t.writers[:0]
+	for i := range t.columns {
+		meta := t.group.NextColumnChunk()
+		if meta.Descr().PhysicalType() == parquet.Types.ByteArray {
+			w, err := newTextWriter(t, meta, i)
+			if err != nil {
+				return err
+			}
+			t.writers = append(t.writers, w)
+			continue
+		}
+		path := meta.Descr().Path()
+		pager, err := file.NewPageWriter(t.to, t.props.CompressionFor(path), t.props.CompressionLevelFor(path), meta,
+			int16(t.groups), int16(i), t.props.Allocator(), true, nil, nil)
+		if err != nil {
+			return err
+		}
+		t.writers = append(t.writers, file.NewColumnChunkWriter(meta, pager, t.props))
+	}
+	return nil
+}
+
 // flush gives the rows to the file. It keeps them encoded, until the row group
 // ends.
 func (t *table) flush() error {
@@ -107,14 +166,12 @@ func (t *table) flush() error {
 		return nil
 	}
 	if t.group == nil {
-		t.group = t.file.AppendBufferedRowGroup()
-	}
-	for i := range t.columns {
-		to, err := t.group.Column(i)
-		if err != nil {
+		if err := t.begin(); err != nil {
 			return err
 		}
-		if err := t.columns[i].flush(to); err != nil {
+	}
+	for i := range t.columns {
+		if err := t.columns[i].flush(t.writers[i]); err != nil {
 			return err
 		}
 	}
@@ -127,9 +184,23 @@ func (t *table) cut() error {
 	if t.group == nil {
 		return nil
 	}
-	err := t.group.Close()
+	bytes := int64(0)
+	for i, w := range t.writers {
+		if got := w.RowsWritten(); got != t.grouped {
+			return fmt.Errorf("column %d has %d rows instead of %d", i, got, t.grouped)
+		}
+		if err := w.Close(); err != nil {
+			return err
+		}
+		bytes += w.TotalBytesWritten()
+	}
+	t.group.SetNumRows(t.grouped)
+	if err := t.group.Finish(bytes, int16(t.groups)); err != nil {
+		return err
+	}
+	t.groups++
 	t.group, t.grouped = nil, 0
-	return err
+	return nil
 }
 
 // close writes what is left, and the footer.
@@ -140,5 +211,14 @@ func (t *table) close() error {
 	if err := t.cut(); err != nil {
 		return err
 	}
-	return t.file.Close()
+	says, err := t.meta.Snapshot()
+	if err != nil {
+		return err
+	}
+	begins := t.to.n
+	if _, err := says.WriteTo(t.to, nil); err != nil {
+		return err
+	}
+	_, err = t.to.Write(append(binary.LittleEndian.AppendUint32(nil, uint32(t.to.n-begins)), parquetMagic...))
+	return err
 }
