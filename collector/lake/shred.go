@@ -3,7 +3,6 @@
 package lake
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -210,6 +209,16 @@ func (s *shredder) element(b *branch, k byte, rep int16) error {
 		b.missing(rep, b.present-1)
 		return nil
 	}
+	if k == '"' && b.node.kind == nodeText {
+		// Most values are texts, and few have escapes.
+		start := s.at
+		if escaped := s.quoted(); !escaped && !s.bad {
+			b.leaf.texts = append(b.leaf.texts, s.b[start+1:s.at-1])
+			b.leaf.place(rep, b.present)
+			return nil
+		}
+		s.at = start
+	}
 	v := s.value()
 	if k == 'n' || !s.scalar(b.node.kind, b.leaf, k, v) {
 		b.missing(rep, b.present-1)
@@ -228,10 +237,6 @@ func (s *shredder) scalar(kind nodeKind, c *chunk, k byte, v []byte) bool {
 		c.texts = append(c.texts, v)
 		return true
 	case kind == nodeText && k == '"' && len(v) >= 2:
-		if bytes.IndexByte(v, '\\') < 0 {
-			c.texts = append(c.texts, v[1:len(v)-1])
-			return true
-		}
 		start := len(s.bytes)
 		var err error
 		if s.bytes, err = jsontext.AppendUnquote(s.bytes, v); err == nil {

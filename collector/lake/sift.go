@@ -32,16 +32,12 @@ type identity struct {
 // to tell a duplicate from a conflict.
 func (l *Lake) sift(ctx context.Context, b store.Batch) (*sifted, error) {
 	m := l.Manifest()
-	known := make(map[identity][]string, len(b.Entries)) // fingerprints
-	asked := make(map[string]store.Intervals)
-	for i := range b.Entries {
-		h := &b.Entries[i].Header
-		if m.Epochs[h.Epoch].Stored.Contains(h.Sequence) {
-			set := asked[h.Epoch]
-			set.Add(h.Sequence)
-			asked[h.Epoch] = set
-		}
+	asked, inOrder := askedOf(m, b.Entries)
+	if len(asked) == 0 && inOrder {
+		s := &sifted{entries: slices.Clone(b.Entries), conflict: make([]bool, len(b.Entries))}
+		return s, l.siftQuarantined(m, b.Quarantined, s)
 	}
+	known := make(map[identity][]string, len(b.Entries)) // fingerprints
 	if len(asked) > 0 {
 		if err := l.fingerprints(ctx, m.Files, asked, known); err != nil {
 			return nil, err
@@ -64,6 +60,33 @@ func (l *Lake) sift(ctx context.Context, b store.Batch) (*sifted, error) {
 		s.conflict = append(s.conflict, len(prints) > 0)
 	}
 	return s, l.siftQuarantined(m, b.Quarantined, s)
+}
+
+// askedOf returns the sequences of entries that the lake has, and whether those of
+// each epoch ascend in entries, as they mostly do: then there is none twice.
+func askedOf(m *Manifest, entries []store.Entry) (asked map[string]store.Intervals, inOrder bool) {
+	asked, inOrder = make(map[string]store.Intervals), true
+	lasts := make(map[string]int64)
+	var epoch string
+	var stored store.Intervals
+	var last int64
+	for i := range entries {
+		h := &entries[i].Header
+		if i == 0 || h.Epoch != epoch {
+			if i > 0 {
+				lasts[epoch] = last
+			}
+			epoch, stored, last = h.Epoch, m.Epochs[h.Epoch].Stored, lasts[h.Epoch]
+		}
+		if stored.Contains(h.Sequence) {
+			set := asked[epoch]
+			set.Add(h.Sequence)
+			asked[epoch] = set
+		}
+		inOrder = inOrder && h.Sequence > last
+		last = h.Sequence
+	}
+	return asked, inOrder
 }
 
 // fingerprints adds to known the fingerprints of the stored events of asked.

@@ -4,6 +4,7 @@ package lake
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -27,7 +28,23 @@ type tallyKey struct {
 	day    int64 // see dayOf
 }
 
-var trees = compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+var trees = compact.RangeFactory{Hash: hashChildren}
+
+// hashLeaf and hashChildren are those of [rfc6962.DefaultHasher], which makes a new
+// hash of each event on the heap.
+func hashLeaf(leaf *[sha256.Size]byte) []byte {
+	var b [1 + sha256.Size]byte
+	b[0] = rfc6962.RFC6962LeafHashPrefix
+	copy(b[1:], leaf[:])
+	sum := sha256.Sum256(b[:])
+	return sum[:]
+}
+
+func hashChildren(l, r []byte) []byte {
+	var room [1 + 2*sha256.Size]byte
+	sum := sha256.Sum256(append(append(append(room[:0], rfc6962.RFC6962NodeHashPrefix), l...), r...))
+	return sum[:]
+}
 
 // Day returns the day of an event time, as a count names it.
 func Day(ms int64) string { return time.UnixMilli(ms).UTC().Format("20060102") }
@@ -47,8 +64,12 @@ func dayOf(ms int64) int64 {
 // Add counts the next row in the order of _pos. It fails when the fingerprint
 // is not 32 bytes of hex.
 func (t *Tally) Add(h profile.Header) error {
-	leaf, err := hex.DecodeString(h.Fingerprint)
-	if err != nil || len(leaf) != 32 {
+	var leaf [sha256.Size]byte
+	err := hex.ErrLength
+	if len(h.Fingerprint) == hex.EncodedLen(len(leaf)) {
+		_, err = hex.Decode(leaf[:], bytesOf(h.Fingerprint))
+	}
+	if err != nil {
 		return fmt.Errorf("count event %s: fingerprint %.80q is not a SHA-256", h.MetadataUID, h.Fingerprint)
 	}
 	if t.trees == nil {
@@ -60,7 +81,7 @@ func (t *Tally) Add(h profile.Header) error {
 		tree = trees.NewEmptyRange(0)
 		t.trees[key] = tree
 	}
-	return tree.Append(rfc6962.DefaultHasher.HashLeaf(leaf), nil)
+	return tree.Append(hashLeaf(&leaf), nil)
 }
 
 // Counts returns the counts so far, sorted by tenant, class and day.

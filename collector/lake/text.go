@@ -129,30 +129,34 @@ func (t *text) value() []byte {
 
 // plain passes over a number or a literal.
 func (t *text) plain() {
-	for t.at++; t.at < len(t.b); t.at++ {
-		if c := t.b[t.at]; c == ',' || c == '}' || c == ']' || c <= ' ' {
-			return
+	b, i := t.b, t.at+1
+	for ; i < len(b); i++ {
+		if c := b[i]; c == ',' || c == '}' || c == ']' || c <= ' ' {
+			break
 		}
 	}
+	t.at = i
 }
 
 // over passes over an object or an array.
 func (t *text) over() {
-	depth := 0
-	for t.at < len(t.b) {
-		switch t.b[t.at] {
+	b, depth := t.b, 0
+	for i := t.at; i < len(b); i++ {
+		switch b[i] {
 		case '"':
-			t.quoted()
-			continue
+			t.at = i
+			if t.quoted(); t.bad {
+				return
+			}
+			i = t.at - 1
 		case '{', '[':
 			depth++
 		case '}', ']':
 			if depth--; depth == 0 {
-				t.at++
+				t.at = i + 1
 				return
 			}
 		}
-		t.at++
 	}
 	t.fail()
 }
