@@ -11,7 +11,8 @@
 //     broker and the collector to durable segments, all in this process, beside
 //     a bare Parquet writer on the same events; and the recovery of a backlog,
 //     with the most memory that the process had.
-//   - BenchmarkCompact: the processor time of compactions alone.
+//   - BenchmarkCommit, BenchmarkCompact: the processor time of commits and of
+//     compactions alone, and how long the files are that they write.
 //   - BenchmarkStored: bytes on disk for an operation.
 //   - BenchmarkQuery: SQL over a lake of -events events.
 //   - BenchmarkFlight: many rows by Flight SQL, beside the engine alone.
