@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"github.com/docket-audit/docket/collector/store"
-	"github.com/docket-audit/docket/internal/profile"
 )
 
 const (
@@ -137,7 +136,7 @@ func (s *spill) record(t *table, sh *shredder, f *File, p *pile, rows []spilled)
 		e := store.Entry{
 			Raw: raw, StreamSeq: r.streamSeq, StoredTime: time.UnixMilli(r.stored).UTC(), Commit: r.commit, Pos: r.pos,
 		}
-		if e.Header, err = profile.ParseShared(raw); err != nil {
+		if e.Header, err = s.events.Parse(raw); err != nil {
 			return 0, 0, fmt.Errorf("%w: row %d of commit %d: %w", ErrCorrupt, r.pos, r.commit, err)
 		}
 		if h := &e.Header; h.ClassUID != p.ClassUID || h.Tenant != p.Tenant || dayOf(h.Time) != p.day {

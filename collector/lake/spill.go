@@ -19,6 +19,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow"
 
 	"github.com/docket-audit/docket/collector/store"
+	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/internal/regular"
 )
 
@@ -26,12 +27,13 @@ import (
 // a file without a name the bytes of all. So a row costs a compaction a few
 // dozen bytes of memory, however long it is, and each segment is read once.
 type spill struct {
-	file  *os.File
-	piles map[pileKey]*pile
-	end   int64
-	text  text
-	read  []byte // what load read
-	room  room
+	file   *os.File
+	piles  map[pileKey]*pile
+	end    int64
+	text   text
+	read   []byte         // what load read
+	events profile.Series // reads the headers again
+	room   room
 	// leaves says which rows are not taken: of these there are stubs. nil: all are.
 	leaves func(store.Cursor) bool
 	stubs  []Stub

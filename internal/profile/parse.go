@@ -28,15 +28,8 @@ const MaxInteger = 1<<53 - 1
 // without looking into payloads. It fails with [ErrMalformed] on a wrong type
 // anywhere in what it reads, and with [ErrIncomplete] where an event cannot be
 // told from others. It does not verify the fingerprint; [Check] does.
-func Parse(raw []byte) (Header, error) { return parse(raw, false) }
-
-// ParseShared is [Parse] for those who go through many events and keep little of
-// them. The strings of a header are in one piece of memory: whoever keeps one for
-// longer than the header MUST clone it, or keeps them all.
-func ParseShared(raw []byte) (Header, error) { return parse(raw, true) }
-
-func parse(raw []byte, shared bool) (Header, error) {
-	s, err := scanFor(raw, nil, shared)
+func Parse(raw []byte) (Header, error) {
+	s, err := scanFor(raw, nil, false)
 	if err != nil {
 		return Header{}, fmt.Errorf("parse event: %w", err)
 	}
