@@ -17,6 +17,7 @@ import (
 	"github.com/docket-audit/docket/cmd/internal/config"
 	"github.com/docket-audit/docket/cmd/internal/duration"
 	"github.com/docket-audit/docket/cmd/internal/telemetry"
+	"github.com/docket-audit/docket/internal/softlimit"
 )
 
 const upLong = `Run everything in one process over one data directory:
@@ -102,6 +103,9 @@ func up(ctx context.Context, o upOptions) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
+	if os.Getenv("GOMEMLIMIT") == "" {
+		defer softlimit.Hold(softlimit.Default)()
+	}
 	d, err := start(ctx, o)
 	if err != nil {
 		if ctx.Err() != nil {

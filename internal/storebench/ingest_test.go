@@ -33,6 +33,7 @@ import (
 	"github.com/docket-audit/docket/interceptor/activity"
 	"github.com/docket-audit/docket/internal/natstest"
 	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/internal/softlimit"
 	"github.com/docket-audit/docket/internal/stream"
 	"github.com/docket-audit/docket/ocsf"
 )
@@ -102,11 +103,13 @@ func BenchmarkIngest(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
 				s := natstest.Run(b)
+				release := softlimit.Hold(softlimit.Default) // as docket up does
 				peak := newPeak()
 				b.StartTimer()
 				ingest(b, s, way.load, way.opts)
 				b.StopTimer()
 				peak.report(b)
+				release()
 				s.Stop()
 				b.StartTimer()
 			}
@@ -272,6 +275,7 @@ func BenchmarkBacklog(b *testing.B) {
 			began := processor()
 			for b.Loop() {
 				b.StopTimer()
+				release := softlimit.Hold(softlimit.Default)
 				peak := newPeak()
 				b.StartTimer()
 				l, stop := collect(b, js, layout.opts)
@@ -280,6 +284,7 @@ func BenchmarkBacklog(b *testing.B) {
 				}
 				b.StopTimer()
 				peak.report(b)
+				release()
 				stop()
 				forget(b, js)
 				b.StartTimer()
