@@ -183,15 +183,20 @@ func recorded(tb testing.TB, l *load, operations int, step time.Duration, each f
 // and again as those of others; but for what they say of each other's payloads, which
 // nobody follows here. Not for concurrent use.
 type supply struct {
-	operations [][]*ocsf.APIActivity
+	operations [][]lent
 	next       int
 }
+
+// A lent event is a recorder's, as far as an emitter knows; but it stays the supply's.
+type lent struct{ *ocsf.APIActivity }
+
+func (lent) Release() {}
 
 // newSupply runs so many operations of l.
 func newSupply(tb testing.TB, l *load, operations int) *supply {
 	tb.Helper()
-	s := &supply{operations: make([][]*ocsf.APIActivity, 0, operations)}
-	var events []*ocsf.APIActivity
+	s := &supply{operations: make([][]lent, 0, operations)}
+	var events []lent
 	rec := activity.NewRecorder(func(_ context.Context, e ocsf.Event) activity.Ack {
 		// Of the recorder's event, which lends its memory, this is the event without the
 		// way to give the memory back.
@@ -199,7 +204,7 @@ func newSupply(tb testing.TB, l *load, operations int) *supply {
 		if !ok {
 			tb.Errorf("the recorder's event is %T", e)
 		}
-		events = append(events, event)
+		events = append(events, lent{event})
 		return acknowledged{}
 	})
 	chain := newChain(tb, interceptor.AuditBestEffort, rec)
@@ -212,7 +217,7 @@ func newSupply(tb testing.TB, l *load, operations int) *supply {
 
 // operation returns the events of a new operation, at a time. Those of earlier ones
 // that were given out must not be in use any more.
-func (s *supply) operation(at time.Time) []*ocsf.APIActivity {
+func (s *supply) operation(at time.Time) []lent {
 	events := s.operations[s.next]
 	s.next = (s.next + 1) % len(s.operations)
 	operation := newUID()
