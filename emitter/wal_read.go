@@ -109,9 +109,10 @@ func (r *walReader) readFile(path string, from position, limit int64, maxRecords
 		if len(c.records) > 0 {
 			break // cut by the chunk's end, or bad: the next read tells
 		}
-		if int64(len(b)) < limit-from.offset {
-			// Perhaps one record is longer than a chunk. Look at all that is left.
-			if b, err = r.bytes(path, from, limit-from.offset); err != nil {
+		if rest := limit - from.offset; int64(len(b)) < rest {
+			// Perhaps one record is longer than the last ones, or than a chunk. Look at
+			// more, in the end at all that is left.
+			if b, err = r.bytes(path, from, min(rest, max(maxBytes, 2*int64(len(b))))); err != nil {
 				return chunk{}, err
 			}
 			continue
