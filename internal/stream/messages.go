@@ -28,13 +28,15 @@ type Messages struct {
 	given int             // of these
 
 	mu      sync.Mutex
-	waiting []jetstream.Msg // guarded by mu, as bytes is
+	waiting []jetstream.Msg // guarded by mu, as bytes and heard are
 	bytes   int             // of what waits
+	heard   error           // what the client told last
 
-	some    chan struct{} // something waits
-	room    chan struct{} // nothing waits
-	failed  chan error    // the first one that ends it
-	stopped chan struct{} // by Stop
+	some    chan struct{}   // something waits
+	room    chan struct{}   // nothing waits
+	failed  chan error      // the first one that ends it
+	ended   <-chan struct{} // once the client reads no more
+	stopped chan struct{}   // by Stop
 	stop    func()
 }
 
@@ -55,6 +57,7 @@ func ReadAhead(c jetstream.Consumer, messages, bytes int) (*Messages, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read consumer %s: %w", c.CachedInfo().Name, err)
 	}
+	m.ended = ctx.Closed()
 	m.stop = sync.OnceFunc(func() {
 		close(m.stopped)
 		ctx.Stop()
@@ -63,8 +66,8 @@ func ReadAhead(c jetstream.Consumer, messages, bytes int) (*Messages, error) {
 }
 
 // Next waits for the next message. The error is why there will be none: a heartbeat
-// that did not come, a consumer or a connection that is gone, or the end of ctx. It is
-// not for concurrent use.
+// that did not come, a consumer or a connection that is gone, whatever else the client
+// gave up for, or the end of ctx. It is not for concurrent use.
 func (m *Messages) Next(ctx context.Context) (jetstream.Msg, error) {
 	for m.given == len(m.taken) {
 		select {
@@ -73,6 +76,8 @@ func (m *Messages) Next(ctx context.Context) (jetstream.Msg, error) {
 		case err := <-m.failed:
 			m.fail(err) // for whoever asks again
 			return nil, err
+		case <-m.ended:
+			m.fail(m.end())
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -118,8 +123,24 @@ func (m *Messages) put(msg jetstream.Msg) bool {
 	return true
 }
 
+// errEnded says that the client reads no more.
+var errEnded = errors.New("the client gave up reading messages")
+
+// end is why the client reads no more, where that is none of the reasons that are known.
+func (m *Messages) end() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.heard == nil {
+		return errEnded
+	}
+	return fmt.Errorf("%w; what it told last: %w", errEnded, m.heard)
+}
+
 // told hears of what the client meets. Most of that it mends itself.
 func (m *Messages) told(_ jetstream.ConsumeContext, err error) {
+	m.mu.Lock()
+	m.heard = err
+	m.mu.Unlock()
 	for _, end := range []error{jetstream.ErrNoHeartbeat, jetstream.ErrConsumerDeleted, jetstream.ErrBadRequest, jetstream.ErrConnectionClosed, nats.ErrConnectionClosed} {
 		if errors.Is(err, end) {
 			m.fail(err)

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -105,6 +107,65 @@ func TestReadAheadEnds(t *testing.T) {
 	for range 2 {
 		if _, err := m.Next(t.Context()); !errors.Is(err, jetstream.ErrConsumerDeleted) {
 			t.Errorf("of a consumer that is gone: %v", err)
+		}
+	}
+}
+
+// What the server says and the client makes nothing of ends it in the client, which says
+// no more then, not even that heartbeats do not come. The reader hears of it.
+func TestReadAheadGivenUp(t *testing.T) {
+	s := natstest.Run(t)
+	c := numbered(t, s.Conn(t), 3)
+	other := s.Conn(t)
+	asked, err := other.SubscribeSync("$JS.API.CONSUMER.MSG.NEXT.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	m, err := stream.ReadAhead(c, 10, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Stop()
+	for range 3 {
+		if _, err := m.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	within, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	request, err := asked.NextMsgWithContext(within)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.PublishMsg(&nats.Msg{Subject: request.Reply, Header: nats.Header{"Status": {"408"}, "Nats-Pending-Messages": {"many"}}}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := m.Next(within); err == nil || within.Err() != nil || !strings.Contains(err.Error(), "Nats-Pending-Messages") {
+			t.Errorf("of a client that gave up: %v", err)
+		}
+	}
+}
+
+// After Stop there is nothing to wait for.
+func TestReadAheadStopped(t *testing.T) {
+	c := numbered(t, natstest.Run(t).Conn(t), 3)
+	m, err := stream.ReadAhead(c, 10, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Stop()
+	within, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for n := 0; ; n++ {
+		if _, err := m.Next(within); err != nil {
+			if within.Err() != nil {
+				t.Errorf("after Stop and %d messages: %v", n, err)
+			}
+			return
 		}
 	}
 }
