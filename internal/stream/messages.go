@@ -47,10 +47,21 @@ const (
 	handedBytes    = 1 << 20
 )
 
+// mostAhead bounds an answer: two of them, and one more after a reconnect, are less than
+// what a subscription has room for before it drops messages.
+const mostAhead = nats.DefaultSubPendingBytesLimit / 4
+
+// leastAhead is what the longest message of the declared stream takes: of one that is
+// longer than an answer may be, a server says so each time it is asked, and no more
+// messages come.
+var leastAhead = sync.OnceValue(func() int { return int(Declared().Stream.MaxMsgSize) + 64<<10 })
+
 // ReadAhead asks a consumer for messages: at most so many are on their way to the
-// reader, in at most two answers of so many bytes. The caller MUST call
-// [Messages.Stop].
+// reader, in at most two answers of so many bytes; what is less than one message takes,
+// or more than a subscription has room for, is not taken at its word. The caller MUST
+// call [Messages.Stop].
 func ReadAhead(c jetstream.Consumer, messages, bytes int) (*Messages, error) {
+	bytes = min(max(bytes, leastAhead()), mostAhead)
 	m := &Messages{some: make(chan struct{}, 1), room: make(chan struct{}, 1), failed: make(chan error, 1), stopped: make(chan struct{})}
 	ctx, err := c.Consume(m.take,
 		jetstream.PullMaxMessagesWithBytesLimit(messages, bytes), jetstream.PullHeartbeat(heartbeat), jetstream.ConsumeErrHandler(m.told))

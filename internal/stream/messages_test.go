@@ -4,6 +4,7 @@ package stream_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strconv"
 	"strings"
@@ -166,6 +167,55 @@ func TestReadAheadStopped(t *testing.T) {
 				t.Errorf("after Stop and %d messages: %v", n, err)
 			}
 			return
+		}
+	}
+}
+
+// What is asked for at a time is at least as much as one message takes, and never so much
+// that the client would drop any.
+func TestReadAheadBounds(t *testing.T) {
+	s := natstest.Run(t)
+	c := numbered(t, s.Conn(t), 1)
+	other := s.Conn(t)
+	if err := other.Publish("n", make([]byte, 5000)); err != nil {
+		t.Fatal(err)
+	}
+	asked, err := other.SubscribeSync("$JS.API.CONSUMER.MSG.NEXT.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	within, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, bytes := range []int{1000, 1 << 30} {
+		m, err := stream.ReadAhead(c, 10, bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for bytes == 1000 {
+			msg, err := m.Next(within)
+			if err != nil {
+				t.Fatalf("of a message that is longer than what was asked for: %v", err)
+			}
+			if len(msg.Data()) == 5000 {
+				break
+			}
+		}
+		m.Stop()
+		request, err := asked.NextMsgWithContext(within)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said struct {
+			MaxBytes int64 `json:"max_bytes"`
+		}
+		if err := json.Unmarshal(request.Data, &said); err != nil {
+			t.Fatal(err)
+		}
+		if least, most := int64(stream.Declared().Stream.MaxMsgSize), int64(nats.DefaultSubPendingBytesLimit); said.MaxBytes < least || said.MaxBytes > most/3 {
+			t.Errorf("%d bytes were asked for, not from %d to a third of %d", said.MaxBytes, least, most)
 		}
 	}
 }
