@@ -158,8 +158,10 @@ func TestMouldsAreFew(t *testing.T) {
 	raw := string(exampleEvents(t)[0])
 	for i := range 10 * maxMoulds {
 		sameTree(t, []byte(strings.Replace(raw, `{"`, fmt.Sprintf(`{"A%03d":1,"`, i), 1)), &tree)
+		if i%7 == 0 || i == 10*maxMoulds-1 {
+			sameTree(t, []byte(strings.Replace(raw, `{"`, `{"A":"`+strings.Repeat("x", maxMould)+`","`, 1)), &tree)
+		}
 	}
-	sameTree(t, []byte(strings.Replace(raw, `{"`, `{"A":"`+strings.Repeat("x", maxMould)+`","`, 1)), &tree)
 	if n := len(tree.moulds); n != maxMoulds {
 		t.Errorf("%d moulds", n)
 	}
@@ -167,6 +169,12 @@ func TestMouldsAreFew(t *testing.T) {
 		if cap(m.text) > maxMould {
 			t.Errorf("a mould of %d bytes", cap(m.text))
 		}
+		if m.next != nil && !slices.Contains(tree.moulds, m.next) {
+			t.Errorf("a mould keeps one of %d bytes that does not stay", len(m.next.text))
+		}
+	}
+	if !slices.Contains(tree.moulds, tree.last) {
+		t.Errorf("the last mould does not stay, of %d bytes", len(tree.last.text))
 	}
 }
 

@@ -63,6 +63,7 @@ func (t *Tree) parse(raw []byte) (Header, error) {
 		m = new(mould) // none that stays
 	} else if m = t.find(raw, nil); m != nil {
 		m.take(raw)
+		t.use(m)
 		return t.cast(m, raw)
 	} else {
 		m = t.spare(maxMoulds)
@@ -82,13 +83,13 @@ func (t *Tree) parse(raw []byte) (Header, error) {
 	m.learn(raw, t.newID())
 	if len(raw) <= maxMould {
 		t.lead(m)
+		t.use(m)
 	}
 	return t.cast(m, raw)
 }
 
 // cast makes t the tree of raw, which is the event of m.
 func (t *Tree) cast(m *mould, raw []byte) (Header, error) {
-	t.use(m)
 	t.text, t.nodes, t.like = raw, m.nodes, m.id
 	t.Loose, t.Escapes, t.Depth = false, m.escapes, m.Depth
 	return m.header()
