@@ -107,14 +107,16 @@ func (s *slot) say(said []byte) {
 }
 
 // fits says whether s is the source of an event of the mould's form, and notes what
-// differs; if it is not, at which node, and how much of s was seen by then. s was opened.
-func (m *mould) fits(s source) (fits bool, node, seen int) {
+// differs; if it is not, where it strayed from that. looked is how much of s it had to
+// look at. s was opened.
+func (m *mould) fits(s source) (fits bool, looked int) {
 	m.changes = m.changes[:0]
-	was, is := 0, 0 // up to here they are the same, or noted
+	was, is, node := 0, 0, 0 // up to here they are the same, or noted
 	for {
 		n := alike(m.text[was:], s.b[is:])
 		if was+n == len(m.text) {
-			return is+n == len(s.b), node, is + n
+			m.stray(node, s.b[is+n:])
+			return is+n == len(s.b), is + n
 		}
 		for node+1 < len(m.nodes) && int(m.nodes[node+1].at) <= was+n {
 			node++
@@ -122,53 +124,61 @@ func (m *mould) fits(s source) (fits bool, node, seen int) {
 		v := &m.nodes[node]
 		begins, ends := int(v.at), int(v.end)
 		if begins < was || was+n > ends {
-			return false, node, is + n // it is between values that they differ
+			m.stray(node, s.b[is+n:]) // it is between values that they differ
+			return false, is + n
 		}
 		at := is + begins - was
-		end := m.other(node, &s, at)
-		if end < 0 || was+n == ends && end-at == ends-begins { // behind the same value
-			return false, node, is + n
+		end, may := m.other(node, &s, at)
+		if !may || was+n == ends && end-at == ends-begins { // behind the same value
+			m.stray(node, s.b[is+n:])
+			return false, max(is+n, end)
 		}
 		m.changes = append(m.changes, change{int32(node), int32(at), int32(end)})
 		was, is = ends, end
 	}
 }
 
-// other returns the end of the value at s.b[at], which is to be one that can be in the
-// place of a node; -1 when it cannot, or that is not sure.
-func (m *mould) other(node int, s *source, at int) (end int) {
+// stray notes that an event does not fit, from a node on or behind it.
+func (m *mould) stray(node int, rest []byte) { m.strayed = place{node, glance(rest)} }
+
+// other returns the end of the value at s.b[at], and whether it may be in the place of a
+// node. When it may not, or that is not sure, the end is how far it had to look: for a
+// value that nobody could be sure of, to the end.
+func (m *mould) other(node int, s *source, at int) (end int, may bool) {
 	v, k := &m.nodes[node], m.marks[node]
 	if k.is == steers || at >= len(s.b) {
-		return -1
+		return at, false
 	}
 	if s.slash < at { // what was passed over has escapes
 		s.slash = at
 		s.next()
 	}
 	if k.is == passed {
-		return s.sound(at, 0)
+		if end = s.sound(at, 0); end < 0 {
+			return len(s.b), false
+		}
+		return end, true
 	}
 	switch c := m.text[v.at]; {
 	case c == '"':
 		if s.b[at] != '"' {
-			return -1
+			return at, false
 		}
 		end, escapes := s.quoted(at + 1)
-		if end < 0 || escapes == escapesOdd || k.is == filled && (escapes != escapesNone || m.slots[k.slot].digest && !isHexSHA256(s.b[at+1:end])) {
-			return -1
+		if end < 0 || escapes == escapesOdd {
+			return len(s.b), false
 		}
-		return end + 1
+		return end + 1, k.is != filled || escapes == escapesNone && (!m.slots[k.slot].digest || isHexSHA256(s.b[at+1:end]))
 	case c == '-' || c >= '0' && c <= '9':
-		end = s.number(at)
-		if end < 0 || isShort(m.text[v.at:v.end]) && !isShort(s.b[at:end]) {
-			return -1
+		if end = s.number(at); end < 0 {
+			return len(s.b), false
 		}
-		if k.is == filled && !m.slots[k.slot].takes(s.b[at:end]) {
-			return -1
+		if isShort(m.text[v.at:v.end]) && !isShort(s.b[at:end]) {
+			return end, false
 		}
-		return end
+		return end, k.is != filled || m.slots[k.slot].takes(s.b[at:end])
 	}
-	return -1
+	return at, false
 }
 
 // takes says whether a number has room in the slot.

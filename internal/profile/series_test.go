@@ -261,6 +261,38 @@ func TestSeriesIsSmall(t *testing.T) {
 	}
 }
 
+// TestSoughtInVain: a value that has to be looked at to its end, and may not be where it
+// is, is not looked at once for each mould.
+func TestSoughtInVain(t *testing.T) {
+	raw := strings.TrimSuffix(string(exampleEvents(t)[0]), "}")
+	first := func(value string, form int) []byte {
+		return []byte(strings.Replace(raw, `{"`, `{"A":`+value+`,"`, 1) + fmt.Sprintf(`,"zz%03d":1}`, form))
+	}
+	long := strings.Repeat("x", seriesMould/2)
+	for name, value := range map[string]string{
+		"names out of order": `{"b":"` + long + `","a":1}`, "half a pair": `"` + long + `\ud83d"`, "no number": strings.Repeat("1", seriesMould/2) + ".",
+	} {
+		var k Series
+		for form := range seriesMoulds {
+			k.rest, k.missed = 0, 0
+			sameSeries(t, first("1", form), &k)
+		}
+		k.rest, k.missed = 0, 0
+		bad := first(value, seriesMoulds)
+		_ = k.find(bad, nil)
+		asked := 0
+		for _, m := range k.moulds {
+			if m.asked == k.searches {
+				asked++
+			}
+		}
+		if asked == 0 || asked > maxSought+1 {
+			t.Errorf("%s: %d moulds were asked", name, asked)
+		}
+		sameSeries(t, bad, &k)
+	}
+}
+
 // FuzzSeries: an event is read as on its own after any other.
 func FuzzSeries(f *testing.F) {
 	all := exampleEvents(f)

@@ -45,14 +45,12 @@ func (f *shelf) find(raw []byte, seals *form) *mould {
 			return false
 		}
 		m.asked = f.searches
-		fits, node, seen := m.fits(s)
+		fits, looked := m.fits(s)
 		if fits {
 			m.escapes = s.escapes
-			return true
 		}
-		m.strayed = place{node, glance(raw[seen:])}
-		left -= seen
-		return false
+		left -= looked
+		return fits
 	}
 	if f.last != nil && (f.luck > 0 || f.searches%maxLuck == 0) {
 		if fits(f.last.next) {
