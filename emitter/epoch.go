@@ -31,15 +31,6 @@ type epoch struct {
 	used    int64
 }
 
-// seal makes e the next event of the epoch, as a record. The epoch moves on
-// only if that succeeds, so that an unfit event leaves no hole.
-func (p *epoch) seal(e ocsf.Event, cfg *Config) (record, error) {
-	if p.sealer == nil {
-		p.sealer = new(profile.Sealer)
-	}
-	return p.sealWithin(bounds{most: cfg.MaxEventBytes}, nil, e, cfg)
-}
-
 // bounds are what an event must keep within, or is not sealed.
 type bounds struct {
 	canaries []Canary
@@ -58,8 +49,9 @@ func (p *epoch) sealSafely(b bounds, room []byte, e ocsf.Event, cfg *Config) (r 
 	return p.sealWithin(b, room, e, cfg)
 }
 
-// sealWithin is seal for an event that must keep within b. Its bytes are in room,
-// which is empty, if they fit there.
+// sealWithin makes e, which must keep within b, the next event of the epoch, as a
+// record. Its bytes are in room, which is empty, if they fit there. The epoch moves on
+// only if that succeeds, so that an unfit event leaves no hole.
 func (p *epoch) sealWithin(b bounds, room []byte, e ocsf.Event, cfg *Config) (record, error) {
 	raw, header, err := p.sealer.Append(room, e, profile.Link{
 		Emitter: cfg.Name, Epoch: p.state.Epoch, Sequence: p.state.Sequence + 1,

@@ -14,7 +14,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/ocsf"
 )
+
+// seal makes e the next event of an epoch without a sequencer, as a record.
+func (p *epoch) seal(e ocsf.Event, cfg *Config) (record, error) {
+	if p.sealer == nil {
+		p.sealer = new(profile.Sealer)
+	}
+	return p.sealWithin(bounds{most: cfg.MaxEventBytes}, nil, e, cfg)
+}
 
 // sealedRecords returns the records of one epoch with n events, the first of
 // which opens it.
