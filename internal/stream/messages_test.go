@@ -54,7 +54,7 @@ func TestReadAheadDropsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Stop()
-	for n := 0; n < messages; n++ {
+	for n := range messages {
 		for n%ahead == 0 { // until the server has sent all that it was asked for
 			info, err := c.Info(t.Context())
 			if err != nil {
