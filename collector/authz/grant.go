@@ -69,7 +69,8 @@ func (g *Grant) May(c Capability) error {
 	return &Error{Err: ErrDenied, Reason: "the capability " + string(c) + " is missing", Advice: "ask for a token with cap " + string(c) + " (`docket token --cap`)"}
 }
 
-// Covers reports whether events of the tenant may be seen.
+// Covers reports whether events of the tenant may be seen; of [Everywhere], whether
+// those of all may.
 func (g *Grant) Covers(tenant string) bool {
 	return slices.ContainsFunc(g.Prefixes, func(p string) bool { return covers(p, tenant) })
 }
@@ -80,7 +81,7 @@ func covers(prefix, tenant string) bool {
 		return true
 	}
 	prefix = strings.TrimSuffix(prefix, "/")
-	if prefix == "" || tenant == "" {
+	if prefix == "" || tenant == "" || tenant == Everywhere {
 		return false
 	}
 	rest, ok := strings.CutPrefix(tenant, prefix)

@@ -205,7 +205,7 @@ func TestGranted(t *testing.T) {
 		{"all, named as a tenant", []string{"/"}, []string{"/"}, nil, true, nil, nil},
 		{"empty prefix", []string{""}, nil, nil, false, nil, []string{"", "acme", "/"}},
 		{"empty prefix, named", []string{""}, []string{""}, nil, true, nil, nil},
-		{"two slashes are not all", []string{"//"}, nil, nil, false, nil, []string{"acme", ""}},
+		{"two slashes are not all", []string{"//"}, nil, nil, false, nil, []string{"acme", "", "/"}},
 		{"no prefixes", nil, nil, nil, false, nil, []string{"", "acme"}},
 		{"no prefixes, named", nil, []string{"acme"}, nil, true, nil, nil},
 		{"a star is a name", []string{"*"}, nil, nil, false, []string{"*"}, []string{"acme"}},
