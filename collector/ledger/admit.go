@@ -89,9 +89,13 @@ func examine(ctx context.Context, dir string, key *Key, opts Options, all *liste
 			return 0, &Error{"read kept checkpoint", opts.Kept, err, ""}
 		}
 	}
-	wasHere := begun || last != nil || len(all.digests) > 0
-	if wasHere && key.unwritten != nil {
-		return 0, keyLost(key.path, key.vkeyPath)
+	// Without a trace of a key it is rather that the statements came from elsewhere, such
+	// as those of a database that another docket has filled.
+	if key.unwritten != nil && (begun || last != nil) {
+		return 0, &Error{
+			"open ledger key", key.path, ErrKeyLost,
+			"restore " + key.path + "; or, to begin a new ledger with a new key, start once with --adopt-ledger",
+		}
 	}
 	if !begun {
 		return 0, isNew(dir, key, opts.Kept, last != nil, len(all.digests))

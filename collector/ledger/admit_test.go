@@ -93,7 +93,7 @@ func TestNothingIsSignedOver(t *testing.T) {
 		"all but the public key gone":     {func(s *site) { s.remove("ledger"); s.remove("keys", "ledger.checkpoint"); s.stated = 0 }, ErrGone, "its public key"},
 		"all but the tiles gone":          {func(s *site) { s.remove("ledger", "checkpoint"); s.remove("keys"); s.stated = 0 }, ErrGone, "its tiles"},
 		"the keys gone":                   {func(s *site) { s.remove("keys") }, ErrKeyLost, ""},
-		"keys and ledger gone":            {func(s *site) { s.remove("keys"); s.remove("ledger") }, ErrKeyLost, ""},
+		"keys and ledger gone":            {func(s *site) { s.remove("keys"); s.remove("ledger") }, ErrGone, "there are 5 statements"},
 		"statements gone":                 {func(s *site) { s.stated = 3 }, ErrContradicted, "statement 4 is gone"},
 		"statements that nobody added":    {func(s *site) { s.stated = 7 }, ErrContradicted, "statements 6 to 7"},
 		"a statement of a stranger":       {func(s *site) { s.swap(2) }, ErrContradicted, "statement 3 is not the one"},
