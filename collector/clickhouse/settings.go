@@ -33,6 +33,10 @@ var sure = map[string]string{
 	"timeout_overflow_mode_leaf": "throw", "set_overflow_mode": "throw", "join_overflow_mode": "throw", "distinct_overflow_mode": "throw",
 	"group_by_overflow_mode": "throw", "sort_overflow_mode": "throw", "transfer_overflow_mode": "throw",
 	"limit": "0", "offset": "0", "partial_result_on_first_cancel": "0", "skip_unavailable_shards": "0", "use_query_cache": "0",
+	// What was deleted or changed is not as it was before: others do not see that.
+	"apply_deleted_mask": "1", "apply_patch_parts": "1",
+	// One replica of several reads its share, which of tables without a sampling key is nothing.
+	"parallel_replicas_count": "0", "parallel_replica_offset": "0",
 }
 
 // safe fails with [ErrSettings] if the user has settings with which nobody may read,
@@ -70,7 +74,8 @@ func (s *server) safe(ctx context.Context, writes bool) error {
 	if err != nil {
 		return err
 	}
-	// A query with a limit or an offset in its settings sees them as 0.
+	// A query with a limit or an offset in its settings sees them as 0, and with a filter
+	// of results nothing about it.
 	rows := 0
 	if err := s.query(ctx, "SELECT toUInt8(arrayJoin([0, 1]))", func(scan func(...any) error) error {
 		rows++
@@ -79,7 +84,7 @@ func (s *server) safe(ctx context.Context, writes bool) error {
 		return err
 	}
 	if rows != 2 {
-		all = append(all, "limit or offset, which is not 0")
+		all = append(all, "limit, offset or additional_result_filter, by which rows are left out")
 	}
 	if len(all) > 0 {
 		return fmt.Errorf("%w: %s", ErrSettings, strings.Join(all, ", "))

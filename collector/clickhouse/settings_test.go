@@ -38,6 +38,7 @@ func TestUnsafeSettings(t *testing.T) {
 		"limit": "1", "offset": "1", "additional_result_filter": "1", "use_query_cache": "1", "skip_unavailable_shards": "1", "partial_result_on_first_cancel": "1",
 		"read_overflow_mode": "break", "read_overflow_mode_leaf": "break", "result_overflow_mode": "break", "timeout_overflow_mode": "break", "timeout_overflow_mode_leaf": "break",
 		"set_overflow_mode": "break", "join_overflow_mode": "break", "distinct_overflow_mode": "break", "group_by_overflow_mode": "any", "sort_overflow_mode": "break", "transfer_overflow_mode": "break",
+		"apply_deleted_mask": "0", "apply_patch_parts": "0", "parallel_replicas_count": "2", "parallel_replica_offset": "1",
 	} {
 		refuses := func(what string, err error) {
 			var told *clickhouse.Error
@@ -95,6 +96,10 @@ func TestProfiles(t *testing.T) {
 		{map[string]string{"max_rows_to_read": "20", "read_overflow_mode": "break"}, "read_overflow_mode = break"},
 		{map[string]string{"readonly": "1", "max_execution_time": "1", "timeout_overflow_mode": "break"}, "timeout_overflow_mode = break"},
 		{map[string]string{"readonly": "1", "max_result_rows": "20"}, "Limit for result exceeded"},
+		{map[string]string{"readonly": "1", "apply_deleted_mask": "0"}, "apply_deleted_mask = 0"},
+		{map[string]string{
+			"enable_parallel_replicas": "1", "parallel_replicas_mode": "sampling_key", "max_parallel_replicas": "2", "parallel_replicas_count": "2", "parallel_replica_offset": "1",
+		}, "parallel_replica_offset = 1"},
 	} {
 		t.Run(fmt.Sprint(c.profile), func(t *testing.T) {
 			engine := chdbtest.StartWith(t, first.Dir(), c.profile, nil)
