@@ -104,6 +104,9 @@ func start(ctx context.Context, o upOptions) (d *daemon, err error) {
 	if d.cfg, err = loadConfig(o.config, o.set); err != nil {
 		return d, err
 	}
+	if o.may.ShortenRetention && d.cfg.Store.URL == "" {
+		return d, cli.Usage(cli.Hint(errors.New("--shorten-retention is for a store in ClickHouse"), "what a lake keeps is as the configuration says, without it; docs/retention.md"))
+	}
 	if err := requestpath.Check(d.cfg); err != nil {
 		return d, err
 	}

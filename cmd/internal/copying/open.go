@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/docket-audit/docket/cmd/internal/config"
@@ -51,8 +52,12 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) Hint() string { return e.hint }
 
 // InTables reports whether a name is that of a store in ClickHouse, and not of a
-// directory.
-func InTables(name string) bool { return strings.Contains(name, "://") }
+// directory. It need not be a good one: a URL with a slash too few is no directory
+// either, and would be made as one.
+func InTables(name string) bool {
+	scheme, _, ok := strings.Cut(name, ":")
+	return strings.Contains(name, "://") || ok && slices.Contains([]string{"clickhouse", "http", "https"}, scheme)
+}
 
 // A Source is what is copied, as it was when it was opened.
 type Source struct {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -99,7 +100,7 @@ func openClickHouse(ctx context.Context, cfg *config.Config, dir *datadir.Dir, m
 		err = errors.Join(err, reader.Close())
 	}
 	if err != nil {
-		return nil, l, err
+		return nil, l, elsewhere(err, cfg, dir)
 	}
 	open := clickhouse.Open
 	if behind {
@@ -110,6 +111,16 @@ func openClickHouse(ctx context.Context, cfg *config.Config, dir *datadir.Dir, m
 		return nil, l, unreachable(err)
 	}
 	return s, l, dir.KeepElsewhere(s.Addr())
+}
+
+// elsewhere says in an error of a ledger that its statements were in another database
+// so far, which may be the same one under another name. A new ledger is no help there.
+func elsewhere(err error, cfg *config.Config, dir *datadir.Dir) error {
+	was, e := datadir.Elsewhere(dir.Path)
+	if now := cfg.Store.URL.String(); e == nil && was != "" && !strings.HasSuffix(now, was) {
+		return fmt.Errorf("%w; its events were in %s so far, and %s is named now", err, was, now)
+	}
+	return err
 }
 
 // unreachable says in an error of a start what may be done in place of it.

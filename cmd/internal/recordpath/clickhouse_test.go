@@ -18,6 +18,7 @@ import (
 
 	"github.com/docket-audit/docket/cmd/internal/config"
 	"github.com/docket-audit/docket/cmd/internal/datadir"
+	"github.com/docket-audit/docket/collector/ledger"
 	"github.com/docket-audit/docket/collector/store"
 	"github.com/docket-audit/docket/emitter"
 	"github.com/docket-audit/docket/internal/chdbtest"
@@ -192,6 +193,15 @@ func TestClickHouseStart(t *testing.T) {
 		if err == nil || hint(err) == "" {
 			t.Errorf("%s: %v, hint %q", what, err, hint(err))
 		}
+	}
+	if err := os.RemoveAll(good.Join("ledger")); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(good, dsn, ""); !errors.Is(err, ledger.ErrGone) || strings.Contains(err.Error(), "so far") {
+		t.Errorf("without its ledger: %v", err)
+	}
+	if err := open(good, chdbtest.Database(t), ""); !errors.Is(err, ledger.ErrGone) || !strings.Contains(err.Error(), "its events were in "+at+" so far") {
+		t.Errorf("another database: %v", err)
 	}
 	lake := own()
 	if err := open(lake, "", ""); err != nil {
