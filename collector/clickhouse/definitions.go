@@ -22,6 +22,8 @@ type definition struct {
 	ttl     []string
 	query   string // of a view
 	anyTTL  bool   // nobody knows which it should have
+
+	anyColumns bool // nor these, of a view over something that is gone
 }
 
 // parseDefinition reads a CREATE as the server words it, in one line. What has no
@@ -96,7 +98,7 @@ func (d *definition) differs(want *definition) string {
 		}
 	}
 	switch {
-	case d.engine == engineView && len(d.columns) != len(want.columns):
+	case d.engine == engineView && !want.anyColumns && len(d.columns) != len(want.columns):
 		return fmt.Sprintf("it has %d columns, docket makes it with %d", len(d.columns), len(want.columns))
 	case !slices.Equal(d.rules, want.rules):
 		return other("what it asks of rows", strings.Join(d.rules, ", "), strings.Join(want.rules, ", "))
@@ -292,7 +294,7 @@ func (s *server) wanted(ctx context.Context) ([]definition, error) {
 				return nil, err
 			}
 		}
-		out[i].columns = columns[of]
+		out[i].columns, out[i].anyColumns = columns[of], columns[of] == nil
 	}
 	return out, nil
 }

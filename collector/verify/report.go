@@ -294,10 +294,17 @@ func (r *Report) writeProblems(b *strings.Builder) {
 	case CodeFine:
 		b.WriteString("ok\n")
 	case CodeFound:
-		fmt.Fprintf(b, "%d problems\n", len(r.Problems)+r.Omitted)
+		fmt.Fprintf(b, "%s\n", numbered(len(r.Problems)+r.Omitted, "problem"))
 	default:
-		fmt.Fprintf(b, "%d parts could not be read\n", len(r.Problems)+r.Omitted)
+		fmt.Fprintf(b, "%s could not be read\n", numbered(len(r.Problems)+r.Omitted, "part"))
 	}
+}
+
+func numbered(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // sort puts the problems into an order that does not depend on who found which

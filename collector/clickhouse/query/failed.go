@@ -114,6 +114,10 @@ func (*memoryError) Hint() string {
 // maxSaid bounds what is told of an exception.
 const maxSaid = 1000
 
+// position is where in the query as it was sent something is, which is not where it is
+// in what the caller wrote.
+var position = regexp.MustCompile(`failed at position \d+ \((.*?)\) \(line \d+, col \d+\)`)
+
 // said is what an exception says to who asked. What follows is about the query as it
 // was sent, which has more in it than the caller wrote.
 func said(message string) string {
@@ -124,8 +128,10 @@ func said(message string) string {
 	for _, behind := range []string{" in scope ", "In scope ", ": while executing", ": While executing", " (version ", "while executing", ": while converting", ": (while reading", "(while reading", ". In query ", ". Look at "} {
 		message, _, _ = strings.Cut(message, behind)
 	}
+	message = position.ReplaceAllString(message, "failed at $1")
+	message = strings.TrimSuffix(strings.TrimSpace(message), ":")
 	if r := []rune(message); len(r) > maxSaid {
 		message = string(r[:maxSaid]) + "..."
 	}
-	return strings.TrimSpace(message)
+	return message
 }

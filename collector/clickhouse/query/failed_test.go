@@ -39,6 +39,8 @@ func TestTold(t *testing.T) {
 		{&driver.Exception{Code: 47, Message: "DB::Exception: Unknown expression identifier `x` in scope SELECT x FROM secretdb.docket_events (version 26.7.2.1)"}, "query: Unknown expression identifier `x`"},
 		{&driver.Exception{Code: 215, Message: "Column 'tenant' is not under aggregate function and not in GROUP BY keys. In query WITH events AS (SELECT 1 FROM secretdb.docket_events"}, "query: Column 'tenant' is not under aggregate function and not in GROUP BY keys"},
 		{&driver.Exception{Code: 33, Message: "Cannot read all data. Bytes read: 0. Bytes expected: 8.: (while reading column time): (while reading from part /var/lib/clickhouse/store/a/all_1_1_0)"}, "query: Cannot read all data. Bytes read: 0. Bytes expected: 8."},
+		{&driver.Exception{Code: 153, Message: "DB::Exception: Division by zero: In scope SELECT intDiv(1, 0)"}, "query: Division by zero"},
+		{&driver.Exception{Code: 36, Message: "Syntax error: failed at position 39 ()) (line 1, col 39): ). Expected one of: FINAL"}, "query: Syntax error: failed at ): ). Expected one of: FINAL"},
 		{&driver.Exception{Code: 40, Message: "Checksum doesn't match: corrupted data in /var/lib/clickhouse/store/a"}, "the store cannot answer, by code 40 of ClickHouse"},
 		{&driver.Exception{Code: 279, Message: "All connection tries failed. ch-2.internal:9000, 10.1.2.3"}, "the store cannot answer, by code 279 of ClickHouse"},
 		{&driver.Exception{Code: 1001, Message: "std::exception. Code: 1001, /var/lib/clickhouse"}, "the store cannot answer, by code 1001 of ClickHouse"},
