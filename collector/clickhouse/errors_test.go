@@ -70,6 +70,16 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// A server that waits for a request in another protocol says nothing.
+func TestOtherProtocol(t *testing.T) {
+	srv := httptest.NewServer(http.NotFoundHandler())
+	defer srv.Close()
+	_, err := clickhouse.Open(t.Context(), "clickhouse://docket:"+escaped(secret)+"@"+srv.Listener.Addr().String()+"/audit?dial_timeout=200ms", clickhouse.Options{})
+	if got := hint(t, err); !strings.Contains(got, "http://") {
+		t.Errorf("%v, hint %q", err, got)
+	}
+}
+
 func escaped(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
