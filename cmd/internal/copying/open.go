@@ -167,6 +167,8 @@ func OpenDestination(ctx context.Context, name, data string, cfg *config.Config,
 		data = name
 	} else if d.Name, err = clickhouse.Addr(name); err != nil {
 		return nil, err
+	} else if err = noLake(data, d.Name); err != nil {
+		return nil, err // whoever answers
 	} else if err = clickhouse.Reach(ctx, name); err != nil {
 		return nil, err // and nothing is begun in data
 	}
@@ -197,9 +199,17 @@ func (d *Destination) openLake(ctx context.Context, cfg *config.Config, log *slo
 	return nil
 }
 
+// noLake fails where a directory that is to have the ledger of tables has a lake.
+func noLake(dir, name string) error {
+	if _, err := lake.ReadStatement(filepath.Join(dir, "lake"), 1); err == nil {
+		return &Error{"copy to", name, fmt.Errorf("%w: %s has a lake", ErrElsewhere, dir), "name a directory for the ledger of the tables with --data; it is made if it is not there"}
+	}
+	return nil
+}
+
 func (d *Destination) openTables(ctx context.Context, dsn string, cfg *config.Config, log *slog.Logger) error {
-	if _, err := lake.ReadStatement(d.Dir.Join("lake"), 1); err == nil {
-		return &Error{"copy to", d.Name, fmt.Errorf("%w: %s has a lake", ErrElsewhere, d.Dir.Path), "name a directory for the ledger of the tables with --data; it is made if it is not there"}
+	if err := noLake(d.Dir.Path, d.Name); err != nil { // nobody begins one any more
+		return err
 	}
 	policy, err := retention.ParsePolicy(string(cfg.Lake.Retention), cfg.Lake.RetentionRules.List...)
 	if err != nil {
