@@ -19,11 +19,15 @@ import (
 const Default = 768 << 20
 
 // every is how often it is looked at what is in use.
-const every = 5 * time.Second
+const every = time.Second
+
+// spare is how much there is beyond what is in use at least, so that there is something
+// to do between two collections.
+const spare = 256 << 20
 
 // Hold sets the soft limit of the process's memory, in bytes, as GOMEMLIMIT does. Where
-// more is in use than two thirds of it, it is half as much again as that. The caller
-// MUST call stop, which takes the limit back.
+// what is in use comes near, the limit makes way, by 256 MiB. The caller MUST call stop,
+// which takes the limit back.
 func Hold(limit int64) (stop func()) {
 	ticker := time.NewTicker(every)
 	end := hold(limit, ticker.C)
@@ -55,7 +59,7 @@ func hold(limit int64, looks <-chan time.Time) (stop func()) {
 }
 
 // room returns the limit for what is in use.
-func room(limit, inUse int64) int64 { return max(limit, inUse+inUse/2) }
+func room(limit, inUse int64) int64 { return max(limit, inUse+spare) }
 
 // inUse returns what the last collection found to be in use, and what lies outside of
 // the heap.

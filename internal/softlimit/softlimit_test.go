@@ -19,7 +19,7 @@ func current() int64 { return debug.SetMemoryLimit(-1) }
 // The limit makes way for what is in use, comes back when that is gone, and leaves
 // when it is not wanted any more.
 func TestHold(t *testing.T) {
-	const limit, much = 64 << 20, 256 << 20
+	const limit, much = spare + 64<<20, 256 << 20
 	looks := make(chan time.Time)
 	before := current()
 	stop := hold(limit, looks)
@@ -36,7 +36,7 @@ func TestHold(t *testing.T) {
 		held[i] = 1
 	}
 	look()
-	if got := current(); got < much+much/2 || got > 2*much {
+	if got := current(); got < much+spare || got > much+spare+64<<20 {
 		t.Errorf("with %d in use the limit is %d", much, got)
 	}
 	runtime.KeepAlive(held)
@@ -54,8 +54,8 @@ func TestHold(t *testing.T) {
 func TestRoom(t *testing.T) {
 	for _, c := range []struct{ limit, inUse, want int64 }{
 		{Default, 0, Default},
-		{Default, Default / 3 * 2, Default},
-		{Default, Default, Default / 2 * 3},
+		{Default, Default - spare, Default},
+		{Default, Default, Default + spare},
 		{math.MaxInt64, 1 << 40, math.MaxInt64},
 	} {
 		if got := room(c.limit, c.inUse); got != c.want {
