@@ -41,6 +41,9 @@ func (e *Error) Error() string { return fmt.Sprintf("%s %s: %v", e.Op, e.Addr, e
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Elsewhere says that a server is spoken of whose place is not for everybody.
+func (*Error) Elsewhere() {}
+
 // Hint tells what to do about it; "" when there is nothing to say.
 func (e *Error) Hint() string { return e.hint }
 

@@ -139,10 +139,14 @@ func (s *Server) end(c *call, err error) error {
 	if cause := context.Cause(c.ctx); err != nil && (errors.Is(cause, errExpired) || errors.Is(cause, stopping{})) {
 		err = cause
 	}
+	over := c.ctx.Err() != nil
 	c.cancel()
 	c.access.Rows, c.access.Err, c.access.Duration = c.rows.Load(), err, s.cfg.Now().Sub(c.access.Start)
 	if s.cfg.Accessed != nil {
 		s.cfg.Accessed(context.WithoutCancel(c.ctx), c.access)
+	}
+	if errors.As(err, new(elsewhere)) && !over {
+		s.cfg.Log.Error("the store did not answer", "method", c.access.Method, "error", err)
 	}
 	return toStatus(err)
 }

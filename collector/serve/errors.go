@@ -97,6 +97,36 @@ func classify(err error) codes.Code {
 // domain is that of our [errdetails.ErrorInfo].
 const domain = "docket"
 
+// elsewhere is an error of a store that is a server of its own. What it says, where that
+// server is among it, is for the log, and not for who asked.
+type elsewhere interface {
+	error
+	Elsewhere()
+}
+
+// away is what they are told instead.
+type away struct{}
+
+func (away) Error() string { return "the store cannot be reached" }
+
+// Hint is for who runs the store.
+func (away) Hint() string {
+	return "it is not the request; docket doctor says where the store is, and what of it works"
+}
+
+// told returns the code of err, and the error that is told for it.
+func told(err error) (codes.Code, error) {
+	code := classify(err)
+	var e elsewhere
+	if !errors.As(err, &e) || !strings.Contains(err.Error(), e.Error()) {
+		return code, err
+	}
+	if code == codes.Internal {
+		code = codes.Unavailable
+	}
+	return code, away{}
+}
+
 // toStatus makes of an error what goes over the wire.
 func toStatus(err error) error {
 	if err == nil {
@@ -105,7 +135,8 @@ func toStatus(err error) error {
 	if _, ok := err.(interface{ GRPCStatus() *status.Status }); ok {
 		return err // it came over a wire, or through the connection within the process
 	}
-	s := status.New(classify(err), err.Error())
+	code, err := told(err)
+	s := status.New(code, err.Error())
 	var details []protoadapt.MessageV1
 	var field *invalid
 	if errors.As(err, &field) {

@@ -3,6 +3,7 @@
 package serve
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http/httptest"
@@ -42,3 +43,36 @@ func TestQueryErrors(t *testing.T) {
 		}
 	}
 }
+
+// A distant error is one of a store that is a server.
+type distant struct{ error }
+
+func (distant) Elsewhere()      {}
+func (d distant) Unwrap() error { return d.error }
+
+// Who asks is not told where the store is, whatever is said around it; but that they
+// stopped themselves, and what was said instead of it, they are.
+func TestStoreElsewhere(t *testing.T) {
+	for _, test := range []struct {
+		err    error
+		status int
+		says   string
+	}{
+		{distant{errors.New("read ClickHouse 10.0.0.7:9000/audit: connection refused")}, 503, "the store cannot be reached"},
+		{fmt.Errorf("list events: %w", distant{errors.New("read ClickHouse 10.0.0.7:9000/audit: EOF")}), 503, "the store cannot be reached"},
+		{fmt.Errorf("list events: %w", distant{fmt.Errorf("read ClickHouse 10.0.0.7:9000/audit: %w", context.DeadlineExceeded)}), 504, "the store cannot be reached"},
+		{unspoken{distant{errors.New("read ClickHouse 10.0.0.7:9000/audit: EOF")}}, 500, "by code 242"},
+	} {
+		w := httptest.NewRecorder()
+		writeError(w, test.err)
+		if body := w.Body.String(); w.Code != test.status || !strings.Contains(body, test.says) || strings.Contains(body, "10.0.0.7") {
+			t.Errorf("%v: %d %s", test.err, w.Code, body)
+		}
+	}
+}
+
+// An unspoken error says nothing of its cause.
+type unspoken struct{ cause error }
+
+func (unspoken) Error() string   { return "the store cannot answer, by code 242 of ClickHouse" }
+func (e unspoken) Unwrap() error { return e.cause }
