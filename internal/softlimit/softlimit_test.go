@@ -31,16 +31,14 @@ func TestHold(t *testing.T) {
 		looks <- time.Time{}
 		looks <- time.Time{} // the first one is dealt with
 	}
-	held := make([]byte, much)
-	for i := range held {
-		held[i] = 1
-	}
-	look()
-	if got := current(); got < much+spare || got > much+spare+64<<20 {
-		t.Errorf("with %d in use the limit is %d", much, got)
-	}
-	runtime.KeepAlive(held)
-	held = nil
+	func() {
+		held := make([]byte, much)
+		look()
+		if got := current(); got < much+spare || got > much+spare+64<<20 {
+			t.Errorf("with %d in use the limit is %d", much, got)
+		}
+		runtime.KeepAlive(held)
+	}()
 	look()
 	if got := current(); got != limit {
 		t.Errorf("with nothing in use the limit is %d", got)
