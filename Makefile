@@ -61,7 +61,7 @@ test: ## what a newcomer runs: every package once, at most 4 minutes on 2 cores
 test-all: test test-rest ## everything but torture, at most 25 minutes on 2 cores
 
 .PHONY: test-rest
-test-rest: need-tools lint generate-check nocgo replaytest pyarrow adbc typescript clickhouse promtool manifests race e2e fuzz ## what test-all adds to test
+test-rest: need-tools lint generate-check nocgo replaytest pyarrow adbc typescript promtool manifests race-clickhouse e2e fuzz ## what test-all adds to test
 
 .PHONY: need-tools
 need-tools:
@@ -75,9 +75,18 @@ need-tools:
 .PHONY: race
 race: export GORACE := atexit_sleep_ms=10 $(GORACE)
 race: ## every package under the race detector
-	go test -race -shuffle=on -count=1 -timeout 20m $(GOTESTFLAGS) ./...
+	go test -race -shuffle=on -count=1 -p 3 -timeout 20m $(GOTESTFLAGS) ./...
 	@echo "left out: under the race detector, most of the bytes, files, columns and points at which" \
 	  "collector/verify, collector/lake, emitter and interceptor/replay do the same; make test takes all that it takes"
+
+# Those against ClickHouse wait most of the time, for the disk; so they run beside the
+# others, and what they say comes at the end.
+.PHONY: race-clickhouse
+race-clickhouse: .tmp/chdb/.done ## both of race and clickhouse, in the time of one
+	@$(MAKE) clickhouse >.tmp/clickhouse.log 2>&1 & beside=$$!; rc=0; \
+	trap 'kill $$beside 2>/dev/null' INT TERM; \
+	$(MAKE) race || rc=1; \
+	wait $$beside || rc=1; cat .tmp/clickhouse.log; exit $$rc
 
 # Tests behind the tag e2e kill processes, cut networks or build from a clean
 # copy. -p 1: packages mind their neighbours. Within one, those run
