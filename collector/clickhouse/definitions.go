@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/docket-audit/docket/collector/evidence"
+	"github.com/docket-audit/docket/collector/retention"
 )
 
 // A definition is what of a table or view decides what readers see of it.
@@ -20,8 +22,9 @@ type definition struct {
 	columns []string // each with its type and whatever it is computed from
 	rules   []string // what else stands between columns: constraints
 	ttl     []string
-	query   string // of a view
-	anyTTL  bool   // nobody knows which it should have
+	moves   []string // what else a TTL does: where old rows lie, and how
+	query   string   // of a view
+	anyTTL  bool     // nobody knows which it should have
 
 	anyColumns bool // nor these, of a view over something that is gone
 }
@@ -64,7 +67,9 @@ func parseDefinition(name, engine, text string) definition {
 			ttl, _, _ = cutTop(ttl, end)
 		}
 		for _, t := range splitTop(ttl) {
-			if !slices.ContainsFunc([]string{" TO DISK ", " TO VOLUME ", " RECOMPRESS "}, func(w string) bool { return indexTop(t, w) >= 0 }) {
+			if slices.ContainsFunc([]string{" TO DISK ", " TO VOLUME ", " RECOMPRESS "}, func(w string) bool { return indexTop(t, w) >= 0 }) {
+				d.moves = append(d.moves, t)
+			} else {
 				d.ttl = append(d.ttl, t)
 			}
 		}
@@ -176,7 +181,7 @@ func (r *Reader) Altered(ctx context.Context) ([]evidence.Altered, error) {
 }
 
 func (s *server) alterations(ctx context.Context) ([]evidence.Altered, error) {
-	want, err := s.wanted(ctx)
+	want, err := s.wanted(ctx, func(created) bool { return true })
 	if err != nil {
 		return nil, err
 	}
@@ -216,6 +221,62 @@ func (s *server) alterations(ctx context.Context) ([]evidence.Altered, error) {
 	return out, nil
 }
 
+// An expiry is the TTL that a table has, and should have.
+type expiry struct{ have, want definition }
+
+// strays tells whether these are two.
+func (e *expiry) strays() bool { return !e.want.anyTTL && !slices.Equal(e.have.ttl, e.want.ttl) }
+
+// expiries returns those of all tables in which there are rows. Of one that the server
+// does not list nobody knows: [Reader.Altered] tells.
+func (s *server) expiries(ctx context.Context) ([]expiry, error) {
+	want, err := s.wanted(ctx, func(c created) bool { return c.query == "" })
+	if err != nil {
+		return nil, err
+	}
+	have, _, err := s.defined(ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]expiry, 0, len(want))
+	for _, w := range want {
+		h, ok := have[w.name]
+		if ok && h.engine == engineDistributed {
+			h, ok = have[local("cluster", w.name)]
+		}
+		w.anyTTL = w.anyTTL || !ok
+		out = append(out, expiry{h, w})
+	}
+	return out, nil
+}
+
+// policyOf returns the policy of a TTL as the server words it, if it is that of one.
+// From when on all times are one, which is decades away, it may say otherwise.
+func (s *server) policyOf(ctx context.Context, has []string) (p retention.Policy, ok bool, err error) {
+	if len(has) > 1 {
+		return p, false, nil
+	}
+	have := strings.Join(has, "")
+	if p, ok = readTTL(have); !ok || have == "" {
+		return p, ok, nil
+	}
+	again, err := ttl(p)
+	if err != nil {
+		return p, false, nil //nolint:nilerr // no policy of ours
+	}
+	last := lastPattern.FindStringSubmatch(have)
+	if n, err := strconv.ParseInt(last[2], 10, 64); err != nil || n < lastSecond-longest*86400 || n > lastSecond {
+		return p, false, nil //nolint:nilerr // it is too long
+	}
+	again = lastPattern.ReplaceAllString(again, "${1}"+last[2])
+	var line string
+	create := "CREATE TABLE t (a String) ENGINE = MergeTree ORDER BY a TTL " + again
+	if err := s.query(ctx, "SELECT ifNull(formatQuerySingleLineOrNull("+text(create)+"), '')", func(scan func(...any) error) error { return scan(&line) }); err != nil {
+		return p, false, err
+	}
+	return p, slices.Equal(parseDefinition("", "", line).ttl, has), nil
+}
+
 // isThere fails unless a table that the server does not list is really not there: what
 // its user may not read is not listed.
 func (s *server) isThere(ctx context.Context, name string) error {
@@ -229,9 +290,10 @@ func (s *server) isThere(ctx context.Context, name string) error {
 	return err
 }
 
-// wanted returns the definitions that this program makes, as this server words them:
-// which version of them was made, docket_schema says, and nobody signs for that.
-func (s *server) wanted(ctx context.Context) ([]definition, error) {
+// wanted returns the definitions that this program makes, of those that which tells,
+// as this server words them: which version of them was made, docket_schema says, and
+// nobody signs for that.
+func (s *server) wanted(ctx context.Context, which func(created) bool) ([]definition, error) {
 	made, err := creations(func(setting string) (bool, error) { return s.knows(ctx, setting) })
 	if err != nil {
 		return nil, err
@@ -244,6 +306,7 @@ func (s *server) wanted(ctx context.Context) ([]definition, error) {
 	for _, c := range made {
 		known[c.name] = true
 	}
+	made = slices.DeleteFunc(made, func(c created) bool { return !which(c) })
 	var asked []string
 	for i := range made {
 		t := made[i].text

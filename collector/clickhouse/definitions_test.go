@@ -22,6 +22,7 @@ func TestParseDefinition(t *testing.T) {
 			definition{
 				name: "t", engine: "MergeTree", columns: []string{"`a` String DEFAULT 'x, INDEX ) AS '", "`b` Map(String, Array(String)) TTL c + toIntervalDay(1)"},
 				rules: []string{"CONSTRAINT c CHECK a != '('"}, ttl: []string{"c + toIntervalDay(1) DELETE WHERE a IN ('x', 'y')"},
+				moves: []string{"c + toIntervalDay(2) TO VOLUME 'cold'"},
 			},
 		},
 		{

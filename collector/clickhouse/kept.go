@@ -83,22 +83,32 @@ var namesOf = sync.OnceValue(func() map[int32][]string {
 })
 
 var (
-	ttlPattern  = regexp.MustCompile(`^toDateTime\(least\(greatest\(intDiv\(greatest\(time, _stored_time\), 1000\), 0\), \d+\)\) \+ toIntervalDay\((.*?)\)( DELETE WHERE (.*))?$`)
-	termPattern = regexp.MustCompile(`(?:tenant = '([^']*)')?(?: AND )?(?:class_uid = (\d+))?, (\d+|true|false), `)
-	hexPattern  = regexp.MustCompile(`\\x([0-9A-F]{2})`)
+	ttlPattern  = regexp.MustCompile(`^toDateTime\(least\(greatest\(intDiv\(greatest\(time, _stored_time\), 1000\), 0\), \d+\)\) \+ toIntervalDay\((.*?)\)((?: DELETE)? WHERE (.*))?$`)
+	lastPattern = regexp.MustCompile(`^(toDateTime\(least\(greatest\(intDiv\(greatest\(time, _stored_time\), 1000\), 0\), )(\d+)`)
+	termPattern = regexp.MustCompile(`\(?(?:tenant = '((?:[^'\\]|\\.)*)')?(?:\)? AND \(?)?(?:class_uid = (\d+))?\)?, (\d+|true|false), `)
+	hexPattern  = regexp.MustCompile(`\\(?:x[0-9A-F]{2}|['\\])`)
 )
 
 // parseTTL reads what [ttl] has written, and nothing else: what it reads makes the
 // same text again.
 func parseTTL(text string) (p retention.Policy, err error) {
-	wrong := fmt.Errorf("%.200q is not how long events are kept", text)
+	p, ok := readTTL(text)
+	if again, err := ttl(p); !ok || err != nil || again != text {
+		return p, fmt.Errorf("%.200q is not how long events are kept", text)
+	}
+	return p, nil
+}
+
+// readTTL reads what [ttl] has written, as that is or as a server words it; of other
+// text it makes anything. So write again what it reads, and compare.
+func readTTL(text string) (p retention.Policy, ok bool) {
 	if text == "" {
 		p.Default = retention.Forever
-		return p, nil
+		return p, true
 	}
 	m := ttlPattern.FindStringSubmatch(text)
 	if m == nil {
-		return p, wrong
+		return p, false
 	}
 	periods, def := terms(m[1])
 	expires, defExpires := terms(m[3])
@@ -108,7 +118,7 @@ func parseTTL(text string) (p retention.Policy, err error) {
 			uid, _ := strconv.ParseInt(t[2], 10, 32) // digits; of one that is too long there is no name
 			names := namesOf()[int32(uid)]
 			if len(names) == 0 {
-				return p, wrong
+				return p, false
 			}
 			r.Class = names[0]
 		}
@@ -120,10 +130,7 @@ func parseTTL(text string) (p retention.Policy, err error) {
 	if p.Default = period(def); defExpires == "false" {
 		p.Default = retention.Forever
 	}
-	if again, err := ttl(p); err != nil || again != text {
-		return p, wrong
-	}
-	return p, nil
+	return p, true
 }
 
 // terms cuts a multiIf, or what stands there alone.
@@ -145,6 +152,9 @@ func terms(s string) (list [][]string, last string) {
 
 func unquoted(s string) string {
 	return hexPattern.ReplaceAllStringFunc(s, func(c string) string {
+		if len(c) == 2 {
+			return c[1:]
+		}
 		b, _ := strconv.ParseUint(c[2:], 16, 8) // two digits
 		return string([]byte{byte(b)})
 	})

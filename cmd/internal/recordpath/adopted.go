@@ -43,8 +43,13 @@ func refused(b *takenBack, now time.Time) ocsf.Event {
 // itself: that this is another now, or that it is not what it was to be.
 func kept(c *clickhouse.Change, now time.Time) ocsf.Event {
 	said := map[string]any{"before": c.Before.String(), "after": c.After.String()}
+	found := ""
+	if c.Found != "" {
+		said["found"] = c.Found
+		found = fmt.Sprintf(". The events had another TTL than docket_retention says: %.200s", c.Found)
+	}
 	if c.Refused {
-		message := fmt.Sprintf("events are kept as before, %s: the configuration says %s, by which some would leave earlier. Start docket with --shorten-retention if that is meant", said["before"], said["after"])
+		message := fmt.Sprintf("events are kept as before, %s: the configuration says %s, by which some would leave earlier. Start docket with --shorten-retention if that is meant", said["before"], said["after"]) + found
 		return finding(findingKept, "Retention not shortened", message, said, now)
 	}
 	said["lifecycle"] = "retention_changed"
@@ -52,7 +57,7 @@ func kept(c *clickhouse.Change, now time.Time) ocsf.Event {
 		ActivityID: ocsf.ApplicationLifecycleOther, StatusID: ocsf.StatusSuccess,
 		Base: ocsf.Base{
 			ActivityName: "Retention", Time: now.UnixMilli(), SeverityID: ocsf.SeverityInformational,
-			Message:  fmt.Sprintf("how long events are kept is %s from now on, and was %s", said["after"], said["before"]),
+			Message:  fmt.Sprintf("how long events are kept is %s from now on, and was %s", said["after"], said["before"]) + found,
 			Metadata: ocsf.Metadata{UID: uuid.Must(uuid.NewV7()).String(), EventCode: profile.KindLifecycle, TenantUID: profile.TenantDocket},
 			Unmapped: map[string]any{profile.Unmapped: said},
 		},

@@ -25,6 +25,7 @@ func TestAdoptedIsOCSF(t *testing.T) {
 		for _, event := range []ocsf.Event{
 			adopted(&ledger.Adoption{Statements: 3, Reason: errors.New("gone"), Aside: []string{"/data/ledger.old"}}, now),
 			kept(longer, now),
+			kept(&clickhouse.Change{Before: longer.Before, After: longer.After, Found: "none"}, now),
 			kept(&clickhouse.Change{Before: longer.After, After: longer.Before, Refused: true}, now),
 		} {
 			if l, ok := event.(*ocsf.ApplicationLifecycle); ok {
