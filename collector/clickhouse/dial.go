@@ -27,8 +27,10 @@ func Reach(ctx context.Context, dsn string) error {
 // dialing returns how to connect for the native protocol. The driver's own way heeds
 // no context: who no longer wants a server that does not answer would wait for it.
 func dialing(o *clickhouse.Options) func(ctx context.Context, addr string) (net.Conn, error) {
-	return func(ctx context.Context, addr string) (conn net.Conn, err error) {
+	return func(ctx context.Context, addr string) (net.Conn, error) {
 		dialer := &net.Dialer{Timeout: o.DialTimeout}
+		var conn net.Conn
+		var err error
 		if o.TLS == nil {
 			conn, err = dialer.DialContext(ctx, "tcp", addr)
 		} else {
@@ -66,6 +68,15 @@ func (g *greeted) Read(b []byte) (int, error) {
 		return 0, g.why()
 	}
 	g.stay = nil
+	return n, err
+}
+
+// Write is the driver's first word, mostly.
+func (g *greeted) Write(b []byte) (int, error) {
+	n, err := g.Conn.Write(b)
+	if err != nil && g.stay != nil && g.why() != nil {
+		err = g.why()
+	}
 	return n, err
 }
 

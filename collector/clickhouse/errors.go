@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"syscall"
 
@@ -89,10 +90,11 @@ func hintFor(err error) string {
 		return "the server speaks no TLS there; look at the scheme and the port of the URL"
 	case errors.As(err, &dnsErr):
 		return "no such host; look at the URL"
+	// Also of a server of HTTP, which waits for more; the driver has two clocks for that.
+	case errors.Is(err, clickhouse.ErrAcquireConnTimeout), errors.Is(err, os.ErrDeadlineExceeded):
+		return "no server answers there in time: is the port that of the scheme? clickhouse:// is for the native protocol, http:// and https:// for HTTP; nothing is lost: events wait on the stream until they are stored"
 	case errors.As(err, &opErr), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
 		return "no server answers there; nothing is lost: events wait on the stream until they are stored"
-	case errors.Is(err, clickhouse.ErrAcquireConnTimeout): // also of a server of HTTP, which waits for more
-		return "no server answers there in time: is the port that of the scheme? clickhouse:// is for the native protocol, http:// and https:// for HTTP; nothing is lost: events wait on the stream until they are stored"
 	default:
 		return ""
 	}
