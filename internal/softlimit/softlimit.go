@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package softlimit holds the memory of a process that runs everything. Go's garbage
-// collector lets a heap grow to twice what is in use, and in use are the blocks that
-// the broker keeps at hand for a while, if nobody else wants the memory: at full speed
-// that is a gigabyte and more. Under a soft limit they are let go of earlier, which
-// costs nothing that could be measured. A limit below what a process needs would cost
-// half of its processor time, though; so this one makes way.
+// collector lets a heap grow to twice what is in use, and in use are, for ten seconds,
+// the blocks that the broker wrote: at full speed that makes a gigabyte and a half.
+// Under a soft limit the collector comes sooner. A limit below what a process needs
+// would cost half of its processor time, though; so this one makes way.
 package softlimit
 
 import (
@@ -23,10 +22,10 @@ const every = time.Second
 
 // spare is how much there is beyond what is in use at least, so that there is something
 // to do between two collections.
-const spare = 256 << 20
+const spare = 112 << 20
 
 // Hold sets the soft limit of the process's memory, in bytes, as GOMEMLIMIT does. Where
-// what is in use comes near, the limit makes way, by 256 MiB. The caller MUST call stop,
+// what is in use comes near, the limit makes way, by 112 MiB. The caller MUST call stop,
 // which takes the limit back.
 func Hold(limit int64) (stop func()) {
 	ticker := time.NewTicker(every)

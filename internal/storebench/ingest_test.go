@@ -58,8 +58,9 @@ var layouts = []struct {
 // writer, see [least]; then by Docket, with emitter and broker in this one process: the
 // emitter writes and publishes, the broker syncs each write, the collector checks and
 // commits, in each of the layouts. 256 callers emit the events of operations, and wait
-// as a durable chain does, which is for their own WAL, so that the path is as full as
-// the machine lets it be. Last, with the chain that records these events before it all.
+// as a durable chain does, which is for their own WAL; so the path is as full as the
+// machine lets it be, see [gate]. Last, with the chain that records these events before
+// it all.
 func BenchmarkIngest(b *testing.B) {
 	b.Run("bare", func(b *testing.B) {
 		var entries []store.Entry
@@ -127,10 +128,43 @@ func rate(b *testing.B, events int, began time.Duration) {
 }
 
 // An offer gives -ingest events, those of whole operations, to an emitter, by many
-// callers, and returns when all are durable.
-type offer func(b *testing.B, em *emitter.Emitter)
+// callers that pass a gate before each, and returns when all are durable.
+type offer func(b *testing.B, em *emitter.Emitter, g *gate)
 
 const callers = 256
+
+// A gate lets callers be so far ahead of the store that everything between them is
+// busy, and no farther: what lasts does not get ahead by ever more.
+type gate struct {
+	mu              sync.Mutex
+	moved           sync.Cond
+	offered, stored int64 // events
+}
+
+const ahead = 100_000 // events
+
+// pass waits until one more operation may be offered.
+func (g *gate) pass() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.offered-g.stored >= ahead {
+		g.moved.Wait()
+	}
+	g.offered += eventsPerOperation
+}
+
+// follow tells the gate what l has, until it has all that there will be.
+func (g *gate) follow(l *lake.Lake, all int64) {
+	for n := int64(0); n < all; time.Sleep(2 * time.Millisecond) {
+		if now := l.Manifest().Rows(); now != n {
+			n = now
+			g.mu.Lock()
+			g.stored = n
+			g.moved.Broadcast()
+			g.mu.Unlock()
+		}
+	}
+}
 
 // emitted returns the offer of events that a chain recorded before.
 func emitted(b *testing.B) offer {
@@ -140,8 +174,8 @@ func emitted(b *testing.B) offer {
 	for i := range supplies {
 		supplies[i] = newSupply(b, newLoad(uint64(i), 1000), each)
 	}
-	return func(b *testing.B, em *emitter.Emitter) {
-		share(func(caller int) {
+	return func(b *testing.B, em *emitter.Emitter, g *gate) {
+		share(g, func(caller int) {
 			events := supplies[caller].operation(time.Now())
 			outcome := len(events) - 1
 			for i, e := range events {
@@ -158,22 +192,23 @@ func emitted(b *testing.B) offer {
 }
 
 // chained runs the operations.
-func chained(b *testing.B, em *emitter.Emitter) {
+func chained(b *testing.B, em *emitter.Emitter, g *gate) {
 	rec := activity.NewRecorder(func(ctx context.Context, e ocsf.Event) activity.Ack { return em.Emit(ctx, e) })
 	chain := newChain(b, interceptor.AuditDurable, rec)
 	loads := make([]*load, callers)
 	for i := range loads {
 		loads[i] = newLoad(uint64(i), 1000)
 	}
-	share(func(caller int) { chain.Run(b.Context(), loads[caller].operation(time.Now()), handle) })
+	share(g, func(caller int) { chain.Run(b.Context(), loads[caller].operation(time.Now()), handle) })
 }
 
 // share has the callers call for as many operations as there are.
-func share(operation func(caller int)) {
+func share(g *gate, operation func(caller int)) {
 	var calls sync.WaitGroup
 	for i := range callers {
 		calls.Go(func() {
 			for n := i; n < *ingested/eventsPerOperation; n += callers {
+				g.pass()
 				operation(i)
 			}
 		})
@@ -204,10 +239,12 @@ func ingest(b *testing.B, s *natstest.Server, offered offer, opts lake.Options, 
 			b.Error(err)
 		}
 	})
-	offered(b, em)
-	for l.Manifest().Rows() < int64(*ingested/eventsPerOperation*eventsPerOperation) {
-		time.Sleep(time.Millisecond)
-	}
+	g := new(gate)
+	g.moved.L = &g.mu
+	var offers sync.WaitGroup
+	offers.Go(func() { offered(b, em, g) })
+	g.follow(l, int64(*ingested/eventsPerOperation*eventsPerOperation))
+	offers.Wait()
 	b.StopTimer()
 	stop()
 	if err := em.Close(ctx); err != nil {
