@@ -29,7 +29,8 @@ const (
 	headerCommit   = "Nats-Batch-Commit"
 
 	batchMessages = 1000    // the server's limit, unless configured lower
-	batchBytes    = 4 << 20 // ours, so that two open batches stay far below the server's queue
+	batchBytes    = 4 << 20 // ours, so that those that are open stay far below the server's queue
+	batchesOpen   = 2       // at most, of a publisher
 )
 
 var (
@@ -131,6 +132,7 @@ func (a *answers) close() {
 type batch struct {
 	id      string
 	records []record
+	memory  []byte   // that of the events
 	next    position // behind them in the WAL
 	first   <-chan *nats.Msg
 	last    <-chan *nats.Msg

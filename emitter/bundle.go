@@ -22,7 +22,9 @@ type bundle struct {
 	groups  []*group     // of callers, whose last event is in it
 	charges []charge     // of the callers' events in it, to be released
 
-	chunk []byte // where the bytes of the last events are, and those of the next ones may be
+	chunk []byte   // where the bytes of the last events are, and those of the next ones may be
+	full  [][]byte // chunks that have those of the events before
+	spare [][]byte // chunks that are full next
 }
 
 const (
@@ -32,10 +34,18 @@ const (
 
 // room returns where the bytes of an event may go, as an empty slice.
 func (b *bundle) room() []byte {
-	if cap(b.chunk)-len(b.chunk) < chunkBytes/32 {
-		b.chunk = make([]byte, 0, chunkBytes) // the records hold the last one
+	if cap(b.chunk)-len(b.chunk) >= chunkBytes/32 {
+		return b.chunk[len(b.chunk):]
 	}
-	return b.chunk[len(b.chunk):]
+	if b.chunk != nil {
+		b.full = append(b.full, b.chunk)
+	}
+	if n := len(b.spare); n > 0 {
+		b.chunk, b.spare = b.spare[n-1][:0], b.spare[:n-1]
+	} else {
+		b.chunk = make([]byte, 0, chunkBytes)
+	}
+	return b.chunk
 }
 
 // add takes a record whose event is in the room, or did not fit there.
@@ -47,13 +57,16 @@ func (b *bundle) add(r record) {
 	}
 }
 
-// empty forgets the records, which are on stable storage or never will be.
+// empty forgets the records, which are on stable storage or never will be. Of the
+// memory it keeps what these took, for the next ones.
 func (b *bundle) empty() {
 	clear(b.records)
 	clear(b.touched)
 	clear(b.ended)
 	b.records, b.touched, b.ended, b.closed = b.records[:0], b.touched[:0], b.ended[:0], b.closed[:0]
 	b.bytes, b.chunk = 0, b.chunk[:0]
+	clear(b.spare)
+	b.full, b.spare = b.spare[:0], b.full
 }
 
 // begin writes the bundle that was built, and has it synced while the next one is

@@ -3,6 +3,7 @@
 package emitter
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 // headers are what the WAL files of dir say of the open epochs, oldest first, as
@@ -206,4 +209,27 @@ func (f lateFile) Close() error {
 		<-f.fs.may
 	}
 	return f.File.Close()
+}
+
+// The memory of a bundle's events is that of the ones before, and of no others.
+func TestBundleRoom(t *testing.T) {
+	var b bundle
+	rapid.Check(t, func(t *rapid.T) {
+		var all [][]byte
+		for i, n := range rapid.SliceOfN(rapid.IntRange(1, chunkBytes+chunkBytes/4), 1, 60).Draw(t, "lengths") {
+			raw := append(b.room(), bytes.Repeat([]byte{byte(i)}, n)...)
+			b.add(record{raw: raw})
+			all = append(all, raw)
+		}
+		for i, raw := range all {
+			if bytes.Count(raw, []byte{byte(i)}) != len(raw) {
+				t.Fatalf("event %d of %d bytes was overwritten", i, len(raw))
+			}
+		}
+		used := len(b.full)
+		b.empty()
+		if len(b.spare) != used || len(b.full) != 0 {
+			t.Fatalf("of %d chunks that were full %d are kept, and %d are still full", used, len(b.spare), len(b.full))
+		}
+	})
 }

@@ -291,7 +291,9 @@ func (p *publisher) read(at *position, few bool) (*batch, error) {
 		}
 		if len(records) > 0 {
 			p.e.marks.sending(records)
-			return p.out.begin(records, c.next), nil
+			b := p.out.begin(records, c.next)
+			b.memory = c.memory
+			return b, nil
 		}
 		if c.next == stood {
 			return nil, nil
@@ -318,6 +320,7 @@ func (p *publisher) acknowledge(ctx context.Context, b *batch, lost <-chan struc
 	p.e.count.streamedBytes.Add(int64(size))
 	p.e.durations.streamed(b.next)
 	p.e.streamed.advance(b.next)
+	p.reader.again(b.memory) // the client has copied it, and the server has it
 	p.e.cfg.reached("after-ack")
 	p.e.trim()
 	return nil

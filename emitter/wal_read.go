@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/docket-audit/docket/internal/regular"
 )
@@ -24,6 +25,8 @@ type walReader struct {
 
 	count int   // of records in the last chunk
 	took  int64 // bytes that as many records as were wanted took; 0 when there were fewer
+
+	spare [][]byte // memory of chunks that nobody has any more
 }
 
 // A chunk is what a reader returns: records that follow each other. Their
@@ -32,6 +35,7 @@ type chunk struct {
 	records []record
 	next    position // behind them
 	damage  []damage // met on the way
+	memory  []byte   // that of the events
 }
 
 // read returns the records at from: at most maxRecords, and not more than
@@ -83,11 +87,12 @@ func (r *walReader) readFile(path string, from position, limit int64, maxRecords
 	if r.took > 0 { // most records are about as long as those before them
 		want = min(want, r.took+r.took/8)
 	}
-	b, err := r.bytes(path, from, want)
+	memory, err := r.bytes(path, from, want)
 	if err != nil {
 		return chunk{}, err
 	}
-	c := chunk{next: from, records: make([]record, 0, r.count)}
+	b := slices.Clip(memory)
+	c := chunk{next: from, records: make([]record, 0, r.count), memory: memory}
 	defer func() {
 		if r.count, r.took = len(c.records), 0; r.count == maxRecords {
 			r.took = c.next.offset - from.offset
@@ -112,9 +117,10 @@ func (r *walReader) readFile(path string, from position, limit int64, maxRecords
 		if rest := limit - from.offset; int64(len(b)) < rest {
 			// Perhaps one record is longer than the last ones, or than a chunk. Look at
 			// more, in the end at all that is left.
-			if b, err = r.bytes(path, from, min(rest, max(maxBytes, 2*int64(len(b))))); err != nil {
+			if memory, err = r.bytes(path, from, min(rest, max(maxBytes, 2*int64(len(b))))); err != nil {
 				return chunk{}, err
 			}
+			b, c.memory = slices.Clip(memory), memory
 			continue
 		}
 		to := nextRecord(b, at+1)
@@ -134,7 +140,7 @@ func (r *walReader) bytes(path string, from position, n int64) ([]byte, error) {
 		}
 		r.file, r.open = f, from.number
 	}
-	b := make([]byte, n)
+	b := r.room(n)
 	got, err := r.file.ReadAt(b, from.offset)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
@@ -145,6 +151,28 @@ func (r *walReader) bytes(path string, from position, n int64) ([]byte, error) {
 		clear(b[got:])
 	}
 	return b, nil
+}
+
+// room returns n bytes, whatever is in them.
+func (r *walReader) room(n int64) []byte {
+	for i, b := range r.spare {
+		if int64(cap(b)) >= n {
+			r.spare = slices.Delete(r.spare, i, i+1)
+			return b[:n]
+		}
+	}
+	return make([]byte, n, n+n/8) // the next chunk is about as long
+}
+
+// again takes the memory of a chunk whose events nobody has any more, for those to
+// come.
+func (r *walReader) again(memory []byte) {
+	if len(r.spare) == batchesOpen {
+		r.spare = slices.Delete(r.spare, 0, 1) // it did not fit lately
+	}
+	if cap(memory) <= 2*batchBytes { // one very long event is no measure for the next
+		r.spare = append(r.spare, memory)
+	}
 }
 
 func (r *walReader) close() {
