@@ -111,6 +111,7 @@ type Lake struct {
 	// compacting is held for the whole of a compaction, and by Close. It is
 	// taken before commit.
 	compacting sync.Mutex
+	public     room     // that public files are written with; guarded by compacting
 	oldest     struct { // the last answer of committed; guarded by compacting
 		number uint64
 		time   time.Time

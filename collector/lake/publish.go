@@ -88,7 +88,7 @@ func (s *spill) write(ctx context.Context, to io.Writer, f *File, p *pile, rows 
 			err = cmp.Or(out.err, fmt.Errorf("write Parquet: %v", r))
 		}
 	}()
-	t, err := newTable(out, publicSchema(p.root), publicProperties, &s.room)
+	t, err := newTable(out, publicSchema(p.root), publicProperties, s.room)
 	if err != nil {
 		return fmt.Errorf("write Parquet: %w", err)
 	}

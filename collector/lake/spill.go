@@ -33,7 +33,7 @@ type spill struct {
 	text   text
 	read   []byte         // what load read
 	events profile.Series // reads the headers again
-	room   room
+	room   *room
 	// leaves says which rows are not taken: of these there are stubs. nil: all are.
 	leaves func(store.Cursor) bool
 	stubs  []Stub
@@ -85,7 +85,7 @@ func (l *Lake) spill(ctx context.Context, files []File, leaves func(store.Cursor
 	if err != nil {
 		return nil, fmt.Errorf("spill rows: %w", err)
 	}
-	s := &spill{file: f, piles: make(map[pileKey]*pile), leaves: leaves}
+	s := &spill{file: f, piles: make(map[pileKey]*pile), leaves: leaves, room: &l.public}
 	defer func() {
 		if err != nil {
 			s.close()
