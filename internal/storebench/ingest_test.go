@@ -39,7 +39,7 @@ import (
 )
 
 var (
-	ingested = flag.Int("ingest", 420_000, "how many events BenchmarkIngest stores")
+	ingested = flag.Int("ingest", 840_000, "how many events BenchmarkIngest stores")
 	backlog  = flag.Int64("backlog", 1<<30, "how many bytes of events wait on the stream in BenchmarkBacklog")
 )
 
@@ -53,7 +53,8 @@ var layouts = []struct {
 	{"compacting", lake.Options{CompactBytes: 8 << 20}},
 }
 
-// BenchmarkIngest stores -ingest events: bare, by nothing but a Parquet writer; then
+// BenchmarkIngest stores -ingest events: bare, by nothing but a Parquet writer that
+// encodes each and makes a row of it; by the same writer of rows that are there already;
 // by the least that there can be on the road from a publisher over a broker to that
 // writer, see [least]; then by Docket, with emitter and broker in this one process: the
 // emitter writes and publishes, the broker syncs each write, the collector checks and
@@ -62,21 +63,25 @@ var layouts = []struct {
 // machine lets it be, see [gate]. Last, with the chain that records these events before
 // it all.
 func BenchmarkIngest(b *testing.B) {
-	b.Run("bare", func(b *testing.B) {
-		var entries []store.Entry
-		recorded(b, newLoad(3, 1000), 20_000/eventsPerOperation+1, time.Millisecond, func(e []store.Entry) { entries = append(entries, e...) })
-		n := 0
-		began := processor()
-		for b.Loop() {
-			for n = 0; n < *ingested; n += len(entries) {
-				bareSegment(b, entries)
+	var entries []store.Entry
+	recorded(b, newLoad(3, 1000), 20_000/eventsPerOperation+1, time.Millisecond, func(e []store.Entry) { entries = append(entries, e...) })
+	encode := encoding(b, len(entries))
+	for _, way := range []struct {
+		name   string
+		before func(i int)
+	}{{"bare", encode}, {"rows", func(int) {}}} {
+		b.Run(way.name, func(b *testing.B) {
+			n := 0
+			began := processor()
+			for b.Loop() {
+				for n = 0; n < *ingested; n += len(entries) {
+					bareSegment(b, entries, way.before)
+				}
 			}
-		}
-		rate(b, n, began)
-	})
+			rate(b, n, began)
+		})
+	}
 	b.Run("least", func(b *testing.B) {
-		var entries []store.Entry
-		recorded(b, newLoad(3, 1000), 20_000/eventsPerOperation+1, time.Millisecond, func(e []store.Entry) { entries = append(entries, e...) })
 		began := processor()
 		for b.Loop() {
 			b.StopTimer()
@@ -370,9 +375,29 @@ func fill(b *testing.B, js jetstream.JetStream, bytes int64) (n int) {
 	return n
 }
 
+// encoding returns a function that encodes one of so many events, as a writer must
+// that is given events; those that a chain records, and for each of the entries that
+// are written another one of the same load: without its place in a hash chain, which a
+// bare writer knows nothing of.
+func encoding(b *testing.B, events int) func(i int) {
+	b.Helper()
+	var all []lent
+	from := newSupply(b, newLoad(3, 1000), events/eventsPerOperation+1)
+	for len(all) < events {
+		all = append(all, from.operation(time.Now())...)
+	}
+	var buf []byte
+	return func(i int) {
+		var err error
+		if buf, err = ocsf.AppendCanonical(buf[:0], all[i].APIActivity); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // bareSegment writes entries as a Parquet file with the columns that the lake
-// has, and syncs it.
-func bareSegment(b *testing.B, entries []store.Entry) {
+// has, and syncs it. It calls before with the number of each.
+func bareSegment(b *testing.B, entries []store.Entry, before func(i int)) {
 	b.Helper()
 	f, err := os.Create(filepath.Join(b.TempDir(), "bare.parquet"))
 	if err != nil {
@@ -396,6 +421,7 @@ func bareSegment(b *testing.B, entries []store.Entry) {
 	rows := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer rows.Release()
 	for i := range entries {
+		before(i)
 		bareRow(rows, &entries[i])
 		if (i+1)%4096 == 0 || i+1 == len(entries) {
 			rec := rows.NewRecord()

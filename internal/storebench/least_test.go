@@ -58,7 +58,7 @@ func least(b *testing.B, s *natstest.Server, entries []store.Entry) {
 			n++
 		}
 		if len(gathered) >= cap(gathered)-2000 || n == *ingested {
-			bareSegment(b, gathered)
+			bareSegment(b, gathered, func(int) {})
 			gathered = gathered[:0]
 			if err := last.DoubleAck(b.Context()); err != nil {
 				b.Fatal(err)
