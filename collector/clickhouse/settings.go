@@ -39,6 +39,10 @@ var sure = map[string]string{
 	"parallel_replicas_count": "0", "parallel_replica_offset": "0",
 }
 
+// lastSetting is asked for as the last, and every server has it: an answer without it is
+// not all of what was asked for.
+const lastSetting = "timeout_overflow_mode"
+
 // safe fails with [ErrSettings] if the user has settings with which nobody may read,
 // or write. From then on the server is told with each query what it shall have: a
 // profile may change meanwhile, and who may only read may say of a setting what it is
@@ -53,9 +57,9 @@ func (s *server) safe(ctx context.Context, writes bool) error {
 		names = append(names, name)
 	}
 	var all []string
+	var name, value string
 	known := clickhouse.Settings{}
-	err := s.query(ctx, "SELECT name, value FROM system.settings WHERE "+unsafe+" OR name IN ("+texts(names)+") ORDER BY name", func(scan func(...any) error) error {
-		var name, value string
+	err := s.query(ctx, "SELECT name, value FROM system.settings WHERE "+unsafe+" OR name IN ("+texts(names)+") ORDER BY name = "+text(lastSetting)+", name", func(scan func(...any) error) error {
 		if err := scan(&name, &value); err != nil {
 			return err
 		}
@@ -75,7 +79,8 @@ func (s *server) safe(ctx context.Context, writes bool) error {
 		return err
 	}
 	// A query with a limit or an offset in its settings sees them as 0, and with a filter
-	// of results nothing about it.
+	// of results nothing about it. One that is cut off may see nothing at all.
+	whole := name == lastSetting
 	rows := 0
 	if err := s.query(ctx, "SELECT toUInt8(arrayJoin([0, 1]))", func(scan func(...any) error) error {
 		rows++
@@ -83,8 +88,8 @@ func (s *server) safe(ctx context.Context, writes bool) error {
 	}); err != nil {
 		return err
 	}
-	if rows != 2 {
-		all = append(all, "limit, offset or additional_result_filter, by which rows are left out")
+	if rows != 2 || !whole {
+		all = append(all, "limit, offset, additional_result_filter, or a timeout_overflow_mode after too short a time, by which rows are left out")
 	}
 	if len(all) > 0 {
 		return fmt.Errorf("%w: %s", ErrSettings, strings.Join(all, ", "))

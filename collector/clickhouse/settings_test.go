@@ -5,8 +5,10 @@
 package clickhouse_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -129,6 +131,61 @@ func count(t *testing.T, r store.Reader) (n int, err error) {
 		n++
 	}
 	return n, nil
+}
+
+// A time that is so short that even the question for the settings is cut off is no
+// reason to believe that there are none, or that there is no store.
+func TestSettingsCutOff(t *testing.T) {
+	dsn := chdbtest.Database(t)
+	st, err := clickhouse.Open(t.Context(), dsn, clickhouse.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, of := range []string{"FROM system.settings", "arrayJoin", ""} {
+		u, err := url.Parse(dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: u.Host})
+		var cut atomic.Int64
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			q := r.URL.Query()
+			if bytes.Contains(body, []byte(of)) && !q.Has("timeout_overflow_mode") {
+				cut.Add(1)
+				q.Set("timeout_overflow_mode", "break")
+				q.Set("max_execution_time", "0.000001")
+			}
+			r.URL.RawQuery = q.Encode()
+			proxy.ServeHTTP(w, r)
+		}))
+		u.Host = srv.Listener.Addr().String()
+		r, err := clickhouse.OpenReader(t.Context(), u.String(), clickhouse.Options{})
+		if !errors.Is(err, clickhouse.ErrSettings) || !strings.Contains(err.Error(), "timeout_overflow_mode") {
+			t.Errorf("a reader, with %q cut off: %v", of, err)
+		}
+		if err == nil {
+			_ = r.Close()
+		}
+		st, err := clickhouse.Open(t.Context(), u.String(), clickhouse.Options{})
+		if !errors.Is(err, clickhouse.ErrSettings) {
+			t.Errorf("a writer, with %q cut off: %v", of, err)
+		}
+		if err == nil {
+			_ = st.Close()
+		}
+		srv.Close()
+		if cut.Load() == 0 {
+			t.Errorf("nothing was cut off of %q", of)
+		}
+	}
 }
 
 // A profile that is changed while a store is open cuts nothing off either.
