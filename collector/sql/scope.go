@@ -144,8 +144,15 @@ type QueryError struct {
 func (e *QueryError) Error() string { return "query: " + e.Err.Error() }
 func (e *QueryError) Unwrap() error { return e.Err }
 
-// Hint says where the names of tables and columns can be found, or what to do about
-// files that cannot be read.
+// unnamed is how the engines say that a query has a name, or a type, that is not that
+// of a table or a column; DuckDB first, then ClickHouse.
+var unnamed = []string{
+	"Table with name", "Referenced column", "Referenced table", "does not have a column named", "No function matches the given name and argument types", "Cannot compare values of type",
+	"Unknown expression", "Unknown table", "Unknown identifier", "Missing columns", "Illegal type", "There is no supertype for types",
+}
+
+// Hint says where the names of tables and columns can be found, if one is wrong, or
+// what to do about files that cannot be read; "" where there is nothing to say.
 func (e *QueryError) Hint() string {
 	for _, damage := range []string{"ZSTD Decompression", "No magic bytes", "too small to be a Parquet", "Cannot access file", "Failed to read Parquet", "TProtocolException", "Could not open file", "IO Error"} {
 		if strings.Contains(e.Err.Error(), damage) {
@@ -155,7 +162,12 @@ func (e *QueryError) Hint() string {
 	if strings.Contains(e.Err.Error(), filterFailed) {
 		return "say in the filter for which events it has one, as in n != 0 && m / n > 2"
 	}
-	return "SHOW TABLES lists the views, DESCRIBE events the columns of one"
+	for _, said := range unnamed {
+		if strings.Contains(e.Err.Error(), said) {
+			return "SHOW TABLES lists the views, DESCRIBE events the columns of one"
+		}
+	}
+	return ""
 }
 
 // An UnavailableError is [ErrUnavailable] with what to do.

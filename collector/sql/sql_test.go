@@ -305,6 +305,23 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// The hint of a query that fails is where to find the names, if that is what is wrong.
+func TestHints(t *testing.T) {
+	db := open(t, story(t))
+	const names = "SHOW TABLES"
+	for q, want := range map[string]string{
+		"SELECT * FROM nowhere": names, "SELECT nothing FROM events": names, "SELECT nowhere.tenant FROM events": names, "SELECT events.nothing FROM events": names,
+		"SELECT sum(tenant) FROM events": names, "SELECT * FROM events WHERE time > now()": names,
+		"SELECT CAST(tenant AS INTEGER) FROM events": "", "SELECT error('told')": "", "SELECT 9223372036854775807 + count(*) FROM events": "", "SELECT nosuch(1)": "", "SELECT count(*) FROM events WHERE count(*) > 1": "",
+	} {
+		_, err := ask(t.Context(), db, q)
+		var failed *QueryError
+		if !errors.As(err, &failed) || (failed.Hint() == "") != (want == "") || !strings.Contains(failed.Hint(), want) {
+			t.Errorf("%s: %v, want a hint of %q", q, err, want)
+		}
+	}
+}
+
 // TestEngineAlone takes the first wall away: what the parse would refuse is
 // sent to the engine itself.
 func TestEngineAlone(t *testing.T) {

@@ -52,6 +52,10 @@ func TestTold(t *testing.T) {
 		if err == nil || err.Error() != c.want {
 			t.Errorf("%v\nis told as %v, not %s", c.err, err, c.want)
 		}
+		// Names are looked up by who had a wrong one.
+		if failed := new(sql.QueryError); errors.As(err, &failed) && (failed.Hint() != "") != strings.Contains(c.want, "Unknown expression") {
+			t.Errorf("%v has the hint %q", err, failed.Hint())
+		}
 	}
 	// Of what a store says before the query runs nothing is about the query.
 	err := unanswered(t.Context(), &clickhouse.Error{Op: "read ClickHouse", Addr: "ch.internal:9000/secretdb", Err: &driver.Exception{Code: 60, Message: "Unknown table secretdb.docket_ranges"}})
