@@ -35,6 +35,7 @@ type Error struct {
 	Op, Addr string // Addr is host, port and database, without who asks
 	Err      error
 	hint     string
+	passes   bool
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s %s: %v", e.Op, e.Addr, e.Err) }
@@ -48,28 +49,55 @@ func (*Error) Elsewhere() {}
 // Hint tells what to do about it; "" when there is nothing to say.
 func (e *Error) Hint() string { return e.hint }
 
+// Passes reports whether the server cannot answer for now, as far as that can be told:
+// what was to be stored can be stored later by who still has it.
+func (e *Error) Passes() bool { return e.passes }
+
 // hints are by the code of a server's exception.
 var hints = map[int32]string{
 	60:  "a table is missing; opening the store for writing makes those that there are to be",
 	81:  "there is no such database; CREATE DATABASE makes it",
 	115: "the server does not know a setting that is needed; it is too old, or one in the URL is misspelt",
-	159: "the server took too long; nothing is lost: events wait on the stream until they are stored",
+	159: "the server took too long; try again when it has less to do",
 	164: "the user in the URL may only read; storing events takes one that may write, reading does not",
 	192: "the server does not know the user in the URL",
 	193: "the server does not take the user or the password in the URL",
 	194: "the server wants a password; put one into a file, or into the URL",
-	241: "the server is out of memory; nothing is lost: events wait on the stream until they are stored",
+	241: "the server is out of memory; try again when it has less to do, or more of it",
 	242: "the server has put the table in read-only mode; it has lost its Keeper",
-	243: "make room on the server's disk; nothing is lost: events wait on the stream until they are stored",
+	243: "make room on the server's disk",
 	252: "the server merges slower than events come; let the collector flush less often",
-	285: "too few replicas answer; nothing is lost: events wait on the stream until they are stored",
+	285: "too few replicas answer; look at those that are away",
 	497: "the user in the URL may not do this; docs/clickhouse.md lists the grants",
 	516: "the server does not take the user or the password in the URL",
 }
 
+// passing are the codes of what ends when the server has time, room or company again.
+var passing = map[int32]bool{159: true, 241: true, 243: true, 285: true}
+
+func passes(err error) bool {
+	var refused *clickhouse.Exception
+	if errors.As(err, &refused) {
+		return passing[refused.Code]
+	}
+	return errors.Is(err, ErrClock) || away(err) || late(err)
+}
+
+// late says of an error that nobody answered in time. So it is with a server of HTTP,
+// which waits for more; the driver has two clocks for that.
+func late(err error) bool {
+	return errors.Is(err, clickhouse.ErrAcquireConnTimeout) || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// away says of an error that there is nobody.
+func away(err error) bool {
+	var opErr *net.OpError
+	var dnsErr *net.DNSError
+	return !errors.As(err, &dnsErr) && (errors.As(err, &opErr) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET))
+}
+
 func hintFor(err error) string {
 	var refused *clickhouse.Exception
-	var opErr *net.OpError
 	var dnsErr *net.DNSError
 	switch {
 	case errors.Is(err, ErrNewer):
@@ -81,7 +109,7 @@ func hintFor(err error) string {
 	case errors.Is(err, ErrCorrupt):
 		return "the tables were changed by somebody else; put them back from a copy"
 	case errors.Is(err, ErrClock):
-		return "set the clock of this machine, or of the server; nothing is lost: events wait on the stream until they are stored"
+		return "set the clock of this machine, or of the server"
 	case errors.Is(err, store.ErrFenced):
 		return "another collector fills this store; this one must not write any more"
 	case errors.As(err, &refused):
@@ -90,11 +118,10 @@ func hintFor(err error) string {
 		return "the server speaks no TLS there; look at the scheme and the port of the URL"
 	case errors.As(err, &dnsErr):
 		return "no such host; look at the URL"
-	// Also of a server of HTTP, which waits for more; the driver has two clocks for that.
-	case errors.Is(err, clickhouse.ErrAcquireConnTimeout), errors.Is(err, os.ErrDeadlineExceeded):
-		return "no server answers there in time: is the port that of the scheme? clickhouse:// is for the native protocol, http:// and https:// for HTTP; nothing is lost: events wait on the stream until they are stored"
-	case errors.As(err, &opErr), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
-		return "no server answers there; nothing is lost: events wait on the stream until they are stored"
+	case late(err):
+		return "no server answers there in time: is the port that of the scheme? clickhouse:// is for the native protocol, http:// and https:// for HTTP"
+	case away(err):
+		return "no server answers there; is it up, and is the URL the right one?"
 	default:
 		return ""
 	}
@@ -106,7 +133,7 @@ func (s *server) failed(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{Op: op, Addr: s.addr, Err: s.redact(err), hint: hintFor(err)}
+	return &Error{Op: op, Addr: s.addr, Err: s.redact(err), hint: hintFor(err), passes: passes(err)}
 }
 
 // redact returns err, or where its text has a password, an error without. What it is

@@ -123,14 +123,27 @@ func elsewhere(err error, cfg *config.Config, dir *datadir.Dir) error {
 	return err
 }
 
-// unreachable says in an error of a start what may be done in place of it.
+// unreachable says in an error of a start what may be done in place of it, and what
+// there is no need to fear.
 func unreachable(err error) error {
 	var known *clickhouse.Error
-	if errors.As(err, &known) && known.Hint() != "" {
+	switch {
+	case errors.As(err, &known) && known.Hint() != "" && known.Passes():
+		return waiting{err, known.Hint() + "; nothing is lost: events wait on the stream until they are stored"}
+	case errors.As(err, &known) && known.Hint() != "":
 		return err
 	}
 	return cli.Hint(err, "is the server up, and is the URL the right one? docs/clickhouse.md says what docket needs of it")
 }
+
+// waiting is an error of a store for which the stream keeps what it cannot take.
+type waiting struct {
+	error
+	hint string
+}
+
+func (w waiting) Hint() string  { return w.hint }
+func (w waiting) Unwrap() error { return w.error }
 
 // refreshEvery is how often one who stands by looks at what another has stored.
 const refreshEvery = time.Second
