@@ -187,6 +187,9 @@ func (v *verifier) matchLeaves(log *ledger.Log) {
 		}
 	}
 	known := v.leafHashes()
+	if v.elsewhere(log, at, known) {
+		return
+	}
 	last := -1
 	for i := range v.statements {
 		s := &v.statements[i]
@@ -219,6 +222,31 @@ func (v *verifier) matchLeaves(log *ledger.Log) {
 			v.problem(Missing, Place{Statement: uint64(i) + 1}, "the ledger has a leaf for a statement that is not here")
 		}
 	}
+}
+
+// elsewhere reports whether tables have nothing to do with the ledger: then who asked
+// named the wrong ones, or all of them was replaced. All else that there is to say
+// follows from that, and would hide it. Of a single statement one can say what it was.
+func (v *verifier) elsewhere(log *ledger.Log, leaves map[[32]byte]int, known map[[32]byte]uint64) bool {
+	if v.opts.Tables == nil || v.broken || len(leaves)+len(known) <= 2 || uint64(len(log.Hashes)) < log.Checkpoint.Size {
+		return false
+	}
+	for leaf := range known {
+		if _, ok := leaves[leaf]; ok {
+			return false
+		}
+	}
+	so := ""
+	if b, err := readShort(filepath.Join(v.dir, storeFile)); err == nil {
+		if at := strings.TrimSpace(string(b)); at != "" && at != v.report.Store {
+			so = fmt.Sprintf(", whose events are in %s", safe(at))
+		}
+	}
+	v.foreign = true
+	v.problem(Missing, v.source.whole(), "this is not the store of %s%s: statements here: %d, in the ledger there: %d, in both: none; name the directory of the docket that fills this database with --data, or another database with --store. If both are the right ones, all that was stored is gone",
+		safe(v.dir), so, len(known), len(leaves))
+	v.note("nothing else was judged: it would be about another store")
+	return true
 }
 
 // inFlight reports whether statement i may still be on its way to the ledger.

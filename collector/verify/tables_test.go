@@ -254,7 +254,7 @@ func TestTables(t *testing.T) {
 		for _, table := range tablesOf {
 			h.ask("TRUNCATE TABLE " + table)
 		}
-	}, "", "", 1, "the ledger has a leaf for a statement that is not here")
+	}, evidence.TableCommits, "", 0, "all that was stored is gone")
 	each("a commit is added", func() {
 		h.ask("INSERT INTO docket_commits SELECT * REPLACE (toInt64(6) AS number) FROM (SELECT * FROM docket_commits WHERE number = 5)")
 	}, evidence.TableCommits, "", 6, "it says that it is statement 5")
@@ -396,6 +396,43 @@ func TestTablesViews(t *testing.T) {
 		})
 	}
 	h.fine(r)
+}
+
+// Tables of another store are told as that, and not as the loss of all that there was.
+func TestTablesOfAnother(t *testing.T) {
+	one, mine, _ := newTablesHouse(t)
+	one.furnish()
+	one.close()
+	other, theirs, _ := newTablesHouse(t)
+	other.furnish()
+	other.close()
+	one.fine(mine)
+	other.fine(theirs)
+	empty, nothing, _ := newTablesHouse(t)
+	empty.close()
+	one.write("store", []byte("127.0.0.1:9000/mine\n"))
+	for name, r := range map[string]evidence.Tables{"another": theirs, "empty": nothing} {
+		report := one.run(Options{Tables: r})
+		if len(report.Problems) != 1 || report.Code() != CodeFound {
+			t.Fatalf("%s: %v", name, report.Problems)
+		}
+		p := report.Problems[0]
+		for _, words := range []string{"not the store of " + one.dir, "whose events are in 127.0.0.1:9000/mine", "--data", "--store"} {
+			if p.Kind != Missing || !strings.Contains(p.What, words) {
+				t.Errorf("%s: %v has no %q", name, p, words)
+			}
+		}
+	}
+	// So it is with the directory of a docket that has stored nothing.
+	report := empty.run(Options{Tables: theirs})
+	if len(report.Problems) != 1 || !strings.Contains(report.Problems[0].What, "not the store of "+empty.dir+": ") {
+		t.Errorf("%v", report.Problems)
+	}
+	// One statement in common, and it is the store, in which something is wrong.
+	one.ask("ALTER TABLE docket_commits DELETE WHERE number > 1")
+	if report := one.run(Options{Tables: mine}); len(report.Problems) < 2 || slices.ContainsFunc(report.Problems, func(p Problem) bool { return strings.Contains(p.What, "not the store") }) {
+		t.Errorf("%v", report.Problems)
+	}
 }
 
 // A server that does not answer is no damage.

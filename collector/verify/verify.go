@@ -40,6 +40,7 @@ const (
 	ownerLock    = "lock"
 	runFile      = "run.json"
 	uncleanFile  = "unclean"
+	storeFile    = "store" // where the events are, if not here
 	maxKeyLength = 4096
 	maxProblems  = 10_000 // listed; one segment of a stranger's could have as many as rows
 )
@@ -176,6 +177,7 @@ type verifier struct {
 	warrant    []byte      // as it lay there before the ledger was read; nil without one
 	fold       *lake.Manifest
 	broken     bool  // the statements are no chain, so that what follows from them is moot
+	foreign    bool  // the statements are of another store, and so is all else
 	hashed     int64 // bytes; guarded by mu
 	total      int64
 	keys       map[string]ed25519.PublicKey // see emitterKeys
@@ -193,6 +195,9 @@ func (v *verifier) run(ctx context.Context) error {
 	defer release()
 	if err := v.checkLedger(ctx); err != nil {
 		return err
+	}
+	if v.foreign {
+		return ctx.Err()
 	}
 	v.checkChain()
 	v.source.fold()
