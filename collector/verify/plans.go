@@ -87,9 +87,13 @@ func (v *verifier) checkPlans(ctx context.Context, r *rows) error {
 		}
 	}
 	here := v.readPlans(carriers)
+	advice := ""
+	if v.opts.Tables != nil { // in which several may have stored, each with a directory
+		advice = "; if another docket stored it, copy plans from its directory into this one"
+	}
 	for _, digest := range slices.Sorted(maps.Keys(carriers)) {
 		if !here[digest] {
-			v.problem(Missing, Place{File: planFile(digest)}, "the plan is missing; %s carries it", carriers[digest].place())
+			v.problem(Missing, Place{File: planFile(digest)}, "the plan is missing; %s carries it%s", carriers[digest].place(), advice)
 		}
 	}
 	unknown := 0

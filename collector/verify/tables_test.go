@@ -435,6 +435,19 @@ func TestTablesOfAnother(t *testing.T) {
 	}
 }
 
+// Who comes to tables that another has filled lacks its plans, and is told what to do.
+func TestTablesPlans(t *testing.T) {
+	h, r, _ := newTablesHouse(t)
+	c := h.begin("acme", "gw-0")
+	const plan = `{"bindings":[],"unmatched":"allow"}`
+	file := h.plan(c, plan)
+	h.commit()
+	h.close()
+	h.found(r, file, "", 0, "if another docket stored it, copy plans from its directory into this one")
+	h.write(file, []byte(plan))
+	h.fine(r)
+}
+
 // A server that does not answer is no damage.
 func TestTablesAway(t *testing.T) {
 	engine := chdbtest.Start(t, "")
