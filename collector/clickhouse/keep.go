@@ -44,13 +44,15 @@ type Trouble struct {
 	Hint string `json:"hint"`
 }
 
+const shortenHint = "if that is meant, start docket up once with --shorten-retention; if not, configure what was"
+
 // Troubles returns those of a store that is written to.
 func (s *Store) Troubles() (all []Trouble) {
 	c := s.Changed()
 	if c != nil && c.Refused {
 		all = append(all, Trouble{
 			fmt.Sprintf("events are kept as before, %s: the configuration says %s, by which some would leave earlier", c.Before, c.After),
-			"if that is meant, start docket up once with --shorten-retention; if not, configure what was",
+			shortenHint,
 		})
 	}
 	if c != nil && c.Found != "" {
@@ -112,7 +114,7 @@ func (s *Store) keep(ctx context.Context) error {
 		s.log.Warn("the events have another TTL than docket_retention says", "found", change.Found, "retention", before.String())
 	}
 	if change != nil && change.Refused {
-		s.log.Warn("events are kept as before: as configured, some would be kept for a shorter time", "before", change.Before.String(), "configured", change.After.String())
+		s.log.Warn("events are kept as before: as configured, some would be kept for a shorter time", "before", change.Before.String(), "configured", change.After.String(), "hint", shortenHint)
 	}
 	if leave {
 		s.keeps(change.Before, true, change)

@@ -102,7 +102,7 @@ func TestWhoKeeps(t *testing.T) {
 	if got := again.Changed(); got == nil || !got.Refused || len(got.Shorter) != 1 || got.Shorter[0].Class != "api_activity" {
 		t.Errorf("one class is kept for a shorter time: %+v", got)
 	}
-	if !strings.Contains(logged.String(), "level=WARN") || !strings.Contains(logged.String(), "before=400d") || !strings.Contains(logged.String(), `configured="forever; class=api_activity 399d"`) {
+	if !strings.Contains(logged.String(), "level=WARN") || !strings.Contains(logged.String(), "before=400d") || !strings.Contains(logged.String(), `configured="forever; class=api_activity 399d"`) || !strings.Contains(logged.String(), "--shorten-retention") {
 		t.Errorf("logged %s", logged.String())
 	}
 	is("400", 1)
