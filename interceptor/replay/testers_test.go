@@ -181,6 +181,24 @@ func TestOneEvent(t *testing.T) {
 	}
 }
 
+// An uid that nothing has, as by a typing error, is not all that was asked for.
+func TestOneEventThatIsNotThere(t *testing.T) {
+	h := record(t, oldPlan())
+	setFlag(t, "replay.event", uids(1)[0]+"0")
+	under := &tester{TB: t}
+	func() {
+		defer func() {
+			if r := recover(); r != any(under) {
+				panic(r)
+			}
+		}()
+		replay.Test(under, oldPlan(), h)
+	}()
+	if len(under.failures) != 1 || !strings.Contains(under.failures[0], "-replay.event: no operation, event or evaluation \""+uids(1)[0]+"0\"") {
+		t.Errorf("failures %q", under.failures)
+	}
+}
+
 // TestOneEventThatPanics tells the story of an interceptor that has a bug: what it
 // said, and where.
 func TestOneEventThatPanics(t *testing.T) {
