@@ -188,7 +188,7 @@ func (d *Door) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 		var err error
 		defer func() { ended <- err }()
 		defer d.recover(info.FullMethod, &err)
-		err = handler(srv, &stream{ss, ctx})
+		err = handler(srv, &stream{ServerStream: ss, ctx: ctx})
 	})
 	select {
 	case err = <-ended:
@@ -208,10 +208,25 @@ func (d *Door) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 type stream struct {
 	grpc.ServerStream
 
-	ctx context.Context //nolint:containedctx // of this one call
+	ctx   context.Context //nolint:containedctx // of this one call
+	began bool            // something was received; owned by the handler
 }
 
 func (s *stream) Context() context.Context { return s.ctx }
+
+// RecvMsg refuses data that begins without a descriptor, which says what it is for:
+// the library takes it that there is one.
+func (s *stream) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	data, ok := m.(*flight.FlightData)
+	if ok && !s.began && data.GetFlightDescriptor() == nil {
+		return status.Error(codes.InvalidArgument, "the first message has no descriptor, which says what the data is for")
+	}
+	s.began = true
+	return nil
+}
 
 type abortKey struct{}
 

@@ -23,6 +23,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/flight"
 	"github.com/apache/arrow/go/v17/arrow/flight/flightsql"
+	pb "github.com/apache/arrow/go/v17/arrow/flight/gen/flight"
 	"github.com/apache/arrow/go/v17/arrow/memory"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
@@ -31,6 +32,8 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/docket-audit/docket/collector/authz"
 	"github.com/docket-audit/docket/collector/sql"
@@ -331,12 +334,27 @@ func TestGarbage(t *testing.T) {
 		_, err = s.Recv()
 		return err
 	}
+	packed, err := anypb.New(&pb.CommandPreparedStatementQuery{PreparedStatementHandle: []byte("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	command, err := proto.Marshal(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bind := &flight.FlightDescriptor{Cmd: command}
 	for what, call := range map[string]func() error{
 		"DoPut of nothing":         func() error { return put() },
 		"DoPut without a command":  func() error { return put(&flight.FlightData{}) },
 		"DoPut of a broken header": func() error { return put(&flight.FlightData{DataHeader: []byte("broken and no header")}) },
 		"DoPut of a broken command": func() error {
 			return put(&flight.FlightData{FlightDescriptor: &flight.FlightDescriptor{Cmd: []byte{0xff}}, DataHeader: bytes.Repeat([]byte{0xff}, 64)})
+		},
+		"DoPut of broken parameters": func() error {
+			return put(&flight.FlightData{FlightDescriptor: bind, DataHeader: bytes.Repeat([]byte{0xff}, 64)})
+		},
+		"DoPut of no parameters": func() error {
+			return put(&flight.FlightData{FlightDescriptor: bind}, &flight.FlightData{})
 		},
 		"DoGet of garbage": func() error { _, err := c.DoGet(ctx, &flight.Ticket{Ticket: []byte("garbage")}); return err },
 		"DoGet of nothing": func() error { _, err := c.DoGet(ctx, &flight.Ticket{}); return err },
@@ -353,7 +371,7 @@ func TestGarbage(t *testing.T) {
 			return err
 		},
 	} {
-		if err := call(); err == nil || status.Code(err) == codes.Unavailable {
+		if err := call(); status.Code(err) != codes.InvalidArgument {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
