@@ -28,6 +28,8 @@ var (
 	ErrSettings = errors.New("the settings of the user make commits or answers unsafe")
 	// ErrNoStore says that the database has none of the tables.
 	ErrNoStore = errors.New("the database has no store")
+	// ErrSilent says that the server takes connections, and does not answer.
+	ErrSilent = errors.New("the server says nothing")
 )
 
 // An Error is one that a human must act on.
@@ -80,7 +82,7 @@ func passes(err error) bool {
 	if errors.As(err, &refused) {
 		return passing[refused.Code]
 	}
-	return errors.Is(err, ErrClock) || away(err) || late(err)
+	return errors.Is(err, ErrClock) || errors.Is(err, ErrSilent) || away(err) || late(err)
 }
 
 // late says of an error that nobody answered in time. So it is with a server of HTTP,
@@ -110,6 +112,8 @@ func hintFor(err error) string {
 		return "the tables were changed by somebody else; put them back from a copy"
 	case errors.Is(err, ErrClock):
 		return "set the clock of this machine, or of the server"
+	case errors.Is(err, ErrSilent):
+		return "the server takes connections: is it stopped, or has it too much to do?"
 	case errors.Is(err, store.ErrFenced):
 		return "another collector fills this store; this one must not write any more"
 	case errors.As(err, &refused):
@@ -158,7 +162,7 @@ func (r *redacted) Error() string { return r.text }
 
 // known are what callers may ask an error for.
 var known = []error{
-	store.ErrFenced, store.ErrUnfit, ErrClosed, ErrCorrupt, ErrNewer, ErrNoStore, ErrSettings, ErrClock, context.Canceled, context.DeadlineExceeded,
+	store.ErrFenced, store.ErrUnfit, ErrClosed, ErrCorrupt, ErrNewer, ErrNoStore, ErrSettings, ErrClock, ErrSilent, context.Canceled, context.DeadlineExceeded,
 }
 
 // Is reports whether it is one of those that callers decide by.

@@ -14,8 +14,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/docket-audit/docket/collector/clickhouse"
+	"github.com/docket-audit/docket/collector/store"
 )
 
 const secret = "Geh3im&=#/ @:%2f\"x"
@@ -149,6 +151,46 @@ func TestSilent(t *testing.T) {
 			t.Errorf("%s: %v", dsn, err)
 		}
 		cancel(nil)
+	}
+}
+
+// What is looked up in a server that is stopped, whose system takes connections for it,
+// ends with an error; the test's time would be over before the driver's.
+func TestLookUpOfSilent(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() // none of its connections is ever accepted
+	for _, dsn := range []string{"http://docket@%s/audit?dial_timeout=24h&read_timeout=24h", "clickhouse://docket@%s/audit?dial_timeout=24h&read_timeout=24h"} {
+		r, err := clickhouse.ReaderOf(fmt.Sprintf(dsn, l.Addr()), 10*time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, q := range map[string]store.Query{"event": {Event: "e"}, "operation": {Operation: "o"}, "trace": {Trace: "t"}, "page": {Limit: 10, Descending: true}} {
+			n := 0
+			for _, err := range r.Scan(t.Context(), q) {
+				n++
+				var told *clickhouse.Error
+				if !errors.Is(err, clickhouse.ErrSilent) || !errors.As(err, &told) || !told.Passes() || !strings.Contains(hint(t, err), "is it stopped") {
+					t.Errorf("%s, %s: %v", dsn, name, err)
+				}
+			}
+			if n != 1 {
+				t.Errorf("%s, %s: %d entries", dsn, name, n)
+			}
+		}
+		// Who gives up before is told that.
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for _, err := range r.Scan(ctx, store.Query{Event: "e"}) {
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: canceled: %v", dsn, err)
+			}
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -2,6 +2,19 @@
 
 package clickhouse
 
+import "time"
+
+// ReaderOf is [OpenReader] without asking the server anything, with another patience in
+// look-ups.
+func ReaderOf(dsn string, patience time.Duration) (*Reader, error) {
+	s, err := connect(dsn, "")
+	if err != nil {
+		return nil, err
+	}
+	s.patience = patience
+	return &Reader{s}, nil
+}
+
 // SetPage makes s read so many statements at a time.
 func (s *Store) SetPage(n int) { s.page = n }
 

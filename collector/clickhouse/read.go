@@ -20,9 +20,11 @@ import (
 // errStop ends a query whose reader wants no more.
 var errStop = errors.New("stop")
 
-func (s *server) head(ctx context.Context) (h head, err error) {
+func (s *server) head(ctx context.Context) (h head, err error) { return headBy(ctx, s.query) }
+
+func headBy(ctx context.Context, ask func(ctx context.Context, sql string, each func(scan func(to ...any) error) error) error) (h head, err error) {
 	var number int64
-	err = s.query(ctx, "SELECT (SELECT max(generation) FROM docket_writers),"+
+	err = ask(ctx, "SELECT (SELECT max(generation) FROM docket_writers),"+
 		" ifNull((SELECT uid FROM docket_writers ORDER BY generation DESC LIMIT 1), ''),"+
 		" ifNull((SELECT number FROM docket_commits ORDER BY number DESC LIMIT 1), 0),"+
 		" ifNull((SELECT digest FROM docket_commits ORDER BY number DESC LIMIT 1), ''),"+

@@ -102,7 +102,7 @@ func (sc *scan) run(ctx context.Context, yield func(store.Entry, error) bool) er
 
 // pin makes what is committed now the last that the scan gives.
 func (sc *scan) pin(ctx context.Context) error {
-	h, err := sc.s.head(ctx)
+	h, err := headBy(ctx, sc.s.lookUp)
 	sc.last, sc.pinned = min(sc.last, int64(h.number)), true
 	return err
 }
@@ -218,7 +218,7 @@ func (sc *scan) look(ctx context.Context, taken int64) error {
 		}
 	}
 	n := 0
-	err := sc.s.query(ctx, fmt.Sprintf("%sSELECT number, events, bytes FROM docket_commits WHERE number BETWEEN %d AND %d AND events > 0 AND %s ORDER BY %s LIMIT %d",
+	err := sc.s.lookUp(ctx, fmt.Sprintf("%sSELECT number, events, bytes FROM docket_commits WHERE number BETWEEN %d AND %d AND events > 0 AND %s ORDER BY %s LIMIT %d",
 		ranges, low, high, visible("number", "writer"), order, most), func(scan func(...any) error) error {
 		var w weight
 		n++
@@ -294,7 +294,7 @@ func (sc *scan) find(ctx context.Context, where []string, order string, most int
 			}
 		}
 		piece, all := []store.Entry{}, true
-		err := sc.s.query(ctx, sql, func(scan func(...any) error) error {
+		err := sc.s.lookUp(ctx, sql, func(scan func(...any) error) error {
 			var writer int64
 			e, err := one(func(to ...any) error { return scan(append(to, &writer)...) })
 			if all = all && known.have(int64(e.Commit), writer); all {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -24,7 +25,14 @@ type server struct {
 	page    int                 // how many statements are read at a time
 	asks    bool                // for the types of columns before each insert, as the native protocol does; for tests
 	memory  memory
+
+	patience time.Duration // of look-ups; see [server.lookUp]
 }
+
+// patience is how long a server may say nothing when something is looked up, by an index
+// or in a small table, which takes it milliseconds. One that is stopped takes connections
+// all the same, and the driver would wait for five minutes.
+const patience = 15 * time.Second
 
 var _ tables = (*server)(nil)
 
@@ -39,7 +47,7 @@ func connect(dsn, cluster string) (*server, error) {
 	}
 	opts.ClientInfo.Products = append(opts.ClientInfo.Products, struct{ Name, Version string }{"docket", ""})
 	s := &server{
-		addr: strings.Join(opts.Addr, ",") + "/" + opts.Auth.Database, secrets: secretsOf(opts), cluster: cluster, page: pageRows,
+		addr: strings.Join(opts.Addr, ",") + "/" + opts.Auth.Database, secrets: secretsOf(opts), cluster: cluster, page: pageRows, patience: patience,
 	}
 	if s.conn, err = clickhouse.Open(opts); err != nil {
 		return nil, s.failed("open ClickHouse", err)
@@ -132,6 +140,23 @@ func (s *server) query(ctx context.Context, sql string, each func(scan func(to .
 		}
 	}
 	return rows.Err()
+}
+
+// lookUp is query for what a server has at hand. It fails with [ErrSilent] where that
+// says nothing for too long, be it before the first row or between two.
+func (s *server) lookUp(ctx context.Context, sql string, each func(scan func(to ...any) error) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(s.patience, func() { cancel(ErrSilent) })
+	defer silence.Stop()
+	err := s.query(ctx, sql, func(scan func(to ...any) error) error {
+		silence.Reset(s.patience)
+		return each(scan)
+	})
+	if err != nil && errors.Is(context.Cause(ctx), ErrSilent) {
+		return fmt.Errorf("%w for %s", ErrSilent, s.patience) // whatever it has led to
+	}
+	return err
 }
 
 // A column is what an insert has of one.

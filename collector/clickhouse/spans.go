@@ -73,7 +73,7 @@ func (m *memory) come(number uint64, writer int64) {
 
 // learn reads the spans as they are, and the name of the database.
 func (s *server) learn(ctx context.Context) (sp spans, database string, err error) {
-	err = s.query(ctx, ranges+"SELECT currentDatabase(), r.1, r.2, r.3", func(scan func(...any) error) error {
+	err = s.lookUp(ctx, ranges+"SELECT currentDatabase(), r.1, r.2, r.3", func(scan func(...any) error) error {
 		return scan(&database, &sp.writers, &sp.firsts, &sp.lasts)
 	})
 	if err == nil {
