@@ -95,7 +95,7 @@ func OpenSource(ctx context.Context, name string) (*Source, error) {
 		return s, nil
 	}
 	if err := datadir.Check(name); err != nil {
-		return nil, err
+		return nil, named("--from", err)
 	}
 	if err := datadir.Within(name, "copy from it", "name the tables in its place: --from clickhouse://user@host:9000/database"); err != nil {
 		return nil, err
@@ -121,6 +121,18 @@ func OpenSource(ctx context.Context, name string) (*Source, error) {
 		s.Rows += m.Quarantined[i].Count
 	}
 	return s, nil
+}
+
+// named has the advice in an error of a directory say the flag that names it here: other
+// verbs are told theirs by --data.
+func named(flag string, err error) error {
+	var known *datadir.Error
+	if !errors.As(err, &known) {
+		return err
+	}
+	here := *known
+	here.Advice = strings.NewReplacer("--data or DOCKET_DATA", flag, "--data", flag).Replace(known.Advice)
+	return &here
 }
 
 // publicKeys reads those by which the heads of a directory's emitters are checked.
@@ -173,6 +185,9 @@ func OpenDestination(ctx context.Context, name, data string, cfg *config.Config,
 		return nil, err // and nothing is begun in data
 	}
 	if d.Dir, err = datadir.Own(data); err != nil {
+		if !InTables(name) {
+			err = named("--to", err)
+		}
 		return nil, err
 	}
 	d.close = append(d.close, func(context.Context) error { return d.Dir.Close() })
