@@ -25,6 +25,7 @@ import (
 	"github.com/docket-audit/docket/collector/retention"
 	"github.com/docket-audit/docket/internal/chdbtest"
 	"github.com/docket-audit/docket/internal/profile"
+	"github.com/docket-audit/docket/ocsf"
 )
 
 // ask runs SQL as an administrator of the database would.
@@ -300,14 +301,24 @@ func (h *house) forge(where string) {
 	if forged == raw {
 		h.t.Fatal("there is no alice to replace")
 	}
-	claimed, fingerprint, err := profile.Fingerprint([]byte(forged))
+	header, err := profile.Parse([]byte(forged))
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	event := []byte(strings.Replace(forged, claimed, fingerprint, 1))
-	header, err := profile.Check(event)
+	e, err := ocsf.Decode([]byte(forged))
 	if err != nil {
 		h.t.Fatal(err)
+	}
+	var before string
+	h.ask(fmt.Sprintf("SELECT metadata_uid FROM docket_events WHERE fingerprint = '%s'", header.PrevFingerprint), &before)
+	event, fingerprint, err := profile.Seal(e, profile.Link{
+		Emitter: header.Emitter, Epoch: header.Epoch, Sequence: header.Sequence, PrevUID: before, PrevFingerprint: header.PrevFingerprint,
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if len(event) != len(forged) {
+		h.t.Fatalf("more than the fingerprint is another:\n%s\n%s", event, forged)
 	}
 	quote := func(s string) string { return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'" }
 	h.ask(fmt.Sprintf("ALTER TABLE docket_events UPDATE _raw = %s, fingerprint = %s, principal = %s, message = %s WHERE %s",

@@ -9,23 +9,10 @@ import (
 	"hash"
 )
 
-// Fingerprint returns the fingerprint that raw claims to have and the one that
-// its bytes do have. They are equal if and only if raw is, byte for byte, what
-// [Seal] returned; that of a raw whose fingerprint is not written as Seal
-// writes it is computed over all of it, so that it differs.
-func Fingerprint(raw []byte) (claimed, computed string, err error) {
-	s, err := scan(raw)
-	if err != nil {
-		return "", "", fmt.Errorf("fingerprint event: %w", err)
-	}
-	if s.form == nil || s.Fingerprint == "" {
-		return "", "", fmt.Errorf("fingerprint event: %w: no fingerprint, or no version", ErrIncomplete)
-	}
-	return s.Fingerprint, string(s.compute(raw, new(digest))), nil
-}
-
 // Check is [Parse] and the verification of the fingerprint in one pass over raw.
-// It fails with [ErrFingerprint] when raw is not what was sealed.
+// It fails with [ErrFingerprint] when raw is not, byte for byte, what [Seal]
+// returned; of one whose fingerprint is not written as Seal writes it, it is computed
+// over all of it, so that it differs.
 func Check(raw []byte) (Header, error) {
 	s, err := scan(raw)
 	if err != nil {
