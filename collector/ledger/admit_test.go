@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -20,20 +21,28 @@ type site struct {
 	stated int
 }
 
-func newSite(t *testing.T, n int) *site {
+// made is what a site begins with. It is made once, as each statement waits for a
+// checkpoint; tests take copies.
+var made struct {
+	once sync.Once
+	dir  string
+}
+
+// newSite returns one of five statements.
+func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir()}
-	l, err := s.open(false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range n {
-		if err := l.Add(t.Context(), statement(i)); err != nil {
+	made.once.Do(func() {
+		dir, err := os.MkdirTemp("", "docket-ledger-")
+		if err != nil {
 			t.Fatal(err)
 		}
+		made.dir = dir
+		newSiteIn(t, filepath.Join(dir, "data"), statement)
+	})
+	s := &site{t: t, dir: t.TempDir(), stated: 5}
+	if err := os.CopyFS(s.dir, os.DirFS(filepath.Join(made.dir, "data"))); err != nil {
+		t.Fatal(err)
 	}
-	s.stated = n
-	s.close(l)
 	return s
 }
 
@@ -102,7 +111,7 @@ func TestNothingIsSignedOver(t *testing.T) {
 		"a kept checkpoint of a stranger": {func(s *site) { s.write("nonsense\n", "keys", "ledger.checkpoint") }, ErrContradicted, "kept checkpoint"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, 5)
+			s := newSite(t)
 			test.do(s)
 			before := s.files()
 			l, err := s.open(false)
@@ -127,7 +136,7 @@ func TestNothingIsSignedOver(t *testing.T) {
 // that Open compares with the statements.
 func (s *site) swap(i int) {
 	s.t.Helper()
-	other := newSiteOf(s.t, func(j int) []byte {
+	other := newSiteIn(s.t, s.t.TempDir(), func(j int) []byte {
 		if j == i {
 			return []byte("a stranger's")
 		}
@@ -141,9 +150,10 @@ func (s *site) swap(i int) {
 	}
 }
 
-func newSiteOf(t *testing.T, statement func(int) []byte) *site {
+// newSiteIn makes one of five statements in a directory that is empty.
+func newSiteIn(t *testing.T, dir string, statement func(int) []byte) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir()}
+	s := &site{t: t, dir: dir}
 	l, err := s.open(false)
 	if err != nil {
 		t.Fatal(err)
@@ -206,7 +216,7 @@ func (s *site) rollBackState() {
 }
 
 func TestCrashedStatementIsAdded(t *testing.T) {
-	s := newSite(t, 5)
+	s := newSite(t)
 	s.stated = 6
 	l, err := s.open(false)
 	if err != nil {
@@ -225,7 +235,7 @@ func TestCrashedStatementIsAdded(t *testing.T) {
 }
 
 func TestAdopt(t *testing.T) {
-	s := newSite(t, 5)
+	s := newSite(t)
 	s.remove("ledger")
 	s.stated = 3
 	l, err := s.open(true)

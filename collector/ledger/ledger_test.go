@@ -31,7 +31,10 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(victimEnv); dir != "" {
 		victim(dir)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(made.dir)
+		os.Exit(code)
+	}))
 }
 
 // newKey makes a key in dir.

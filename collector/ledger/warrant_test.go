@@ -35,7 +35,7 @@ func (s *site) openWarranted(adopt bool) (*Ledger, error) {
 // A statement that takes events away is signed for by the key's own word only, in
 // whatever way it comes to the ledger.
 func TestNothingLeavesWithoutAWarrant(t *testing.T) {
-	s := newSite(t, 5)
+	s := newSite(t)
 	l, err := s.openWarranted(false)
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func TestNothingLeavesWithoutAWarrant(t *testing.T) {
 // With a warrant it is made up for like any other, at once and after a start.
 func TestWarrantOutlastsACrash(t *testing.T) {
 	for _, again := range []bool{false, true} {
-		s := newSite(t, 5)
+		s := newSite(t)
 		l, err := s.openWarranted(false)
 		if err != nil {
 			t.Fatal(err)
@@ -119,7 +119,7 @@ func TestWarrantOutlastsACrash(t *testing.T) {
 // A leaf that nobody has signed for takes no key: the next start would sign it.
 func TestUnsignedLeafOfARemoval(t *testing.T) {
 	for _, warranted := range []bool{false, true} {
-		s := newSite(t, 5)
+		s := newSite(t)
 		old := map[string]string{}
 		for _, path := range []string{s.path("ledger", "checkpoint"), s.path("keys", "ledger.checkpoint")} {
 			b, err := os.ReadFile(path)

@@ -27,25 +27,30 @@ func (h *house) compact() {
 	h.add(done.Number)
 }
 
-// newCompacted returns a house whose story is in public files of two
-// compactions, and one hot segment.
+// compacted is that story in public files of two compactions, and one hot segment.
+var compacted made
+
+// newCompacted returns a copy of it, closed.
 func newCompacted(t *testing.T) *house {
 	t.Helper()
-	h := newFurnished(t)
-	h.open()
-	h.compact()
-	c := h.begin("acme", "gw-2")
-	h.outcomes(c, 2)
-	h.commit()
-	d := h.begin("globex", "gw-2")
-	h.outcomes(c, 2)
-	h.outcomes(d, 3)
-	h.commit()
-	h.compact()
-	h.stop(c)
-	h.commit()
-	h.close()
-	return h
+	return compacted.copy(t, func(dir string) *house {
+		h := newFurnished(t)
+		copyDir(t, dir, h.dir)
+		h.dir = dir
+		h.open()
+		h.compact()
+		c := h.begin("acme", "gw-2")
+		h.outcomes(c, 2)
+		h.commit()
+		d := h.begin("globex", "gw-2")
+		h.outcomes(c, 2)
+		h.outcomes(d, 3)
+		h.commit()
+		h.compact()
+		h.stop(c)
+		h.commit()
+		return h
+	})
 }
 
 // public returns the first public file whose path has all of the parts.

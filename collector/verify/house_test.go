@@ -29,8 +29,9 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		_ = os.RemoveAll(furnished.dir) // of the tests, in a directory for temporary ones
-		_ = os.RemoveAll(small.dir)
+		for _, m := range []*made{&furnished, &compacted, &small} {
+			_ = os.RemoveAll(m.dir) // of the tests, in a directory for temporary ones
+		}
 		os.Exit(code)
 	}))
 }
@@ -92,34 +93,49 @@ func newEmpty(t testing.TB, dir string) *house {
 	return h
 }
 
-// furnished is one house with the story that most tests begin with; they take
-// copies, because a ledger takes its time.
-var furnished struct {
+// A made is a house that many tests begin with. It is made once, because a ledger
+// takes its time; they take copies.
+type made struct {
 	once sync.Once
 	dir  string
 	house
 }
 
-// newFurnished returns a copy of it, closed.
-func newFurnished(t *testing.T) *house {
+// copy returns a copy of it, closed. The first one to ask has it made, in a directory
+// that is empty.
+func (m *made) copy(t *testing.T, build func(dir string) *house) *house {
 	t.Helper()
-	furnished.once.Do(func() {
+	m.once.Do(func() {
 		dir, err := os.MkdirTemp("", "docket-verify-")
 		if err != nil {
 			t.Fatal(err)
 		}
-		furnished.dir = dir
-		h := newEmpty(t, filepath.Join(dir, "data"))
-		h.open()
-		h.furnish()
+		m.dir = dir
+		h := build(filepath.Join(dir, "data"))
 		h.close()
-		furnished.house = *h
+		m.house = *h
 	})
-	h := furnished.house
+	if m.house.dir == "" {
+		t.Fatal("what this test begins with could not be made")
+	}
+	h := m.house
 	h.t, h.dir = t, filepath.Join(t.TempDir(), "data")
-	copyDir(t, h.dir, furnished.house.dir)
+	copyDir(t, h.dir, m.house.dir)
 	t.Cleanup(h.close)
 	return &h
+}
+
+// furnished is the story that most tests begin with.
+var furnished made
+
+// newFurnished returns a copy of it, closed.
+func newFurnished(t *testing.T) *house {
+	t.Helper()
+	return furnished.copy(t, func(dir string) *house {
+		h := newEmpty(t, dir)
+		h.open()
+		return h.furnish()
+	})
 }
 
 // open begins or goes on.

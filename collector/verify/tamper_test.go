@@ -31,30 +31,16 @@ func tamperDice(t testing.TB, stream uint64) *rand.Rand {
 
 // small is one house with one of everything in as few bytes as that takes: public
 // files of two tenants, what is in quarantine, stubs, and a hot segment.
-var small struct {
-	once sync.Once
-	dir  string
-	house
-}
+var small made
 
 // newSmall returns a copy of it, closed.
 func newSmall(t *testing.T) *house {
 	t.Helper()
-	small.once.Do(func() {
-		dir, err := os.MkdirTemp("", "docket-verify-")
-		if err != nil {
-			t.Fatal(err)
-		}
-		small.dir = dir
-		h := newEmpty(t, filepath.Join(dir, "data"))
+	return small.copy(t, func(dir string) *house {
+		h := newEmpty(t, dir)
 		h.furnishSmall()
-		small.house = *h
+		return h
 	})
-	h := small.house
-	h.t, h.dir = t, filepath.Join(t.TempDir(), "data")
-	copyDir(t, h.dir, small.house.dir)
-	t.Cleanup(h.close)
-	return &h
 }
 
 func (h *house) furnishSmall() {
