@@ -244,7 +244,7 @@ func TestBesideCompaction(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for i := range 24 {
+		for i := range commitsBeside {
 			h.outcomes(c, 20)
 			h.commit()
 			if i%4 == 3 {
@@ -264,7 +264,9 @@ func TestBesideCompaction(t *testing.T) {
 		}
 	}
 	h.close()
-	if r := h.run(Options{}); r.Statements != 35 || r.Ledger.Size != 35 || r.Code() != CodeFine {
+	// Those of the story, these, and a compaction after every fourth.
+	want := uint64(5 + commitsBeside + commitsBeside/4)
+	if r := h.run(Options{}); r.Statements != want || r.Ledger.Size != want || r.Code() != CodeFine {
 		t.Errorf("in the end %d statements, %d leaves, problems %v", r.Statements, r.Ledger.Size, r.Problems)
 	}
 	t.Logf("%d runs", runs)

@@ -6,3 +6,6 @@ package verify
 
 // slower is about how much longer the race detector takes.
 const slower = 1
+
+// commitsBeside is how many an owner makes while others verify.
+const commitsBeside = 8

@@ -9,3 +9,7 @@ package verify
 // under it the tests that go through files, columns and bytes take one of so many.
 // Without it they take all.
 const slower = 8
+
+// commitsBeside is how many an owner makes while others verify, which is what the race
+// detector looks at: so under it there are more of them.
+const commitsBeside = 24

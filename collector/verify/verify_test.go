@@ -381,7 +381,7 @@ func TestBesideOwner(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for range 25 {
+		for range commitsBeside {
 			h.outcomes(c, 20)
 			h.commit()
 		}
@@ -398,7 +398,7 @@ func TestBesideOwner(t *testing.T) {
 			t.Fatalf("run %d: %v", runs, r.Problems)
 		}
 	}
-	if r := h.run(Options{}); r.Statements != 30 || r.Ledger.Size != 30 {
+	if r := h.run(Options{}); r.Statements != 5+commitsBeside || r.Ledger.Size != 5+commitsBeside {
 		t.Errorf("in the end %d statements, %d leaves", r.Statements, r.Ledger.Size)
 	}
 	t.Logf("%d runs", runs)
