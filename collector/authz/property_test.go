@@ -16,14 +16,14 @@ import (
 )
 
 // coveredBySegments says what a prefix means, in another way than the code: the
-// tenant's segments begin with all of the prefix's.
+// tenant's segments begin with all of the prefix's. "/" is no tenant.
 func coveredBySegments(prefix, tenant string) bool {
 	if prefix == "/" {
 		return true
 	}
 	want := strings.Split(strings.TrimSuffix(prefix, "/"), "/")
 	have := strings.Split(tenant, "/")
-	if tenant == "" || len(want) == 1 && want[0] == "" || len(have) < len(want) {
+	if tenant == "" || tenant == "/" || len(want) == 1 && want[0] == "" || len(have) < len(want) {
 		return false
 	}
 	return slices.Equal(have[:len(want)], want)
