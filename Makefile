@@ -89,8 +89,8 @@ race: export GOGC := $(GARBAGE)
 race: ## every package under the race detector, but for those with one goroutine only
 	go test -race -vet=off -shuffle=on -count=1 -p 3 -timeout 20m $(GOTESTFLAGS) $$(go list ./... | grep -vE '/($(subst $(eval) ,|,$(SEQUENTIAL:./%=%)))$$')
 	@echo "left out: $(SEQUENTIAL), which have one goroutine only;" \
-	  "under the race detector, most of the bytes, files, columns and points at which" \
-	  "collector/verify, collector/lake, emitter and interceptor/replay do the same; make test takes all that it takes"
+	  "under the race detector, most of the bytes, files, columns, holes and points at which" \
+	  "collector, collector/verify, collector/lake, emitter and interceptor/replay do the same; make test takes all that it takes"
 
 # Tests behind the tag e2e kill processes, cut networks or build from a clean
 # copy. -p 1: packages mind their neighbours. Within one, those run

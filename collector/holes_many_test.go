@@ -53,10 +53,10 @@ func bare(t *testing.T, s *holedStore, c *clock, findings func(context.Context, 
 	return h
 }
 
-// An epoch with 100,000 holes is asked for in questions of bounded size, one at a
+// An epoch with very many holes is asked for in questions of bounded size, one at a
 // time, and what is kept of it does not grow while nobody answers.
 func TestManyHoles(t *testing.T) {
-	const many = 100_000
+	const many = manyHoles
 	s := &holedStore{epochs: map[string]*store.Epoch{}}
 	uid := storetest.NewUID()
 	s.epochs[uid] = everySecond(many)
