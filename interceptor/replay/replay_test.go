@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -26,7 +27,13 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// What is drawn under the race detector is a slice; without it, all is.
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", strconv.Itoa(100/slower)); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // replayed runs the history through a plan, twice, and wants equal reports.
 func replayed(t *testing.T, h replay.Source, plan func() *interceptor.Plan, opts ...replay.Option) *replay.Report {

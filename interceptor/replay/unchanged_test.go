@@ -95,7 +95,7 @@ func (u unordered) Events(context.Context, string) iter.Seq2[[]byte, error] {
 // same, and with some of the events gone nothing differs that did not.
 func TestStoredInAnyOrder(t *testing.T) {
 	eras := []charter{firstEra(), secondEra()}
-	w := &world{tb: t, seed: 9, first: 1, last: 400, eras: eras}
+	w := &world{tb: t, seed: 9, first: 1, last: max(100, 400/slower), eras: eras}
 	plans := map[string]*interceptor.Plan{}
 	for _, c := range eras {
 		plan, _ := c.plan(nil)
