@@ -48,7 +48,9 @@ func TestScript(t *testing.T) {
 				e.Setenv("DOCKET_"+listener+"_LISTEN", "127.0.0.1:0")
 			}
 			e.Setenv("NO_COLOR", "1")
-			e.Setenv("GORACE", os.Getenv("GORACE")) // nothing of the environment comes by itself
+			for _, name := range []string{"GORACE", "GOGC"} { // nothing of the environment comes by itself
+				e.Setenv(name, os.Getenv(name))
+			}
 			for name, dir := range map[string]string{"DOCS": "../../docs", "FORMATS": "testdata/formats", "RECORDED": "../../internal/profile/testdata"} {
 				abs, err := filepath.Abs(dir)
 				if err != nil {
