@@ -22,11 +22,11 @@ const every = time.Second
 
 // spare is how much there is beyond what is in use at least, so that there is something
 // to do between two collections.
-const spare = 112 << 20
+const spare = 80 << 20
 
 // Hold sets the soft limit of the process's memory, in bytes, as GOMEMLIMIT does. Where
-// what is in use comes near, the limit makes way, by 112 MiB. The caller MUST call stop,
-// which takes the limit back.
+// what is in use comes near, the limit makes way, by 80 MiB. The caller MUST call stop, which
+// takes the limit back.
 func Hold(limit int64) (stop func()) {
 	ticker := time.NewTicker(every)
 	end := hold(limit, ticker.C)
