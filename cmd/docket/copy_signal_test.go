@@ -35,6 +35,7 @@ func TestCopyAndInterrupt(t *testing.T) {
 	}
 	waits := true
 	through := httputil.NewSingleHostReverseProxy(&neturl.URL{Scheme: to.Scheme, Host: to.Host})
+	through.Transport = &http.Transport{DisableKeepAlives: true} // who is interrupted takes no connection from who comes next
 	between := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if waits && strings.HasPrefix(r.URL.Query().Get("query"), "INSERT INTO docket_events") {
 			waits = false

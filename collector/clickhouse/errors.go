@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -91,11 +92,13 @@ func late(err error) bool {
 	return errors.Is(err, clickhouse.ErrAcquireConnTimeout) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// away says of an error that there is nobody.
+// away says of an error that there is nobody, or nobody any more: a connection that was
+// kept, or an answer that was begun, just ends then.
 func away(err error) bool {
 	var opErr *net.OpError
 	var dnsErr *net.DNSError
-	return !errors.As(err, &dnsErr) && (errors.As(err, &opErr) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET))
+	return !errors.As(err, &dnsErr) && (errors.As(err, &opErr) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF))
 }
 
 func hintFor(err error) string {

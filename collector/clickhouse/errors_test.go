@@ -76,6 +76,32 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// A server that ends does so in the middle of an answer, or before one.
+func TestEnding(t *testing.T) {
+	for name, end := range map[string]func(conn net.Conn){
+		"before":  func(net.Conn) {},
+		"between": func(conn net.Conn) { _, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				end(conn)
+				_ = conn.Close() // the other side may be gone
+			}))
+			defer srv.Close()
+			_, err := clickhouse.Open(t.Context(), "http://docket@"+srv.Listener.Addr().String()+"/audit", clickhouse.Options{})
+			var told *clickhouse.Error
+			if got := hint(t, err); !strings.Contains(got, "no server answers") || !errors.As(err, &told) || !told.Passes() {
+				t.Errorf("%v, hint %q", err, got)
+			}
+		})
+	}
+}
+
 // A server that waits for a request in another protocol says nothing.
 func TestOtherProtocol(t *testing.T) {
 	srv := httptest.NewServer(http.NotFoundHandler())
