@@ -20,11 +20,10 @@ import (
 	"github.com/docket-audit/docket/internal/chdbtest"
 )
 
-// How long events are kept is said by who writes, and becomes shorter only if that is
-// what was said.
-func TestWhoKeeps(t *testing.T) {
-	dsn := chdbtest.Database(t)
-	policy := func(period string, rules ...string) retention.Policy {
+// policies returns a function that reads a policy.
+func policies(t *testing.T) func(period string, rules ...string) retention.Policy {
+	t.Helper()
+	return func(period string, rules ...string) retention.Policy {
 		t.Helper()
 		p, err := retention.ParsePolicy(period, rules...)
 		if err != nil {
@@ -32,6 +31,13 @@ func TestWhoKeeps(t *testing.T) {
 		}
 		return p
 	}
+}
+
+// How long events are kept is said by who writes, and becomes shorter only if that is
+// what was said.
+func TestWhoKeeps(t *testing.T) {
+	dsn := chdbtest.Database(t)
+	policy := policies(t)
 	is := func(days string, sets uint64) {
 		t.Helper()
 		var made, last string
@@ -137,14 +143,7 @@ func TestWhoKeeps(t *testing.T) {
 // it right, and says so.
 func TestStrayTTL(t *testing.T) {
 	dsn := chdbtest.Database(t)
-	policy := func(period string, rules ...string) retention.Policy {
-		t.Helper()
-		p, err := retention.ParsePolicy(period, rules...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p
-	}
+	policy := policies(t)
 	made := func(table string) (ttl string) {
 		t.Helper()
 		query(t, dsn, "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = '"+table+"'", &ttl)

@@ -23,10 +23,10 @@ import (
 	"github.com/docket-audit/docket/internal/chdbtest"
 )
 
-// Nobody writes with settings under which a commit would be cut into blocks, or made
-// twice, and nobody reads with those under which they are told a part of what there is.
-func TestUnsafeSettings(t *testing.T) {
-	dsn := chdbtest.Database(t)
+// made makes a store with nothing in it, and returns where.
+func made(t *testing.T) (dsn string) {
+	t.Helper()
+	dsn = chdbtest.Database(t)
 	st, err := clickhouse.Open(t.Context(), dsn, clickhouse.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -34,6 +34,13 @@ func TestUnsafeSettings(t *testing.T) {
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return dsn
+}
+
+// Nobody writes with settings under which a commit would be cut into blocks, or made
+// twice, and nobody reads with those under which they are told a part of what there is.
+func TestUnsafeSettings(t *testing.T) {
+	dsn := made(t)
 	const inserts = "inserts"
 	for setting, value := range map[string]string{
 		"use_strict_insert_block_limits": inserts, "deduplicate_insert": inserts, "deduplicate_insert_select": inserts,
@@ -136,14 +143,7 @@ func count(t *testing.T, r store.Reader) (n int, err error) {
 // A time that is so short that even the question for the settings is cut off is no
 // reason to believe that there are none, or that there is no store.
 func TestSettingsCutOff(t *testing.T) {
-	dsn := chdbtest.Database(t)
-	st, err := clickhouse.Open(t.Context(), dsn, clickhouse.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := st.Close(); err != nil {
-		t.Fatal(err)
-	}
+	dsn := made(t)
 	for _, of := range []string{"FROM system.settings", "arrayJoin", ""} {
 		u, err := url.Parse(dsn)
 		if err != nil {
