@@ -294,21 +294,18 @@ func (c *Collector) subscribe(ctx context.Context) (messages *stream.Messages, b
 	if err := s.DeleteConsumer(ctx, c.consumerName()); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return nil, 0, fmt.Errorf("remove consumer %s: %w", c.consumerName(), err)
 	}
-	cons, err := s.CreateConsumer(ctx, jetstream.ConsumerConfig{
+	cons, err := s.CreateConsumer(ctx, stream.Distant(jetstream.ConsumerConfig{
 		Durable: c.consumerName(), Description: "events into the store " + c.cfg.Name,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: begin + 1,
 		AckPolicy: jetstream.AckAllPolicy, AckWait: ackWait, MaxAckPending: -1,
-	})
+	}))
 	if err != nil {
 		return nil, 0, fmt.Errorf("make consumer %s: %w", c.consumerName(), err)
 	}
 	c.consumer = cons
 	pending := cons.CachedInfo().NumPending
 	c.set(func(l *live) { l.connected, l.err, l.pending, l.caughtUp = true, nil, pending, pending == 0 })
-	if messages, err = stream.ReadAhead(cons, min(prefetch, c.cfg.FlushMessages), c.cfg.FlushBytes); err != nil {
-		return nil, 0, err
-	}
-	return messages, begin, nil
+	return stream.ReadAhead(js, cons, min(prefetch, c.cfg.FlushMessages), c.cfg.FlushBytes, nil), begin, nil
 }
 
 // caughtUp reports whether everything on the stream was stored at least once.

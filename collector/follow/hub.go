@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/docket-audit/docket/collector/judge"
@@ -31,6 +32,8 @@ type Hub struct {
 	room      chan struct{} // has one when the window got smaller
 
 	holes holes // owned by the goroutine that reads commits
+
+	followers atomic.Int32 // who follow events now
 
 	mu sync.Mutex
 	// The rest is guarded by mu.

@@ -196,12 +196,12 @@ func (h *Hub) subscribe(ctx context.Context, at *place) (*stream.Messages, error
 	if stored := h.knower.StreamSeq(); stored <= info.State.LastSeq {
 		at.read = max(at.read, stored) // else it is of another stream
 	}
-	c, err := s.CreateConsumer(ctx, jetstream.ConsumerConfig{
+	c, err := s.CreateConsumer(ctx, stream.Distant(jetstream.ConsumerConfig{
 		Description: "events to subscribers", DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: at.read + 1,
 		AckPolicy: jetstream.AckNonePolicy, InactiveThreshold: time.Minute, MemoryStorage: true, Replicas: 1,
-	})
+	}))
 	if err != nil {
 		return nil, fmt.Errorf("make a consumer of stream %s: %w", name, err)
 	}
-	return stream.ReadAhead(c, prefetch, 16<<20)
+	return stream.ReadAhead(h.cfg.JetStream, c, prefetch, 16<<20, func() bool { return h.followers.Load() > 0 }), nil
 }

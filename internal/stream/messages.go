@@ -18,37 +18,36 @@ import (
 // connection stands: it goes to another server of a cluster.
 const heartbeat = 3 * time.Second
 
-// Messages are those of a consumer, asked for ahead. The client's own iterator has
-// room for as many as it asks for, and the server's word that a request is complete
-// takes a place too: where all of them wait, as under load, a message is dropped, and
-// taken again only by a new session. Here messages wait with the subscription, which
-// has room, and are handed over some at a time.
+// Messages are those of a consumer, asked for ahead: an answer gathers in the client
+// while the reader deals with what it took of the one before. Each ends by the server's
+// word, or with as many messages or bytes as were asked for: so when the next one is
+// asked for, none is on its way, and the order is the consumer's.
 type Messages struct {
-	taken []jetstream.Msg // by Next, which gives them one by one
-	given int             // of these
+	conn        *nats.Conn
+	consumer    jetstream.Consumer
+	most, bytes int           // of an answer
+	prompt      func() bool   // whether each message is wanted as soon as it is there
+	patience    time.Duration // for a server that refuses
 
-	mu      sync.Mutex
-	waiting []jetstream.Msg // guarded by mu, as bytes and heard are
-	bytes   int             // of what waits
-	heard   error           // what the client told last
+	pace     pace
+	answer   answer
+	pause    time.Duration // before the next request
+	troubled time.Time     // since when a server refuses; zero when it does not
+	failed   error         // why there will be no more
 
-	some    chan struct{}   // something waits
-	room    chan struct{}   // nothing waits
-	failed  chan error      // the first one that ends it
-	ended   <-chan struct{} // once the client reads no more
-	stopped chan struct{}   // by Stop
-	stop    func()
+	running context.Context //nolint:containedctx // until Stop
+	stop    context.CancelFunc
 }
 
-// What is handed over at a time, so that reader and subscription seldom wait for each
-// other: up to so many messages, or so many bytes.
-const (
-	handedMessages = 256
-	handedBytes    = 1 << 20
-)
+// An answer is that to one request.
+type answer struct {
+	batch    jetstream.MessageBatch // nil: nothing is asked for
+	incoming <-chan jetstream.Msg   // closed when the answer is complete
+	messages int                    // that were read of it
+	bytes    int                    // of these
+}
 
-// mostAhead bounds an answer: two of them, and one more after a reconnect, are less than
-// what a subscription has room for before it drops messages.
+// mostAhead bounds an answer, in bytes: what a client has to hold at once.
 const mostAhead = nats.DefaultSubPendingBytesLimit / 4
 
 // leastAhead is what the longest message of the declared stream takes: of one that is
@@ -56,120 +55,158 @@ const mostAhead = nats.DefaultSubPendingBytesLimit / 4
 // messages come.
 var leastAhead = sync.OnceValue(func() int { return int(Declared().Stream.MaxMsgSize) + 64<<10 })
 
-// ReadAhead asks a consumer for messages: at most so many are on their way to the
-// reader, in at most two answers of so many bytes; what is less than one message takes,
-// or more than a subscription has room for, is not taken at its word. The caller MUST
-// call [Messages.Stop].
-func ReadAhead(c jetstream.Consumer, messages, bytes int) (*Messages, error) {
-	bytes = min(max(bytes, leastAhead()), mostAhead)
-	m := &Messages{some: make(chan struct{}, 1), room: make(chan struct{}, 1), failed: make(chan error, 1), stopped: make(chan struct{})}
-	ctx, err := c.Consume(m.take,
-		jetstream.PullMaxMessagesWithBytesLimit(messages, bytes), jetstream.PullHeartbeat(heartbeat), jetstream.ConsumeErrHandler(m.told))
-	if err != nil {
-		return nil, fmt.Errorf("read consumer %s: %w", c.CachedInfo().Name, err)
+// group is the one of a consumer that can be read at a distance.
+const group = "reader"
+
+// Distant lets a consumer be read by [ReadAhead].
+func Distant(c jetstream.ConsumerConfig) jetstream.ConsumerConfig {
+	c.PriorityPolicy, c.PriorityGroups = jetstream.PriorityPolicyOverflow, []string{group}
+	return c
+}
+
+// ReadAhead asks a consumer, see [Distant], for messages: at most so many, and so many
+// bytes, gather in the client; what is less than one message takes, or more than a client
+// should hold, is not taken at its word. While the stream grows fast it is read at a
+// distance, see [pace], unless prompt, where there is one, says that somebody waits for
+// each message. The caller MUST call [Messages.Stop].
+func ReadAhead(js jetstream.JetStream, c jetstream.Consumer, messages, bytes int, prompt func() bool) *Messages {
+	m := &Messages{
+		conn: js.Conn(), consumer: c, most: messages, bytes: min(max(bytes, leastAhead()), mostAhead),
+		prompt: prompt, patience: 2 * heartbeat, pace: pace{since: time.Now()},
 	}
-	m.ended = ctx.Closed()
-	m.stop = sync.OnceFunc(func() {
-		close(m.stopped)
-		ctx.Stop()
-	})
-	return m, nil
+	m.running, m.stop = context.WithCancel(context.Background())
+	m.ask()
+	return m
 }
 
 // Next waits for the next message. The error is why there will be none: a heartbeat
-// that did not come, a consumer or a connection that is gone, whatever else the client
-// gave up for, or the end of ctx. It is not for concurrent use.
+// that did not come, a consumer or a connection that is gone, a server that refuses for
+// long, or the end of ctx, after which one may ask again. It is not for concurrent use.
 func (m *Messages) Next(ctx context.Context) (jetstream.Msg, error) {
-	for m.given == len(m.taken) {
+	for m.failed == nil {
+		if m.answer.batch == nil {
+			if !m.rest(ctx) {
+				return nil, ctx.Err()
+			}
+			m.ask()
+			continue
+		}
 		select {
-		case <-m.some:
-			m.swap()
-		case err := <-m.failed:
-			m.fail(err) // for whoever asks again
-			return nil, err
-		case <-m.ended:
-			m.fail(m.end())
+		case msg, ok := <-m.answer.incoming:
+			if ok {
+				m.took(msg)
+				return msg, nil
+			}
+			m.over(m.answer.batch.Error())
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
-	msg := m.taken[m.given]
-	m.taken[m.given] = nil // it is the reader's now
-	m.given++
-	return msg, nil
+	return nil, m.failed
 }
 
-// swap takes what waits.
-func (m *Messages) swap() {
-	m.mu.Lock()
-	m.taken, m.waiting, m.bytes = m.waiting, m.taken[:0], 0
-	m.mu.Unlock()
-	m.given = 0
-	signal(m.room)
-}
-
-// Stop ends it. What was asked for and not taken is left to the server.
-func (m *Messages) Stop() { m.stop() }
-
-// take lets a message wait for the reader, once there is room.
-func (m *Messages) take(msg jetstream.Msg) {
-	for !m.put(msg) {
-		select {
-		case <-m.room:
-		case <-m.stopped:
-			return
+// Stop ends it, for whoever reads. What was asked for and not taken is left to the
+// server.
+func (m *Messages) Stop() {
+	m.stop()
+	if m.answer.incoming != nil {
+		for range m.answer.incoming { // until the client has ended, too
 		}
 	}
-	signal(m.some)
+	m.answer, m.failed = answer{}, errStopped
 }
 
-func (m *Messages) put(msg jetstream.Msg) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(m.waiting) == handedMessages || m.bytes >= handedBytes {
-		return false
+var errStopped = errors.New("reading was stopped")
+
+// took notes what was read. The last message of an answer is known by their number, and
+// the next answer is asked for before that one is dealt with.
+func (m *Messages) took(msg jetstream.Msg) {
+	m.troubled, m.pause = time.Time{}, 0
+	m.answer.messages++
+	m.answer.bytes += len(msg.Data())
+	if m.answer.messages == m.most {
+		m.over(nil)
+		m.ask()
 	}
-	m.waiting = append(m.waiting, msg)
-	m.bytes += len(msg.Data())
-	return true
 }
 
-// errEnded says that the client reads no more.
-var errEnded = errors.New("the client gave up reading messages")
-
-// end is why the client reads no more, where that is none of the reasons that are known.
-func (m *Messages) end() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.heard == nil {
-		return errEnded
+// ask asks for the next answer.
+func (m *Messages) ask() {
+	m.pace.near = m.prompt != nil && m.prompt()
+	opts := []jetstream.FetchOpt{jetstream.FetchMaxBytes(m.bytes), jetstream.FetchPriorityGroup(group)}
+	if distance := m.pace.distance(); distance > 0 {
+		opts = append(opts, jetstream.FetchMinPending(distance), jetstream.FetchContext(within{m.running, time.Now().Add(lag)}))
+	} else {
+		opts = append(opts, jetstream.FetchHeartbeat(heartbeat), jetstream.FetchContext(m.running))
 	}
-	return fmt.Errorf("%w; what it told last: %w", errEnded, m.heard)
+	batch, err := m.consumer.Fetch(m.most, opts...)
+	if err != nil {
+		m.refused(err)
+		return
+	}
+	m.answer = answer{batch: batch, incoming: batch.Messages()}
 }
 
-// told hears of what the client meets. Most of that it mends itself.
-func (m *Messages) told(_ jetstream.ConsumeContext, err error) {
-	m.mu.Lock()
-	m.heard = err
-	m.mu.Unlock()
-	for _, end := range []error{jetstream.ErrNoHeartbeat, jetstream.ErrConsumerDeleted, jetstream.ErrBadRequest, jetstream.ErrConnectionClosed, nats.ErrConnectionClosed} {
+// within has the server end an answer after a time. The client does not: what came at
+// the last moment would be lost to it.
+type within struct {
+	context.Context
+	end time.Time
+}
+
+// Deadline is what a client tells the server, less a tenth.
+func (w within) Deadline() (time.Time, bool) { return w.end, true }
+
+// over notes that an answer is complete, or why it ended.
+func (m *Messages) over(err error) {
+	a := m.answer
+	m.answer = answer{}
+	if err != nil {
+		m.refused(err)
+		return
+	}
+	m.pace.answered(time.Now(), a.messages, a.bytes)
+}
+
+// firstPause is how long it waits before it asks a server again that refused; each
+// time twice as long, up to lastPause.
+const firstPause, lastPause = 50 * time.Millisecond, time.Second
+
+// refused notes that nothing came of a request. A consumer without a leader, for one,
+// gets another one soon.
+func (m *Messages) refused(err error) {
+	if m.troubled.IsZero() {
+		m.troubled = time.Now()
+	}
+	m.pause = min(max(2*m.pause, firstPause), lastPause)
+	for _, end := range []error{jetstream.ErrConsumerDeleted, jetstream.ErrBadRequest, jetstream.ErrConnectionClosed, nats.ErrConnectionClosed} {
 		if errors.Is(err, end) {
 			m.fail(err)
 		}
 	}
-}
-
-func (m *Messages) fail(err error) {
-	select {
-	case m.failed <- err:
-	default: // one is enough
+	switch {
+	case !m.conn.IsConnected(): // it will be, or whoever reads knows better
+		m.troubled = time.Time{}
+	case errors.Is(err, jetstream.ErrNoHeartbeat), time.Since(m.troubled) >= m.patience:
+		m.fail(err)
 	}
 }
 
-// signal tells whoever waits on c, now or next.
-func signal(c chan struct{}) {
+func (m *Messages) fail(err error) {
+	m.failed = fmt.Errorf("read consumer %s: %w", m.consumer.CachedInfo().Name, err)
+}
+
+// rest waits before a request, and reports whether ctx lets it.
+func (m *Messages) rest(ctx context.Context) bool {
+	if m.pause == 0 {
+		return true
+	}
+	t := time.NewTimer(m.pause)
+	defer t.Stop()
 	select {
-	case c <- struct{}{}:
-	default:
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -19,7 +18,7 @@ import (
 )
 
 // numbered makes a stream of so many messages and a consumer of it.
-func numbered(t *testing.T, nc *nats.Conn, messages int) jetstream.Consumer {
+func numbered(t *testing.T, nc *nats.Conn, messages int) (jetstream.JetStream, jetstream.Consumer) {
 	t.Helper()
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -35,11 +34,11 @@ func numbered(t *testing.T, nc *nats.Conn, messages int) jetstream.Consumer {
 		}
 	}
 	<-js.PublishAsyncComplete()
-	c, err := s.CreateConsumer(t.Context(), jetstream.ConsumerConfig{AckPolicy: jetstream.AckAllPolicy, MaxAckPending: -1})
+	c, err := s.CreateConsumer(t.Context(), stream.Distant(jetstream.ConsumerConfig{AckPolicy: jetstream.AckAllPolicy, MaxAckPending: -1}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return js, c
 }
 
 // A reader that stands still has as many before it as it asked for, and the server's
@@ -48,11 +47,8 @@ func TestReadAheadDropsNothing(t *testing.T) {
 	const messages, ahead = 1000, 20
 	dropped := make(chan error, messages)
 	nc := natstest.Run(t).Conn(t, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { dropped <- err }))
-	c := numbered(t, nc, messages)
-	m, err := stream.ReadAhead(c, ahead, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js, c := numbered(t, nc, messages)
+	m := stream.ReadAhead(js, c, ahead, 1<<20, nil)
 	defer m.Stop()
 	for n := range messages {
 		for n%ahead == 0 { // until the server has sent all that it was asked for
@@ -81,12 +77,8 @@ func TestReadAheadDropsNothing(t *testing.T) {
 
 // What ends it is told to each who asks, and Stop lets go of what waits.
 func TestReadAheadEnds(t *testing.T) {
-	nc := natstest.Run(t).Conn(t)
-	c := numbered(t, nc, 3)
-	m, err := stream.ReadAhead(c, 10, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js, c := numbered(t, natstest.Run(t).Conn(t), 3)
+	m := stream.ReadAhead(js, c, 10, 1<<20, nil)
 	defer m.Stop()
 	for range 3 {
 		if _, err := m.Next(t.Context()); err != nil {
@@ -98,10 +90,6 @@ func TestReadAheadEnds(t *testing.T) {
 	if _, err := m.Next(over); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that is over: %v", err)
 	}
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if err := js.DeleteConsumer(t.Context(), "N", c.CachedInfo().Name); err != nil {
 		t.Fatal(err)
 	}
@@ -112,52 +100,120 @@ func TestReadAheadEnds(t *testing.T) {
 	}
 }
 
-// What the server says and the client makes nothing of ends it in the client, which says
-// no more then, not even that heartbeats do not come. The reader hears of it.
-func TestReadAheadGivenUp(t *testing.T) {
+// A server that refuses is asked again, for a while: then the reader hears what it said.
+func TestReadAheadRefused(t *testing.T) {
 	s := natstest.Run(t)
-	c := numbered(t, s.Conn(t), 3)
+	js, c := numbered(t, s.Conn(t), 0)
 	other := s.Conn(t)
-	asked, err := other.SubscribeSync("$JS.API.CONSUMER.MSG.NEXT.>")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := other.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	m, err := stream.ReadAhead(c, 10, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Stop()
-	for range 3 {
-		if _, err := m.Next(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	within, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	asked := requests(t, other)
+	within, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	request, err := asked.NextMsgWithContext(within)
+	refuse := func(why string) {
+		request, err := asked.NextMsgWithContext(within)
+		if err == nil {
+			err = other.PublishMsg(&nats.Msg{Subject: request.Reply, Header: nats.Header{"Status": {"409"}, "Description": {why}}})
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	m := stream.ReadAhead(js, c, 10, 1<<20, nil)
+	defer m.Stop()
+	refused := make(chan struct{})
+	go func() {
+		defer close(refused)
+		refuse("Leadership Change")
+		refuse("what nobody knows")
+		if _, err := js.Publish(within, "n", []byte("0")); err != nil {
+			t.Error(err)
+		}
+	}()
+	if msg, err := m.Next(within); err != nil || string(msg.Data()) != "0" {
+		t.Fatalf("after it was refused twice: %v, %v", msg, err)
+	}
+	<-refused
+	m.SetPatience(time.Nanosecond)
+	go refuse("Leadership Change")
+	for range 2 {
+		if _, err := m.Next(within); !errors.Is(err, jetstream.ErrConsumerLeadershipChanged) {
+			t.Errorf("of a server that refuses for long: %v", err)
+		}
+	}
+}
+
+// requests hears what is asked of consumers.
+func requests(t *testing.T, nc *nats.Conn) *nats.Subscription {
+	t.Helper()
+	asked, err := nc.SubscribeSync("$JS.API.CONSUMER.MSG.NEXT.>")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := other.PublishMsg(&nats.Msg{Subject: request.Reply, Header: nats.Header{"Status": {"408"}, "Nats-Pending-Messages": {"many"}}}); err != nil {
+	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		if _, err := m.Next(within); err == nil || within.Err() != nil || !strings.Contains(err.Error(), "Nats-Pending-Messages") {
-			t.Errorf("of a client that gave up: %v", err)
-		}
+	return asked
+}
+
+// At speed it is read behind the end; and what is there when nothing more comes is read,
+// too, each message once and in order. Whoever wants each at once has no distance.
+func TestReadAheadAtDistance(t *testing.T) {
+	const messages, size = 60, 512 << 10
+	const distance = (12<<20)/size + 1
+	for name, prompt := range map[string]func() bool{"": nil, "prompt": func() bool { return true }} {
+		t.Run(name, func(t *testing.T) {
+			s := natstest.Run(t)
+			asked := requests(t, s.Conn(t))
+			js, c := numbered(t, s.Conn(t), 0)
+			for n := range messages {
+				data := make([]byte, size)
+				data[0] = byte(n)
+				if _, err := js.Publish(t.Context(), "n", data); err != nil {
+					t.Fatal(err)
+				}
+			}
+			m := stream.ReadAhead(js, c, 10, 1<<20, prompt)
+			defer m.Stop()
+			m.Hasten(distance)
+			for n := range messages {
+				msg, err := m.Next(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := int(msg.Data()[0]); got != n {
+					t.Fatalf("message %d came, want %d", got, n)
+				}
+			}
+			distant := 0
+			for {
+				request, err := asked.NextMsg(time.Second)
+				if err != nil {
+					break
+				}
+				var said struct {
+					MinPending int64         `json:"min_pending"`
+					Expires    time.Duration `json:"expires"`
+				}
+				if err := json.Unmarshal(request.Data, &said); err != nil {
+					t.Fatal(err)
+				}
+				if said.MinPending > 0 {
+					distant++
+					if said.MinPending != distance || said.Expires <= 0 || said.Expires > time.Second {
+						t.Errorf("asked was %s", request.Data)
+					}
+				}
+			}
+			if wanted := prompt == nil; wanted != (distant > 0) {
+				t.Errorf("%d requests had a distance", distant)
+			}
+		})
 	}
 }
 
 // After Stop there is nothing to wait for.
 func TestReadAheadStopped(t *testing.T) {
-	c := numbered(t, natstest.Run(t).Conn(t), 3)
-	m, err := stream.ReadAhead(c, 10, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js, c := numbered(t, natstest.Run(t).Conn(t), 3)
+	m := stream.ReadAhead(js, c, 10, 1<<20, nil)
 	m.Stop()
 	within, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -175,25 +231,16 @@ func TestReadAheadStopped(t *testing.T) {
 // that the client would drop any.
 func TestReadAheadBounds(t *testing.T) {
 	s := natstest.Run(t)
-	c := numbered(t, s.Conn(t), 1)
+	js, c := numbered(t, s.Conn(t), 1)
 	other := s.Conn(t)
 	if err := other.Publish("n", make([]byte, 5000)); err != nil {
 		t.Fatal(err)
 	}
-	asked, err := other.SubscribeSync("$JS.API.CONSUMER.MSG.NEXT.>")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := other.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	asked := requests(t, other)
 	within, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for _, bytes := range []int{1000, 1 << 30} {
-		m, err := stream.ReadAhead(c, 10, bytes)
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := stream.ReadAhead(js, c, 10, bytes, nil)
 		for bytes == 1000 {
 			msg, err := m.Next(within)
 			if err != nil {
