@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -16,9 +17,12 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/flight"
 	"github.com/apache/arrow/go/v17/arrow/flight/flightsql"
+	pb "github.com/apache/arrow/go/v17/arrow/flight/gen/flight"
 	"github.com/apache/arrow/go/v17/arrow/memory"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/docket-audit/docket/collector/sql"
 )
@@ -31,13 +35,32 @@ func TestWhoMay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	packed, err := anypb.New(&pb.CommandStatementUpdate{Query: "SELECT 1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	command, err := proto.Marshal(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	calls := map[string]func(ctx context.Context) error{
 		"Execute":    func(ctx context.Context) error { _, err := c.Execute(ctx, "SELECT 1"); return err },
 		"DoGet":      func(ctx context.Context) error { _, err := c.DoGet(ctx, info.Endpoint[0].Ticket); return err },
 		"Prepare":    func(ctx context.Context) error { _, err := c.Prepare(ctx, "SELECT 1"); return err },
 		"GetTables":  func(ctx context.Context) error { _, err := c.GetTables(ctx, &flightsql.GetTablesOpts{}); return err },
 		"GetSqlInfo": func(ctx context.Context) error { _, err := c.GetSqlInfo(ctx, nil); return err },
-		"Update":     func(ctx context.Context) error { _, err := c.ExecuteUpdate(ctx, "SELECT 1"); return err },
+		// Not ExecuteUpdate: where the refusal is there before all is sent, it has io.EOF.
+		"Update": func(ctx context.Context) error {
+			s, err := c.Client.DoPut(ctx)
+			if err != nil {
+				return err
+			}
+			if err := s.Send(&flight.FlightData{FlightDescriptor: &flight.FlightDescriptor{Type: flight.DescriptorCMD, Cmd: command}}); err != nil && !errors.Is(err, io.EOF) {
+				return err
+			}
+			_, err = s.Recv()
+			return err
+		},
 		"Cancel": func(ctx context.Context) error {
 			_, err := c.CancelFlightInfo(ctx, &flight.CancelFlightInfoRequest{Info: info})
 			return err
