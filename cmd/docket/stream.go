@@ -171,7 +171,7 @@ func applyStream(ctx context.Context, js jetstream.JetStream, o ...stream.Option
 
 // refusedStream puts into words what JetStream says by number.
 func refusedStream(err error, url string, replicas int) error {
-	const standsAlone, noPeers, overlaps = 10074, 10005, 10065
+	const standsAlone, noPeers, overlaps, noRoom = 10074, 10005, 10065, 10047
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {
 		return err
@@ -181,6 +181,8 @@ func refusedStream(err error, url string, replicas int) error {
 		return cli.Hint(fmt.Errorf("apply the stream: the server at %s stands alone and cannot keep %d copies", url, replicas), "name a server of a cluster of at least %d with --nats, or leave --replicas out", replicas)
 	case noPeers:
 		return cli.Hint(fmt.Errorf("apply the stream: the cluster of %s has too few servers with room to keep %d copies: %s", url, replicas, api.Description), "add servers, or lower --replicas")
+	case noRoom:
+		return cli.Hint(fmt.Errorf("apply the stream: the server at %s has not as much room as the stream may take: %s", url, api.Description), "lower --max-bytes, or give JetStream more: unless max_file_store says how much, that is three quarters of what was free on the disk when the server started")
 	case overlaps:
 		return cli.Hint(fmt.Errorf("apply the stream: another stream of %s has these emitters", url), "say for each stream which emitters it is for, with --emitter: first for the one that has them now")
 	}
