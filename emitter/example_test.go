@@ -61,6 +61,7 @@ func broker() (url, empty string, stop func()) {
 	check(err)
 	srv, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: filepath.Join(dir, "jetstream"), SyncAlways: true, NoSigs: true, NoLog: true,
+		JetStreamMaxStore: 64 << 30,
 	})
 	check(err)
 	go srv.Start()

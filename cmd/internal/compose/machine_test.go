@@ -166,6 +166,7 @@ func (m *machine) startNATS() (urls string) {
 			m.t.Fatalf("%s: TLS %v, listens at %s, for monitoring at %s, keeps %s", name, o.TLSConfig != nil, o.Host, o.HTTPHost, o.StoreDir)
 		}
 		o.NoSigs, o.NoLog = true, true
+		o.JetStreamMaxStore = 64 << 30 // not what happens to be free where the test runs
 		port := o.Port
 		o.Host, o.Port, o.HTTPPort = "127.0.0.1", natstest.FreePort(m.t), natstest.FreePort(m.t)
 		m.addresses[fmt.Sprintf("%s:%d", name, port)] = fmt.Sprintf("127.0.0.1:%d", o.Port)
