@@ -58,15 +58,21 @@ func (b *bundle) add(r record) {
 }
 
 // empty forgets the records, which are on stable storage or never will be. Of the
-// memory it keeps what these took, for the next ones.
+// memory it keeps what these took, for the next ones, and gives away a chunk each time
+// of what they did not need: bundles are long and short by turns.
 func (b *bundle) empty() {
 	clear(b.records)
 	clear(b.touched)
 	clear(b.ended)
 	b.records, b.touched, b.ended, b.closed = b.records[:0], b.touched[:0], b.ended[:0], b.closed[:0]
 	b.bytes, b.chunk = 0, b.chunk[:0]
-	clear(b.spare)
-	b.full, b.spare = b.spare[:0], b.full
+	if n := len(b.spare); n > 0 {
+		b.spare[n-1] = nil
+		b.spare = b.spare[:n-1]
+	}
+	b.spare = append(b.spare, b.full...)
+	clear(b.full)
+	b.full = b.full[:0]
 }
 
 // begin writes the bundle that was built, and has it synced while the next one is

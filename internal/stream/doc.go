@@ -16,6 +16,8 @@
 // Where one stream is not enough there are several, each with buckets of its own and
 // for the emitters that its subjects name; see [Name] and [Emitters].
 //
+// Who reads it does so by [ReadAhead]; while it grows fast, at a distance from its end.
+//
 // A watermark says that a store accounts for every sequence of an epoch up to
 // a number; see [PutWatermark] and [WatchWatermarks]. A lease says which
 // collector fills a store; see [Lease].

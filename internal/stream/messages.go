@@ -21,7 +21,8 @@ const heartbeat = 3 * time.Second
 // Messages are those of a consumer, asked for ahead: an answer gathers in the client
 // while the reader deals with what it took of the one before. Each ends by the server's
 // word, or with as many messages or bytes as were asked for: so when the next one is
-// asked for, none is on its way, and the order is the consumer's.
+// asked for, none is on its way, and the order is the consumer's. What is lost on the way
+// all the same, as with a connection, the reader sees by the numbers of the stream.
 type Messages struct {
 	conn        *nats.Conn
 	consumer    jetstream.Consumer
@@ -164,6 +165,9 @@ func (m *Messages) over(err error) {
 	if err != nil {
 		m.refused(err)
 		return
+	}
+	if a.messages == 0 {
+		m.pause = firstPause // a message too long for an answer would be told at once, each time
 	}
 	m.pace.answered(time.Now(), a.messages, a.bytes)
 }
