@@ -2,9 +2,10 @@
 
 // Package softlimit holds the memory of a process that runs everything. Go's garbage
 // collector lets a heap grow to twice what is in use, and in use are, for ten seconds,
-// the blocks that the broker wrote: at full speed that makes a gigabyte and a half.
-// Under a soft limit the collector comes sooner. A limit below what a process needs
-// would cost half of its processor time, though; so this one makes way.
+// the blocks that the broker wrote and somebody read at once, as who follows does: at
+// full speed that makes a gigabyte and a half. Under a soft limit the collector comes
+// sooner. A limit below what a process needs would cost half of its processor time,
+// though; so this one makes way.
 package softlimit
 
 import (
