@@ -36,7 +36,7 @@ type Messages struct {
 	troubled time.Time     // since when a server refuses; zero when it does not
 	failed   error         // why there will be no more
 
-	running context.Context //nolint:containedctx // until Stop
+	running context.Context // until Stop
 	stop    context.CancelFunc
 }
 
