@@ -182,7 +182,7 @@ func refusedStream(err error, url string, replicas int) error {
 	case noPeers:
 		return cli.Hint(fmt.Errorf("apply the stream: the cluster of %s has too few servers with room to keep %d copies: %s", url, replicas, api.Description), "add servers, or lower --replicas")
 	case noRoom:
-		return cli.Hint(fmt.Errorf("apply the stream: the server at %s has not as much room as the stream may take: %s", url, api.Description), "lower --max-bytes, or give JetStream more: unless max_file_store says how much, that is three quarters of what was free on the disk when the server started")
+		return cli.Hint(fmt.Errorf("apply the stream: the server at %s has not as much room as the stream may take: %s", url, api.Description), "lower --max-bytes, or give JetStream more: max_file_store says how much, else it is three quarters of what was free on the disk when the server started; the one in docket up has 1 TiB")
 	case overlaps:
 		return cli.Hint(fmt.Errorf("apply the stream: another stream of %s has these emitters", url), "say for each stream which emitters it is for, with --emitter: first for the one that has them now")
 	}

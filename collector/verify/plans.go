@@ -20,6 +20,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 
 	"github.com/docket-audit/docket/collector/lake"
+	"github.com/docket-audit/docket/internal/profile"
 	"github.com/docket-audit/docket/internal/regular"
 	"github.com/docket-audit/docket/ocsf"
 )
@@ -42,10 +43,10 @@ type carried struct {
 	digest  string
 }
 
-// see takes in what one event says.
-func (p *plans) see(s *segment, e *event, digest string, raw []byte) {
+// see takes in what one event says. What others recorded tells of their plans.
+func (p *plans) see(s *segment, e *event, kind, digest string, raw []byte) {
 	switch {
-	case !isPlanDigest(digest): // none, or the version of a policy that is no plan
+	case kind == profile.KindForeign, !isPlanDigest(digest): // none, or the version of a policy that is no plan
 	case e.class == int32(ocsf.ClassEntityManagement): // carries a plan
 		c := carried{s, *e, digest}
 		c.event.raw = raw

@@ -36,15 +36,17 @@ func TestPlans(t *testing.T) {
 	const plan = `{"bindings":[],"unmatched":"allow"}`
 	file := h.plan(c, plan)
 	h.write(file, []byte(plan))
-	// An operation under a plan that no event carries.
-	h.put(c, &ocsf.APIActivity{
-		ActivityID: ocsf.APIActivityCreate,
-		Base: ocsf.Base{
-			SeverityID: ocsf.SeverityInformational, Metadata: ocsf.Metadata{EventCode: profile.KindOutcome},
-			Unmapped: map[string]any{profile.Unmapped: map[string]any{"plan": "sha256:" + strings.Repeat("ab", 32)}},
-			API:      &ocsf.API{Operation: "CreateSandbox"},
-		},
-	})
+	// An operation under a plan that no event carries; and one of somebody else's.
+	for kind, digit := range map[string]string{profile.KindOutcome: "ab", profile.KindForeign: "cd"} {
+		h.put(c, &ocsf.APIActivity{
+			ActivityID: ocsf.APIActivityCreate,
+			Base: ocsf.Base{
+				SeverityID: ocsf.SeverityInformational, Metadata: ocsf.Metadata{EventCode: kind},
+				Unmapped: map[string]any{profile.Unmapped: map[string]any{"plan": "sha256:" + strings.Repeat(digit, 32)}},
+				API:      &ocsf.API{Operation: "CreateSandbox"},
+			},
+		})
+	}
 	h.commit()
 	h.close()
 	for _, deep := range []bool{false, true} {

@@ -90,7 +90,7 @@ func (v *verifier) readColumns(ctx context.Context, s *segment) error {
 				time: large(9, i), sequence: large(10, i), commit: uint64(large(11, i)), stored: large(12, i), streamSeq: uint64(large(13, i)),
 			}
 			e.lifecycle = e.class == int32(ocsf.ClassApplicationLifecycle) && columns[3].(*array.String).Value(i) == profile.KindLifecycle
-			s.plans.see(s, &e, text(14, i), nil)
+			s.plans.see(s, &e, text(3, i), text(14, i), nil)
 			v.prints(s, &e, columns[4].(*array.String).Value(i), columns[5].(*array.String).Value(i))
 			s.events = append(s.events, e)
 		}
@@ -153,7 +153,7 @@ func (v *verifier) readEvents(ctx context.Context, s *segment) error {
 		if e.lifecycle {
 			e.raw = entry.Raw
 		}
-		s.plans.see(s, &e, header.PlanDigest, entry.Raw)
+		s.plans.see(s, &e, header.Kind, header.PlanDigest, entry.Raw)
 		v.prints(s, &e, header.Fingerprint, header.PrevFingerprint)
 		widen(&s.minEvent, &s.maxEvent, header.MetadataUID)
 		widen(&s.minOperation, &s.maxOperation, header.OperationUID)

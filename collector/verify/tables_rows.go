@@ -199,7 +199,7 @@ func (t *tables) takeRow(c *commit, row *evidence.EventRow) {
 	}
 	t.prints(t.segment, &e, header.Fingerprint, header.PrevFingerprint)
 	t.compareStub(c.stubs[e.pos], &e, &header)
-	t.all.plans.see(t.segment, &e, header.PlanDigest, row.Raw)
+	t.all.plans.see(t.segment, &e, header.Kind, header.PlanDigest, row.Raw)
 	c.at[e.pos], c.bytes = true, c.bytes+int64(len(row.Raw))
 	c.events = append(c.events, e)
 }

@@ -181,7 +181,7 @@ func (v *verifier) readToldRows(ctx context.Context, s *segment) error {
 		case e.lifecycle:
 			e.raw = own
 		case e.class == int32(ocsf.ClassEntityManagement):
-			s.plans.see(s, &e, header.PlanDigest, own)
+			s.plans.see(s, &e, header.Kind, header.PlanDigest, own)
 		}
 		v.prints(s, &e, header.Fingerprint, header.PrevFingerprint)
 		s.events = append(s.events, e)

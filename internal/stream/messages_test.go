@@ -158,7 +158,7 @@ func requests(t *testing.T, nc *nats.Conn) *nats.Subscription {
 // too, each message once and in order. Whoever wants each at once has no distance.
 func TestReadAheadAtDistance(t *testing.T) {
 	const messages, size = 60, 512 << 10
-	const distance = (12<<20)/size + 1
+	const distance = (8<<20)/size + 1
 	for name, prompt := range map[string]func() bool{"": nil, "prompt": func() bool { return true }} {
 		t.Run(name, func(t *testing.T) {
 			s := natstest.Run(t)

@@ -19,11 +19,11 @@ type pace struct {
 }
 
 const (
-	// block is more than the server keeps in one: 8 MiB, of which some are no data.
-	block = 12 << 20
+	// block is more data than the server keeps in one: 8 MiB, of which some are none.
+	block = 8 << 20
 	// fast is the speed, in bytes of data a second, from which on a reader keeps its
-	// distance, which is not a second, then; and comes near again below half of it.
-	fast = 16 << 20
+	// distance, which is a second at most, then; and comes near again below half of it.
+	fast = 8 << 20
 	// look is how often it is looked at the speed, at most.
 	look = 500 * time.Millisecond
 	// lag is how long the server may wait until there is something at a distance. The
