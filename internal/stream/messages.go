@@ -33,6 +33,7 @@ type Messages struct {
 	pace     pace
 	answer   answer
 	pause    time.Duration // before the next request
+	due      time.Time     // of that, when it waits
 	troubled time.Time     // since when a server refuses; zero when it does not
 	failed   error         // why there will be no more
 
@@ -168,6 +169,7 @@ func (m *Messages) over(err error) {
 	}
 	if a.messages == 0 {
 		m.pause = firstPause // a message too long for an answer would be told at once, each time
+		m.due = time.Now().Add(m.pause)
 	}
 	m.pace.answered(time.Now(), a.messages, a.bytes)
 }
@@ -183,6 +185,7 @@ func (m *Messages) refused(err error) {
 		m.troubled = time.Now()
 	}
 	m.pause = min(max(2*m.pause, firstPause), lastPause)
+	m.due = time.Now().Add(m.pause)
 	for _, end := range []error{jetstream.ErrConsumerDeleted, jetstream.ErrBadRequest, jetstream.ErrConnectionClosed, nats.ErrConnectionClosed} {
 		if errors.Is(err, end) {
 			m.fail(err)
@@ -200,12 +203,14 @@ func (m *Messages) fail(err error) {
 	m.failed = fmt.Errorf("read consumer %s: %w", m.consumer.CachedInfo().Name, err)
 }
 
-// rest waits before a request, and reports whether ctx lets it.
+// rest waits before a request, and reports whether ctx lets it. What was waited before
+// ctx ended counts: who asks again in short turns comes to the request, too.
 func (m *Messages) rest(ctx context.Context) bool {
-	if m.pause == 0 {
+	wait := time.Until(m.due)
+	if wait <= 0 {
 		return true
 	}
-	t := time.NewTimer(m.pause)
+	t := time.NewTimer(wait)
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -141,6 +141,38 @@ func TestReadAheadRefused(t *testing.T) {
 	}
 }
 
+// Who waits in turns that are shorter than the pause after a refusal is answered, too.
+func TestReadAheadInTurns(t *testing.T) {
+	s := natstest.Run(t)
+	js, c := numbered(t, s.Conn(t), 0)
+	other := s.Conn(t)
+	asked := requests(t, other)
+	within, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	m := stream.ReadAhead(js, c, 10, 1<<20, nil)
+	defer m.Stop()
+	request, err := asked.NextMsgWithContext(within)
+	if err == nil {
+		err = other.PublishMsg(&nats.Msg{Subject: request.Reply, Header: nats.Header{"Status": {"409"}, "Description": {"Leadership Change"}}})
+	}
+	if err == nil {
+		err = other.Flush() // before there is a message that the first request would have
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for asking := true; asking; {
+		turn, end := context.WithTimeout(within, 10*time.Millisecond)
+		_, err := m.Next(turn)
+		end()
+		if within.Err() != nil || err == nil || !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("no request came behind the one that was refused: %v", err)
+		}
+		_, err = asked.NextMsg(time.Millisecond)
+		asking = err != nil
+	}
+}
+
 // requests hears what is asked of consumers.
 func requests(t *testing.T, nc *nats.Conn) *nats.Subscription {
 	t.Helper()
