@@ -44,6 +44,7 @@ type Collector struct {
 	read     uint64         // stream sequence of the last message that came, in this session
 	gathered int            // entries of the last batch
 	removed  []streamChange // what was missing between messages, not yet told
+	ends     error          // why the session ends when what came before is stored
 
 	// hurry is closed by the first Drain: from then on a flush waits for
 	// nothing.
@@ -290,6 +291,7 @@ func (c *Collector) subscribe(ctx context.Context) (messages *stream.Messages, b
 		return nil, 0, err
 	}
 	c.tellStream(ctx, changes)
+	c.ends = nil
 	c.read, c.removed = max(begin, max(s.CachedInfo().State.FirstSeq, 1)-1), nil
 	if err := s.DeleteConsumer(ctx, c.consumerName()); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return nil, 0, fmt.Errorf("remove consumer %s: %w", c.consumerName(), err)

@@ -65,7 +65,7 @@ func (c *Collector) flush(ctx context.Context, b *batch) (err error) {
 	if err := c.insist(ctx, "watermarks", func() error { return c.putMarks(ctx, epochsOf(&b.Batch)) }); err != nil {
 		return err
 	}
-	if err := c.insist(ctx, "ack", func() error { return b.last.Ack() }); err != nil {
+	if err := c.insist(ctx, "ack", b.ack); err != nil {
 		return err
 	}
 	if tries > 1 {
@@ -256,7 +256,7 @@ func (c *Collector) purgeBefore(ctx context.Context, limit time.Time) error {
 	}
 	upTo := stored
 	if most := info.Config.MaxBytes; most <= 0 || info.State.Bytes < uint64(most)/4*3 {
-		if upTo, err = lastBefore(ctx, s, info.State.FirstSeq, stored, limit); err != nil || upTo == 0 {
+		if upTo, err = lastBefore(ctx, c.cfg.JetStream, s, info.State.FirstSeq, stored, limit); err != nil || upTo == 0 {
 			return err
 		}
 	}
@@ -278,11 +278,11 @@ func (c *Collector) storedByAll(ctx context.Context, s jetstream.Stream) (uint64
 
 // lastBefore returns the last sequence from first to last whose message came
 // before limit; 0 when there is none. Times on a stream only grow.
-func lastBefore(ctx context.Context, s jetstream.Stream, first, last uint64, limit time.Time) (uint64, error) {
+func lastBefore(ctx context.Context, js jetstream.JetStream, s jetstream.Stream, first, last uint64, limit time.Time) (uint64, error) {
 	low, high := first, last+1 // everything below low is before limit
 	for low < high {
 		mid := low + (high-low)/2
-		msg, err := s.GetMsg(ctx, mid)
+		msg, err := stream.At(ctx, js, s, mid)
 		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 			return 0, err
 		}

@@ -18,23 +18,48 @@ import (
 // A batch is what one flush stores.
 type batch struct {
 	store.Batch
-	last    jetstream.Msg // whose acknowledgement is that of all
+	last    jetstream.Msg // whose acknowledgement is that of all; nil: none came
 	pending uint64        // messages behind last
 	bytes   int
+}
+
+// ack acknowledges all that came.
+func (b *batch) ack() error {
+	if b.last == nil {
+		return nil
+	}
+	return b.last.Ack()
 }
 
 // drainEvery is the pace of flushes after [Collector.Drain] was called.
 const drainEvery = 10 * time.Millisecond
 
-// gather waits for a message, and then for more until a flush is due.
+// gather waits for a message, and then for more until a flush is due. What came before
+// an error is stored first: the next session begins behind it.
 func (c *Collector) gather(ctx context.Context, messages *stream.Messages) (*batch, error) {
-	b := new(batch)
-	msg, err := c.first(ctx, messages)
-	if err != nil {
+	if err := c.ends; err != nil {
 		return nil, err
 	}
-	if err := c.take(ctx, b, msg); err != nil {
+	b := new(batch)
+	err := c.takeMany(ctx, b, messages)
+	if err != nil && (ctx.Err() != nil || len(b.Entries)+len(b.Quarantined) == 0) {
 		return nil, err
+	}
+	c.ends = err
+	return b, nil
+}
+
+// takeMany takes one message, and then more until a flush is due.
+func (c *Collector) takeMany(ctx context.Context, b *batch, messages *stream.Messages) error {
+	msg, err := c.first(ctx, b, messages)
+	if err != nil {
+		return err
+	}
+	if msg == nil {
+		return nil
+	}
+	if err := c.take(ctx, b, msg); err != nil {
+		return err
 	}
 	b.Entries = slices.Grow(b.Entries, c.gathered) // as many as last time, most likely
 	due, done := c.due(ctx)
@@ -45,14 +70,14 @@ func (c *Collector) gather(ctx context.Context, messages *stream.Messages) (*bat
 			if due.Err() != nil && ctx.Err() == nil {
 				break
 			}
-			return nil, err
+			return err
 		}
 		if err := c.take(ctx, b, msg); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	c.gathered = len(b.Entries)
-	return b, nil
+	return nil
 }
 
 // due returns a context that ends when the next flush is due.
@@ -85,13 +110,19 @@ func (c *Collector) take(ctx context.Context, b *batch, msg jetstream.Msg) error
 		return fmt.Errorf("read message: %w", err)
 	}
 	seq := meta.Sequence.Stream
-	if err := c.follows(ctx, seq); err != nil {
+	if err := c.follows(ctx, b, seq); err != nil {
 		return err
 	}
-	b.last, b.pending, b.bytes = msg, meta.NumPending, b.bytes+len(msg.Data())
+	b.last, b.pending = msg, meta.NumPending
+	c.put(b, judge.Message{Subject: msg.Subject(), Headers: msg.Headers(), Data: msg.Data()}, seq)
+	return nil
+}
+
+// put judges what is on the stream under seq.
+func (c *Collector) put(b *batch, m judge.Message, seq uint64) {
+	b.bytes += len(m.Data)
 	// A message that comes again lies before what is accounted for.
 	b.StreamSeq = max(b.StreamSeq, c.accounted.Load(), seq)
-	m := judge.Message{Subject: msg.Subject(), Headers: msg.Headers(), Data: msg.Data()}
 	header, err := c.judge.Event(m)
 	if err != nil {
 		q := store.Quarantined{
@@ -99,10 +130,9 @@ func (c *Collector) take(ctx context.Context, b *batch, msg jetstream.Msg) error
 		}
 		q.Epoch, q.Sequence = c.judge.Claim(m)
 		b.Quarantined = append(b.Quarantined, q)
-		return nil
+		return
 	}
-	b.Entries = append(b.Entries, store.Entry{Raw: msg.Data(), Header: header, StreamSeq: seq})
-	return nil
+	b.Entries = append(b.Entries, store.Entry{Raw: m.Data, Header: header, StreamSeq: seq})
 }
 
 // An owner is whose an epoch is: the emitter that made it and the tenant that

@@ -157,7 +157,7 @@ func (c *Collector) lookAtStream(ctx context.Context) (*streamRoom, error) {
 		return room, nil
 	}
 	room.waiting = int64(info.State.LastSeq - first + 1)
-	msg, err := s.GetMsg(ctx, first)
+	msg, err := stream.At(ctx, c.cfg.JetStream, s, first)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound): // it went since, and the next look will tell
 	case err != nil:

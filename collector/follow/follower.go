@@ -53,10 +53,10 @@ func (h *Hub) Follow(ctx context.Context, o Options) iter.Seq2[Item, error] {
 		f, err := h.follower(ctx, o, yield)
 		if err == nil {
 			h.followers.Add(1)
+			defer h.followers.Add(-1)
 			h.metrics.subscribers.Add(ctx, 1)
 			err = f.run(ctx)
 			h.metrics.subscribers.Add(context.WithoutCancel(ctx), -1)
-			h.followers.Add(-1)
 		}
 		if err != nil && !errors.Is(err, errEnough) {
 			yield(Item{}, err)

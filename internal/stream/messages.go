@@ -179,24 +179,32 @@ func (m *Messages) over(err error) {
 const firstPause, lastPause = 50 * time.Millisecond, time.Second
 
 // refused notes that nothing came of a request. A consumer without a leader, for one,
-// gets another one soon.
+// gets another one soon. And what is taken for a server's word may be a message, without
+// data and with a header Status, that anybody who may publish has put on the stream.
 func (m *Messages) refused(err error) {
 	if m.troubled.IsZero() {
 		m.troubled = time.Now()
 	}
 	m.pause = min(max(2*m.pause, firstPause), lastPause)
 	m.due = time.Now().Add(m.pause)
-	for _, end := range []error{jetstream.ErrConsumerDeleted, jetstream.ErrBadRequest, jetstream.ErrConnectionClosed, nats.ErrConnectionClosed} {
-		if errors.Is(err, end) {
-			m.fail(err)
-		}
-	}
 	switch {
+	case errors.Is(err, jetstream.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionClosed):
+		m.fail(err)
+	case errors.Is(err, jetstream.ErrConsumerDeleted) && m.deleted():
+		m.fail(err)
 	case !m.conn.IsConnected(): // it will be, or whoever reads knows better
 		m.troubled = time.Time{}
 	case errors.Is(err, jetstream.ErrNoHeartbeat), time.Since(m.troubled) >= m.patience:
 		m.fail(err)
 	}
+}
+
+// deleted reports whether the consumer is gone, as a server says of itself.
+func (m *Messages) deleted() bool {
+	ctx, cancel := context.WithTimeout(m.running, heartbeat)
+	defer cancel()
+	_, err := m.consumer.Info(ctx)
+	return errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrConsumerDoesNotExist) || errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
 func (m *Messages) fail(err error) {
