@@ -53,14 +53,14 @@ func (c *Collector) passedOver(ctx context.Context, b *batch, last uint64) error
 		case err != nil:
 			return fmt.Errorf("ask the stream for messages %d to %d, which did not come: %w", first, last, err)
 		}
+		if msg.Sequence <= last && !msg.StatusAlike() {
+			return &SkippedError{first, last}
+		}
 		if msg.Sequence > first {
 			c.gone(first, min(msg.Sequence-1, last))
 		}
 		if msg.Sequence > last {
 			return nil
-		}
-		if !msg.StatusAlike() {
-			return &SkippedError{msg.Sequence, last}
 		}
 		c.put(b, judge.Message{Subject: msg.Subject, Headers: msg.Header, Data: msg.Data}, msg.Sequence)
 		c.read = msg.Sequence
