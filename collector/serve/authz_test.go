@@ -261,7 +261,9 @@ func TestExpiryInMidStream(t *testing.T) {
 						last = fmt.Sprintf(`{"error":{"code":%q,"message":%q,"hint":%q}}`, e.Code, e.Message, e.Advice)
 					}
 				}
-				if items != 2+720 { // the event, that it has caught up, and a position every 5 s of an hour
+				// The event, that it has caught up, and a position every 5 s of an hour; the last of
+				// them is due in the moment in which it ends.
+				if items != 2+720 && items != 2+719 {
 					t.Errorf("%d items", items)
 				}
 				if want := `{"error":{"code":"unauthenticated","message":"unauthenticated: the token has expired","hint":"get a new one, and go on with the last resume_token"}}`; last != want {
