@@ -109,11 +109,7 @@ func TestReadAheadRefused(t *testing.T) {
 	within, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	refuse := func(why string) {
-		request, err := asked.NextMsgWithContext(within)
-		if err == nil {
-			err = other.PublishMsg(&nats.Msg{Subject: request.Reply, Header: nats.Header{"Status": {"409"}, "Description": {why}}})
-		}
-		if err != nil {
+		if err := refuse(within, other, asked, why); err != nil {
 			t.Error(err)
 		}
 	}
@@ -151,10 +147,7 @@ func TestReadAheadInTurns(t *testing.T) {
 	defer cancel()
 	m := stream.ReadAhead(js, c, 10, 1<<20, nil)
 	defer m.Stop()
-	request, err := asked.NextMsgWithContext(within)
-	if err == nil {
-		err = other.PublishMsg(&nats.Msg{Subject: request.Reply, Header: nats.Header{"Status": {"409"}, "Description": {"Leadership Change"}}})
-	}
+	err := refuse(within, other, asked, "Leadership Change")
 	if err == nil {
 		err = other.Flush() // before there is a message that the first request would have
 	}
@@ -171,6 +164,15 @@ func TestReadAheadInTurns(t *testing.T) {
 		_, err = asked.NextMsg(time.Millisecond)
 		asking = err != nil
 	}
+}
+
+// refuse answers the next request as a server does that has a reason.
+func refuse(ctx context.Context, nc *nats.Conn, asked *nats.Subscription, why string) error {
+	request, err := asked.NextMsgWithContext(ctx)
+	if err != nil {
+		return err
+	}
+	return nc.PublishMsg(&nats.Msg{Subject: request.Reply, Header: nats.Header{"Status": {"409"}, "Description": {why}}})
 }
 
 // requests hears what is asked of consumers.

@@ -7,7 +7,7 @@ import "time"
 // A pace says how near to the end of a stream a reader should be. A NATS server lets go
 // of a block of messages that is full and was not read yet, and uses its memory for the
 // next one; but one that was read while it was written stays in memory for ten seconds,
-// as of the version 2.15: at full speed, four hundred megabytes. So where a stream grows
+// as of the version 2.15: at full speed, half a gigabyte. So where a stream grows
 // fast, it is read behind the block that is written.
 type pace struct {
 	near bool // whatever the speed
@@ -22,7 +22,8 @@ const (
 	// block is more data than the server keeps in one: 8 MiB, of which some are none.
 	block = 8 << 20
 	// fast is the speed, in bytes of data a second, from which on a reader keeps its
-	// distance, which is a second at most, then; and comes near again below half of it.
+	// distance, which is a second then; below half of it, where that would be more than
+	// two, it comes near again.
 	fast = 8 << 20
 	// look is how often it is looked at the speed, at most.
 	look = 500 * time.Millisecond
