@@ -89,8 +89,9 @@ func (v *verifier) readColumns(ctx context.Context, s *segment) error {
 				class: small(6, i), activity: small(7, i), pos: uint32(small(8, i)),
 				time: large(9, i), sequence: large(10, i), commit: uint64(large(11, i)), stored: large(12, i), streamSeq: uint64(large(13, i)),
 			}
-			e.lifecycle = e.class == int32(ocsf.ClassApplicationLifecycle) && columns[3].(*array.String).Value(i) == profile.KindLifecycle
-			s.plans.see(s, &e, text(3, i), text(14, i), nil)
+			kind := columns[3].(*array.String).Value(i)
+			e.lifecycle = e.class == int32(ocsf.ClassApplicationLifecycle) && kind == profile.KindLifecycle
+			s.plans.see(s, &e, kind, text(14, i), nil)
 			v.prints(s, &e, columns[4].(*array.String).Value(i), columns[5].(*array.String).Value(i))
 			s.events = append(s.events, e)
 		}
